@@ -1,0 +1,48 @@
+# Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
+.DEFAULT_GOAL := help
+.PHONY: help run up down restart status logs mysql redis deploy install test check clean
+
+STACK ?= local
+LOCAL = @python="$$(sh infra/local/find_python.sh)" || exit 1; exec "$$python" -m infra.local
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+run: ## start everything, print the address and a key; Ctrl-C stops it
+	$(LOCAL) run --stack $(STACK)
+
+up: ## the same in the background
+	$(LOCAL) up --stack $(STACK)
+
+down: ## stop it
+	$(LOCAL) down --stack $(STACK)
+
+restart: ## stop it and start it again, with its data
+	$(LOCAL) restart --stack $(STACK)
+
+status: ## how each part is
+	$(LOCAL) status --stack $(STACK)
+
+logs: ## follow all logs, the functions' own included
+	$(LOCAL) logs --stack $(STACK)
+
+mysql: ## a command line on the database
+	$(LOCAL) mysql --stack $(STACK)
+
+redis: ## a command line on Valkey
+	$(LOCAL) redis --stack $(STACK)
+
+deploy: ## put changed code onto the running stack
+	$(LOCAL) deploy --stack $(STACK)
+
+install: ## get everything that is needed, start nothing
+	$(LOCAL) install --stack $(STACK)
+
+test: ## all checks and all tests, on a stack of their own
+	$(LOCAL) test
+
+check: ## the static checks only
+	$(LOCAL) check
+
+clean: ## stop everything and remove var/ and .venv/
+	$(LOCAL) clean

@@ -1,0 +1,21 @@
+"""Everything that can be triggered."""
+
+from chalice import Chalice
+
+from chalicelib.entrypoints.http.applications import applications
+from chalicelib.entrypoints.http.chats import chats
+from chalicelib.entrypoints.http.health import health
+from chalicelib.entrypoints.http.messages import messages
+from chalicelib.entrypoints.http.search import search
+from chalicelib.entrypoints.schedules import schedules
+from chalicelib.entrypoints.workers import workers
+
+app = Chalice(app_name="ordinal")
+
+app.register_blueprint(applications)
+app.register_blueprint(chats)
+app.register_blueprint(messages)
+app.register_blueprint(search)
+app.register_blueprint(health)
+app.register_blueprint(workers)
+app.register_blueprint(schedules)

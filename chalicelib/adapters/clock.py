@@ -1,0 +1,13 @@
+"""The clock of the machine."""
+
+import time
+
+
+class SystemClock:
+    """Wall-clock time, and real waiting."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)

@@ -1,0 +1,30 @@
+"""How a ceiling follows the records that were numbered under it. No I/O: the caller holds the row.
+
+A raise here is why no request waits for MySQL in steady state: PERSIST raises the ceiling, in the
+transaction that it runs anyway, before the memory that holds the lease has come to its end.
+"""
+
+from collections.abc import Collection, Iterable
+
+from chalicelib.domain.records import Lease
+
+
+def newest(leases: Iterable[Lease]) -> Lease | None:
+    """The latest of some leases of one counter."""
+    return max(leases, key=lambda lease: (lease.epoch, lease.ceiling), default=None)
+
+
+def carried(ceiling: int, leases: Iterable[Lease]) -> int:
+    """The ceiling takes the highest that any record carries, whoever held it; it never falls."""
+    return max([ceiling, *(lease.ceiling for lease in leases)])
+
+
+def raised(lease: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:
+    """The lease now in force, a window above `last`, where less than half a window is left of it.
+
+    Only where one of the records was numbered under it: another memory may have begun since.
+    """
+    ours = any((one.holder, one.epoch) == (lease.holder, lease.epoch) for one in leases)
+    if not ours or 2 * (lease.ceiling - last) >= window:
+        return None
+    return Lease(lease.holder, lease.epoch, last + window)

@@ -1,0 +1,51 @@
+"""Reading chats."""
+
+from chalicelib.adapters.mysql.connection import Row
+from chalicelib.adapters.mysql.topic import Topic
+from chalicelib.adapters.mysql.values import NO_LIMIT, metadata_out, moment_out, time_out
+from chalicelib.domain.numbering import Page
+from chalicelib.domain.records import Chat, ChatRow
+
+COLUMNS = """
+c.number, c.revision, c.title, c.metadata, c.created_at, c.edited_at, c.deleted_at,
+c.idempotency_key, c.messages_count, c.last_message_number
+"""
+GET = f"""
+SELECT {COLUMNS} FROM applications a JOIN chats c ON c.application_id = a.id
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.number = %s
+"""
+LIST = f"""
+SELECT {COLUMNS} FROM applications a JOIN chats c ON c.application_id = a.id
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.number > %s AND c.number < %s
+  AND c.deleted_at IS NULL
+ORDER BY c.number {{direction}} LIMIT %s
+"""
+
+
+class Chats(Topic):
+    """Chats with their cached counts; stubs included."""
+
+    def get_chat(self, token: str, number: int) -> ChatRow | None:
+        rows = self._database.read(GET, (token, number))
+        return _chat(rows[0]) if rows else None
+
+    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+        sql = LIST.format(direction="ASC" if page.ascending else "DESC")
+        before = NO_LIMIT if page.before is None else page.before
+        rows = self._database.read(sql, (token, page.after or 0, before, limit))
+        return [_chat(row) for row in rows]
+
+
+def _chat(row: Row) -> ChatRow:
+    number, revision, title, metadata, created_at, edited_at, deleted_at, key, count, last = row
+    chat = Chat(
+        number=number,
+        revision=revision,
+        title=title,
+        metadata=metadata_out(metadata),
+        created_at=moment_out(created_at),
+        edited_at=time_out(edited_at),
+        deleted_at=time_out(deleted_at),
+        idempotency_key=key,
+    )
+    return ChatRow(chat=chat, messages_count=count, last_message_number=last)

@@ -1,0 +1,139 @@
+"""Connections to MySQL: opened when needed, kept between calls, replaced when they went stale.
+
+A transaction is run again where nothing of it can have been kept: after a deadlock, a lock wait
+time-out, or a kept connection that turns out to be dead. A connection that is lost during COMMIT
+leaves open whether it was kept; that is for the caller's retry, and every write here bears one.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pymysql
+from pymysql.constants import FIELD_TYPE
+from pymysql.converters import conversions
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.failures import FAILURES, Verdict, verdict_of
+from chalicelib.domain.errors import PoisonError, UnavailableError
+
+CONNECT_TIMEOUT_SECONDS = 2
+READ_TIMEOUT_SECONDS = 10
+LOCK_WAIT_SECONDS = 3
+ATTEMPTS = 4
+
+# Strict, or a title that is too long would be cut without a word.
+SESSION = f"""
+SET SESSION transaction_isolation = 'READ-COMMITTED',
+  sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',
+  time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}
+"""
+
+# Times come as text, as they were stored: a datetime would only be taken apart again.
+_CONVERSIONS = {key: value for key, value in conversions.items() if key != FIELD_TYPE.DATETIME}
+
+Row = tuple[Any, ...]
+type Link = pymysql.Connection[Cursor]
+
+
+class Database:
+    """`mysql://user:password@host:port/database`, with `?ssl_ca=<file>` to demand a known server.
+
+    PyMySQL's connections are not thread safe: each thread has its own. They are in autocommit mode
+    so that a single read is one round trip; everything else happens between BEGIN and COMMIT.
+    """
+
+    def __init__(self, url: str, read_timeout_seconds: int = READ_TIMEOUT_SECONDS) -> None:
+        self._options = _options(url, read_timeout_seconds)
+        self._local = threading.local()
+
+    def read(self, sql: str, args: tuple[object, ...] = ()) -> list[Row]:
+        """Run one SELECT outside of a transaction."""
+        return self._persevere(lambda connection: _select(connection, sql, args))
+
+    def transact[T](self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` in one transaction. It may be run several times, so it must not change anything
+        outside of the database."""
+        return self._persevere(lambda connection: self._once(connection, work))
+
+    def close(self) -> None:
+        """Let go of this thread's connection; what was not committed is undone by the server."""
+        connection = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            connection._force_close()
+
+    def _persevere[T](self, step: Callable[[Link], T]) -> T:
+        for _ in range(ATTEMPTS):
+            kept = "connection" in self._local.__dict__
+            try:
+                return step(self._connection())
+            except FAILURES as error:
+                verdict = verdict_of(error)
+                if verdict is Verdict.POISON:
+                    raise PoisonError(str(error)) from error
+                if verdict is not Verdict.BUSY:
+                    self.close()
+                if verdict is not Verdict.BUSY and not (kept and verdict is Verdict.LOST):
+                    raise UnavailableError(f"MySQL: {error}") from error
+        raise UnavailableError(f"MySQL: {ATTEMPTS} attempts met a deadlock or a lock wait time-out")
+
+    def _connection(self) -> Link:
+        kept = self._local.__dict__.get("connection")
+        if kept is None:
+            kept = self._local.connection = pymysql.connect(**self._options)
+        return kept
+
+    def _once[T](self, connection: Link, work: Callable[[Cursor], T]) -> T:
+        connection.begin()
+        try:
+            with connection.cursor() as cursor:
+                result = work(cursor)
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        self._commit(connection)
+        return result
+
+    def _commit(self, connection: Link) -> None:
+        try:
+            connection.commit()
+        except FAILURES as error:
+            if verdict_of(error) is Verdict.BUSY:
+                raise
+            self.close()
+            raise UnavailableError("MySQL: whether the COMMIT came through is not known") from error
+
+    def _roll_back(self, connection: Link) -> None:
+        try:
+            connection.rollback()
+        except FAILURES:
+            self.close()
+
+
+def _select(connection: Link, sql: str, args: tuple[object, ...]) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, args)
+        return list(cursor.fetchall())
+
+
+def _options(url: str, read_timeout_seconds: int) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme != "mysql" or not parts.hostname or not parts.path.strip("/"):
+        raise ValueError("the MySQL url must look like mysql://user:password@host:3306/database")
+    ssl_ca = parse_qs(parts.query).get("ssl_ca")
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 3306,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "database": unquote(parts.path.strip("/")),
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": read_timeout_seconds,
+        "write_timeout": read_timeout_seconds,
+        "conv": _CONVERSIONS,
+        "init_command": SESSION,
+        **({"ssl_ca": ssl_ca[0], "ssl_verify_identity": True} if ssl_ca else {}),
+    }

@@ -1,0 +1,111 @@
+"""Leases: how far the numbers of a counter may go, and which memory may hand them out.
+
+Promise 1, that a number is never given twice, rests on this module: a ceiling never falls, and a
+lease begins above the highest ceiling that was ever given, both under the lock of the parent's row.
+Tests: `tests/contract/test_store.py`, and the simulation of the whole protocol.
+"""
+
+from dataclasses import dataclass
+
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.rows import find_chats, lock_applications, lock_chats
+from chalicelib.adapters.mysql.skipped import note_gaps
+from chalicelib.adapters.mysql.topic import Topic
+from chalicelib.domain.errors import GoneError, UnavailableError
+from chalicelib.domain.numbering import Begun, Counter
+from chalicelib.domain.records import Lease
+
+FIND_APPLICATION = "SELECT id, deleted_at FROM applications WHERE token = %s"
+SET_CHATS_LEASE = """
+UPDATE applications
+SET chats_floor = %s, chats_ceiling = %s, chats_holder = %s, chats_epoch = %s WHERE id = %s
+"""
+SET_MESSAGES_LEASE = """
+UPDATE chats
+SET messages_floor = %s, messages_ceiling = %s, messages_holder = %s, messages_epoch = %s
+WHERE id = %s
+"""
+
+
+@dataclass(slots=True)
+class Parent:
+    """The row that a counter hangs on, under its lock. `chat_id` is None for chat numbers."""
+
+    application_id: int
+    chat_id: int | None
+    floor: int
+    ceiling: int
+    holder: str
+    epoch: int
+
+
+class Leases(Topic):
+    """Begin a lease for a memory, or raise the ceiling of the one it holds."""
+
+    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+        def work(cursor: Cursor) -> Begun | None:
+            parent = _lock_parent(cursor, counter)
+            if parent is None:
+                return None
+            passed_over = (parent.floor, parent.ceiling)
+            note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
+            parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
+            parent.holder, parent.epoch = holder, parent.epoch + 1
+            _write(cursor, parent)
+            return Begun(parent.floor, Lease(holder, parent.epoch, parent.ceiling))
+
+        return self._database.transact(work)
+
+    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+        def work(cursor: Cursor) -> Lease | None:
+            parent = _lock_parent(cursor, counter)
+            if parent is None:
+                raise UnavailableError("the row that keeps this lease is not there yet")
+            if (parent.holder, parent.epoch) != (lease.holder, lease.epoch):
+                return None
+            parent.ceiling = max(parent.ceiling, lease.ceiling + window)
+            _write(cursor, parent)
+            return Lease(parent.holder, parent.epoch, parent.ceiling)
+
+        return self._database.transact(work)
+
+
+def _lock_parent(cursor: Cursor, counter: Counter) -> Parent | None:
+    cursor.execute(FIND_APPLICATION, (counter.token,))
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    application_id, deleted_at = found
+    if deleted_at is not None:
+        raise GoneError("the application was deleted")
+    if counter.chat is None:
+        return _lock_application(cursor, application_id)
+    return _lock_chat(cursor, application_id, counter.chat)
+
+
+def _lock_application(cursor: Cursor, application_id: int) -> Parent | None:
+    row = lock_applications(cursor, [application_id]).get(application_id)
+    if row is None or row.deleted_at is not None:
+        raise GoneError("the application was deleted")
+    return Parent(
+        row.id, None, row.chats_floor, row.chats_ceiling, row.chats_holder, row.chats_epoch
+    )
+
+
+def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | None:
+    ids = find_chats(cursor, [(application_id, number)])
+    row = next(iter(lock_chats(cursor, ids.values()).values()), None)
+    if row is None:
+        return None
+    if row.deleted_at is not None:
+        raise GoneError("the chat was deleted")
+    lease = (row.messages_floor, row.messages_ceiling, row.messages_holder, row.messages_epoch)
+    return Parent(application_id, row.id, *lease)
+
+
+def _write(cursor: Cursor, parent: Parent) -> None:
+    is_chat = parent.chat_id is not None
+    sql = SET_MESSAGES_LEASE if is_chat else SET_CHATS_LEASE
+    row_id = parent.chat_id if is_chat else parent.application_id
+    cursor.execute(sql, (parent.floor, parent.ceiling, parent.holder, parent.epoch, row_id))

@@ -1,0 +1,29 @@
+"""What the records of an invocation bring for each chat, before MySQL is asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from chalicelib.domain.records import Lease, Message, MessagesRecord
+
+ChatName = tuple[str, int]  # token, number
+
+
+@dataclass(slots=True)
+class Batch:
+    """The newest state of each number of a chat, and the leases they were numbered under."""
+
+    newest: dict[int, Message] = field(default_factory=dict)
+    leases: set[Lease] = field(default_factory=set)
+
+
+def gather(records: Iterable[MessagesRecord]) -> dict[ChatName, Batch]:
+    """Sort the states by chat; of the same number, the newest revision stays."""
+    batches: dict[ChatName, Batch] = {}
+    for record in records:
+        for message in record.messages:
+            batch = batches.setdefault((record.token, record.chat), Batch())
+            batch.leases.add(record.lease)
+            held = batch.newest.get(message.number)
+            if held is None or message.revision > held.revision:
+                batch.newest[message.number] = message
+    return batches

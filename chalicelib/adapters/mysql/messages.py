@@ -1,0 +1,74 @@
+"""Reading messages, and which revisions are there."""
+
+from collections.abc import Sequence
+
+from chalicelib.adapters.mysql.connection import Row
+from chalicelib.adapters.mysql.topic import Topic
+from chalicelib.adapters.mysql.values import NO_LIMIT, marks, metadata_out, moment_out, time_out
+from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.records import Message
+
+COLUMNS = """
+m.number, m.revision, m.body, m.sender, m.metadata, m.created_at, m.edited_at, m.deleted_at,
+m.idempotency_key
+"""
+OF_CHAT = """
+FROM applications a
+JOIN chats c ON c.application_id = a.id AND c.number = %s
+JOIN messages m ON m.chat_id = c.id
+"""
+GET = f"""
+SELECT {COLUMNS} {OF_CHAT}
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND m.number = %s
+"""
+# One range of the clustered index: the two joins are constants by the time it is read.
+LIST = f"""
+SELECT {COLUMNS} {OF_CHAT}
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
+  AND m.number > %s AND m.number < %s AND m.deleted_at IS NULL
+ORDER BY m.number {{direction}} LIMIT %s
+"""
+REVISIONS = f"""
+SELECT m.number, m.revision {OF_CHAT} WHERE a.token = %s AND m.number IN ({{marks}})
+"""
+CHAT_REVISIONS = """
+SELECT c.number, c.revision FROM applications a JOIN chats c ON c.application_id = a.id
+WHERE a.token = %s AND c.revision > 0 AND c.number IN ({marks})
+"""
+
+
+class Messages(Topic):
+    """Messages of one chat; none where the chat or its application was deleted."""
+
+    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+        rows = self._database.read(GET, (chat, token, number))
+        return _message(rows[0]) if rows else None
+
+    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+        sql = LIST.format(direction="ASC" if page.ascending else "DESC")
+        before = NO_LIMIT if page.before is None else page.before
+        rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
+        return [_message(row) for row in rows]
+
+    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
+        if not numbers:
+            return {}
+        sql = CHAT_REVISIONS if counter.chat is None else REVISIONS
+        chat = () if counter.chat is None else (counter.chat,)
+        args = (*chat, counter.token, *numbers)
+        return dict(self._database.read(sql.format(marks=marks(numbers)), args))
+
+
+def _message(row: Row) -> Message:
+    number, revision, body, sender, metadata, created_at, edited_at, deleted_at, key = row
+    return Message(
+        number=number,
+        revision=revision,
+        body=body,
+        sender=sender,
+        metadata=metadata_out(metadata),
+        created_at=moment_out(created_at),
+        edited_at=time_out(edited_at),
+        deleted_at=time_out(deleted_at),
+        idempotency_key=key,
+    )

@@ -1,0 +1,81 @@
+"""Bring the tables up to date: `python -m chalicelib.adapters.mysql.migrate`.
+
+Forward only. Each file of `migrations/` runs once, in the order of its number; a named lock keeps
+two runs apart. A file that failed half-way runs again, so its statements must bear that.
+"""
+
+from importlib.resources import files
+
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.settings import Settings
+
+LOCK_WAIT_SECONDS = 60
+READ_TIMEOUT_SECONDS = 900
+
+VERSIONS_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+  version INT UNSIGNED NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL,
+  applied_at DATETIME(3) NOT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4
+"""
+# Named locks are the whole server's, so the name says which database.
+LOCK = "SELECT GET_LOCK(CONCAT('migrate:', LEFT(MD5(DATABASE()), 32)), %s)"
+UNLOCK = "SELECT RELEASE_LOCK(CONCAT('migrate:', LEFT(MD5(DATABASE()), 32)))"
+APPLIED = "SELECT version FROM schema_migrations"
+NOTE = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (%s, %s, UTC_TIMESTAMP(3))"
+
+
+def migrate(url: str) -> list[str]:
+    """Run the migrations that are still missing; return their names."""
+    database = Database(url, READ_TIMEOUT_SECONDS)
+    try:
+        return database.transact(_migrate)
+    finally:
+        database.close()
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a migration: each ends with a semicolon at the end of a line."""
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    return [part.strip() for part in "\n".join([*lines, ""]).split(";\n") if part.strip()]
+
+
+def _migrate(cursor: Cursor) -> list[str]:
+    cursor.execute(LOCK, (LOCK_WAIT_SECONDS,))
+    if cursor.fetchall() != ((1,),):
+        raise UnavailableError("another migration is running")
+    try:
+        return _run_missing(cursor)
+    finally:
+        cursor.execute(UNLOCK)
+
+
+def _run_missing(cursor: Cursor) -> list[str]:
+    cursor.execute(VERSIONS_TABLE)
+    cursor.execute(APPLIED)
+    applied = {version for (version,) in cursor.fetchall()}
+    missing = {int(name.split("_")[0]): name for name in _names()}
+    for version in sorted(missing.keys() - applied):
+        script = files(__package__).joinpath("migrations", missing[version]).read_text("utf-8")
+        for statement in statements(script):
+            cursor.execute(statement)
+        cursor.execute(NOTE, (version, missing[version]))
+    return [missing[version] for version in sorted(missing.keys() - applied)]
+
+
+def _names() -> list[str]:
+    entries = files(__package__).joinpath("migrations").iterdir()
+    return [entry.name for entry in entries if entry.name.endswith(".sql")]
+
+
+def main() -> None:
+    """For the command line and the deployment."""
+    for name in migrate(Settings.from_env().need("mysql_url")):
+        print(name)
+
+
+if __name__ == "__main__":
+    main()

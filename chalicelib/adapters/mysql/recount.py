@@ -1,0 +1,79 @@
+"""Compare the cached counts of an application with its rows, and set them right where asked to.
+
+Counts change in the transaction of the rows they count, so a difference is a bug or a hand that
+wrote into the tables. Each row is counted, and repaired under its lock, in a transaction of its own.
+"""
+
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.connection import Row
+from chalicelib.adapters.mysql.rows import lock_applications, lock_chats
+from chalicelib.adapters.mysql.topic import Topic
+
+FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
+CHAT_IDS = "SELECT id FROM chats WHERE application_id = %s AND deleted_at IS NULL ORDER BY id"
+COUNT_CHATS = """
+SELECT a.chats_count,
+  (SELECT COUNT(*) FROM chats c WHERE c.application_id = a.id AND c.deleted_at IS NULL)
+FROM applications a WHERE a.id = %s AND a.deleted_at IS NULL
+"""
+COUNT_MESSAGES = """
+SELECT c.number, c.messages_count, c.last_message_number,
+  (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.deleted_at IS NULL),
+  (SELECT COALESCE(MAX(m.number), 0) FROM messages m WHERE m.chat_id = c.id)
+FROM chats c WHERE c.id = %s AND c.deleted_at IS NULL
+"""
+REPAIR_APPLICATION = "UPDATE applications SET chats_count = %s WHERE id = %s"
+REPAIR_CHAT = "UPDATE chats SET messages_count = %s, last_message_number = %s WHERE id = %s"
+
+# Chat number (None: the application), column, what it said, what the rows say.
+Difference = tuple[int | None, str, int, int]
+
+
+class Recount(Topic):
+    """For the operator; no request needs it."""
+
+    def recount(self, token: str, repair: bool = False) -> list[Difference]:
+        """What the cached counts of an application and its chats say wrongly, until now."""
+        found = self._database.read(FIND, (token,))
+        differences: list[Difference] = []
+        for (application_id,) in found:
+            differences += self._application(application_id, repair)
+            for (chat_id,) in self._database.read(CHAT_IDS, (application_id,)):
+                differences += self._chat(chat_id, repair)
+        return differences
+
+    def _application(self, application_id: int, repair: bool) -> list[Difference]:
+        def work(cursor: Cursor) -> list[Difference]:
+            if repair:
+                lock_applications(cursor, [application_id])
+            rows = _rows(cursor, COUNT_CHATS, application_id)
+            wrong = [(cached, counted) for cached, counted in rows if cached != counted]
+            if repair:
+                cursor.executemany(REPAIR_APPLICATION, [(n, application_id) for _, n in wrong])
+            return [(None, "chats_count", cached, counted) for cached, counted in wrong]
+
+        return self._database.transact(work)
+
+    def _chat(self, chat_id: int, repair: bool) -> list[Difference]:
+        def work(cursor: Cursor) -> list[Difference]:
+            if repair:
+                lock_chats(cursor, [chat_id])
+            differences: list[Difference] = []
+            for number, count, last, counted, counted_last in _rows(
+                cursor, COUNT_MESSAGES, chat_id
+            ):
+                if count != counted:
+                    differences.append((number, "messages_count", count, counted))
+                if last != counted_last:
+                    differences.append((number, "last_message_number", last, counted_last))
+                if differences and repair:
+                    cursor.execute(REPAIR_CHAT, (counted, counted_last, chat_id))
+            return differences
+
+        return self._database.transact(work)
+
+
+def _rows(cursor: Cursor, sql: str, id_: int) -> list[Row]:
+    cursor.execute(sql, (id_,))
+    return list(cursor.fetchall())

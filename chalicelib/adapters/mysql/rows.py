@@ -1,0 +1,114 @@
+"""Rows of applications and chats as the writers see them: found without locks, then locked in order.
+
+The order in which rows are locked is the same everywhere, so that nothing deadlocks:
+applications by id, then chats by id, then what hangs on a chat. A chat's row is only ever inserted
+under its application's lock: two writers never meet in the gaps of the unique index, and an
+application that was seen deleted under its lock gets no more chats. `messages` and
+`skipped_numbers` of a chat are only written under the chat's lock.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.values import marks
+
+ChatKey = tuple[int, int]  # application id, number
+
+
+@dataclass(slots=True)
+class LockedApplication:
+    """An application under its lock."""
+
+    id: int
+    token: str
+    name: str
+    created_at: str
+    deleted_at: str | None
+    chats_count: int
+    chats_floor: int
+    chats_ceiling: int
+    chats_holder: str
+    chats_epoch: int
+
+
+@dataclass(slots=True)
+class LockedChat:
+    """A chat under its lock, without what users wrote."""
+
+    id: int
+    application_id: int
+    number: int
+    revision: int
+    created_at: str
+    deleted_at: str | None
+    messages_count: int
+    last_message_number: int
+    messages_floor: int
+    messages_ceiling: int
+    messages_holder: str
+    messages_epoch: int
+
+
+FIND_APPLICATIONS = """
+SELECT token, id FROM applications WHERE deleted_at IS NULL AND token IN ({marks})
+"""
+FIND_CHATS = "SELECT application_id, number, id FROM chats WHERE {ranges}"
+
+# The index is forced because a scan of the table would lock (and wait for) rows of others.
+LOCK_APPLICATIONS = f"""
+SELECT {", ".join(field.name for field in fields(LockedApplication))}
+FROM applications FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
+"""
+LOCK_CHATS = f"""
+SELECT {", ".join(field.name for field in fields(LockedChat))}
+FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
+"""
+
+
+def find_applications(cursor: Cursor, tokens: Collection[str]) -> dict[str, int]:
+    """Ids of the applications that are there and not deleted."""
+    if not tokens:
+        return {}
+    cursor.execute(FIND_APPLICATIONS.format(marks=marks(tokens)), tuple(tokens))
+    return dict(cursor.fetchall())
+
+
+def find_chats(cursor: Cursor, wanted: Iterable[ChatKey]) -> dict[ChatKey, int]:
+    """Ids of the chats that have a row, deleted ones included."""
+    numbers: dict[int, list[int]] = {}
+    for application_id, number in wanted:
+        numbers.setdefault(application_id, []).append(number)
+    if not numbers:
+        return {}
+    ranges, args = in_ranges("application_id", numbers)
+    cursor.execute(FIND_CHATS.format(ranges=ranges), args)
+    return {(application_id, number): id_ for application_id, number, id_ in cursor.fetchall()}
+
+
+def lock_applications(cursor: Cursor, ids: Collection[int]) -> dict[int, LockedApplication]:
+    """Lock applications. Those that were purged in the meantime are missing from the answer."""
+    if not ids:
+        return {}
+    cursor.execute(LOCK_APPLICATIONS.format(marks=marks(ids)), tuple(sorted(ids)))
+    return {row[0]: LockedApplication(*row) for row in cursor.fetchall()}
+
+
+def lock_chats(cursor: Cursor, ids: Collection[int]) -> dict[int, LockedChat]:
+    """Lock chats. Those that were purged in the meantime are missing from the answer."""
+    if not ids:
+        return {}
+    cursor.execute(LOCK_CHATS.format(marks=marks(ids)), tuple(sorted(ids)))
+    return {row[0]: LockedChat(*row) for row in cursor.fetchall()}
+
+
+def in_ranges(parent: str, numbers: Mapping[int, Collection[int]]) -> tuple[str, tuple[int, ...]]:
+    """`(parent = %s AND number IN (…)) OR …` with its arguments: ranges of an index on both.
+
+    Row constructors, `(parent, number) IN (…)`, are not a range for every server.
+    """
+    ranges = " OR ".join(
+        f"({parent} = %s AND number IN ({marks(wanted)}))" for wanted in numbers.values()
+    )
+    return ranges, tuple(arg for key, wanted in numbers.items() for arg in (key, *wanted))

@@ -1,0 +1,31 @@
+"""The `Store` port on MySQL, put together from one module a topic."""
+
+from chalicelib.adapters.mysql.applications import Applications
+from chalicelib.adapters.mysql.chats import Chats
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.leases import Leases
+from chalicelib.adapters.mysql.messages import Messages
+from chalicelib.adapters.mysql.persist_chats import PersistChats
+from chalicelib.adapters.mysql.persist_messages import PersistMessages
+from chalicelib.adapters.mysql.purge import Purge
+from chalicelib.adapters.mysql.recount import Recount
+from chalicelib.adapters.mysql.skipped import Skipped
+
+
+class MySqlStore(
+    Applications, Chats, Messages, Leases, Skipped, PersistChats, PersistMessages, Purge, Recount
+):
+    """Everything that is asked of MySQL. `url` is `mysql://user:password@host:port/database`.
+
+    Nothing connects before the first call. `close` lets go of the calling thread's connection.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Database(url))
+
+    def ping(self) -> None:
+        """Raise `UnavailableError` unless the server answers and the tables are there."""
+        self._database.read("SELECT 1 FROM schema_migrations LIMIT 1")
+
+    def close(self) -> None:
+        self._database.close()

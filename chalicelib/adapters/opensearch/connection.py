@@ -1,0 +1,55 @@
+"""One kept connection to OpenSearch. Its errors become `UnavailableError` here.
+
+Every wait has a limit, and nothing is tried twice in here: the queue (or the user) tries again.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import OpenSearchException, TransportError
+
+from chalicelib.domain.errors import UnavailableError
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 10.0
+
+Answer = dict[str, Any]
+
+
+class Connection:
+    """Opened by the first call and kept for the next ones of the same process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+
+    @cached_property
+    def client(self) -> OpenSearch:
+        secure = self._url.scheme == "https"
+        user, password = self._url.username, self._url.password
+        return OpenSearch(
+            hosts=[
+                {
+                    "host": self._url.hostname,
+                    "port": self._url.port or (443 if secure else 9200),
+                    "url_prefix": self._url.path.strip("/"),
+                }
+            ],
+            http_auth=(unquote(user), unquote(password or "")) if user else None,
+            use_ssl=secure,
+            verify_certs=secure,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            max_retries=0,
+        )
+
+    def call(self, request: Callable[[OpenSearch], Answer]) -> Answer:
+        """Run one request. Whatever goes wrong on the way there or over there can go well later."""
+        try:
+            return request(self.client)
+        except TransportError as error:
+            raise UnavailableError(f"OpenSearch: {error.status_code} {error.error}") from error
+        except OpenSearchException as error:
+            raise UnavailableError(f"OpenSearch: {error}") from error

@@ -1,0 +1,90 @@
+-- Functions that the other scripts share; put before each of them.
+
+-- Names this server's memory. A restart changes run_id, a promotion or a full resync changes
+-- master_replid, so a copy of the data in another memory never passes for this one. 16 hex digits of
+-- each are 128 bits. `fixed` is given where the store itself keeps every write over a failover.
+local function memory(fixed)
+  if fixed ~= '' then return fixed end
+  local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return string.sub(run_id, 1, 16) .. string.sub(replid, 1, 16)
+end
+
+-- Lua would print a large number as 1e+15.
+local function whole(n) return string.format('%.0f', n) end
+
+-- nil, or the answer that refuses the request: the application is not known, deleted, or has another key.
+local function refusal(application_key, key_version)
+  local app = redis.call('HMGET', application_key, 'key_version', 'deleted')
+  if app[2] then return {'deleted'} end
+  if not app[1] then return {'application'} end
+  if app[1] ~= key_version then return {'key'} end
+  return nil
+end
+
+-- A pending entry is `<revision>|<accepted at, ms>|<holder>|<epoch>|<ceiling>|<JSON of the state>`, the
+-- member of a sorted set whose score is the number; a number has at most one.
+local function pending_entry(pending_key, number)
+  return redis.call('ZRANGEBYSCORE', pending_key, number, number)[1]
+end
+
+local function entry_revision(entry) return tonumber(string.match(entry, '^(%d+)|')) end
+
+local function entry_state(entry)
+  return cjson.decode(string.match(entry, '^%d+|%d+|[^|]*|%d+|%d+|(.*)$'))
+end
+
+-- Make the counter of a chat's messages under the first lease, which a chat is made with. Only while the
+-- chat is pending, in the memory that it was made in, and where the counter was never there: so a counter
+-- that was lost is not made again, because what loses it (a wipe) loses the pending entry as well.
+-- Returns the counter, or nil.
+local function first_lease(counter_key, chat, me)
+  local lease = chat.messages_lease
+  if not lease or lease.holder ~= me or chat.deleted_at or redis.call('EXISTS', counter_key) == 1 then
+    return nil
+  end
+  redis.call('HSET', counter_key, 'last', 0, 'ceiling', whole(lease.ceiling), 'holder', me,
+             'epoch', whole(lease.epoch), 'revision', 0, 'edits', 0)
+  return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch}
+end
+
+-- The counter if this memory holds its lease; otherwise nil and the answer that says what is needed.
+-- k: counter, nonce, chats (the counter of the chats), chats_pending; chat: '' for the chats' counter.
+--
+-- The invariant of the whole protocol is guarded here: a number leaves only the memory that holds the
+-- lease. What could break it: a copy of the counter in another memory (its holder differs), a counter
+-- that was lost (it is missing: a new lease is needed, even in the same memory).
+local function held(k, chat, me, nonce, nonce_ms)
+  local c = redis.call('HMGET', k.counter, 'last', 'ceiling', 'holder', 'epoch', 'deleted')
+  if c[5] then return nil, {'gone'} end
+  if c[3] == me then
+    return {last = tonumber(c[1]), ceiling = tonumber(c[2]), epoch = tonumber(c[4])}
+  end
+  if chat ~= '' then
+    local entry = pending_entry(k.chats_pending, chat)
+    if entry then
+      local state = entry_state(entry)
+      if state.deleted_at then return nil, {'gone'} end
+      local first = first_lease(k.counter, state, me)
+      if first then return first end
+    end
+  end
+  local left = redis.call('GET', k.nonce)
+  if left and string.match(left, '|(.*)$') == me then return nil, {'wait'} end
+  redis.call('SET', k.nonce, nonce .. '|' .. me, 'PX', nonce_ms)
+  local chats = redis.call('HMGET', k.chats, 'last', 'holder')
+  return nil, {'begin', me, chats[2] == me and chats[1] or ''}
+end
+
+-- The next `count` revisions of a counter: the first of them. They order the states of one counter:
+-- a newer epoch is above all of an older one.
+local function next_revision(counter_key, epoch, count)
+  return epoch * 4294967296 + redis.call('HINCRBY', counter_key, 'revision', count) - count + 1
+end
+
+local function keep_pending(k, chat, me, c, now, due, number, revision, json)
+  redis.call('ZREMRANGEBYSCORE', k.pending, whole(number), whole(number))
+  redis.call('ZADD', k.pending, whole(number), table.concat({
+    whole(revision), now, me, whole(c.epoch), whole(c.ceiling), json}, '|'))
+  redis.call('ZADD', k.due, due, (chat == '' and '0' or chat) .. ':' .. whole(number))
+end

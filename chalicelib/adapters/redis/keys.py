@@ -1,0 +1,44 @@
+"""Names of the Redis keys. All keys of an application carry the hash tag `{token}`: one slot of a cluster."""
+
+import hashlib
+
+from chalicelib.domain.numbering import Counter
+
+
+def application(token: str) -> str:
+    return f"{{{token}}}:application"
+
+
+def counter(of: Counter) -> str:
+    return f"{{{of.token}}}:chats" if of.chat is None else f"{{{of.token}}}:chat:{of.chat}"
+
+
+def nonce(of: Counter) -> str:
+    return f"{counter(of)}:nonce"
+
+
+def pending(of: Counter) -> str:
+    return f"{counter(of)}:pending"
+
+
+def due(token: str) -> str:
+    return f"{{{token}}}:due"
+
+
+def mark(token: str, idempotency_key: str) -> str:
+    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+    return f"{{{token}}}:mark:{digest}"
+
+
+def common(of: Counter) -> list[str]:
+    """KEYS 1 to 7 of the scripts that accept."""
+    chats = Counter(of.token)
+    return [
+        application(of.token),
+        counter(of),
+        nonce(of),
+        pending(of),
+        due(of.token),
+        counter(chats),
+        pending(chats),
+    ]

@@ -1,0 +1,272 @@
+"""Redis as the `Ledger`: each method is one script or one pipeline of plain reads."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.connection import Scripts, unavailable
+from chalicelib.adapters.redis.entries import fragment, parse_entry
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    KeyReusedError,
+    NotFoundError,
+    UnauthenticatedError,
+)
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
+from chalicelib.domain.numbering import (
+    Accepted,
+    Begun,
+    Counter,
+    IdempotencyMark,
+    Look,
+    Need,
+    NeedApplication,
+    NeedBegin,
+    NeedRaise,
+    NeedWait,
+    Page,
+)
+from chalicelib.domain.records import Chat, Lease, Message, Pending
+from chalicelib.usecases.ports import Clock
+
+# Longer than a begin takes, shorter than a client's patience: who was killed in between holds up others
+# for no longer than this.
+_NONCE_LIFE_MS = 5_000
+# An entry is overdue when its record should have been persisted long since.
+OVERDUE_AFTER_MS = 60_000
+# How long this memory keeps what MySQL knows better.
+_APPLICATION_LIFE_SECONDS = 3_600
+_DELETED_MARK_LIFE_SECONDS = 24 * 3_600
+
+
+class RedisLedger:
+    """The ledger on one Redis or Valkey. `fixed_holder` is set where the store keeps every write."""
+
+    def __init__(self, url: str, clock: Clock, window: int, fixed_holder: str = "") -> None:
+        self._scripts = Scripts(url)
+        self._clock = clock
+        self._window = window
+        self._fixed_holder = fixed_holder
+
+    def accept(
+        self,
+        counter: Counter,
+        key_version: int,
+        drafts: Sequence[Message] | Sequence[Chat],
+        mark: IdempotencyMark | None,
+    ) -> Accepted | Need:
+        names = keys.common(counter)
+        if mark:
+            names.append(keys.mark(counter.token, mark.key))
+        nonce, created_at = secrets.token_hex(16), drafts[0].created_at
+        reply = self._scripts.run(
+            "accept",
+            names,
+            [
+                *self._head(counter, key_version, nonce),
+                mark.fingerprint if mark else "",
+                IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
+                created_at,
+                self._window if counter.chat is None else "",
+                *map(fragment, drafts),
+            ],
+        )
+        if reply[0] == b"accepted":
+            first, revision, lease = int(reply[1]), int(reply[2]), _lease(reply[3:6])
+            return Accepted(first, first + len(drafts) - 1, revision, created_at, lease)
+        if reply[0] == b"replayed":
+            return _replayed(reply, _kind(counter))
+        return _need(reply, nonce)
+
+    def edit(
+        self, counter: Counter, key_version: int, state: Message | Chat, base: int, edits: int
+    ) -> Accepted | Need:
+        names, nonce = keys.common(counter), secrets.token_hex(16)
+        if counter.chat is None and state.deleted_at:
+            names.append(keys.counter(Counter(counter.token, state.number)))
+        reply = self._scripts.run(
+            "edit",
+            names,
+            [
+                *self._head(counter, key_version, nonce),
+                state.number,
+                base,
+                edits,
+                _DELETED_MARK_LIFE_SECONDS * 1000,
+                fragment(state),
+            ],
+        )
+        if reply[0] == b"accepted":
+            number, revision, lease = int(reply[1]), int(reply[2]), _lease(reply[3:6])
+            return Accepted(number, number, revision, state.created_at, lease)
+        return _need(reply, nonce)
+
+    def look(self, counter: Counter, key_version: int, page: Page) -> Look | NeedApplication:
+        reply = self._scripts.run(
+            "look",
+            [
+                keys.application(counter.token),
+                keys.counter(counter),
+                keys.pending(counter),
+                keys.pending(Counter(counter.token)),
+            ],
+            [
+                key_version,
+                "" if counter.chat is None else counter.chat,
+                "-inf" if page.after is None else f"({page.after}",
+                "+inf" if page.before is None else f"({page.before}",
+                "asc" if page.ascending else "desc",
+                page.limit + 1,
+            ],
+        )
+        if reply[0] != b"look":
+            need = _need(reply, "")
+            assert isinstance(need, NeedApplication)
+            return need
+        entries = tuple(parse_entry(entry, _kind(counter)) for entry in reply[3 : 3 + page.limit])
+        return Look(
+            pending=entries,
+            cut=len(reply) - 3 > page.limit,
+            known=bool(reply[1]),
+            edits=int(reply[2]),
+        )
+
+    def remember_application(self, token: str, key_version: int) -> None:
+        # HSETNX: a deletion that was noted in between must stay.
+        name = keys.application(token)
+        self._pipeline(
+            [
+                ("HSETNX", name, "key_version", key_version),
+                ("EXPIRE", name, _APPLICATION_LIFE_SECONDS),
+            ]
+        )
+
+    def forget_application(self, token: str) -> None:
+        name = keys.application(token)
+        self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _DELETED_MARK_LIFE_SECONDS)])
+
+    def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
+        lease = begun.lease
+        taken = self._scripts.run(
+            "install_lease",
+            [keys.counter(counter), keys.nonce(counter)],
+            [nonce, self._fixed_holder, lease.holder, lease.epoch, begun.floor, lease.ceiling],
+        )
+        return bool(taken)
+
+    def release_lease(self, counter: Counter, lease: Lease) -> None:
+        self._scripts.run("release_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
+
+    def drop_nonce(self, counter: Counter, nonce: str) -> None:
+        self._scripts.run("drop_nonce", [keys.nonce(counter)], [nonce])
+
+    def raise_lease(self, counter: Counter, lease: Lease) -> None:
+        self._scripts.run(
+            "raise_lease", [keys.counter(counter)], [lease.holder, lease.epoch, lease.ceiling]
+        )
+
+    def settle(self, counter: Counter, revisions: dict[int, int]) -> None:
+        pairs = [value for pair in revisions.items() for value in pair]
+        names = [keys.pending(counter), keys.due(counter.token)]
+        if counter.chat is None:
+            names += [keys.counter(Counter(counter.token, number)) for number in revisions]
+        self._scripts.run("settle", names, [counter.chat or 0, self._fixed_holder, *pairs])
+
+    def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+        now = self._clock.now_ms()
+        replies = self._pipeline(
+            [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
+        )
+        found = []
+        for token, members in zip(tokens, replies, strict=True):
+            for member in members:
+                chat, number = map(int, member.split(b":"))
+                found.append((Counter(token, chat or None), number))
+        return found
+
+    def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
+        name = keys.pending(counter)
+        replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
+        return [parse_entry(entry, _kind(counter)) for entries in replies for entry in entries]
+
+    def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
+        name, chat = keys.due(counter.token), counter.chat or 0
+        self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._scripts.client.close()
+
+    def ping(self) -> None:
+        self._pipeline([("PING",)])
+
+    def _head(self, counter: Counter, key_version: int, nonce: str) -> list[str | int]:
+        """ARGV 1 to 7 of the scripts that accept."""
+        now = self._clock.now_ms()
+        chat = "" if counter.chat is None else counter.chat
+        return [
+            key_version,
+            self._fixed_holder,
+            nonce,
+            _NONCE_LIFE_MS,
+            chat,
+            now,
+            now + OVERDUE_AFTER_MS,
+        ]
+
+    def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        try:
+            with self._scripts.client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                return pipeline.execute()
+        except redis.RedisError as error:
+            raise unavailable(error) from error
+
+
+def _kind(counter: Counter) -> type[Message] | type[Chat]:
+    return Chat if counter.chat is None else Message
+
+
+def _lease(reply: Sequence[bytes]) -> Lease:
+    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
+
+
+def _replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
+    return Accepted(
+        first=int(reply[1]),
+        last=int(reply[2]),
+        revision=int(reply[3]),
+        created_at=reply[4].decode(),
+        lease=_lease(reply[5:8]),
+        replayed=True,
+        pending=tuple(parse_entry(entry, kind) for entry in reply[8:]),
+    )
+
+
+def _need(reply: list[bytes], nonce: str) -> Need:
+    """What a script asks for, or the error that its refusal means."""
+    match reply[0]:
+        case b"application":
+            return NeedApplication()
+        case b"begin":
+            return NeedBegin(reply[1].decode(), nonce, int(reply[2]) if reply[2] else None)
+        case b"raise":
+            return NeedRaise(_lease(reply[1:4]))
+        case b"wait":
+            return NeedWait()
+        case b"deleted":
+            raise NotFoundError("there is no such application")
+        case b"key":
+            raise UnauthenticatedError("the key is no longer valid")
+        case b"gone":
+            raise GoneError("the chat was deleted")
+        case b"reused":
+            raise KeyReusedError("the Idempotency-Key was used for another request")
+        case b"conflict":
+            raise ConflictError("the state was changed by another request")
+    raise AssertionError(f"a script answered {reply!r}")

@@ -1,0 +1,21 @@
+-- Drop pending entries that are persisted. A newer edit may sit there by now: it stays.
+--
+-- KEYS  1 pending  2 due  then, where chats are settled, the counter of each one's messages
+-- ARGV  1 chat number or '0' where chats are settled  2 fixed holder or ''
+--       then number, revision; number, revision; …
+-- Returns how many were dropped
+
+local me = ARGV[1] == '0' and memory(ARGV[2])
+local dropped = 0
+for i = 3, #ARGV, 2 do
+  local entry = pending_entry(KEYS[1], ARGV[i])
+  if not entry or entry_revision(entry) <= tonumber(ARGV[i + 1]) then
+    redis.call('ZREM', KEYS[2], ARGV[1] .. ':' .. ARGV[i])
+    if entry then
+      -- The first lease must not go with the entry: the first message would begin a second one.
+      if me then first_lease(KEYS[2 + (i - 1) / 2], entry_state(entry), me) end
+      dropped = dropped + redis.call('ZREM', KEYS[1], entry)
+    end
+  end
+end
+return dropped

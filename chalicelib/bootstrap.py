@@ -1,0 +1,54 @@
+"""The one place that wires adapters to use cases.
+
+Each is imported at its first use, so that a function loads only what it needs.
+"""
+
+from functools import cache, cached_property
+
+from chalicelib.settings import Settings
+from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
+
+
+class LiveWorld:
+    """The real parts. It lives as long as the function's process, and so do its connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lease_window = settings.lease_window
+
+    @cached_property
+    def clock(self) -> Clock:
+        from chalicelib.adapters.clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from chalicelib.adapters.redis.ledger import RedisLedger
+
+        fixed = "the-store-keeps-writes" if self.settings.redis_keeps_writes else ""
+        return RedisLedger(self.settings.need("redis_url"), self.clock, self.lease_window, fixed)
+
+    @cached_property
+    def store(self) -> Store:
+        from chalicelib.adapters.mysql.store import MySqlStore
+
+        return MySqlStore(self.settings.need("mysql_url"))
+
+    @cached_property
+    def queues(self) -> Queues:
+        from chalicelib.adapters.sqs import SqsQueues
+
+        return SqsQueues(self.settings.queue_urls, self.settings.dead_queue_urls)
+
+    @cached_property
+    def index(self) -> SearchIndex:
+        from chalicelib.adapters.opensearch.index import OpenSearchIndex
+
+        return OpenSearchIndex(self.settings.need("opensearch_url"))
+
+
+@cache
+def world() -> LiveWorld:
+    """The world of this process."""
+    return LiveWorld(Settings.from_env())

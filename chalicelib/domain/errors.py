@@ -1,0 +1,91 @@
+"""The tree of errors. Vendor errors become one of these in the adapters; the doors map each to an answer.
+
+OrdinalError
+ ├─ InvalidError            the request breaks a rule; names the field
+ ├─ UnauthenticatedError    no credential, or one that does not fit
+ ├─ NotFoundError           there is no such thing
+ ├─ GoneError               there was such a thing, and it was deleted
+ ├─ ConflictError           someone else changes it at this moment; try again
+ ├─ RevisionMismatchError   the state is not the one that `If-Match` names
+ ├─ KeyReusedError          the Idempotency-Key was used for another request
+ ├─ UnavailableError        a part is away or slow; trying again can help
+ └─ PoisonError             a record that can never be persisted or indexed
+"""
+
+
+class OrdinalError(Exception):
+    """Base of all errors that the domain knows.
+
+    `code` is stable and public. `retryable` tells whether the same request can succeed later.
+    """
+
+    code = "internal"
+    retryable = False
+
+
+class InvalidError(OrdinalError):
+    """The request breaks a rule.
+
+    `pointer` is the JSON pointer of the field in the body, or the name of the parameter or header.
+    """
+
+    code = "invalid-request"
+
+    def __init__(self, pointer: str, rule: str) -> None:
+        super().__init__(f"{pointer}: {rule}")
+        self.pointer = pointer
+        self.rule = rule
+
+
+class UnauthenticatedError(OrdinalError):
+    """There is no credential, or it does not fit what is asked for."""
+
+    code = "unauthenticated"
+
+
+class NotFoundError(OrdinalError):
+    """There is no such application, chat or message."""
+
+    code = "not-found"
+
+
+class GoneError(OrdinalError):
+    """The chat or the message was deleted; its number stays taken."""
+
+    code = "gone"
+
+
+class ConflictError(OrdinalError):
+    """Others kept changing the same thing; the same request can succeed later."""
+
+    code = "conflict"
+    retryable = True
+
+
+class RevisionMismatchError(OrdinalError):
+    """The state has another revision than `If-Match` names."""
+
+    code = "revision-mismatch"
+
+
+class KeyReusedError(OrdinalError):
+    """The Idempotency-Key was used for a request with other content."""
+
+    code = "idempotency-key-reused"
+
+
+class UnavailableError(OrdinalError):
+    """A part that is needed is away, slow or not ready. Nothing is wrong with the request."""
+
+    code = "unavailable"
+    retryable = True
+
+    def __init__(self, reason: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PoisonError(OrdinalError):
+    """A record that can never be persisted or indexed, whatever is up."""
+
+    code = "poison-record"

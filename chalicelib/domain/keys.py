@@ -1,0 +1,42 @@
+"""Secret keys of applications. They are derived, never stored: whoever holds the master key can make them.
+
+A key is `ok_<version>_<mac>`, where `mac` is HMAC-SHA-256 over `<token>:<version>` with the master key,
+in URL-safe base64 without padding. To check one takes no look-up; whether its version is still valid is
+checked by the script that serves the request.
+"""
+
+import base64
+import hashlib
+import hmac
+
+from chalicelib.domain.errors import UnauthenticatedError
+
+_PREFIX = "ok"
+_MAX_KEY_CHARS = 128
+
+
+def derive_key(master_key: str, token: str, version: int) -> str:
+    """The secret key of an application in one version."""
+    mac = hmac.new(master_key.encode(), f"{token}:{version}".encode(), hashlib.sha256).digest()
+    return f"{_PREFIX}_{version}_{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def check_key(master_key: str, token: str, key: str) -> int:
+    """The version of a key that fits this application; raises `UnauthenticatedError` otherwise.
+
+    The comparison takes the same time wherever the difference is.
+    """
+    prefix, _, rest = key.partition("_")
+    version, _, _ = rest.partition("_")
+    plain = len(key) <= _MAX_KEY_CHARS and version.isascii() and version.isdigit()
+    if prefix != _PREFIX or not plain or len(version) > 9:
+        raise UnauthenticatedError("the key is not one of this application")
+    if not hmac.compare_digest(key.encode(), derive_key(master_key, token, int(version)).encode()):
+        raise UnauthenticatedError("the key is not one of this application")
+    return int(version)
+
+
+def check_admin_key(admin_key: str, key: str) -> None:
+    """Raises `UnauthenticatedError` unless `key` is the admin key."""
+    if not admin_key or not hmac.compare_digest(key.encode(), admin_key.encode()):
+        raise UnauthenticatedError("this needs the admin key")

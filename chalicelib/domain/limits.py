@@ -1,0 +1,21 @@
+"""Sizes and times that users meet. The one place where they are written down."""
+
+MAX_BODY_CHARS = 20_000
+MAX_TITLE_CHARS = 255
+MAX_NAME_CHARS = 255
+MAX_SENDER_CHARS = 255
+MAX_METADATA_BYTES = 4_096
+MAX_METADATA_DEPTH = 32
+MAX_BATCH_MESSAGES = 500
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+IDEMPOTENCY_KEY_KEPT_SECONDS = 24 * 3600
+
+DEFAULT_PAGE_ITEMS = 50
+MAX_PAGE_ITEMS = 100
+MAX_QUERY_CHARS = 500
+
+# A number travels through Lua and JSON as a double: beyond 2**53 neighbours would melt together.
+MAX_NUMBER = 2**53 - 1
+
+# 1 MiB is what SQS takes; the rest is room for the record around the messages.
+MAX_RECORD_BYTES = 1_000_000

@@ -1,0 +1,122 @@
+"""The words of the numbering protocol: counters, what a script answers, and pages of numbers.
+
+A counter hands out a number only under a lease that its own memory holds; otherwise the answer says
+what has to happen first. `docs/design.md` tells the protocol.
+"""
+
+import msgspec
+
+from chalicelib.domain.records import Lease, Message, Pending
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """Where numbers come from: the chats of an application, or the messages of one of its chats."""
+
+    token: str
+    chat: int | None = None
+
+
+class IdempotencyMark(msgspec.Struct, frozen=True):
+    """A client's Idempotency-Key and the fingerprint of the request that it came with."""
+
+    key: str
+    fingerprint: str
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Numbers `first` … `last` were given, with revisions that follow each other from `revision`.
+
+    `created_at` is that of the first answer. `replayed` marks an answer that was given before;
+    `pending` then holds those of its states that may not have reached the queue.
+    """
+
+    first: int
+    last: int
+    revision: int
+    created_at: str
+    lease: Lease
+    replayed: bool = False
+    pending: tuple[Pending, ...] = ()
+
+
+class NeedApplication(msgspec.Struct, frozen=True):
+    """This memory does not know the application: look it up in MySQL."""
+
+
+class NeedBegin(msgspec.Struct, frozen=True):
+    """The counter is missing or another memory's. `nonce` was left beside it for this caller.
+
+    `last_chat` is the highest chat number that this memory has given, if it knows.
+    """
+
+    holder: str
+    nonce: str
+    last_chat: int | None = None
+
+
+class NeedRaise(msgspec.Struct, frozen=True):
+    """The counter is ours, and at the ceiling of this lease."""
+
+    lease: Lease
+
+
+class NeedWait(msgspec.Struct, frozen=True):
+    """Another caller is beginning a lease at this moment."""
+
+
+Need = NeedApplication | NeedBegin | NeedRaise | NeedWait
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A new lease: numbers above `floor`, up to `lease.ceiling`."""
+
+    floor: int
+    lease: Lease
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What Redis knows of a range of a counter: pending states by descending number.
+
+    `cut` is true where there were more than asked for. `known` is true where the counter, or the
+    chat that it belongs to, is there. `edits` counts the changes of existing states accepted so far:
+    a state that is read from MySQL after this look is current as long as `edits` stays the same.
+    """
+
+    pending: tuple[Pending, ...]
+    cut: bool
+    known: bool
+    edits: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which numbers of a list are wanted: those below `before`, or those above `after`.
+
+    Newest first, unless `after` is given: then oldest first.
+    """
+
+    limit: int
+    before: int | None = None
+    after: int | None = None
+
+    @property
+    def ascending(self) -> bool:
+        return self.after is not None
+
+
+class PersistedMessages(msgspec.Struct, frozen=True):
+    """What one transaction did: the states that the index must have, and the leases it raised.
+
+    `states` are those of the records that are in MySQL now, also when they were there before.
+    `settled` names, for each counter, the revision up to which a number is dealt with.
+    """
+
+    documents: tuple[tuple[str, int, Message], ...]
+    raised: tuple[tuple[Counter, Lease], ...]
+    settled: dict[Counter, dict[int, int]]
+
+
+class PersistedChats(msgspec.Struct, frozen=True):
+    """What one transaction did: the leases it raised, and what is dealt with, as for messages."""
+
+    raised: tuple[tuple[Counter, Lease], ...]
+    settled: dict[Counter, dict[int, int]]

@@ -1,0 +1,142 @@
+"""What clients send, and the rules that it must keep. What is accepted here is never refused later."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.limits import (
+    MAX_BATCH_MESSAGES,
+    MAX_BODY_CHARS,
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+    MAX_NAME_CHARS,
+    MAX_SENDER_CHARS,
+    MAX_TITLE_CHARS,
+)
+from chalicelib.domain.records import Chat, Message, Metadata
+from chalicelib.domain.times import parse_time
+
+Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARS)]
+Body = Annotated[str, Meta(max_length=MAX_BODY_CHARS)]
+Sender = Annotated[str, Meta(max_length=MAX_SENDER_CHARS)]
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A JSON object without fields that are not known."""
+
+
+class ApplicationRequest(_Request, frozen=True, kw_only=True):
+    """Create or rename an application."""
+
+    name: Name
+
+
+class ChatRequest(_Request, frozen=True, kw_only=True):
+    """Create a chat."""
+
+    title: Title | None = None
+    metadata: Metadata | None = None
+
+    def draft(self, now: str, idempotency_key: str | None) -> Chat:
+        """The chat without its number."""
+        return Chat(
+            number=0,
+            revision=0,
+            title=self.title,
+            metadata=self.metadata,
+            created_at=now,
+            idempotency_key=idempotency_key,
+        )
+
+
+class ChatChange(_Request, frozen=True, kw_only=True):
+    """Change what is given of a chat; null removes it."""
+
+    title: Title | None | UnsetType = UNSET
+    metadata: Metadata | None | UnsetType = UNSET
+
+    def apply(self, chat: Chat, now: str) -> Chat:
+        """The chat's next state."""
+        return msgspec.structs.replace(chat, edited_at=now, **_given(self))
+
+
+class MessageRequest(_Request, frozen=True, kw_only=True):
+    """Post a message. `created_at` is for imports: when the message was first written."""
+
+    body: Body
+    sender: Sender | None = None
+    metadata: Metadata | None = None
+    created_at: str | None = None
+
+    def draft(self, now: str, idempotency_key: str | None) -> Message:
+        """The message without its number."""
+        return Message(
+            number=0,
+            revision=0,
+            body=self.body,
+            sender=self.sender,
+            metadata=self.metadata,
+            created_at=now if self.created_at is None else parse_time("", self.created_at),
+            idempotency_key=idempotency_key,
+        )
+
+
+class BatchRequest(_Request, frozen=True, kw_only=True):
+    """Post messages that get numbers following each other, all of them or none."""
+
+    messages: Annotated[list[MessageRequest], Meta(min_length=1, max_length=MAX_BATCH_MESSAGES)]
+
+
+class MessageChange(_Request, frozen=True, kw_only=True):
+    """Change what is given of a message."""
+
+    body: Body | UnsetType = UNSET
+    metadata: Metadata | None | UnsetType = UNSET
+
+    def apply(self, message: Message, now: str) -> Message:
+        """The message's next state."""
+        return msgspec.structs.replace(message, edited_at=now, **_given(self))
+
+
+def check_request(request: _Request, now: str, at: str = "") -> None:
+    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of the field."""
+    for field in request.__struct_fields__:
+        value, pointer = getattr(request, field), f"{at}/{field}"
+        match field:
+            case "name" | "title" | "body" if isinstance(value, str) and not value.strip():
+                raise InvalidError(pointer, "must not be blank")
+            case "metadata" if isinstance(value, dict):
+                _check_metadata(pointer, value)
+            case "created_at" if value is not None and parse_time(pointer, value) > now:
+                raise InvalidError(pointer, "must not be in the future")
+            case "messages":
+                for i, message in enumerate(value):
+                    check_request(message, now, f"{pointer}/{i}")
+    if isinstance(request, ChatChange | MessageChange) and not _given(request):
+        raise InvalidError(at, "must name at least one field to change")
+
+
+def _given(change: ChatChange | MessageChange) -> dict[str, Any]:
+    return {f: v for f in change.__struct_fields__ if (v := getattr(change, f)) is not UNSET}
+
+
+def _check_metadata(pointer: str, metadata: Metadata) -> None:
+    if _depth(metadata) > MAX_METADATA_DEPTH:
+        raise InvalidError(pointer, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+    if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+        raise InvalidError(pointer, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
+
+
+def _depth(value: Any) -> int:
+    """How deep objects and arrays are nested, counted no further than one over the limit."""
+    level, depth = [value], 0
+    while level and depth <= MAX_METADATA_DEPTH:
+        inner = [v for v in level if isinstance(v, dict | list)]
+        level = [c for v in inner for c in (v.values() if isinstance(v, dict) else v)]
+        depth += bool(inner)
+        if not inner:
+            break
+    return depth

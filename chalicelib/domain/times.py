@@ -1,0 +1,25 @@
+"""RFC 3339 times in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
+
+from datetime import UTC, datetime
+
+from chalicelib.domain.errors import InvalidError
+
+
+def rfc3339(ms: int) -> str:
+    """The text of a time that is given in milliseconds since 1970."""
+    at = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def parse_time(name: str, text: str) -> str:
+    """Any RFC 3339 time, written as this service writes it; `name` is the field or parameter."""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise ValueError
+        at = at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidError(name, "must be an RFC 3339 time with a zone") from None
+    if not 1970 <= at.year <= 9998:
+        raise InvalidError(name, "must be a time from 1970 on")
+    return rfc3339(int(at.timestamp()) * 1000 + at.microsecond // 1000)

@@ -1,0 +1,37 @@
+"""Doors of the health checks: whether the API answers, and whether what it needs does."""
+
+from collections.abc import Callable
+
+from chalice import Blueprint, Response
+
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.entrypoints.http.door import Call, answer, door
+
+health = Blueprint(__name__)
+
+
+@door(health, "GET", "/health")
+def alive(call: Call) -> Response:
+    return answer(200, {"status": "ok"})
+
+
+@door(health, "GET", "/health/ready")
+def ready(call: Call) -> Response:
+    world = call.world
+    parts: dict[str, Callable[[], None]] = {
+        "redis": lambda: world.ledger.ping(),
+        "mysql": lambda: world.store.ping(),
+        "sqs": lambda: world.queues.ping(),
+        "opensearch": lambda: world.index.ping(),
+    }
+    states = {name: _state(ping) for name, ping in parts.items()}
+    fine = all(state == "ok" for state in states.values())
+    return answer(200 if fine else 503, {"status": "ok" if fine else "degraded", "parts": states})
+
+
+def _state(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except OrdinalError:
+        return "unavailable"
+    return "ok"

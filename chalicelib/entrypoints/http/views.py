@@ -1,0 +1,134 @@
+"""The shapes of answers. Internal ids are not in them."""
+
+import msgspec
+
+from chalicelib.domain.records import Application, ChatRow, Message, Metadata, Numbers
+
+
+class ApplicationView(msgspec.Struct, frozen=True):
+    """An application."""
+
+    token: str
+    name: str
+    chats_count: int
+    created_at: str
+
+
+class NewApplicationView(ApplicationView, frozen=True):
+    """An application that was just made, with its secret key, which is shown this once."""
+
+    secret_key: str
+
+
+class ChatView(msgspec.Struct, frozen=True):
+    """A chat in a list. The counts are those of what is persisted."""
+
+    number: int
+    title: str | None
+    metadata: Metadata | None
+    messages_count: int
+    last_message_number: int
+    revision: int
+    created_at: str
+    edited_at: str | None
+
+
+class OneChatView(ChatView, frozen=True):
+    """A chat, with the message numbers that were passed over."""
+
+    skipped: list[Numbers]
+
+
+class MessageView(msgspec.Struct, frozen=True):
+    """A message."""
+
+    number: int
+    body: str
+    sender: str | None
+    metadata: Metadata | None
+    revision: int
+    created_at: str
+    edited_at: str | None
+
+
+class HitView(MessageView, frozen=True):
+    """A message that a search found."""
+
+    chat: int
+    highlight: str | None
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """The numbers that a batch was given."""
+
+    first: int
+    last: int
+
+
+class ListView[T](msgspec.Struct, frozen=True):
+    """A page of a list."""
+
+    items: list[T]
+    next: str | None
+
+
+class FoundView(msgspec.Struct, frozen=True):
+    """A page of what a search found."""
+
+    items: list[HitView]
+    total: int
+    next: str | None
+
+
+def application_view(application: Application) -> ApplicationView:
+    return ApplicationView(
+        application.token, application.name, application.chats_count, application.created_at
+    )
+
+
+def new_application_view(application: Application, secret_key: str) -> NewApplicationView:
+    return NewApplicationView(
+        application.token,
+        application.name,
+        application.chats_count,
+        application.created_at,
+        secret_key,
+    )
+
+
+def chat_view(row: ChatRow) -> ChatView:
+    return ChatView(*_chat_fields(row))
+
+
+def one_chat_view(row: ChatRow, skipped: list[Numbers]) -> OneChatView:
+    return OneChatView(*_chat_fields(row), skipped)
+
+
+def message_view(message: Message) -> MessageView:
+    return MessageView(*_message_fields(message))
+
+
+def hit_view(chat: int, message: Message, highlight: str | None) -> HitView:
+    return HitView(*_message_fields(message), chat, highlight)
+
+
+def _chat_fields(
+    row: ChatRow,
+) -> tuple[int, str | None, Metadata | None, int, int, int, str, str | None]:
+    c = row.chat
+    return (
+        c.number,
+        c.title,
+        c.metadata,
+        row.messages_count,
+        row.last_message_number,
+        c.revision,
+        c.created_at,
+        c.edited_at,
+    )
+
+
+def _message_fields(
+    m: Message,
+) -> tuple[int, str, str | None, Metadata | None, int, str, str | None]:
+    return m.number, m.body, m.sender, m.metadata, m.revision, m.created_at, m.edited_at

@@ -1,0 +1,66 @@
+"""Doors of the queues: a batch of records in, the ids of those that must come again out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from aws_lambda_powertools import Logger
+from chalice import Blueprint
+from chalice.app import SQSEvent
+
+from chalicelib.bootstrap import world
+from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.settings import Settings
+from chalicelib.usecases.index_messages import index_messages as index
+from chalicelib.usecases.persist_chats import persist_chats as persist_chat_records
+from chalicelib.usecases.persist_messages import persist_messages as persist_message_records
+from chalicelib.usecases.ports import World
+from chalicelib.usecases.work_off import Received, work_off
+
+workers = Blueprint(__name__)
+logger = Logger(service="workers")
+
+_STAGE = Settings.from_env().stage
+# A record can hold 500 messages, and one transaction takes a batch: large batches spread the cost of a
+# commit, a window of a second lets them fill.
+_BATCH: dict[str, Any] = {"batch_size": 500, "maximum_batching_window_in_seconds": 1}
+
+
+@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-chats", name="persist_chats", **_BATCH)
+def persist_chats(event: SQSEvent) -> dict[str, Any]:
+    return _work_off("chats", event, ChatsRecord, persist_chat_records)
+
+
+@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-messages", name="persist_messages", **_BATCH)
+def persist_messages(event: SQSEvent) -> dict[str, Any]:
+    return _work_off("messages", event, MessagesRecord, persist_message_records)
+
+
+@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-search", name="index_messages", **_BATCH)
+def index_messages(event: SQSEvent) -> dict[str, Any]:
+    return _work_off("search", event, SearchRecord, index)
+
+
+def _work_off(
+    queue: str,
+    event: SQSEvent,
+    kind: Any,
+    handle: Callable[[World, Sequence[Any]], None],
+) -> dict[str, Any]:
+    """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
+    decoder = msgspec.json.Decoder(kind)
+    received = [
+        Received(
+            id=record["messageId"],
+            receipt=record["receiptHandle"],
+            body=record["body"],
+            receives=int(record["attributes"]["ApproximateReceiveCount"]),
+        )
+        for record in event.to_dict()["Records"]
+    ]
+    live = world()
+    again = work_off(
+        live.queues, queue, received, decoder.decode, lambda records: handle(live, records)
+    )
+    logger.info("batch", extra={"queue": queue, "records": len(received), "again": len(again)})
+    return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in again]}

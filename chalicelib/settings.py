@@ -1,0 +1,53 @@
+"""The one place that reads the environment. `docs/settings.md` lists what is read here."""
+
+import os
+from collections.abc import Mapping
+
+import msgspec
+
+from chalicelib.domain.errors import UnavailableError
+
+QUEUES = ("chats", "messages", "search")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between one place where Ordinal runs and another.
+
+    `message_window` and `chat_window` are how many numbers a lease gives (docs/design.md).
+    `redis_keeps_writes` says that the store keeps every acknowledged write over a failover, so that
+    a failover need not begin new leases.
+    """
+
+    stage: str = "local"
+    redis_url: str = ""
+    mysql_url: str = ""
+    opensearch_url: str = ""
+    master_key: str = ""
+    admin_key: str = ""
+    queue_urls: dict[str, str] = {}
+    dead_queue_urls: dict[str, str] = {}
+    lease_window: int = 1_000
+    redis_keeps_writes: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Read `ORDINAL_*`. What is not set stays empty, so that importing never fails."""
+        return cls(
+            stage=env.get("ORDINAL_STAGE", "local"),
+            redis_url=env.get("ORDINAL_REDIS_URL", ""),
+            mysql_url=env.get("ORDINAL_MYSQL_URL", ""),
+            opensearch_url=env.get("ORDINAL_OPENSEARCH_URL", ""),
+            master_key=env.get("ORDINAL_MASTER_KEY", ""),
+            admin_key=env.get("ORDINAL_ADMIN_KEY", ""),
+            queue_urls={q: env.get(f"ORDINAL_{q.upper()}_QUEUE_URL", "") for q in QUEUES},
+            dead_queue_urls={q: env.get(f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL", "") for q in QUEUES},
+            lease_window=int(env.get("ORDINAL_LEASE_WINDOW", "1000")),
+            redis_keeps_writes=env.get("ORDINAL_REDIS_KEEPS_WRITES", "0") == "1",
+        )
+
+    def need(self, name: str) -> str:
+        """The value of a setting that this function cannot do without."""
+        value: str = getattr(self, name)
+        if not value:
+            raise UnavailableError(f"the setting ORDINAL_{name.upper()} is missing", 60)
+        return value

@@ -1,0 +1,32 @@
+"""Accept a new chat of an application: its number from Redis, the record to SQS."""
+
+from msgspec.structs import replace
+
+from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
+from chalicelib.domain.records import Chat, ChatsRecord, Lease, records_of
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.leases import with_lease
+from chalicelib.usecases.ports import World
+
+_FIRST_EPOCH = 1
+
+
+def accept_chat(
+    world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None = None
+) -> Accepted:
+    """Give the chat its number. Messages can be posted to it at once. Raises as `accept_messages`."""
+    counter = Counter(tenant.token)
+    accepted = with_lease(
+        world, counter, lambda: world.ledger.accept(counter, tenant.key_version, [draft], mark)
+    )
+    if accepted.replayed:
+        world.queues.send(records_of(tenant.token, None, accepted.pending))
+        return accepted
+    chat = replace(
+        draft,
+        number=accepted.first,
+        revision=accepted.revision,
+        messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, world.lease_window),
+    )
+    world.queues.send([ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])])
+    return accepted

@@ -1,0 +1,40 @@
+"""Accept new messages of a chat: numbers from Redis, the record to SQS."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
+from chalicelib.domain.records import Message, MessagesRecord, records_of
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.leases import with_lease
+from chalicelib.usecases.ports import World
+
+
+def accept_messages(
+    world: World,
+    tenant: Tenant,
+    chat: int,
+    drafts: Sequence[Message],
+    mark: IdempotencyMark | None = None,
+) -> Accepted:
+    """Give the drafts numbers that follow each other, all of them or none.
+
+    When this returns, SQS has them. Where it raises `UnavailableError`, they may have numbers: a
+    retry with the same key, or the repair, completes them. Raises `GoneError`, `NotFoundError`,
+    `KeyReusedError`, `UnauthenticatedError`.
+    """
+    counter = Counter(tenant.token, chat)
+    accepted = with_lease(
+        world, counter, lambda: world.ledger.accept(counter, tenant.key_version, drafts, mark)
+    )
+    if accepted.replayed:
+        world.queues.send(records_of(tenant.token, chat, accepted.pending))
+        return accepted
+    messages = [
+        replace(draft, number=accepted.first + i, revision=accepted.revision + i)
+        for i, draft in enumerate(drafts)
+    ]
+    record = MessagesRecord(token=tenant.token, chat=chat, lease=accepted.lease, messages=messages)
+    world.queues.send([record])
+    return accepted

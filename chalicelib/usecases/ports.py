@@ -1,0 +1,275 @@
+"""What the use cases need from the world: one adapter each in `chalicelib/adapters`, one fake in `tests`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from chalicelib.domain.numbering import (
+    Accepted,
+    Begun,
+    Counter,
+    IdempotencyMark,
+    Look,
+    Need,
+    NeedApplication,
+    Page,
+    PersistedChats,
+    PersistedMessages,
+)
+from chalicelib.domain.records import (
+    AnyRecord,
+    Application,
+    Chat,
+    ChatRow,
+    ChatsRecord,
+    Document,
+    Lease,
+    Message,
+    MessagesRecord,
+    Numbers,
+    Pending,
+)
+from chalicelib.domain.search import Found, Query
+
+
+class Clock(Protocol):
+    """Time. `wait` is the only way in which a use case pauses."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970 in UTC."""
+        ...
+
+    def wait(self, seconds: float) -> None: ...
+
+
+class Ledger(Protocol):
+    """Redis: counters with their leases, pending states, idempotency marks. Each call is one script.
+
+    Any call can raise `UnavailableError`. Calls that take `key_version` raise `UnauthenticatedError`
+    where it is not the application's, `NotFoundError` where the application was deleted.
+    """
+
+    def accept(
+        self,
+        counter: Counter,
+        key_version: int,
+        drafts: Sequence[Message] | Sequence[Chat],
+        mark: IdempotencyMark | None,
+    ) -> Accepted | Need:
+        """Give the drafts (whose number and revision are 0) their numbers and keep them as pending.
+
+        Raises `GoneError` (chat deleted), `KeyReusedError`.
+        """
+        ...
+
+    def edit(
+        self, counter: Counter, key_version: int, state: Message | Chat, base: int, edits: int
+    ) -> Accepted | Need:
+        """Accept a new state of a number that is in use; its revision becomes a newer one.
+
+        `base` is the revision that the state was made from, `edits` what the look before said.
+        Raises `ConflictError` where another change came in between, `GoneError`.
+        """
+        ...
+
+    def look(self, counter: Counter, key_version: int, page: Page) -> Look | NeedApplication:
+        """Pending states of a page. Raises `GoneError` where the chat was deleted."""
+        ...
+
+    def remember_application(self, token: str, key_version: int) -> None:
+        """Note an application that MySQL has, unless this memory knows it already."""
+        ...
+
+    def forget_application(self, token: str) -> None:
+        """Refuse the application's requests from now on: it was deleted."""
+        ...
+
+    def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
+        """Take a lease that MySQL gave, only where the nonce and the memory are still the same."""
+        ...
+
+    def release_lease(self, counter: Counter, lease: Lease) -> None:
+        """Give up a lease that MySQL will not raise; the next `accept` begins a new one."""
+        ...
+
+    def drop_nonce(self, counter: Counter, nonce: str) -> None:
+        """Give up beginning, so that others need not wait."""
+        ...
+
+    def raise_lease(self, counter: Counter, lease: Lease) -> None:
+        """Take a higher ceiling, only where holder and epoch are still the same."""
+        ...
+
+    def settle(self, counter: Counter, revisions: dict[int, int]) -> None:
+        """Drop pending states (number → revision) unless a newer one is there by now."""
+        ...
+
+    def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+        """Counter and number of pending states that should have been persisted by now."""
+        ...
+
+    def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
+        """The pending states of these numbers."""
+        ...
+
+    def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
+        """Say when pending states (by number) are overdue again."""
+        ...
+
+    def ping(self) -> None: ...
+
+
+class Store(Protocol):
+    """MySQL. Every method is one transaction. Any can raise `UnavailableError`."""
+
+    def create_application(self, token: str, name: str, created_at: str) -> Application: ...
+
+    def get_application(self, token: str) -> Application | None:
+        """None where it was never there or was deleted."""
+        ...
+
+    def list_applications(self, before: str | None, limit: int) -> list[Application]:
+        """Newest first; those created before the application with the token `before`."""
+        ...
+
+    def rename_application(self, token: str, name: str) -> Application | None: ...
+
+    def delete_application(self, token: str, at: str) -> bool:
+        """Mark it as deleted; `purge` removes what it holds. False where it is not there."""
+        ...
+
+    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+        """Give `holder` the `window` numbers above the highest ceiling ever given, with the next epoch.
+
+        Notes which numbers were passed over. None where the chat (or application) has no row.
+        Raises `GoneError` where it was deleted.
+        """
+        ...
+
+    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+        """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
+
+        Never lowers it. Returns the lease now in force, or None where another has begun since.
+        Raises `UnavailableError` where the row is not there yet.
+        """
+        ...
+
+    def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
+        """Whether a chat without a row may still be on its way.
+
+        True up to `last_chat`, or, where that is not known, up to the highest ceiling ever given;
+        but not for a number that was noted as passed over before `since`.
+        """
+        ...
+
+    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
+        """Store chat states and counts; the newer revision wins, and a deletion is final.
+
+        Raises `PoisonError` where the database refuses the content for good.
+        """
+        ...
+
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        """Store message states and counts; make stubs of chats that are not there yet.
+
+        States for a deleted chat or application are dropped (and settled). Raises `PoisonError`.
+        """
+        ...
+
+    def get_chat(self, token: str, number: int) -> ChatRow | None:
+        """A deleted chat comes with its `deleted_at`."""
+        ...
+
+    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+        """Up to `limit` chats of the page that are not deleted, in the page's order."""
+        ...
+
+    def skipped(self, token: str, chat: int) -> list[Numbers]:
+        """Message numbers that were passed over when memory was lost, and are not in use."""
+        ...
+
+    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+        """A deleted message comes with its `deleted_at`."""
+        ...
+
+    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+        """Up to `limit` messages of the page that are not deleted, in the page's order."""
+        ...
+
+    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
+        """The revision of each of these numbers that has a row. A stub is not there."""
+        ...
+
+    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+        """Tokens of all applications that are not deleted, in the order of their creation."""
+        ...
+
+    def purge(self, before: str, rows: int) -> list[tuple[str, int | None]]:
+        """Remove up to `rows` rows of what was deleted; return what is now gone whole.
+
+        Each is a token and a chat number, or None for a whole application. What was deleted after
+        `before` loses its rows but is not returned yet, because late records may still come.
+        """
+        ...
+
+    def ping(self) -> None: ...
+
+
+class Queues(Protocol):
+    """SQS. Any call can raise `UnavailableError`."""
+
+    def send(self, records: Iterable[AnyRecord]) -> None:
+        """Hand records to the queues of their types, as few sends as fit."""
+        ...
+
+    def bury(self, queue: str, body: str, reason: str) -> None:
+        """Put a record that can never succeed into the queue's dead-letter queue, with the reason."""
+        ...
+
+    def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
+        """Say after how many seconds failed records come again."""
+        ...
+
+    def ping(self) -> None: ...
+
+
+class SearchIndex(Protocol):
+    """OpenSearch."""
+
+    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
+        """Index states; newer revisions win. Returns those refused for good, with the reason.
+
+        Raises `UnavailableError` where some may succeed later.
+        """
+        ...
+
+    def purge(self, token: str, chat: int | None) -> None:
+        """Remove everything of a chat, or of an application."""
+        ...
+
+    def search(self, query: Query) -> Found: ...
+
+    def ping(self) -> None: ...
+
+
+class World(Protocol):
+    """All of the above, as a use case is given them. The bootstrap makes each at its first use."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def queues(self) -> Queues: ...
+
+    @property
+    def index(self) -> SearchIndex: ...
+
+    @property
+    def lease_window(self) -> int:
+        """How many numbers a lease gives."""
+        ...

@@ -1,0 +1,17 @@
+"""Remove, a little at a time, what deleted chats and applications held."""
+
+from chalicelib.domain.records import PurgeRecord
+from chalicelib.domain.times import rfc3339
+from chalicelib.usecases.ports import World
+
+_ROWS_A_RUN = 10_000
+# Records of a deleted chat may still be on their way to the index; the last removal comes after them.
+_LATE_RECORDS_MS = 15 * 60_000
+
+
+def purge_deleted(world: World) -> int:
+    """How many chats and applications are now gone whole."""
+    before = rfc3339(world.clock.now_ms() - _LATE_RECORDS_MS)
+    gone = world.store.purge(before, _ROWS_A_RUN)
+    world.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
+    return len(gone)

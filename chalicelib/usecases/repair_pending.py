@@ -1,0 +1,60 @@
+"""Send overdue pending states again: the API died between the script and the send, or the send failed."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from chalicelib.domain.numbering import Counter
+from chalicelib.domain.records import Pending, records_of
+from chalicelib.usecases.ports import World
+
+_TOKENS_AT_ONCE = 500
+_MOST_A_RUN = 2_000
+_LEAST_PAUSE_MS = 60_000
+
+
+def repair_pending(world: World) -> int:
+    """How many states were sent again. At most 2,000 a run, so that a long outage ends smoothly.
+
+    The pause before the next time is as long as the state is old, so it doubles: what keeps ending
+    in the dead-letter queue is sent ever more seldom, and is the operator's to redrive.
+    """
+    sent = 0
+    after: str | None = None
+    while tokens := world.store.list_tokens(after, _TOKENS_AT_ONCE):
+        overdue = islice(world.ledger.overdue(tokens, _MOST_A_RUN - sent), _MOST_A_RUN - sent)
+        for counter, numbers in _by_counter(overdue).items():
+            sent += _repair_counter(world, counter, numbers)
+        if sent >= _MOST_A_RUN:
+            break
+        after = tokens[-1]
+    return sent
+
+
+def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[int]]:
+    groups: dict[Counter, list[int]] = {}
+    for counter, number in overdue:
+        groups.setdefault(counter, []).append(number)
+    return groups
+
+
+def _repair_counter(world: World, counter: Counter, numbers: list[int]) -> int:
+    pending = {p.state.number: p for p in world.ledger.take_overdue(counter, numbers)}
+    stored = world.store.revisions(counter, numbers)
+    # The worker died before it could tell Redis, or Redis has only the due time.
+    world.ledger.settle(
+        counter, {n: stored.get(n, 0) for n in numbers if not _missing(pending.get(n), stored)}
+    )
+    missing = [p for p in pending.values() if _missing(p, stored)]
+    world.queues.send(records_of(counter.token, counter.chat, missing))
+    now = world.clock.now_ms()
+    world.ledger.postpone(
+        counter,
+        {p.state.number: now + max(_LEAST_PAUSE_MS, now - p.accepted_at_ms) for p in missing},
+    )
+    return len(missing)
+
+
+def _missing(pending: Pending | None, stored: dict[int, int]) -> bool:
+    if pending is None:
+        return False
+    return stored.get(pending.state.number, 0) < pending.state.revision

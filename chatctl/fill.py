@@ -1,0 +1,129 @@
+"""Bringing one chat up to its source.
+
+The k-th message of a source is number k of its chat (numbers that the service has skipped do not
+count). So the chat itself says how far an earlier run came: whatever killed that run, and however long
+ago it was, a message that is there is never sent again. Idempotency-Keys, which the service forgets
+after a day, only have to cover the attempts of one request.
+"""
+
+import hashlib
+from collections.abc import Callable
+from itertools import count, islice
+
+import msgspec
+
+from chalicelib.domain.requests import MessageRequest
+from chatctl.api import Api
+from chatctl.chunks import Chunk, chunks
+from chatctl.failures import MismatchError, RefusedError
+from chatctl.shapes import Chat, Message
+from chatctl.sources import Source
+
+_GONE = 410
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far a chat is: messages it has been given, its next number, and its newest message.
+
+    `newest_position` counts from 1 in the source, as `done` does.
+    """
+
+    chat: int
+    done: int
+    next_number: int
+    newest: Message | None
+    newest_position: int
+
+
+def fill(
+    api: Api,
+    token: str,
+    source: Source,
+    chat: int | None,
+    there: Callable[[int], None],
+    sent: Callable[[int], None],
+) -> None:
+    """Send what the chat lacks, and report how many messages were there and were sent.
+
+    `chat` is None where no chat has the source's title yet. Raises `MismatchError`, `RefusedError`,
+    `GaveUpError`, `StoppedError`.
+    """
+    state = _create(api, token, source) if chat is None else look(api, token, chat)
+    if state.done > source.count and not source.cut:
+        raise MismatchError(
+            f"{source.name}: chat {state.chat} has {state.done} messages, the source {source.count}"
+        )
+    there(min(state.done, source.count))
+    number = state.next_number
+    for chunk in chunks(islice(source.read(), source.count)):
+        _compare(chunk, state, source)
+        rest = chunk.behind(state.done)
+        if rest.items:
+            number = _send(api, token, source, rest, state.chat, number)
+            sent(len(rest.items))
+
+
+def look(api: Api, token: str, chat: int) -> State:
+    """How far the chat is. Deleted messages count: they keep their numbers."""
+    newest = api.newest_message(token, chat)
+    described = api.get_chat(token, chat)
+    highest = max(newest.number if newest else 0, described.last_message_number)
+    return State(
+        chat=chat,
+        done=_position(described, highest),
+        next_number=highest + 1,
+        newest=newest,
+        newest_position=_position(described, newest.number) if newest else 0,
+    )
+
+
+def _create(api: Api, token: str, source: Source) -> State:
+    """Make the chat. Where one of the last day was deleted, its key still answers: take the next key."""
+    for generation in count():
+        seed = f"{source.name}\n{generation}".encode()
+        key = "import-chat-" + hashlib.sha256(seed).hexdigest()
+        number = api.create_chat(token, source.title, source.metadata, key).number
+        try:
+            return look(api, token, number)
+        except RefusedError as error:
+            if error.status != _GONE:
+                raise
+    raise AssertionError("count() has no end")
+
+
+def _send(api: Api, token: str, source: Source, chunk: Chunk, chat: int, number: int) -> int:
+    """Send a chunk whose first message should become `number`. Returns the number behind it."""
+    key = chunk.idempotency_key(source.name, chat)
+    batch = api.post_messages(token, chat, chunk.content(), key)
+    if batch.first != number and not _skipped(api.get_chat(token, chat), number, batch.first - 1):
+        raise MismatchError(
+            f"{source.name}: message {chunk.first + 1} became number {batch.first} of chat {chat}"
+            f" instead of {number}: someone else posts to this chat"
+        )
+    return batch.last + 1
+
+
+def _compare(chunk: Chunk, state: State, source: Source) -> None:
+    """The chat's newest message must be the source's at that place. An edited one may differ."""
+    index = state.newest_position - 1 - chunk.first
+    newest = state.newest
+    if newest is None or newest.edited_at or not 0 <= index < len(chunk.items):
+        return
+    expected = msgspec.json.decode(chunk.items[index], type=MessageRequest)
+    if (newest.body, newest.sender) != (expected.body, expected.sender):
+        raise MismatchError(
+            f"{source.name}: number {newest.number} of chat {state.chat} is not message"
+            f" {state.newest_position} of the source: the chat holds something else"
+        )
+
+
+def _position(chat: Chat, number: int) -> int:
+    """Which message of the chat a number is, counted from 1."""
+    passed = (min(s.last, number) - s.first + 1 for s in chat.skipped if s.first <= number)
+    return number - sum(passed)
+
+
+def _skipped(chat: Chat, first: int, last: int) -> bool:
+    """Whether the service passed over all of these numbers, because its memory was lost."""
+    within = (min(s.last, last) - max(s.first, first) + 1 for s in chat.skipped)
+    return first <= last and sum(n for n in within if n > 0) == last - first + 1

@@ -1,0 +1,21 @@
+"""The list of chatctl's commands."""
+
+import click
+
+from chatctl.export_command import export_command
+from chatctl.import_command import import_command
+from chatctl.lag_command import lag_command
+from chatctl.recount_command import recount_command
+from chatctl.redrive_command import redrive_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Ordinal from the command line: bring chats in and out, look after queues and counts."""
+
+
+cli.add_command(import_command)
+cli.add_command(export_command)
+cli.add_command(lag_command)
+cli.add_command(redrive_command)
+cli.add_command(recount_command)

@@ -1,0 +1,82 @@
+"""Filling many chats at once: several in parallel, each strictly in order."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+
+from chatctl.api import Api
+from chatctl.failures import (
+    ChatctlError,
+    GaveUpError,
+    MismatchError,
+    RefusedError,
+    StoppedError,
+)
+from chatctl.fill import fill
+from chatctl.patience import Patience
+from chatctl.progress import Progress
+from chatctl.sources import Source
+
+
+def run_import(
+    api: Api,
+    token: str,
+    sources: Sequence[Source],
+    parallel: int,
+    patience: Patience,
+    progress: Progress,
+) -> list[str]:
+    """Fill all chats. Returns what failed; a chat that fails does not hold up others.
+
+    What every other chat would meet too (an outage, a key that does not fit) ends the run.
+    """
+    numbers = _numbers_by_title(api, token)
+    with ThreadPoolExecutor(parallel) as pool:
+        futures = [
+            pool.submit(_fill_one, api, token, source, numbers[source.title], progress)
+            for source in sources
+        ]
+        try:
+            return _failures(futures, patience)
+        except BaseException:
+            patience.stop()
+            raise
+
+
+def _fill_one(api: Api, token: str, source: Source, numbers: list[int], progress: Progress) -> None:
+    if len(numbers) > 1:
+        listed = ", ".join(map(str, numbers))
+        raise MismatchError(f"{source.name}: chats {listed} all have the title {source.title!r}")
+    chat = numbers[0] if numbers else None
+    try:
+        fill(api, token, source, chat, progress.add_there, progress.add_sent)
+    except RefusedError as error:
+        if error.concerns_all:
+            raise
+        raise ChatctlError(f"{source.name}: {error.message}") from error
+    progress.add_chat()
+
+
+def _failures(futures: Sequence[Future[None]], patience: Patience) -> list[str]:
+    failures: list[str] = []
+    unfinished = 0
+    for future in as_completed(futures):
+        try:
+            future.result()
+        except StoppedError:
+            unfinished += 1
+        except ChatctlError as error:
+            failures.append(error.message)
+            if isinstance(error, GaveUpError | RefusedError):
+                patience.stop()
+    if unfinished:
+        failures.append(f"{unfinished} more chats were not finished")
+    return failures
+
+
+def _numbers_by_title(api: Api, token: str) -> defaultdict[str, list[int]]:
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
+    for chat in api.list_chats(token):
+        if chat.title is not None:
+            numbers[chat.title].append(chat.number)
+    return numbers

@@ -1,0 +1,1 @@
+"""Everything that runs Ordinal somewhere: on one machine, and in the cloud."""

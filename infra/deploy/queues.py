@@ -1,0 +1,65 @@
+"""The queues, each with its dead-letter queue."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from infra.deploy.aws import aws_client
+from infra.deploy.settings import DeploySettings
+
+QUEUES = ("chats", "messages", "search")
+# At least six times the functions' timeout (30 s), as Lambda asks for.
+VISIBILITY_TIMEOUT_SECONDS = 180
+MAX_RECEIVE_COUNT = 12
+DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+MAX_MESSAGE_BYTES = 1024 * 1024
+
+
+def create_queues(settings: DeploySettings) -> dict[str, str]:
+    """Make the queues, or bring those that are there up to date. Returns name → URL."""
+    sqs = aws_client(settings, "sqs")
+    urls: dict[str, str] = {}
+    for queue in QUEUES:
+        name = f"ordinal-{settings.stage}-{queue}"
+        dead = _queue(
+            sqs,
+            f"{name}-dead",
+            {
+                "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS),
+                "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
+            },
+        )
+        attributes = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+        redrive = {
+            "deadLetterTargetArn": attributes["Attributes"]["QueueArn"],
+            "maxReceiveCount": str(MAX_RECEIVE_COUNT),
+        }
+        urls[name] = _queue(
+            sqs,
+            name,
+            {
+                "VisibilityTimeout": str(VISIBILITY_TIMEOUT_SECONDS),
+                "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
+                "RedrivePolicy": json.dumps(redrive),
+            },
+        )
+        urls[f"{name}-dead"] = dead
+    return urls
+
+
+def queue_variables(stage: str, urls: dict[str, str]) -> dict[str, str]:
+    """What the functions are told about the queues."""
+    variables: dict[str, str] = {}
+    for queue in QUEUES:
+        name = f"ordinal-{stage}-{queue}"
+        variables[f"ORDINAL_{queue.upper()}_QUEUE_URL"] = urls[name]
+        variables[f"ORDINAL_{queue.upper()}_DEAD_QUEUE_URL"] = urls[f"{name}-dead"]
+    return variables
+
+
+def _queue(sqs: Any, name: str, attributes: dict[str, str]) -> str:
+    # Made bare and then set up: making a queue that exists with other attributes is an error.
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    return url

@@ -1,0 +1,227 @@
+"""`python -m infra.local COMMAND`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from infra.local import checks, clients
+from infra.local.console import Cancelled, StackError, cancelled, complain, plain, say
+from infra.local.deploying import deploy
+from infra.local.install import install_dev, install_for, only_one_installer
+from infra.local.keys import keys_of
+from infra.local.layout import DEFAULT_PORTS, DEV_VENV, VAR, Stack, stack_named
+from infra.local.processes import recorded, write_json
+from infra.local.stack import (
+    dead_parts,
+    description,
+    down,
+    print_status,
+    print_summary,
+    stop_all,
+    up,
+)
+
+WATCH_SECONDS = 1.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    """Run one command; the exit code says whether it worked."""
+    arguments = _parse()
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+    try:
+        return arguments.command(arguments) or 0
+    except StackError as error:
+        complain(f"\n{error}")
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output (`head`) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, Cancelled):
+        complain("\nInterrupted.")
+        return 130
+
+
+def command_run(arguments: argparse.Namespace) -> int:
+    """Start the stack, wait for Ctrl-C, stop it."""
+    stack = stack_named(arguments.stack)
+    with _only_command(stack):
+        started = up(stack, fresh=arguments.fresh)
+        print_summary(stack)
+    if not started:
+        plain(f"  {stack.name} was already running; `make down` stops it.")
+        return 0
+    plain("  Ctrl-C stops it. In another terminal: make logs, make status, make deploy.\n")
+    try:
+        return _watch(stack)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if recorded(stack):
+            _stop(stack)
+
+
+def command_up(arguments: argparse.Namespace) -> None:
+    """Start the stack and leave it running."""
+    stack = stack_named(arguments.stack)
+    with _only_command(stack):
+        if not up(stack, fresh=arguments.fresh):
+            say(f"{stack.name} is already running")
+        print_summary(stack)
+    plain("  `make down` stops it.\n")
+
+
+def command_down(arguments: argparse.Namespace) -> None:
+    """Stop the stack."""
+    stack = stack_named(arguments.stack)
+    with _only_command(stack):
+        _stop(stack)
+
+
+def command_restart(arguments: argparse.Namespace) -> None:
+    """Stop the stack and start it again, with its data."""
+    command_down(arguments)
+    command_up(arguments)
+
+
+def command_status(arguments: argparse.Namespace) -> int:
+    """Say how each part is."""
+    return 0 if print_status(stack_named(arguments.stack)) else 3
+
+
+def command_deploy(arguments: argparse.Namespace) -> None:
+    """Put the code of this working copy onto the running stack."""
+    stack = stack_named(arguments.stack)
+    with _only_command(stack):
+        content = description(stack)
+        if content is None:
+            raise StackError(f"{stack.name} is not running; `make up` starts it, code included.")
+        with only_one_installer():
+            install_dev()
+        urls = {name: content[name]["url"] for name in ("redis", "mysql", "opensearch")}
+        deployed = deploy(stack, {**urls, "localstack": content["aws"]["url"]}, keys_of(stack))
+        write_json(stack.description, {**content, **deployed})
+        plain(f"\n  {deployed['base_url']}\n")
+
+
+def command_install(arguments: argparse.Namespace) -> None:
+    """Install everything without starting anything."""
+    install_for(stack_named(arguments.stack))
+
+
+def command_clean(arguments: argparse.Namespace) -> None:
+    """Stop every stack, then remove all that was generated."""
+    for name in DEFAULT_PORTS:
+        _stop(stack_named(name))
+    for folder in (VAR, DEV_VENV):
+        shutil.rmtree(folder, ignore_errors=True)
+    say("removed var/ and .venv/")
+
+
+def command_check(arguments: argparse.Namespace) -> int:
+    """Run the static checks only."""
+    with only_one_installer():
+        install_dev()
+    return checks.static_checks()
+
+
+def command_test(arguments: argparse.Namespace) -> int:
+    """Check the code, start a fresh test stack, run the tests, stop the stack."""
+    stack = stack_named("test")
+    with only_one_installer():
+        install_dev()
+    if not arguments.only_tests and (code := checks.static_checks()):
+        return code
+    with _only_command(stack):
+        try:
+            up(stack, fresh=True)
+            code = checks.run_pytest(stack, arguments.pytest_arguments)
+        finally:
+            _stop(stack)
+    plain(checks.closing_line(stack))
+    return code
+
+
+def _watch(stack: Stack) -> int:
+    """Wait until somebody presses Ctrl-C, stops the stack from elsewhere, or a part dies."""
+    told: set[str] = set()
+    while description(stack) is not None:
+        for part in set(dead_parts(stack)) - told:
+            told.add(part)
+            complain(f"{part} has ended by itself; see {stack.logs / part}.log")
+        time.sleep(WATCH_SECONDS)
+    say(f"{stack.name} was stopped from elsewhere")
+    return 0
+
+
+def _stop(stack: Stack) -> None:
+    say(f"{stack.name}: stopping …")
+    say(f"{stack.name}: stopped" if down(stack) else f"{stack.name}: nothing was running")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End the command. What follows is clearing up, and a second Ctrl-C must not cut that short."""
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _only_command(stack: Stack) -> Iterator[None]:
+    """Two commands on one stack would undo each other's work."""
+    stack.directory.mkdir(parents=True, exist_ok=True)
+    with (stack.directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{stack.name}: waiting for another command on this stack …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        except KeyboardInterrupt:
+            cancelled.set()
+            raise
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int | None]) -> Any:
+        one = commands.add_parser(name, help=command.__doc__)
+        one.add_argument("--stack", choices=list(DEFAULT_PORTS), default="local")
+        one.set_defaults(command=command, fresh=False)
+        return one
+
+    for name, command in (("run", command_run), ("up", command_up)):
+        add(name, command).add_argument("--fresh", action="store_true", help="without old data")
+    add("down", command_down)
+    add("restart", command_restart)
+    add("status", command_status)
+    add("deploy", command_deploy)
+    add("install", command_install)
+    add("clean", command_clean)
+    add("mysql", lambda arguments: clients.open_mysql(stack_named(arguments.stack)))
+    add("redis", lambda arguments: clients.open_redis(stack_named(arguments.stack)))
+    add("logs", lambda arguments: clients.follow_logs(stack_named(arguments.stack)))
+    add("check", command_check)
+    test = add("test", command_test)
+    test.add_argument("--only-tests", action="store_true", help="leave the static checks out")
+    test.add_argument("pytest_arguments", nargs="*", help="passed on to pytest (after --)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""`make test`: static checks, then the tests on a stack of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+
+from infra.local.console import plain, say
+from infra.local.layout import DEV_VENV, REGION, ROOT, Stack
+
+STATIC_CHECKS = (
+    ("ruff", "check", "--extend-exclude", "var", "."),
+    ("ruff", "format", "--check", "--extend-exclude", "var", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+def static_checks() -> int:
+    """Run every static check, also after one has failed; the exit code of the first failure."""
+    failed = 0
+    for check in STATIC_CHECKS:
+        say(" ".join(check))
+        program = DEV_VENV / "bin" / check[0]
+        code = subprocess.run([program, *check[1:]], cwd=ROOT, env=_environment()).returncode
+        failed = failed or code
+    return failed
+
+
+def run_pytest(stack: Stack, arguments: Sequence[str]) -> int:
+    """Run pytest, its output passed on and kept; its closing line is printed again at the end."""
+    say("pytest " + " ".join(arguments))
+    command = [DEV_VENV / "bin/python", "-m", "pytest", *arguments]
+    environment = _environment() | {"ORDINAL_STACK_FILE": str(stack.description)}
+    log = stack.logs / "pytest.log"
+    with (
+        log.open("w") as kept,
+        subprocess.Popen(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as pytest,
+    ):
+        assert pytest.stdout is not None
+        try:
+            for line in pytest.stdout:
+                plain(line.rstrip("\n"))
+                kept.write(line)
+            return pytest.wait()
+        except BaseException:
+            pytest.terminate()
+            raise
+
+
+def closing_line(stack: Stack) -> str:
+    """pytest's last line with a count in it, as `3 passed in 0.1s`."""
+    lines = (stack.logs / "pytest.log").read_text().splitlines()
+    counted = re.compile(r"\d+ (passed|failed|error|skipped|deselected)|no tests ran")
+    return next((line for line in reversed(lines) if counted.search(line)), "pytest said nothing")
+
+
+def _environment() -> dict[str, str]:
+    """No setting of the person's shell reaches a test, and no real credentials."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ORDINAL_", "AWS_", "PYTHON", "VIRTUAL_ENV"))
+    }
+    return kept | {"AWS_DEFAULT_REGION": REGION, "PATH": f"{DEV_VENV / 'bin'}:{os.environ['PATH']}"}

@@ -1,0 +1,55 @@
+"""Calling the deployment (`infra/deploy`, the same that the compose file runs) for a stack."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from infra.local.console import StackError, step
+from infra.local.install import WHEELS
+from infra.local.keys import Keys
+from infra.local.layout import CACHE, DEV_VENV, REGION, ROOT, Stack
+from infra.local.processes import last_lines, run_quietly
+
+
+def deploy(stack: Stack, urls: dict[str, str], keys: Keys) -> dict[str, Any]:
+    """Deploy the code of this working copy; says where it is and what its queues are called.
+
+    Raises:
+        StackError: it failed; the message holds the end of its log.
+    """
+    log = stack.logs / "deploy.log"
+    result = stack.deploy / "result.json"
+    result.unlink(missing_ok=True)
+    command = [DEV_VENV / "bin/python", "-m", "infra.deploy", "--work", stack.deploy]
+    command += ["--cache", CACHE / "deployments", "--result", result]
+    with step("deploy", "queues, tables, mapping, chalice deploy", "deployed"):
+        environment = _environment(stack, urls, keys)
+        if run_quietly(command, log, directory=ROOT, environment=environment) != 0:
+            raise StackError(f"The deployment failed. The end of {log}:\n{last_lines(log, 30)}")
+    deployed: dict[str, Any] = json.loads(result.read_text())
+    return deployed
+
+
+def _environment(stack: Stack, urls: dict[str, str], keys: Keys) -> dict[str, str]:
+    # Of the person's own settings only the locale and the path go along: no AWS profile, no real
+    # credentials can get into a local deployment, and no deployment into a real account.
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return environment | {
+        "HOME": str(stack.scratch),
+        "PYTHONUNBUFFERED": "1",
+        "ORDINAL_STAGE": stack.name,
+        "ORDINAL_REDIS_URL": urls["redis"],
+        "ORDINAL_MYSQL_URL": urls["mysql"],
+        "ORDINAL_OPENSEARCH_URL": urls["opensearch"],
+        "ORDINAL_MASTER_KEY": keys.master_key,
+        "ORDINAL_ADMIN_KEY": keys.admin_key,
+        "AWS_ENDPOINT_URL": urls["localstack"],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        # Chalice packages with pip: from the wheels that were fetched once, so without a network.
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(WHEELS),
+    }

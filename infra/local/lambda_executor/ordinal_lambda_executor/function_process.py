@@ -1,0 +1,110 @@
+"""One process that runs a function: from its start to its end, and no further."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ordinal_lambda_executor.runtime_api import Invocation, RuntimeApi, failure
+
+INIT_SECONDS = 60.0
+
+
+class InitFailed(Exception):
+    """The code could not be imported; the payload says why, in Lambda's words."""
+
+    def __init__(self, payload: bytes) -> None:
+        super().__init__(payload.decode(errors="replace"))
+        self.payload = payload
+
+
+class FunctionProcess:
+    """`python -m awslambdaric HANDLER` with a Runtime API of its own."""
+
+    def __init__(
+        self,
+        handler: str,
+        code: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        timeout_seconds: int,
+    ) -> None:
+        self._api = RuntimeApi()
+        self._log = log
+        self._timeout_seconds = timeout_seconds
+        self._killed_because = b""
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [os.environ["ORDINAL_LAMBDA_PYTHON"], "-m", "awslambdaric", handler],
+                cwd=code,
+                env={**environment, "AWS_LAMBDA_RUNTIME_API": self._api.address},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take an invocation."""
+        return self._process.poll() is None
+
+    def wait_for_init(self) -> None:
+        """Wait until the code is imported.
+
+        Raises:
+            InitFailed: it could not be imported, or the process ended.
+        """
+        if not self._api.asked_for_work.wait(INIT_SECONDS):
+            self._killed_because = failure("Sandbox.Timedout", "The function did not start in time")
+            self.kill()
+        if self._api.init_error is not None:
+            self._process.wait()
+            raise InitFailed(self._api.init_error)
+        if not self.is_alive:
+            raise InitFailed(self._reason())
+
+    def invoke(self, invocation: Invocation) -> None:
+        """Run one invocation to its end; its outcome is noted in it."""
+        self._api.hand_over(invocation)
+        if not self.is_alive:
+            invocation.finish(self._reason(), is_error=True)
+        elif not invocation.done.wait(self._timeout_seconds):
+            self._time_out(invocation)
+
+    def kill(self) -> None:
+        """End it at once, as Lambda ends an instance."""
+        try:
+            self._process.send_signal(signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+    def note(self, text: str) -> None:
+        """Write a line of our own into the function's log."""
+        with self._log.open("ab") as output:
+            output.write(f"{text}\n".encode())
+
+    def _time_out(self, invocation: Invocation) -> None:
+        what = f"{invocation.request_id} Task timed out after {self._timeout_seconds:.2f} seconds"
+        text = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {what}"
+        self._killed_because = failure("Sandbox.Timedout", text)
+        self.kill()
+        invocation.finish(self._killed_because, is_error=True)
+        self.note(text)
+
+    def _watch(self) -> None:
+        self._process.wait()
+        self._api.close(self._reason())
+
+    def _reason(self) -> bytes:
+        if self._killed_because:
+            return self._killed_because
+        code = self._process.poll()
+        how = f"signal: {-code}" if code is not None and code < 0 else f"exit status {code}"
+        return failure("Runtime.ExitError", f"Runtime exited with error: {how}")

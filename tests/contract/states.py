@@ -1,0 +1,29 @@
+"""States and records as short as a test's sentence wants them."""
+
+from msgspec.structs import replace
+
+from chalicelib.domain.records import Chat, ChatsRecord, Lease, Message, MessagesRecord
+
+NOW = "2026-01-31T12:00:00.000Z"
+LEASE = Lease("memory-1", 1, 10)
+
+
+def message(number: int, revision: int = 1, **fields: object) -> Message:
+    state = Message(number=number, revision=revision, body=f"{number}.{revision}", created_at=NOW)
+    return replace(state, **fields)
+
+
+def deleted(number: int, revision: int) -> Message:
+    return message(number, revision, body="", deleted_at=NOW)
+
+
+def messages(token: str, *states: Message, chat: int = 1, lease: Lease = LEASE) -> MessagesRecord:
+    return MessagesRecord(token=token, chat=chat, lease=lease, messages=list(states))
+
+
+def chat(number: int = 1, revision: int = 1, **fields: object) -> Chat:
+    return replace(Chat(number=number, revision=revision, created_at=NOW), **fields)
+
+
+def chats(token: str, *states: Chat, lease: Lease = LEASE) -> ChatsRecord:
+    return ChatsRecord(token=token, lease=lease, chats=list(states))

@@ -1,0 +1,380 @@
+"""What every ledger promises, on the fake and on a real Valkey."""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS, RedisLedger
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    KeyReusedError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from chalicelib.domain.numbering import (
+    Accepted,
+    Begun,
+    Counter,
+    IdempotencyMark,
+    Look,
+    NeedApplication,
+    NeedBegin,
+    NeedRaise,
+    NeedWait,
+    Page,
+)
+from chalicelib.domain.records import Chat, Lease, Message
+from chalicelib.usecases.ports import Ledger
+from tests.contract.conftest import part_url
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import FakeLedger
+
+NOW = "2026-09-21T14:13:20.000Z"
+CHAT = Chat(number=0, revision=0, title="a chat", created_at=NOW)
+ALL = Page(limit=1000)
+
+
+def message(body: str = "hello") -> Message:
+    return Message(number=0, revision=0, body=body, sender="ann", created_at=NOW)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["fake", "valkey"])
+def ledger(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]:
+    if request.param == "fake":
+        yield FakeLedger(clock)
+        return
+    ledger = RedisLedger(part_url("redis"), clock, 1000)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def token(ledger: Ledger) -> str:
+    token = secrets.token_hex(15)
+    ledger.remember_application(token, 1)
+    return token
+
+
+def begin(ledger: Ledger, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000) -> None:
+    drafts = [CHAT] if counter.chat is None else [message()]
+    need = ledger.accept(counter, 1, drafts, None)
+    assert isinstance(need, NeedBegin)
+    begun = Begun(floor, Lease(need.holder, epoch, floor + window))
+    assert ledger.install_lease(counter, need.nonce, begun)
+
+
+def accept(
+    ledger: Ledger,
+    counter: Counter,
+    drafts: list[Message] | list[Chat],
+    mark: IdempotencyMark | None = None,
+) -> Accepted:
+    accepted = ledger.accept(counter, 1, drafts, mark)
+    assert isinstance(accepted, Accepted)
+    return accepted
+
+
+def look(ledger: Ledger, counter: Counter, page: Page = ALL) -> Look:
+    seen = ledger.look(counter, 1, page)
+    assert isinstance(seen, Look)
+    return seen
+
+
+def numbers(seen: Look) -> list[int]:
+    return [p.state.number for p in seen.pending]
+
+
+def test_an_unknown_application_is_asked_for(ledger: Ledger) -> None:
+    counter = Counter(secrets.token_hex(15), 1)
+    assert ledger.accept(counter, 1, [message()], None) == NeedApplication()
+    assert ledger.look(counter, 1, ALL) == NeedApplication()
+
+
+def test_another_version_of_the_key_is_refused(ledger: Ledger, token: str) -> None:
+    with pytest.raises(UnauthenticatedError):
+        ledger.accept(Counter(token, 1), 2, [message()], None)
+
+
+def test_a_deleted_application_is_not_found_and_not_remembered_again(ledger: Ledger, token: str) -> None:
+    ledger.forget_application(token)
+    ledger.remember_application(token, 1)
+    with pytest.raises(NotFoundError):
+        ledger.look(Counter(token), 1, ALL)
+
+
+def test_without_a_lease_no_number_is_given(ledger: Ledger, token: str) -> None:
+    need = ledger.accept(Counter(token), 1, [CHAT], None)
+    assert isinstance(need, NeedBegin)
+    assert numbers(look(ledger, Counter(token))) == []
+
+
+def test_one_caller_begins_and_the_others_wait(ledger: Ledger, token: str) -> None:
+    need = ledger.accept(Counter(token), 1, [CHAT], None)
+    assert ledger.accept(Counter(token), 1, [CHAT], None) == NeedWait()
+    assert isinstance(need, NeedBegin)
+    ledger.drop_nonce(Counter(token), "another nonce")
+    assert ledger.accept(Counter(token), 1, [CHAT], None) == NeedWait()
+    ledger.drop_nonce(Counter(token), need.nonce)
+    assert isinstance(ledger.accept(Counter(token), 1, [CHAT], None), NeedBegin)
+
+
+def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(ledger: Ledger, token: str) -> None:
+    counter = Counter(token)
+    need = ledger.accept(counter, 1, [CHAT], None)
+    assert isinstance(need, NeedBegin)
+    good = Begun(0, Lease(need.holder, 1, 1000))
+    assert not ledger.install_lease(counter, "a late caller", good)
+    assert not ledger.install_lease(counter, need.nonce, Begun(0, Lease("another memory", 1, 1000)))
+    assert ledger.install_lease(counter, need.nonce, good)
+    assert not ledger.install_lease(counter, need.nonce, good)
+
+
+def test_numbers_begin_above_the_floor_and_follow_each_other(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token), floor=40)
+    first = accept(ledger, Counter(token), [CHAT])
+    second = accept(ledger, Counter(token), [CHAT])
+    assert (first.first, second.first) == (41, 42)
+    assert second.revision == first.revision + 1
+
+
+def test_a_batch_gets_numbers_in_a_row_or_none(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 7)
+    begin(ledger, counter, window=10)
+    assert accept(ledger, counter, [message(str(i)) for i in range(8)]).last == 8
+    need = ledger.accept(counter, 1, [message(str(i)) for i in range(3)], None)
+    assert isinstance(need, NeedRaise)
+    assert need.lease.ceiling == 10
+    assert accept(ledger, counter, [message()]).first == 9
+
+
+def test_at_the_ceiling_a_raise_goes_on_without_a_skip(ledger: Ledger, token: str) -> None:
+    counter = Counter(token)
+    begin(ledger, counter, window=1)
+    accept(ledger, counter, [CHAT])
+    need = ledger.accept(counter, 1, [CHAT], None)
+    assert isinstance(need, NeedRaise)
+    ledger.raise_lease(counter, replace(need.lease, epoch=9, ceiling=5))
+    ledger.raise_lease(counter, replace(need.lease, holder="another", ceiling=5))
+    assert isinstance(ledger.accept(counter, 1, [CHAT], None), NeedRaise)
+    ledger.raise_lease(counter, replace(need.lease, ceiling=5))
+    ledger.raise_lease(counter, replace(need.lease, ceiling=3))
+    assert [accept(ledger, counter, [CHAT]).first for _ in range(4)] == [2, 3, 4, 5]
+
+
+def test_a_released_lease_begins_anew(ledger: Ledger, token: str) -> None:
+    counter = Counter(token)
+    begin(ledger, counter, window=1)
+    lease = accept(ledger, counter, [CHAT]).lease
+    ledger.release_lease(counter, replace(lease, epoch=7))
+    assert isinstance(ledger.accept(counter, 1, [CHAT], None), NeedRaise)
+    ledger.release_lease(counter, lease)
+    begin(ledger, counter, floor=100, epoch=2)
+    assert accept(ledger, counter, [CHAT]).first == 101
+
+
+def test_a_newer_epoch_has_higher_revisions(ledger: Ledger, token: str) -> None:
+    counter = Counter(token)
+    begin(ledger, counter)
+    before = accept(ledger, counter, [CHAT])
+    ledger.release_lease(counter, before.lease)
+    begin(ledger, counter, floor=1000, epoch=30_000)
+    after = accept(ledger, counter, [CHAT])
+    assert after.revision == 30_000 * 2**32 + 1 > before.revision
+
+
+def test_a_chat_takes_messages_before_it_is_persisted(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token))
+    chat = accept(ledger, Counter(token), [CHAT])
+    accepted = accept(ledger, Counter(token, chat.first), [message()])
+    assert (accepted.first, accepted.lease) == (1, Lease(chat.lease.holder, 1, 1000))
+
+
+def test_a_settled_chat_keeps_its_first_lease(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token))
+    chat = accept(ledger, Counter(token), [CHAT])
+    ledger.settle(Counter(token), {chat.first: chat.revision})
+    assert accept(ledger, Counter(token, chat.first), [message()]).first == 1
+
+
+def test_an_unknown_chat_says_how_far_chats_were_numbered(ledger: Ledger, token: str) -> None:
+    need = ledger.accept(Counter(token, 5), 1, [message()], None)
+    assert isinstance(need, NeedBegin)
+    assert need.last_chat is None
+    begin(ledger, Counter(token))
+    accept(ledger, Counter(token), [CHAT])
+    other = ledger.accept(Counter(token, 6), 1, [message()], None)
+    assert isinstance(other, NeedBegin)
+    assert other.last_chat == 1
+
+
+def test_a_retry_gets_the_first_answer_and_what_is_pending(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token, 1))
+    mark = IdempotencyMark("a key", "fingerprint")
+    first = accept(ledger, Counter(token, 1), [message("1"), message("2")], mark)
+    again = accept(ledger, Counter(token, 1), [message("1"), message("2")], mark)
+    assert again.replayed
+    assert (again.first, again.last, again.revision) == (first.first, first.last, first.revision)
+    assert (again.created_at, again.lease) == (NOW, first.lease)
+    assert [p.state for p in again.pending] == [
+        replace(message("1"), number=1, revision=first.revision),
+        replace(message("2"), number=2, revision=first.revision + 1),
+    ]
+    ledger.settle(Counter(token, 1), {1: first.revision})
+    assert len(accept(ledger, Counter(token, 1), [message("1"), message("2")], mark).pending) == 1
+
+
+def test_a_key_used_for_another_request_is_refused(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token, 1))
+    accept(ledger, Counter(token, 1), [message()], IdempotencyMark("a key", "fingerprint"))
+    with pytest.raises(KeyReusedError):
+        ledger.accept(Counter(token, 1), 1, [message()], IdempotencyMark("a key", "other"))
+
+
+def test_pending_states_come_by_number_and_page(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    accept(ledger, counter, [message(str(i)) for i in range(1, 13)])
+    assert numbers(look(ledger, counter, Page(limit=3))) == [12, 11, 10]
+    assert look(ledger, counter, Page(limit=3)).cut
+    assert numbers(look(ledger, counter, Page(limit=3, before=3))) == [2, 1]
+    assert not look(ledger, counter, Page(limit=3, before=3)).cut
+    assert numbers(look(ledger, counter, Page(limit=3, after=8))) == [9, 10, 11]
+    assert numbers(look(ledger, counter, Page(limit=9, after=8, before=11))) == [9, 10]
+
+
+def test_a_state_comes_back_exactly(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token, 1))
+    body = 'pipes | and "quotes" and \\ and \x00 and 😀 and \u202e }'
+    draft = replace(message(body), metadata={"a|b": [1, None, 2.5, {"x": "}"}]})
+    accepted = accept(ledger, Counter(token, 1), [draft])
+    pending = look(ledger, Counter(token, 1)).pending[0]
+    assert pending.state == replace(draft, number=1, revision=accepted.revision)
+    assert pending.lease == accepted.lease
+
+
+def test_an_edit_replaces_the_pending_state_with_a_newer_revision(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    accept(ledger, counter, [message()])
+    seen = look(ledger, counter)
+    state = seen.pending[0].state
+    edited = ledger.edit(counter, 1, replace(state, body="new"), state.revision, seen.edits)
+    assert isinstance(edited, Accepted)
+    assert edited.revision > state.revision
+    now = look(ledger, counter).pending
+    assert [p.state for p in now] == [replace(state, body="new", revision=edited.revision)]
+    with pytest.raises(ConflictError):
+        ledger.edit(counter, 1, replace(state, body="late"), state.revision, seen.edits)
+
+
+def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message(), message()])
+    ledger.settle(counter, {1: first.revision, 2: first.revision + 1})
+    seen = look(ledger, counter)
+    stored = replace(message(), number=1, revision=first.revision)
+    done = ledger.edit(counter, 1, replace(stored, body="a"), stored.revision, seen.edits)
+    assert isinstance(done, Accepted)
+    ledger.settle(counter, {1: done.revision})
+    with pytest.raises(ConflictError):
+        ledger.edit(counter, 1, replace(stored, body="b"), stored.revision, seen.edits)
+
+
+def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message()])
+    seen = look(ledger, counter)
+    ledger.settle(counter, {1: first.revision})
+    ledger.release_lease(counter, first.lease)
+    begin(ledger, counter, floor=1000, epoch=2)
+    stored = replace(message(), number=1, revision=first.revision)
+    with pytest.raises(ConflictError):
+        ledger.edit(counter, 1, stored, stored.revision, seen.edits)
+
+
+def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message()])
+    state = look(ledger, counter).pending[0].state
+    edited = ledger.edit(counter, 1, replace(state, body="new"), state.revision, 0)
+    assert isinstance(edited, Accepted)
+    ledger.settle(counter, {1: first.revision})
+    assert numbers(look(ledger, counter)) == [1]
+    ledger.settle(counter, {1: edited.revision})
+    assert numbers(look(ledger, counter)) == []
+
+
+def test_a_deleted_chat_takes_nothing_more(ledger: Ledger, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 1)
+    begin(ledger, chats)
+    accept(ledger, chats, [CHAT])
+    accept(ledger, messages, [message()])
+    state = look(ledger, chats).pending[0].state
+    deleted = ledger.edit(chats, 1, replace(state, deleted_at=NOW), state.revision, 0)
+    assert isinstance(deleted, Accepted)
+    for _ in range(2):
+        with pytest.raises(GoneError):
+            ledger.accept(messages, 1, [message()], None)
+        with pytest.raises(GoneError):
+            ledger.look(messages, 1, ALL)
+        ledger.settle(chats, {1: deleted.revision})
+
+
+def test_a_lease_begun_before_the_deletion_opens_nothing(ledger: Ledger, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 9)
+    begin(ledger, chats)
+    need = ledger.accept(messages, 1, [message()], None)
+    assert isinstance(need, NeedBegin)
+    stored = replace(CHAT, number=9, revision=5, deleted_at=NOW)
+    assert isinstance(ledger.edit(chats, 1, stored, 5, look(ledger, chats).edits), Accepted)
+    ledger.install_lease(messages, need.nonce, Begun(0, Lease(need.holder, 2, 1000)))
+    with pytest.raises(GoneError):
+        ledger.accept(messages, 1, [message()], None)
+
+
+def test_what_is_not_settled_becomes_overdue(ledger: Ledger, token: str, clock: FakeClock) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message("1"), message("2")])
+    assert ledger.overdue([token], 10) == []
+    clock.wait(OVERDUE_AFTER_MS / 1000)
+    ledger.settle(counter, {1: first.revision})
+    assert ledger.overdue(["nobody", token], 10) == [(counter, 2)]
+    assert [p.state.number for p in ledger.take_overdue(counter, [1, 2])] == [2]
+    ledger.postpone(counter, {1: 0, 2: clock.now_ms() + 1})
+    assert ledger.overdue([token], 10) == []
+    clock.wait(1)
+    assert ledger.overdue([token], 10) == [(counter, 2)]
+
+
+def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
+    ledger, counter = RedisLedger(part_url("redis"), clock, 1000), Counter(secrets.token_hex(15), 1)
+    ledger.remember_application(counter.token, 1)
+    begin(ledger, counter)
+
+    def twenty(_: int) -> list[int]:
+        return [accept(ledger, counter, [message()]).first for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        given = sorted(chain.from_iterable(pool.map(twenty, range(8))))
+    ledger.close()
+    assert given == list(range(1, 161))
+
+
+def test_a_redis_that_is_away_is_unavailable(clock: FakeClock) -> None:
+    with pytest.raises(UnavailableError):
+        RedisLedger("redis://127.0.0.1:1/0", clock, 1000).ping()

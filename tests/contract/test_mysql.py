@@ -1,0 +1,306 @@
+"""What only a real server can show: lost connections, refusals, plans, migrations, repairs."""
+
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from msgspec.structs import replace
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql import messages as reading
+from chalicelib.adapters.mysql import rows
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.migrate import migrate
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.errors import PoisonError, UnavailableError
+from chalicelib.domain.numbering import Counter
+from chalicelib.domain.records import Numbers
+from tests.contract.databases import SERVERS, fresh_database, migrated_database
+from tests.contract.states import LEASE, NOW, chat, chats, message, messages
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with migrated_database(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[MySqlStore]:
+    with closing(MySqlStore(url)) as store:
+        yield store
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    with closing(Database(url)) as database:
+        yield database
+
+
+@pytest.fixture
+def token(store: MySqlStore) -> str:
+    return store.create_application(secrets.token_hex(16), "an application", NOW).token
+
+
+def run(database: Database, sql: str, *args: object) -> list[tuple[object, ...]]:
+    def work(cursor: Cursor) -> list[tuple[object, ...]]:
+        cursor.execute(sql, args)
+        return list(cursor.fetchall())
+
+    return database.transact(work)
+
+
+def others(database: Database) -> list[int]:
+    """The ids of all other connections to this database."""
+    rows = database.read(
+        "SELECT id FROM information_schema.processlist"
+        " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+    )
+    return [id_ for (id_,) in rows]
+
+
+# --- connections
+
+
+def test_a_kept_connection_that_was_killed_is_replaced(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    steps: list[Callable[[], object]] = [
+        lambda: store.persist_messages([messages(token, message(1))], 10),
+        lambda: store.list_tokens(None, 1),
+    ]
+    for step in steps:
+        step()
+        for id_ in others(database):
+            run(database, "KILL %s", id_)
+        step()
+    assert store.recount(token) == []
+
+
+def test_a_transaction_whose_connection_is_killed_half_way_runs_again_once(
+    database: Database, url: str
+) -> None:
+    attempts: list[int] = []
+
+    def work(cursor: Cursor) -> int:
+        attempts.append(1)
+        if len(attempts) == 1:
+            for id_ in others(database):
+                run(database, "KILL %s", id_)
+        cursor.execute("SELECT 42")
+        return int(cursor.fetchall()[0][0])
+
+    with closing(Database(url)) as victim:
+        victim.read("SELECT 1")
+        assert victim.transact(work) == 42
+    assert len(attempts) == 2
+
+
+def test_a_connection_lost_during_commit_is_unavailable_not_run_again(
+    database: Database, url: str
+) -> None:
+    attempts: list[int] = []
+
+    def work(cursor: Cursor) -> None:
+        attempts.append(1)
+        for id_ in others(database):
+            run(database, "KILL %s", id_)
+
+    with closing(Database(url)) as victim:
+        victim.read("SELECT 1")
+        with pytest.raises(UnavailableError, match="not known"):
+            victim.transact(work)
+        assert victim.read("SELECT 1") == [(1,)]
+    assert len(attempts) == 1
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with pytest.raises(UnavailableError):
+        MySqlStore(f"mysql://root@127.0.0.1:{port}/x").ping()
+
+
+def test_tables_that_are_not_there_are_unavailable_not_poison(url: str) -> None:
+    with fresh_database(url) as empty, closing(MySqlStore(empty)) as store:
+        for step in (store.ping, lambda: store.persist_messages([messages("t", message(1))], 10)):
+            with pytest.raises(UnavailableError):
+                step()
+
+
+def test_a_url_without_a_database_is_refused() -> None:
+    with pytest.raises(ValueError, match="mysql://"):
+        MySqlStore("mysql://127.0.0.1")
+
+
+def test_two_transactions_that_deadlock_both_come_through(url: str, database: Database) -> None:
+    run(database, "CREATE TABLE forks (id INT PRIMARY KEY, uses INT NOT NULL)")
+    run(database, "INSERT INTO forks VALUES (1, 0), (2, 0)")
+
+    def eat(forks: tuple[int, int]) -> None:
+        with closing(Database(url)) as own:
+            for _ in range(20):
+                own.transact(
+                    lambda cursor: [
+                        cursor.execute("UPDATE forks SET uses = uses + 1 WHERE id = %s", (fork,))
+                        for fork in forks
+                    ]
+                )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(eat, [(1, 2), (2, 1)]))
+    assert run(database, "SELECT uses FROM forks") == [(40,), (40,)]
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"created_at": "yesterday"},
+        {"created_at": "2026-02-30T00:00:00.000Z"},
+        {"number": 2**64},
+        {"number": -1},
+        {"sender": "x" * 256},
+        {"body": None},
+        {"body": "\ud800"},
+        {"idempotency_key": "x" * 256},
+    ],
+    ids=str,
+)
+def test_content_that_a_column_refuses_is_poison(
+    store: MySqlStore, token: str, refused: dict[str, object]
+) -> None:
+    with pytest.raises(PoisonError):
+        store.persist_messages([messages(token, message(1), replace(message(2), **refused))], 10)
+    assert store.get_chat(token, 1) is None
+
+
+def test_a_check_constraint_refuses_for_good(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    run(database, "ALTER TABLE messages ADD CONSTRAINT no_bad_word CHECK (body <> 'bad word')")
+    with pytest.raises(PoisonError, match="no_bad_word"):
+        store.persist_messages([messages(token, message(1, body="bad word"))], 10)
+    store.persist_messages([messages(token, message(1, body="good word"))], 10)
+    run(database, "ALTER TABLE messages DROP CONSTRAINT no_bad_word")
+
+
+def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token: str) -> None:
+    run(
+        database,
+        "CREATE TRIGGER censor BEFORE INSERT ON chats FOR EACH ROW"
+        " IF NEW.title = 'bad' THEN SIGNAL SQLSTATE '45000'"
+        " SET MESSAGE_TEXT = 'censored'; END IF",
+    )
+    with pytest.raises(PoisonError, match="censored"):
+        store.persist_chats([chats(token, chat(1, title="bad"))], 10)
+    run(database, "DROP TRIGGER censor")
+
+
+# --- plans
+
+
+def test_a_page_of_messages_is_one_range_of_the_clustered_index(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    lease = replace(LEASE, ceiling=5000)
+    states = [message(n) for n in range(1, 2001)]
+    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    run(database, "ANALYZE TABLE messages")
+    for direction in ("ASC", "DESC"):
+        sql = reading.LIST.format(direction=direction)
+        plan = run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50)[-1]
+        assert "range" in plan
+        assert "PRIMARY" in plan
+        assert "filesort" not in str(plan)
+
+
+def test_locking_chats_touches_no_other_rows(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    store.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
+    ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
+    for sql in (rows.LOCK_CHATS, rows.LOCK_APPLICATIONS):
+        plan = run(database, "EXPLAIN " + sql.format(marks="%s,%s,%s,%s,%s"), *ids)[-1]
+        assert "PRIMARY" in plan
+        assert "range" in plan
+        assert "filesort" not in str(plan)
+
+
+# --- migrations
+
+
+def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> None:
+    with fresh_database(url) as empty:
+        with ThreadPoolExecutor(3) as pool:
+            names = list(pool.map(migrate, [empty] * 3))
+        assert sorted(names, key=len) == [[], [], ["0001_initial.sql"]]
+        with closing(MySqlStore(empty)) as store:
+            store.ping()
+
+
+# --- repairs
+
+
+def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    store.persist_messages([messages(token, message(1), message(2))], 10)
+    store.persist_chats([chats(token, chat(2), chat(3, deleted_at=NOW))], 10)
+    assert store.recount(token) == []
+    run(database, "UPDATE applications SET chats_count = 9 WHERE token = %s", token)
+    run(
+        database,
+        "UPDATE chats SET messages_count = 7, last_message_number = 1 WHERE number = 1"
+        " AND application_id = (SELECT id FROM applications WHERE token = %s)",
+        token,
+    )
+    wrong = [
+        (None, "chats_count", 9, 2),
+        (1, "messages_count", 7, 2),
+        (1, "last_message_number", 1, 2),
+    ]
+    assert store.recount(token) == wrong
+    assert store.recount(token, repair=True) == wrong
+    assert store.recount(token) == []
+    assert store.recount("nobody") == []
+
+
+# --- what a begin has to look at
+
+
+def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quick(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    def floors() -> list[tuple[object, ...]]:
+        return run(
+            database,
+            "SELECT a.chats_floor, c.messages_floor FROM applications a"
+            " JOIN chats c ON c.application_id = a.id AND c.number = 1 WHERE a.token = %s",
+            token,
+        )
+
+    begun = store.begin_lease(Counter(token), "a", 10, NOW)
+    assert begun is not None
+    for number in range(1, 101):
+        store.persist_messages([messages(token, message(number))], 10)
+        store.persist_chats([chats(token, chat(number), lease=begun.lease)], 10)
+    ((chats_floor, messages_floor),) = floors()
+    assert chats_floor in range(80, 91)
+    assert messages_floor in range(80, 91)
+
+
+def test_the_floor_waits_for_a_number_that_is_missing(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    for number in range(1, 61):
+        if number != 20:
+            store.persist_messages([messages(token, message(number))], 10)
+    store.begin_lease(Counter(token, 1), "b", 10, NOW)
+    assert store.skipped(token, 1)[0] == Numbers(20, 20)

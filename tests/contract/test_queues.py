@@ -1,0 +1,156 @@
+"""What the queues promise, on the fake, on moto and on the SQS of the stack."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+from moto import mock_aws
+
+from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.limits import MAX_RECORD_BYTES
+from chalicelib.domain.records import (
+    AnyRecord,
+    Chat,
+    ChatsRecord,
+    Document,
+    DocumentsRecord,
+    Lease,
+    Message,
+    MessagesRecord,
+    PurgeRecord,
+)
+from tests.contract.conftest import part_url
+from tests.fakes.queues import FakeQueues
+
+LEASE = Lease("holder", 1, 1000)
+NOW = "2026-01-01T00:00:00.000Z"
+
+
+def messages(count: int, body: str = "hello") -> MessagesRecord:
+    states = [Message(number=i, revision=i, body=body, created_at=NOW) for i in range(1, count + 1)]
+    return MessagesRecord(token="t", chat=1, lease=LEASE, messages=states)
+
+
+class Both:
+    """Queues, and a way to take from them what was sent."""
+
+    def __init__(self, queues: Any, take: Callable[[str], list[str]]) -> None:
+        self.queues = queues
+        self._take = take
+
+    def take(self, queue: str) -> list[AnyRecord]:
+        return [msgspec.json.decode(body, type=AnyRecord) for body in self._take(queue)]
+
+
+@pytest.fixture(params=["fake", "moto", "sqs"])
+def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
+    if request.param == "fake":
+        fake = FakeQueues()
+        yield Both(fake, fake.take)
+        return
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    if request.param == "moto":
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+        with mock_aws():
+            yield from real_queues()
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
+        yield from real_queues()
+
+
+def real_queues() -> Iterator[Both]:
+    client, prefix = boto3.client("sqs"), secrets.token_hex(4)
+
+    def make(name: str) -> str:
+        attributes = {"MaximumMessageSize": "1048576"}
+        return client.create_queue(QueueName=f"{prefix}-{name}", Attributes=attributes)["QueueUrl"]
+
+    urls = {name: make(name) for name in ("chats", "messages", "search")}
+    dead_urls = {name: make(f"{name}-dead") for name in urls}
+
+    def take(queue: str) -> list[str]:
+        url = dead_urls[queue.removesuffix("-dead")] if queue.endswith("-dead") else urls[queue]
+        bodies: list[str] = []
+        while got := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [m["Body"] for m in got]
+        return bodies
+
+    yield Both(SqsQueues(urls, dead_urls), take)
+    for url in (*urls.values(), *dead_urls.values()):
+        client.delete_queue(QueueUrl=url)
+
+
+def test_each_record_goes_to_the_queue_of_its_type_and_comes_back_the_same(both: Both) -> None:
+    message = Message(number=1, revision=5, body="a\x00😀\ufffe\uffff\u202e", metadata={"x": [1.5]}, created_at=NOW)
+    sent: dict[str, list[AnyRecord]] = {
+        "messages": [MessagesRecord(token="t", chat=1, lease=LEASE, messages=[message])],
+        "chats": [
+            ChatsRecord(
+                token="t", lease=LEASE, chats=[Chat(number=1, revision=1, created_at=NOW, messages_lease=LEASE)]
+            )
+        ],
+        "search": [
+            DocumentsRecord(documents=[Document(token="t", chat=1, message=message)]),
+            PurgeRecord(token="t", chat=2),
+            PurgeRecord(token="t"),
+        ],
+    }
+    both.queues.send([record for records in sent.values() for record in records])
+    for queue, records in sent.items():
+        assert sorted(map(repr, both.take(queue))) == sorted(map(repr, records))
+
+
+def test_more_records_than_one_call_takes_all_arrive(both: Both) -> None:
+    both.queues.send(PurgeRecord(token="t", chat=i) for i in range(1, 35))
+    got = both.take("search")
+    assert sorted(r.chat for r in got if isinstance(r, PurgeRecord) and r.chat) == list(range(1, 35))
+
+
+def test_a_record_that_is_too_large_is_split_into_few_that_fit(both: Both) -> None:
+    whole = messages(100, "ä" * 20_000)
+    both.queues.send([whole])
+    parts = [r for r in both.take("messages") if isinstance(r, MessagesRecord)]
+    assert len(parts) <= 8
+    assert all(len(msgspec.json.encode(part)) <= MAX_RECORD_BYTES for part in parts)
+    assert sorted(m.number for part in parts for m in part.messages) == list(range(1, 101))
+
+
+def test_nothing_to_send_is_fine(both: Both) -> None:
+    both.queues.send([])
+    assert both.take("messages") == []
+
+
+def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    away = SqsQueues({"messages": "http://127.0.0.1:1/0/x"}, {"messages": "http://127.0.0.1:1/0/y"})
+    for call in (
+        lambda: away.send([messages(1)]),
+        lambda: away.bury("messages", "body", "reason"),
+        lambda: away.delay("messages", {"receipt": 1}),
+        away.ping,
+    ):
+        with pytest.raises(UnavailableError):
+            call()
+
+
+def test_a_buried_record_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
+    client = boto3.client("sqs")
+    url = client.create_queue(QueueName=f"dead-{secrets.token_hex(4)}")["QueueUrl"]
+    SqsQueues({}, {"messages": url}).bury("messages", "not json", "no \x01 good: é" * 200)
+    [got] = client.receive_message(QueueUrl=url, MessageAttributeNames=["reason"])["Messages"]
+    assert got["Body"] == "not json"
+    assert got["MessageAttributes"]["reason"]["StringValue"].startswith("no")
+    client.delete_queue(QueueUrl=url)

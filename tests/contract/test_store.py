@@ -1,0 +1,534 @@
+"""What every store promises, on the fake, on MariaDB and on a real MySQL."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.errors import GoneError, PoisonError, UnavailableError
+from chalicelib.domain.numbering import Begun, Counter, Page
+from chalicelib.domain.records import Lease, Message, MessagesRecord, Numbers
+from chalicelib.usecases.ports import Store
+from tests.contract.databases import SERVERS, migrated_database
+from tests.contract.states import LEASE, NOW, chat, chats, deleted, message, messages
+from tests.fakes.store import FakeStore
+
+LATER = "2026-02-01T08:15:30.007Z"
+MUCH_LATER = "2026-03-01T00:00:00.999Z"
+WINDOW = 10
+ALL = Page(limit=1000)
+
+
+@pytest.fixture(scope="module", params=["fake", *SERVERS])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    if request.param == "fake":
+        yield FakeStore()
+        return
+    with migrated_database(request.param) as url:
+        store = MySqlStore(url)
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def token(store: Store) -> str:
+    return new_application(store)
+
+
+def new_application(store: Store, created_at: str = NOW) -> str:
+    return store.create_application(secrets.token_hex(16), "an application", created_at).token
+
+
+def counts(store: Store, token: str, number: int = 1) -> tuple[int, int]:
+    row = store.get_chat(token, number)
+    assert row is not None
+    return row.messages_count, row.last_message_number
+
+
+def chats_count(store: Store, token: str) -> int:
+    application = store.get_application(token)
+    assert application is not None
+    return application.chats_count
+
+
+def numbers(store: Store, token: str, page: Page = ALL, chat: int = 1) -> list[int]:
+    return [state.number for state in store.list_messages(token, chat, page, page.limit)]
+
+
+def documents(store: Store, *records: MessagesRecord) -> list[tuple[int, int]]:
+    done = store.persist_messages(records, WINDOW).documents
+    return sorted((state.number, state.revision) for _, _, state in done)
+
+
+# --- applications
+
+
+def test_an_application_is_read_as_it_was_created(store: Store, token: str) -> None:
+    application = store.get_application(token)
+    assert application is not None
+    assert (application.name, application.created_at) == ("an application", NOW)
+    assert (application.chats_count, application.key_version) == (0, 1)
+
+
+def test_an_application_is_renamed_also_to_the_name_it_has(store: Store, token: str) -> None:
+    for _ in range(2):
+        renamed = store.rename_application(token, "Zoë 🦊")
+        assert renamed is not None
+        assert renamed.name == "Zoë 🦊"
+
+
+def test_a_deleted_application_is_not_there(store: Store, token: str) -> None:
+    assert store.delete_application(token, NOW)
+    assert not store.delete_application(token, LATER)
+    assert store.get_application(token) is None
+    assert store.rename_application(token, "x") is None
+
+
+def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) -> None:
+    for unknown in ("nobody", "é", "x" * 500, ""):
+        assert store.get_application(unknown) is None
+        assert store.get_chat(unknown, 1) is None
+        assert store.list_messages(unknown, 1, ALL, 10) == []
+    assert store.get_chat(token, 1) is None
+    assert store.get_message(token, 1, 1) is None
+    assert store.skipped(token, 1) == []
+    assert store.revisions(Counter(token, 1), [1]) == {}
+    assert store.revisions(Counter(token, 1), []) == {}
+
+
+def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Store) -> None:
+    one, two, three = (new_application(store) for _ in range(3))
+    store.delete_application(two, NOW)
+    assert [a.token for a in store.list_applications(None, 2)] == [three, one]
+    assert [a.token for a in store.list_applications(three, 1)] == [one]
+    assert store.list_tokens(one, 10) == [three]
+    assert store.list_tokens(None, 1000)[-2:] == [one, three]
+
+
+# --- messages
+
+
+def test_a_message_comes_back_exactly(store: Store, token: str) -> None:
+    state = Message(
+        number=1,
+        revision=2**32 + 7,
+        body="NUL \0 quote ' \" back \\ percent %s %% \r\n\x1a 🦊 \u2028 trailing  ",
+        sender=" Zoë ",
+        metadata={"z": 1, "a": [1.5, None, "🦊\0"], "big": 2**60},
+        created_at="2026-01-31T23:59:59.999Z",
+        edited_at=LATER,
+        idempotency_key="key ü",
+    )
+    store.persist_messages([messages(token, state)], WINDOW)
+    assert store.get_message(token, 1, 1) == state
+
+
+def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token: str) -> None:
+    body = "🦊" * 20_000
+    store.persist_messages([messages(token, message(1, body=body))], WINDOW)
+    stored = store.get_message(token, 1, 1)
+    assert stored is not None
+    assert stored.body == body
+
+
+def test_a_batch_larger_than_one_statement_is_stored_whole(store: Store, token: str) -> None:
+    states = [message(n, body="\0" * 20_000) for n in range(1, 121)]
+    lease = replace(LEASE, ceiling=1000)
+    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    assert counts(store, token) == (120, 120)
+
+
+def test_pages_follow_the_numbers(store: Store, token: str) -> None:
+    states = [deleted(3, 2) if n == 3 else message(n) for n in range(1, 8)]
+    store.persist_messages([messages(token, *states)], WINDOW)
+    assert numbers(store, token) == [7, 6, 5, 4, 2, 1]
+    assert numbers(store, token, Page(limit=2, before=5)) == [4, 2]
+    assert numbers(store, token, Page(limit=2, after=2)) == [4, 5]
+    assert numbers(store, token, Page(limit=9, after=0)) == [1, 2, 4, 5, 6, 7]
+    assert numbers(store, token, Page(limit=9, before=0)) == []
+    assert numbers(store, token, Page(limit=9, after=1, before=4)) == [2]
+
+
+def test_redelivery_changes_nothing_and_still_hands_over_the_documents(
+    store: Store, token: str
+) -> None:
+    record = messages(token, message(1), message(2))
+    for _ in range(3):
+        assert documents(store, record) == [(1, 1), (2, 1)]
+        assert counts(store, token) == (2, 2)
+    assert chats_count(store, token) == 1
+
+
+def test_an_older_state_that_comes_late_is_settled_with_the_newer_revision(
+    store: Store, token: str
+) -> None:
+    store.persist_messages([messages(token, message(1, 5))], WINDOW)
+    done = store.persist_messages([messages(token, message(1, 4))], WINDOW)
+    assert done.documents == ()
+    assert done.settled == {Counter(token, 1): {1: 5}}
+    assert store.revisions(Counter(token, 1), [1, 2]) == {1: 5}
+
+
+def test_of_states_of_one_number_in_a_batch_the_newest_wins(store: Store, token: str) -> None:
+    records = [messages(token, message(1, 2), message(1, 3)), messages(token, message(1, 1))]
+    assert documents(store, *records) == [(1, 3)]
+    assert counts(store, token) == (1, 1)
+
+
+STATES = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4), deleted(2, 5), message(3, 6)]
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_every_order_of_create_edit_and_delete_ends_alike(
+    store: Store, token: str, in_one_batch: bool
+) -> None:
+    for number, order in enumerate(permutations(STATES[:4]), 1):
+        if in_one_batch:
+            store.persist_messages([messages(token, *order, chat=number)], WINDOW)
+        else:
+            for state in order:
+                store.persist_messages([messages(token, state, chat=number)], WINDOW)
+        assert counts(store, token, number) == (1, 2)
+        assert numbers(store, token, chat=number) == [2]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=st.lists(st.lists(st.sampled_from(STATES), min_size=1), max_size=5))
+def test_counts_are_those_of_the_newest_states_however_they_come(
+    store: Store, batches: list[list[Message]]
+) -> None:
+    token = new_application(store)
+    newest: dict[int, Message] = {}
+    for batch in batches:
+        store.persist_messages([messages(token, state) for state in batch], WINDOW)
+        for state in batch:
+            newest[state.number] = max(
+                state, newest.get(state.number, state), key=lambda one: one.revision
+            )
+        alive = [state for state in newest.values() if state.deleted_at is None]
+        assert counts(store, token) == (len(alive), max(newest))
+    assert chats_count(store, token) == (1 if batches else 0)
+
+
+def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
+    tokens = [new_application(store) for _ in range(3)]
+    records = [messages(t, message(n), chat=c) for n in (1, 2) for t in tokens for c in (2, 1)]
+    done = store.persist_messages(records, WINDOW)
+    assert len(done.documents) == 12
+    assert [chats_count(store, t) for t in tokens] == [2, 2, 2]
+    assert done.settled[Counter(tokens[0], 2)] == {1: 1, 2: 1}
+
+
+def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(store: Store) -> None:
+    gone, open_ = new_application(store), new_application(store)
+    store.persist_messages([messages(gone, message(1))], WINDOW)
+    store.delete_application(gone, NOW)
+    store.persist_chats([chats(open_, chat(1, 2, deleted_at=NOW))], WINDOW)
+    records = [messages(t, message(1, 7)) for t in (gone, open_, "nobody")]
+    done = store.persist_messages(records, WINDOW)
+    assert (done.documents, done.raised) == ((), ())
+    assert done.settled == {Counter(t, 1): {1: 7} for t in (gone, open_, "nobody")}
+    assert counts(store, open_) == (0, 0)
+
+
+def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
+    assert store.persist_messages([messages(token)], WINDOW).settled == {}
+    assert store.persist_chats([], WINDOW).settled == {}
+    assert store.get_chat(token, 1) is None
+
+
+# --- chats
+
+
+def test_a_chat_comes_back_exactly(store: Store, token: str) -> None:
+    state = chat(3, 9, title="🦊\0'", metadata={"a": {"b": []}}, edited_at=LATER)
+    done = store.persist_chats([chats(token, replace(state, messages_lease=LEASE))], WINDOW)
+    row = store.get_chat(token, 3)
+    assert row is not None
+    assert (row.chat, row.messages_count, row.last_message_number) == (state, 0, 0)
+    assert done.settled == {Counter(token): {3: 9}}
+
+
+def test_a_stub_is_counted_once_and_filled_in_by_its_chat(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1, created_at=LATER))], WINDOW)
+    stub = store.get_chat(token, 1)
+    assert stub is not None
+    assert (stub.chat.revision, stub.chat.created_at) == (0, LATER)
+    assert store.revisions(Counter(token), [1]) == {}
+    store.persist_chats([chats(token, chat(1, 4, title="late"))], WINDOW)
+    filled = store.get_chat(token, 1)
+    assert filled is not None
+    assert (filled.chat.title, filled.chat.created_at) == ("late", NOW)
+    assert filled.messages_count == 1
+    assert store.revisions(Counter(token), [1]) == {1: 4}
+    assert chats_count(store, token) == 1
+
+
+def test_every_order_of_chat_states_and_messages_ends_alike(store: Store) -> None:
+    states = [chat(1, 1, title="a"), chat(1, 2, title="b"), chat(1, 3, title="c", deleted_at=LATER)]
+    steps: list[Callable[[str], object]] = [
+        lambda t: store.persist_chats([chats(t, states[0])], WINDOW),
+        lambda t: store.persist_chats([chats(t, states[1])], WINDOW),
+        lambda t: store.persist_chats([chats(t, states[2])], WINDOW),
+        lambda t: store.persist_messages([messages(t, message(1))], WINDOW),
+    ]
+    for order in permutations(steps):
+        token = new_application(store)
+        for step in order:
+            step(token)
+        row = store.get_chat(token, 1)
+        assert row is not None
+        assert (row.chat.title, row.chat.deleted_at, row.messages_count) == (None, LATER, 0)
+        assert chats_count(store, token) == 0
+        assert store.list_messages(token, 1, ALL, 10) == []
+        assert store.get_message(token, 1, 1) is None
+
+
+def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
+    store: Store, token: str
+) -> None:
+    store.persist_chats([chats(token, chat(1, 5), chat(1, 6, deleted_at=NOW))], WINDOW)
+    store.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
+    row = store.get_chat(token, 1)
+    assert row is not None
+    assert row.chat.deleted_at == NOW
+    assert chats_count(store, token) == 0
+    both = [chats(token, chat(2, 9, title="x")), chats(token, chat(2, 8, deleted_at=NOW))]
+    done = store.persist_chats(both, WINDOW)
+    assert done.settled == {Counter(token): {2: 9}}
+    assert chats_count(store, token) == 0
+
+
+def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: str) -> None:
+    states = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
+    store.persist_chats([chats(token, *states)], WINDOW)
+
+    def listed(page: Page) -> list[int]:
+        return [row.chat.number for row in store.list_chats(token, page, page.limit)]
+
+    assert listed(ALL) == [5, 4, 2, 1]
+    assert listed(Page(limit=2, before=5)) == [4, 2]
+    assert listed(Page(limit=2, after=1)) == [2, 4]
+    assert chats_count(store, token) == 4
+
+
+# --- leases
+
+
+def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: str) -> None:
+    counter = Counter(token)
+    first = store.begin_lease(counter, "a", WINDOW, NOW)
+    assert first == Begun(0, Lease("a", 1, 10))
+    assert store.raise_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
+    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(20, Lease("b", 2, 30))
+    assert store.raise_lease(counter, first.lease, WINDOW) is None
+    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(30, Lease("b", 3, 40))
+
+
+def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
+    counter = Counter(token)
+    begun = store.begin_lease(counter, "a", 100, NOW)
+    assert begun is not None
+    low = replace(begun.lease, ceiling=20)
+    assert store.raise_lease(counter, low, WINDOW) == Lease("a", 1, 100)
+
+
+def test_a_lease_needs_its_row(store: Store, token: str) -> None:
+    assert store.begin_lease(Counter("nobody"), "a", WINDOW, NOW) is None
+    assert store.begin_lease(Counter(token, 1), "a", WINDOW, NOW) is None
+    with pytest.raises(UnavailableError):
+        store.raise_lease(Counter(token, 1), LEASE, WINDOW)
+
+
+def test_no_lease_begins_on_what_was_deleted(store: Store, token: str) -> None:
+    store.persist_chats([chats(token, chat(1, 1, deleted_at=NOW))], WINDOW)
+    with pytest.raises(GoneError):
+        store.begin_lease(Counter(token, 1), "a", WINDOW, NOW)
+    store.delete_application(token, NOW)
+    for counter in (Counter(token), Counter(token, 1)):
+        with pytest.raises(GoneError):
+            store.begin_lease(counter, "a", WINDOW, NOW)
+
+
+def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW)
+    assert store.raise_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease("a", 1, 50)
+
+
+def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) -> None:
+    first = Lease("a", 1, 40)
+    store.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
+    store.persist_chats([chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10)
+    assert store.begin_lease(Counter(token, 1), "b", WINDOW, NOW) == Begun(60, Lease("b", 2, 70))
+
+
+def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
+    store: Store, token: str
+) -> None:
+    counter = Counter(token, 1)
+    assert store.persist_messages([messages(token, message(5))], WINDOW).raised == ()
+    raised = store.persist_messages([messages(token, message(6))], WINDOW).raised
+    assert raised == ((counter, Lease("memory-1", 1, 16)),)
+    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(16, Lease("b", 2, 26))
+
+
+def test_messages_of_a_lease_that_was_outlived_raise_nothing_but_keep_the_highest_ceiling(
+    store: Store, token: str
+) -> None:
+    counter = Counter(token, 1)
+    store.persist_messages([messages(token, message(1))], WINDOW)
+    store.begin_lease(counter, "b", WINDOW, NOW)
+    late = messages(token, message(10), lease=replace(LEASE, ceiling=500))
+    assert store.persist_messages([late], WINDOW).raised == ()
+    assert store.begin_lease(counter, "c", WINDOW, NOW) == Begun(500, Lease("c", 3, 510))
+
+
+def test_chats_raise_the_lease_of_their_application(store: Store, token: str) -> None:
+    begun = store.begin_lease(Counter(token), "a", WINDOW, NOW)
+    assert begun is not None
+    few = [chat(n) for n in range(1, 6)]
+    assert store.persist_chats([chats(token, *few, lease=begun.lease)], WINDOW).raised == ()
+    done = store.persist_chats([chats(token, chat(6), lease=begun.lease)], WINDOW)
+    assert done.raised == ((Counter(token), Lease("a", 1, 16)),)
+
+
+# --- what was passed over
+
+
+def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
+    store: Store, token: str
+) -> None:
+    used = [message(n) for n in (1, 2, 4, 7)]
+    store.persist_messages([messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW)
+    store.begin_lease(Counter(token, 1), "b", WINDOW, NOW)
+    assert store.skipped(token, 1) == [Numbers(3, 3), Numbers(5, 6), Numbers(8, 20)]
+    store.persist_messages([messages(token, message(5), message(10))], WINDOW)
+    assert store.skipped(token, 1) == [
+        Numbers(3, 3),
+        Numbers(6, 6),
+        Numbers(8, 9),
+        Numbers(11, 20),
+    ]
+
+
+def test_ranges_that_touch_are_told_as_one(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1))], WINDOW)
+    for holder in ("b", "c", "d"):
+        store.begin_lease(Counter(token, 1), holder, WINDOW, NOW)
+    assert store.skipped(token, 1) == [Numbers(2, 30)]
+
+
+def test_a_deleted_message_is_not_missing(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
+    store.begin_lease(Counter(token, 1), "b", WINDOW, NOW)
+    assert store.skipped(token, 1) == [Numbers(3, 10)]
+
+
+def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token: str) -> None:
+    assert not store.chat_may_come(token, 1, None, LATER)
+    store.begin_lease(Counter(token), "a", WINDOW, NOW)
+    assert store.chat_may_come(token, 10, None, LATER)
+    assert not store.chat_may_come(token, 11, None, LATER)
+    assert not store.chat_may_come(token, 4, 3, LATER)
+    store.persist_chats([chats(token, chat(2))], WINDOW)
+    store.begin_lease(Counter(token), "b", WINDOW, LATER)
+    assert store.chat_may_come(token, 5, 12, LATER)
+    assert not store.chat_may_come(token, 5, 12, MUCH_LATER)
+    assert store.chat_may_come(token, 12, 12, MUCH_LATER)
+    assert not store.chat_may_come("nobody", 1, 1, NOW)
+
+
+# --- purge
+
+
+def purge_all(store: Store, token: str, before: str) -> list[int | None]:
+    """Purge until nothing happens any more; what was told of this application."""
+    told: list[int | None] = []
+    for _ in range(400):
+        told += [number for one, number in store.purge(before, 3) if one == token]
+    return told
+
+
+def test_a_deleted_chat_is_emptied_at_once_and_told_of_once_it_is_due(
+    store: Store, token: str
+) -> None:
+    for number in (1, 2):
+        states = [message(n) for n in range(1, 8)]
+        store.persist_messages([messages(token, *states, chat=number)], WINDOW)
+    store.persist_chats([chats(token, chat(1, 9, deleted_at=LATER))], WINDOW)
+    assert purge_all(store, token, NOW) == []
+    assert store.revisions(Counter(token, 1), [1, 7]) == {}
+    assert purge_all(store, token, MUCH_LATER) == [1]
+    assert purge_all(store, token, MUCH_LATER) == []
+    assert counts(store, token, 2) == (7, 7)
+    store.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
+    assert chats_count(store, token) == 1
+
+
+def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
+    for number in (1, 2):
+        store.persist_messages([messages(token, message(1), chat=number)], WINDOW)
+    store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
+    store.begin_lease(Counter(token, 2), "b", WINDOW, NOW)
+    store.delete_application(token, LATER)
+    assert purge_all(store, token, NOW) == []
+    with pytest.raises(GoneError):
+        store.begin_lease(Counter(token), "a", WINDOW, NOW)
+    assert purge_all(store, token, MUCH_LATER) == [None]
+    assert store.begin_lease(Counter(token), "a", WINDOW, NOW) is None
+
+
+# --- poison
+
+
+def test_what_no_column_takes_is_poison_and_nothing_of_its_batch_is_kept(
+    store: Store, token: str
+) -> None:
+    with pytest.raises(PoisonError):
+        store.persist_messages([messages(token, message(1), message(2, sender="x" * 256))], WINDOW)
+    assert store.get_chat(token, 1) is None
+    with pytest.raises(PoisonError):
+        store.persist_chats([chats(token, chat(1, 1, title="x" * 256))], WINDOW)
+    assert chats_count(store, token) == 0
+
+
+# --- many at once
+
+
+def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, token: str) -> None:
+    lease = replace(LEASE, ceiling=1000)
+    records = [
+        messages(token, *(message(n) for n in range(first, first + 5)), chat=number, lease=lease)
+        for first in range(1, 101, 5)
+        for number in (1, 2, 3, 4)
+    ]
+    states = [chats(token, chat(number, 1, title="t")) for number in (1, 2, 3, 4)]
+
+    def work(turn: int) -> None:
+        own = records[turn::4] + records[(turn + 1) % 4 :: 4]  # each record twice, by two workers
+        for start in range(0, len(own), 7):
+            store.persist_messages(own[start : start + 7][:: -1 if turn % 2 else 1], 1000)
+            store.persist_chats(states[:: 1 if turn % 2 else -1], 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert [counts(store, token, number) for number in (1, 2, 3, 4)] == [(100, 100)] * 4
+    assert chats_count(store, token) == 4
+
+
+def test_two_callers_that_begin_at_once_get_ranges_of_their_own(store: Store, token: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        begun = list(
+            pool.map(lambda n: store.begin_lease(Counter(token), f"m{n}", 10, NOW), range(12))
+        )
+    floors = sorted(one.floor for one in begun if one is not None)
+    assert floors == list(range(0, 120, 10))
+    assert sorted(one.lease.epoch for one in begun if one is not None) == list(range(1, 13))

@@ -1,0 +1,63 @@
+"""A record that cannot be persisted: it fails alone, can be read, and is stored when the cause is gone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.e2e.conftest import ROOT, STACK_FILE, Application, Stack, wait_until
+
+REFUSED = "this body is refused by the database"
+TRIGGER = f"""
+CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW
+IF NEW.body = '{REFUSED}' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refused by the test'; END IF
+"""
+
+
+@contextmanager
+def refusing(stack: Stack) -> Iterator[None]:
+    stack.store.execute(TRIGGER)
+    try:
+        yield
+    finally:
+        stack.store.execute("DROP TRIGGER refuse")
+
+
+def chatctl(*arguments: str) -> str:
+    command = [sys.executable, "-m", "chatctl", "--stack-file", str(STACK_FILE), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def chat(application: Application) -> str:
+    chat = application.new_chat()
+    application.post(f"{chat}/messages", {"body": "the chat is there"})
+    wait_until("the chat", lambda: application.get(chat)["messages_count"] == 1)
+    return chat
+
+
+def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_be_redriven(
+    stack: Stack, application: Application, chat: str
+) -> None:
+    with refusing(stack):
+        with stack.stopped("persist_messages"):
+            for body in ("before", REFUSED, "after"):
+                application.post(f"{chat}/messages", {"body": body})
+        wait_until("the neighbours", lambda: application.get(chat)["messages_count"] == 3)
+        wait_until("the dead letter", lambda: stack.dead("messages") == 1)
+        assert stack.store.get_message(application.token, 1, 3) is None
+        assert "refused by the test" in chatctl("redrive", "messages", "--peek")
+        assert application.get(f"{chat}/messages/3")["body"] == REFUSED
+    chatctl("redrive", "messages")
+    wait_until("the message", lambda: application.get(chat)["messages_count"] == 4)
+    assert stack.dead("messages") == 0
+    assert [m["body"] for m in application.get(f"{chat}/messages?after=0")["items"]] == [
+        "the chat is there",
+        "before",
+        REFUSED,
+        "after",
+    ]

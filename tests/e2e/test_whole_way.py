@@ -1,0 +1,173 @@
+"""The whole way of a message, through API Gateway, the queues and the workers of the deployed stack."""
+
+import secrets
+from collections import defaultdict
+from typing import Any
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Counter
+from chalicelib.domain.records import Message
+from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
+
+
+class AMinuteAgo(SystemClock):
+    """What is accepted by this clock is overdue at once."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() - 61_000
+
+
+def count(application: Application, chat: str) -> int:
+    return int(application.get(chat)["messages_count"])
+
+
+def test_partial_batch_responses_are_on(stack: Stack) -> None:
+    for function in ("persist_chats", "persist_messages", "index_messages"):
+        mapping = stack.mapping(function)
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["BatchSize"] == 500
+
+
+def test_all_parts_are_ready(application: Application) -> None:
+    parts = application.get("/health/ready")["parts"]
+    assert parts == {"redis": "ok", "mysql": "ok", "sqs": "ok", "opensearch": "ok"}
+
+
+def test_what_is_accepted_is_read_at_once_and_found_in_mysql_and_opensearch_soon(
+    stack: Stack, application: Application
+) -> None:
+    chat = application.new_chat("Grüße")
+    sent = {"body": "Çok güzel \x00 😀 <b>", "sender": "ann", "metadata": {"a": [1.5, None]}}
+    made = application.post(f"{chat}/messages", sent)
+    assert made["number"] == 1
+    assert application.get(f"{chat}/messages/1") == made
+    assert application.get(f"{chat}/messages")["items"] == [made]
+    wait_until("the count", lambda: count(application, chat) == 1)
+    stored = stack.store.get_message(application.token, 1, 1)
+    assert stored is not None
+    assert (stored.body, stored.sender, stored.metadata) == tuple(sent.values())
+    found = wait_until(
+        "the index", lambda: application.get(f"{application.path}/search?q=GUZ")["items"]
+    )
+    assert {k: v for k, v in found[0].items() if k in made} == made
+    assert found[0]["highlight"] == "Çok <em>güzel</em> \x00 😀 &lt;b&gt;"
+    assert application.get(application.path)["chats_count"] == 1
+
+
+def test_sixteen_clients_get_dense_numbers_and_their_own_bodies(
+    stack: Stack, application: Application
+) -> None:
+    chats = [application.new_chat(str(i)) for i in range(4)]
+
+    def post(i: int) -> tuple[str, int, str]:
+        chat, body = chats[i % 4], f"{i}-{secrets.token_hex(4)}"
+        return chat, application.post(f"{chat}/messages", {"body": body})["number"], body
+
+    given: dict[str, dict[int, str]] = defaultdict(dict)
+    for chat, number, body in in_parallel(16, post, range(2000)):
+        assert number not in given[chat]
+        given[chat][number] = body
+    for chat in chats:
+        assert sorted(given[chat]) == list(range(1, 501))
+        wait_until(f"{chat} to be persisted", lambda c=chat: count(application, c) == 500)  # type: ignore[misc]
+        stored = application.all(f"{chat}/messages?limit=100")
+        assert {m["number"]: m["body"] for m in stored} == given[chat]
+        assert application.get(chat)["skipped"] == []
+
+
+def test_a_message_posted_in_the_second_of_its_chat_arrives(application: Application) -> None:
+    for _ in range(5):
+        chat = application.new_chat()
+        assert application.post(f"{chat}/messages", {"body": "at once"})["number"] == 1
+        wait_until("the message", lambda c=chat: count(application, c) == 1)  # type: ignore[misc]
+
+
+def test_a_message_arrives_although_the_chats_worker_is_stopped(
+    stack: Stack, application: Application
+) -> None:
+    with stack.stopped("persist_chats"):
+        chat = application.new_chat("late")
+        application.post(f"{chat}/messages", {"body": "early"})
+        wait_until("the message", lambda: stack.store.get_message(application.token, 1, 1))
+        assert application.get(chat)["title"] == "late"
+    wait_until("the chat", lambda: _stored_title(stack, application) == "late")
+    assert count(application, chat) == 1
+
+
+def _stored_title(stack: Stack, application: Application) -> str | None:
+    row = stack.store.get_chat(application.token, 1)
+    return row.chat.title if row else None
+
+
+def test_edits_and_deletions_reach_every_store(stack: Stack, application: Application) -> None:
+    chat = application.new_chat()
+    for body in ("plum", "pear", "fig"):
+        application.post(f"{chat}/messages", {"body": body})
+    assert application("PATCH", f"{chat}/messages/1", {"body": "apple"}).status_code == 202
+    assert application("DELETE", f"{chat}/messages/2").status_code == 202
+    assert application("GET", f"{chat}/messages/2").status_code == 410
+    assert [m["body"] for m in application.get(f"{chat}/messages?after=0")["items"]] == ["apple", "fig"]
+
+    def found(q: str) -> list[Any]:
+        return [h["number"] for h in application.get(f"{chat}/messages/search?q={q}")["items"]]
+
+    wait_until("the new state to be found", lambda: found("apple") == [1])
+    wait_until("the old states to be gone", lambda: not found("plum") and not found("pear"))
+    wait_until("the count", lambda: count(application, chat) == 2)
+
+
+def test_a_retry_with_the_same_key_is_one_message(application: Application) -> None:
+    chat = application.new_chat()
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    batch = {"messages": [{"body": str(i)} for i in range(500)]}
+    answers = [application.post(f"{chat}/messages/batch", batch, **headers) for _ in range(3)]
+    assert answers == [{"first": 1, "last": 500}] * 3
+    assert application("POST", f"{chat}/messages/batch", {"messages": [{"body": "x"}]}, **headers).status_code == 422
+    wait_until("the batch", lambda: count(application, chat) == 500)
+
+
+def test_a_large_batch_of_large_messages_arrives_whole(application: Application) -> None:
+    chat = application.new_chat()
+    batch = {"messages": [{"body": "ä" * 19_000 + str(i)} for i in range(100)]}
+    assert application.post(f"{chat}/messages/batch", batch) == {"first": 1, "last": 100}
+    wait_until("the batch", lambda: count(application, chat) == 100)
+    assert application.get(f"{chat}/messages/77")["body"] == "ä" * 19_000 + "76"
+
+
+def test_a_deleted_chat_and_application_leave_the_search(application: Application) -> None:
+    chat = application.new_chat()
+    application.post(f"{chat}/messages", {"body": "needle"})
+    search = f"{application.path}/search?q=needle"
+    wait_until("the message", lambda: application.get(search)["total"] == 1)
+    assert application("DELETE", chat).status_code == 202
+    assert application("GET", chat).status_code == 410
+    wait_until("the chat to be gone", lambda: application.get(search)["total"] == 0)
+    assert application("DELETE", application.path).status_code == 204
+    assert application("GET", application.path).status_code == 404
+
+
+def test_what_the_api_could_not_send_is_sent_by_the_repair(
+    stack: Stack, application: Application
+) -> None:
+    chat = application.new_chat()
+    application.post(f"{chat}/messages", {"body": "first"})
+    wait_until("the first", lambda: count(application, chat) == 1)
+    ledger = RedisLedger(stack.file["redis"]["url"], AMinuteAgo(), 1000)
+    draft = Message(number=0, revision=0, body="unsent", created_at="2026-01-01T00:00:00.000Z")
+    accepted = ledger.accept(Counter(application.token, 1), 1, [draft], None)
+    ledger.close()
+    assert isinstance(accepted, Accepted)
+    assert accepted.first == 2
+    assert application.get(f"{chat}/messages/2")["body"] == "unsent"
+    stack.invoke("repair_pending")
+    wait_until("the second", lambda: count(application, chat) == 2)
+
+
+def test_no_request_hears_of_another_tenant(stack: Stack, application: Application) -> None:
+    other = stack.new_application("another tenant")
+    chat = other.new_chat()
+    other.post(f"{chat}/messages", {"body": "secret"})
+    for path in (other.path, f"{other.path}/chats", chat, f"{chat}/messages/1", f"{other.path}/search?q=s"):
+        assert application("GET", path).status_code == 401
+    other.close()

@@ -1,0 +1,40 @@
+"""Queues in memory. What is sent is encoded and split as the real adapter does."""
+
+from collections.abc import Iterable, Mapping
+
+from chalicelib.adapters.sqs import queue_of, split_to_fit
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.records import AnyRecord
+
+
+class FakeQueues:
+    """`away` makes every call fail; `dead` holds (queue, body, reason)."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[str]] = {"chats": [], "messages": [], "search": []}
+        self.dead: list[tuple[str, str, str]] = []
+        self.delays: dict[str, int] = {}
+        self.away = False
+
+    def send(self, records: Iterable[AnyRecord]) -> None:
+        for record in records:
+            self.ping()
+            for part, body in split_to_fit(record):
+                self.sent[queue_of(part)].append(body.decode())
+
+    def bury(self, queue: str, body: str, reason: str) -> None:
+        self.ping()
+        self.dead.append((queue, body, reason))
+
+    def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
+        self.ping()
+        self.delays.update(seconds_by_receipt)
+
+    def ping(self) -> None:
+        if self.away:
+            raise UnavailableError("SQS is away")
+
+    def take(self, queue: str) -> list[str]:
+        """Take all records off a queue."""
+        taken, self.sent[queue] = self.sent[queue], []
+        return taken

@@ -1,0 +1,102 @@
+"""A search index in memory, with the meaning that `query_text.py` states."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.folding import fold
+from chalicelib.domain.found_text import highlight, is_found, stands_as_words
+from chalicelib.domain.records import Document
+from chalicelib.domain.search import Found, Hit, Query
+from chalicelib.domain.search_cursor import SortValues, decode_cursor, encode_cursor
+
+_Place = tuple[str, int, int]
+
+
+class FakeSearchIndex:
+    """`away` makes every call fail; `migrated` says whether the index was put."""
+
+    def __init__(self, migrated: bool = True) -> None:
+        self.documents: dict[_Place, Document] = {}
+        self.away = False
+        self.migrated = migrated
+
+    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
+        self.ping()
+        refused: list[tuple[Document, str]] = []
+        for document in documents:
+            if reason := _refusal(document):
+                refused.append((document, reason))
+                continue
+            place = (document.token, document.chat, document.message.number)
+            known = self.documents.get(place)
+            if known is None or document.message.revision >= known.message.revision:
+                self.documents[place] = document
+        return refused
+
+    def purge(self, token: str, chat: int | None) -> None:
+        self.ping()
+        for place in list(self.documents):
+            if place[0] == token and chat in (None, place[1]):
+                del self.documents[place]
+
+    def search(self, query: Query) -> Found:
+        after = None if query.cursor is None else decode_cursor(query.cursor, query.sort)
+        self.ping()
+        found = [d for d in self.documents.values() if _is_hit(query, d)]
+        placed = sorted(((_sort_values(query, d), d) for d in found), key=_first, reverse=True)
+        rest = [(v, d) for v, d in placed if after is None or v < after]
+        page = rest[: query.limit]
+        return Found(
+            hits=tuple(_hit(query, document) for _, document in page),
+            total=len(found),
+            cursor=encode_cursor(query.sort, page[-1][0]) if len(rest) > len(page) else None,
+        )
+
+    def ping(self) -> None:
+        if self.away or not self.migrated:
+            raise UnavailableError("OpenSearch is away" if self.away else "there is no index")
+
+
+def _first(placed: tuple[SortValues, Document]) -> SortValues:
+    return placed[0]
+
+
+def _refusal(document: Document) -> str | None:
+    try:
+        document.message.body.encode()
+        _milliseconds(document.message.created_at)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _is_hit(query: Query, document: Document) -> bool:
+    message = document.message
+    return (
+        document.token == query.token
+        and message.deleted_at is None
+        and query.chat in (None, document.chat)
+        and query.sender in (None, message.sender)
+        and (query.created_from is None or message.created_at >= query.created_from)
+        and (query.created_to is None or message.created_at < query.created_to)
+        and all(is_found(term, fold(message.body)) for term in query.terms)
+    )
+
+
+def _sort_values(query: Query, document: Document) -> SortValues:
+    message = document.message
+    if query.sort == "number":
+        return document.chat, message.number
+    folded = fold(message.body)
+    score = sum(not term.phrase and stands_as_words(term, folded) for term in query.terms)
+    return score, _milliseconds(message.created_at), document.chat, message.number
+
+
+def _milliseconds(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def _hit(query: Query, document: Document) -> Hit:
+    message = document.message
+    return Hit(document.chat, message, highlight(message.body, query.terms))

@@ -1,0 +1,381 @@
+"""The `Store` port in memory. It counts what it holds instead of caching counts."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+
+import msgspec
+
+from chalicelib.domain.errors import GoneError, PoisonError, UnavailableError
+from chalicelib.domain.limits import MAX_TITLE_CHARS
+from chalicelib.domain.numbering import Begun, Counter, Page, PersistedChats, PersistedMessages
+from chalicelib.domain.records import (
+    Application,
+    Chat,
+    ChatRow,
+    ChatsRecord,
+    Lease,
+    Message,
+    MessagesRecord,
+    Numbers,
+)
+
+
+@dataclass
+class _Numbering:
+    """The lease of a counter, and the numbers that were passed over (with when)."""
+
+    holder: str = ""
+    epoch: int = 0
+    floor: int = 0
+    ceiling: int = 0
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def follow(self, leases: Iterable[Lease], last: int, window: int) -> Lease | None:
+        leases = list(leases)
+        self.ceiling = max([self.ceiling, *(lease.ceiling for lease in leases)])
+        ours = any((lease.holder, lease.epoch) == (self.holder, self.epoch) for lease in leases)
+        if not ours or 2 * (self.ceiling - last) >= window:
+            return None
+        self.ceiling = last + window
+        return Lease(self.holder, self.epoch, self.ceiling)
+
+
+@dataclass
+class _Chat:
+    state: Chat
+    numbering: _Numbering
+    messages: dict[int, Message] = field(default_factory=dict)
+    last: int = 0
+    purged: bool = False
+
+    def row(self) -> ChatRow:
+        deleted = self.state.deleted_at is not None
+        count = sum(message.deleted_at is None for message in self.messages.values())
+        return ChatRow(
+            chat=self.state,
+            messages_count=0 if deleted else count,
+            last_message_number=self.last,
+        )
+
+
+@dataclass
+class _Application:
+    token: str
+    name: str
+    created_at: str
+    deleted_at: str | None = None
+    numbering: _Numbering = field(default_factory=_Numbering)
+    chats: dict[int, _Chat] = field(default_factory=dict)
+
+    def shown(self) -> Application:
+        return Application(
+            token=self.token,
+            name=self.name,
+            chats_count=sum(chat.state.deleted_at is None for chat in self.chats.values()),
+            created_at=self.created_at,
+            key_version=1,
+            deleted_at=self.deleted_at,
+        )
+
+
+def _transaction[**P, T](method: Callable[P, T]) -> Callable[P, T]:
+    """One call at a time, as if each locked all rows."""
+
+    @wraps(method)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _LOCK:
+            return method(*args, **kwargs)
+
+    return locked
+
+
+_LOCK = threading.RLock()
+
+
+class FakeStore:
+    """Held to the same suite as MySQL: `tests/contract/test_store.py`."""
+
+    def __init__(self) -> None:
+        self._applications: dict[str, _Application] = {}
+
+    def ping(self) -> None:
+        pass
+
+    def _alive(self, token: str) -> _Application | None:
+        application = self._applications.get(token)
+        return application if application and application.deleted_at is None else None
+
+    def _chat(self, token: str, number: int) -> _Chat | None:
+        application = self._alive(token)
+        return application.chats.get(number) if application else None
+
+    def _open_chat(self, token: str, number: int) -> _Chat | None:
+        chat = self._chat(token, number)
+        return chat if chat and chat.state.deleted_at is None else None
+
+    @_transaction
+    def create_application(self, token: str, name: str, created_at: str) -> Application:
+        self._applications[token] = _Application(token, name, created_at)
+        return self._applications[token].shown()
+
+    @_transaction
+    def get_application(self, token: str) -> Application | None:
+        application = self._alive(token)
+        return application.shown() if application else None
+
+    @_transaction
+    def list_applications(self, before: str | None, limit: int) -> list[Application]:
+        tokens = list(self._applications)
+        older = tokens if before is None else tokens[: _index(tokens, before)]
+        alive = [self._applications[t] for t in reversed(older) if self._alive(t)]
+        return [application.shown() for application in alive[:limit]]
+
+    @_transaction
+    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+        tokens = list(self._applications)
+        if after is not None:
+            tokens = tokens[tokens.index(after) + 1 :] if after in tokens else []
+        return [token for token in tokens if self._alive(token)][:limit]
+
+    @_transaction
+    def rename_application(self, token: str, name: str) -> Application | None:
+        application = self._alive(token)
+        if application is None:
+            return None
+        application.name = name
+        return application.shown()
+
+    @_transaction
+    def delete_application(self, token: str, at: str) -> bool:
+        application = self._alive(token)
+        if application is None:
+            return False
+        application.deleted_at = at
+        return True
+
+    def _numbering(self, counter: Counter) -> tuple[_Numbering, set[int]] | None:
+        """The counter's numbering and the numbers that have a row."""
+        application = self._applications.get(counter.token)
+        if application is None:
+            return None
+        if application.deleted_at is not None:
+            raise GoneError("the application was deleted")
+        if counter.chat is None:
+            return application.numbering, set(application.chats)
+        chat = application.chats.get(counter.chat)
+        if chat is None:
+            return None
+        if chat.state.deleted_at is not None:
+            raise GoneError("the chat was deleted")
+        return chat.numbering, set(chat.messages)
+
+    @_transaction
+    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+        found = self._numbering(counter)
+        if found is None:
+            return None
+        numbering, used = found
+        passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
+        numbering.skipped += [(number, at) for number in passed_over if number not in used]
+        numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
+        numbering.holder, numbering.epoch = holder, numbering.epoch + 1
+        return Begun(numbering.floor, Lease(holder, numbering.epoch, numbering.ceiling))
+
+    @_transaction
+    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+        found = self._numbering(counter)
+        if found is None:
+            raise UnavailableError("the row that keeps this lease is not there yet")
+        numbering = found[0]
+        if (numbering.holder, numbering.epoch) != (lease.holder, lease.epoch):
+            return None
+        numbering.ceiling = max(numbering.ceiling, lease.ceiling + window)
+        return msgspec.structs.replace(lease, ceiling=numbering.ceiling)
+
+    @_transaction
+    def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
+        application = self._alive(token)
+        if application is None:
+            return False
+        numbering = application.numbering
+        passed_over = any(number == one and at < since for one, at in numbering.skipped)
+        return number <= (numbering.ceiling if last_chat is None else last_chat) and not passed_over
+
+    @_transaction
+    def skipped(self, token: str, chat: int) -> list[Numbers]:
+        found = self._open_chat(token, chat)
+        numbers = (
+            [n for n, _ in found.numbering.skipped if n not in found.messages] if found else []
+        )
+        ranges: list[Numbers] = []
+        for number in sorted(numbers):
+            if ranges and ranges[-1].last == number - 1:
+                ranges[-1] = Numbers(ranges[-1].first, number)
+            else:
+                ranges.append(Numbers(number, number))
+        return ranges
+
+    @_transaction
+    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
+        _refuse_poison(chat.title for record in records for chat in record.chats)
+        settled: dict[Counter, dict[int, int]] = {}
+        leases: dict[str, list[Lease]] = {}
+        for record in records:
+            for chat in record.chats:
+                leases.setdefault(record.token, []).append(record.lease)
+                revisions = settled.setdefault(Counter(record.token), {})
+                stored = self._persist_chat(record.token, chat)
+                revisions[chat.number] = max(revisions.get(chat.number, 0), stored)
+        raised = []
+        for token, carried in leases.items():
+            application, last = self._alive(token), max(settled[Counter(token)])
+            lease = application.numbering.follow(carried, last, window) if application else None
+            if lease:
+                raised.append((Counter(token), lease))
+        return PersistedChats(tuple(raised), settled)
+
+    def _persist_chat(self, token: str, chat: Chat) -> int:
+        application = self._alive(token)
+        if application is None:
+            return chat.revision
+        first = chat.messages_lease or Lease("", 0, 0)
+        chat = msgspec.structs.replace(chat, messages_lease=None)
+        if chat.deleted_at is not None:
+            chat = msgspec.structs.replace(chat, title=None, metadata=None)
+        row = application.chats.get(chat.number)
+        if row is None:
+            numbering = _Numbering(first.holder, first.epoch, 0, first.ceiling)
+            application.chats[chat.number] = _Chat(chat, numbering)
+            return chat.revision
+        row.numbering.ceiling = max(row.numbering.ceiling, first.ceiling)
+        revision = max(row.state.revision, chat.revision)
+        is_newer = chat.deleted_at is not None or chat.revision > row.state.revision
+        if row.state.deleted_at is None and is_newer:
+            row.state = msgspec.structs.replace(chat, revision=revision)
+        return revision
+
+    @_transaction
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        _refuse_poison(m.sender for record in records for m in record.messages)
+        settled: dict[Counter, dict[int, int]] = {}
+        leases: dict[Counter, list[Lease]] = {}
+        given: set[tuple[Counter, int, int]] = set()
+        for record in records:
+            counter = Counter(record.token, record.chat)
+            for message in record.messages:
+                leases.setdefault(counter, []).append(record.lease)
+                revisions = settled.setdefault(counter, {})
+                stored = self._persist_message(record, message)
+                revisions[message.number] = max(revisions.get(message.number, 0), stored)
+                given.add((counter, message.number, message.revision))
+        documents: list[tuple[str, int, Message]] = []
+        raised: list[tuple[Counter, Lease]] = []
+        for counter, revisions in settled.items():
+            chat = self._open_chat(counter.token, counter.chat or 0)
+            if chat is None:
+                continue
+            states = [chat.messages[number] for number in revisions]
+            documents += [
+                (counter.token, counter.chat or 0, message)
+                for message in states
+                if (counter, message.number, message.revision) in given
+            ]
+            lease = chat.numbering.follow(leases[counter], chat.last, window)
+            raised += [(counter, lease)] if lease else []
+        return PersistedMessages(tuple(documents), tuple(raised), settled)
+
+    def _persist_message(self, record: MessagesRecord, message: Message) -> int:
+        application = self._alive(record.token)
+        if application is None:
+            return message.revision
+        chat = application.chats.get(record.chat)
+        if chat is None:
+            stub = Chat(number=record.chat, revision=0, created_at=message.created_at)
+            lease = record.lease
+            chat = _Chat(stub, _Numbering(lease.holder, lease.epoch, 0, lease.ceiling))
+            application.chats[record.chat] = chat
+        if chat.state.deleted_at is not None:
+            return message.revision
+        stored = chat.messages.get(message.number)
+        if stored is None or message.revision > stored.revision:
+            chat.messages[message.number] = message
+        chat.last = max(chat.last, message.number)
+        return chat.messages[message.number].revision
+
+    @_transaction
+    def get_chat(self, token: str, number: int) -> ChatRow | None:
+        chat = self._chat(token, number)
+        return chat.row() if chat else None
+
+    @_transaction
+    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+        application = self._alive(token)
+        chats = application.chats if application else {}
+        alive = [n for n, chat in chats.items() if chat.state.deleted_at is None]
+        return [chats[number].row() for number in _of_page(alive, page)[:limit]]
+
+    @_transaction
+    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+        found = self._open_chat(token, chat)
+        return found.messages.get(number) if found else None
+
+    @_transaction
+    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+        found = self._open_chat(token, chat)
+        messages = found.messages if found else {}
+        alive = [number for number, message in messages.items() if message.deleted_at is None]
+        return [messages[number] for number in _of_page(alive, page)[:limit]]
+
+    @_transaction
+    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
+        application = self._applications.get(counter.token)
+        states: dict[int, int] = {}
+        if application and counter.chat is None:
+            states = {number: chat.state.revision for number, chat in application.chats.items()}
+        elif application and counter.chat in application.chats:
+            messages = application.chats[counter.chat].messages
+            states = {number: message.revision for number, message in messages.items()}
+        return {number: states[number] for number in numbers if states.get(number, 0) > 0}
+
+    @_transaction
+    def purge(self, before: str, rows: int) -> list[tuple[str, int | None]]:
+        gone: list[tuple[str, int | None]] = []
+        for application in list(self._applications.values()):
+            for number, chat in list(application.chats.items()):
+                deleted_at = application.deleted_at or chat.state.deleted_at
+                if deleted_at is None or (chat.purged and application.deleted_at is None):
+                    continue
+                while chat.messages and rows > 0:
+                    chat.messages.popitem()
+                    rows -= 1
+                if rows > 0 and application.deleted_at is not None:
+                    del application.chats[number]
+                    rows -= 1
+                elif rows > 0 and deleted_at < before:
+                    chat.purged = True
+                    gone.append((application.token, number))
+            if (application.deleted_at or before) < before and not application.chats:
+                del self._applications[application.token]
+                gone.append((application.token, None))
+        return gone
+
+
+def _index(tokens: list[str], token: str) -> int:
+    return tokens.index(token) if token in tokens else 0
+
+
+def _of_page(numbers: Iterable[int], page: Page) -> list[int]:
+    wanted = [
+        number
+        for number in numbers
+        if (page.before is None or number < page.before) and number > (page.after or 0)
+    ]
+    return sorted(wanted, reverse=not page.ascending)
+
+
+def _refuse_poison(texts: Iterable[str | None]) -> None:
+    """What no column takes."""
+    if any(text is not None and len(text) > MAX_TITLE_CHARS for text in texts):
+        raise PoisonError("too long for its column")

@@ -1,0 +1,44 @@
+"""All fakes together, and a way to run the workers on what is queued."""
+
+from typing import Any
+
+import msgspec
+
+from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.settings import Settings
+from chalicelib.usecases.index_messages import index_messages
+from chalicelib.usecases.persist_chats import persist_chats
+from chalicelib.usecases.persist_messages import persist_messages
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.queues import FakeQueues
+from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.store import FakeStore
+
+SETTINGS = Settings(master_key="a master key", admin_key="an admin key", lease_window=10)
+
+
+class FakeWorld:
+    """Fakes in place of Redis, MySQL, SQS and OpenSearch; leases of ten numbers."""
+
+    settings = SETTINGS
+    lease_window = SETTINGS.lease_window
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.ledger = FakeLedger(self.clock, self.lease_window)
+        self.store = FakeStore()
+        self.queues = FakeQueues()
+        self.index = FakeSearchIndex()
+
+    def persist(self) -> None:
+        """Work off all three queues."""
+        work: list[tuple[str, Any, Any]] = [
+            ("chats", ChatsRecord, persist_chats),
+            ("messages", MessagesRecord, persist_messages),
+            ("search", SearchRecord, index_messages),
+        ]
+        for queue, kind, handle in work:
+            records = [msgspec.json.decode(body, type=kind) for body in self.queues.take(queue)]
+            if records:
+                handle(self, records)

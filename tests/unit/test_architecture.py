@@ -1,0 +1,39 @@
+"""Rules about the code that no linter knows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from chalicelib.domain import errors
+from chalicelib.entrypoints.http.problems import TABLE
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_error_of_the_domain_has_an_answer() -> None:
+    tree = [errors.OrdinalError]
+    for kind in tree:
+        tree += kind.__subclasses__()
+    assert set(tree) == set(TABLE)
+
+
+def test_the_app_can_be_imported_in_an_empty_environment() -> None:
+    env = {"PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", "import app"], cwd=ROOT, env=env, check=True, timeout=60)
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "chalicelib").rglob("*.py")
+        if "os.environ" in path.read_text() or "getenv" in path.read_text()
+    ]
+    assert readers == ["chalicelib/settings.py"]
+
+
+def test_every_script_says_what_its_keys_and_arguments_are() -> None:
+    for script in (ROOT / "chalicelib/adapters/redis").glob("*.lua"):
+        if script.name != "common.lua":
+            assert "-- KEYS  1" in script.read_text(), script.name
+            assert "-- ARGV  1" in script.read_text(), script.name

@@ -1,0 +1,70 @@
+"""What the documents say is held against the code."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import app
+from chalicelib.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+class Recorder(dict[str, str]):
+    """An environment that notes what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        self.asked.add(key)
+        return default
+
+
+def test_the_settings_table_lists_what_the_code_reads() -> None:
+    environment = Recorder()
+    Settings.from_env(environment)
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(ORDINAL_\w+)`", " ".join(rows))) == environment.asked
+
+
+def _documented(text: str) -> Iterator[tuple[str, str]]:
+    """Method and path of every route in the README's table."""
+    table = text.split("| route |")[1].split("\n\n")[0]
+    for row in table.splitlines():
+        methods: list[str] = []
+        for word in re.findall(r"`([^`]+)`", row.split("|")[1]) if row.startswith("| `") else []:
+            method, _, path = word.partition(" ")
+            methods.append(method)
+            if path:
+                yield from ((m, path.replace("…", "/applications/{token}")) for m in methods)
+                methods = []
+
+
+def test_the_route_table_lists_the_routes_that_there_are() -> None:
+    routes = {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert set(_documented(README)) == routes
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_every_make_command_in_the_readme_is_a_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.M)):
+        assert re.search(rf"^{target}\b.*:", makefile, re.M), target
+
+
+def test_tests_that_documents_name_exist() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    for document in DOCUMENTS:
+        for name in re.findall(r"`(test_\w+)`", document.read_text()):
+            assert f"def {name}(" in tests, name

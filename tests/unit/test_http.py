@@ -1,0 +1,291 @@
+"""The HTTP doors, through Chalice's own test client, on fakes: what is refused, and how it is said."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.domain.keys import derive_key
+from chalicelib.domain.tenants import Tenant
+from chalicelib.entrypoints.http import door
+from tests.fakes.world import SETTINGS, FakeWorld
+
+ADMIN = {"Authorization": f"Bearer {SETTINGS.admin_key}"}
+
+
+class Api:
+    """Requests of one tenant."""
+
+    def __init__(self, client: Client, token: str) -> None:
+        self._client = client
+        self.token = token
+        self.headers = {
+            "Authorization": f"Bearer {derive_key(SETTINGS.master_key, token, 1)}",
+            "Content-Type": "application/json",
+        }
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        raw: bytes | None = None,
+        **headers: str,
+    ) -> tuple[int, Any, dict[str, str]]:
+        given = {**self.headers, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        data = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
+        response = self._client.http.request(
+            method, f"/applications/{self.token}{path}", headers=given, body=data
+        )
+        return response.status_code, response.json_body, response.headers
+
+
+@pytest.fixture
+def client(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr(door, "world", lambda: world)
+    with Client(app) as client:
+        yield client
+
+
+@pytest.fixture
+def api(client: Client, tenant: Tenant) -> Api:
+    return Api(client, tenant.token)
+
+
+@pytest.fixture
+def chat(api: Api) -> Api:
+    assert api("POST", "/chats", {"title": "a chat"})[0] == 202
+    return api
+
+
+def test_the_admin_makes_an_application_and_gets_its_key_once(client: Client) -> None:
+    headers = {**ADMIN, "Content-Type": "application/json"}
+    made = client.http.post("/applications", headers=headers, body=b'{"name": "demo"}')
+    assert made.status_code == 201
+    token, key = made.json_body["token"], made.json_body["secret_key"]
+    own = client.http.get(f"/applications/{token}", headers={"Authorization": f"Bearer {key}"})
+    assert own.json_body == {k: v for k, v in made.json_body.items() if k != "secret_key"}
+    listed = client.http.get("/applications", headers=ADMIN).json_body
+    assert listed == {"items": [own.json_body], "next": None}
+
+
+def test_applications_are_listed_page_by_page(client: Client) -> None:
+    headers = {**ADMIN, "Content-Type": "application/json"}
+    for name in "abcde":
+        body = json.dumps({"name": name}).encode()
+        client.http.post("/applications", headers=headers, body=body)
+    names, path = [], "/applications?limit=2"
+    while path:
+        page = client.http.get(path, headers=ADMIN).json_body
+        names += [a["name"] for a in page["items"]]
+        path = page["next"]
+    assert names == ["e", "d", "c", "b", "a"]
+
+
+def test_an_application_is_renamed_and_deleted(api: Api) -> None:
+    assert api("PATCH", "", {"name": "new"})[1]["name"] == "new"
+    assert api("DELETE", "")[0] == 204
+    status, problem, _ = api("GET", "/chats")
+    assert (status, problem["type"]) == (404, "urn:ordinal:problem:not-found")
+
+
+@pytest.mark.parametrize("credential", ["", "Bearer", "Bearer ", "Basic abc", "Bearer ok_1_x", "Bearer no"])
+def test_without_the_right_key_nothing_is_said(api: Api, credential: str) -> None:
+    for path in ("", "/chats", "/chats/1", "/chats/1/messages", "/search?q=x"):
+        status, problem, headers = api("GET", path, Authorization=credential)
+        assert (status, problem["status"]) == (401, 401)
+        assert headers["WWW-Authenticate"] == "Bearer"
+        assert headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_applications_key_opens_no_other_application(client: Client, api: Api, world: FakeWorld) -> None:
+    other = "f" * 30
+    world.store.create_application(other, "other", "2026-01-01T00:00:00.000Z")
+    for path in ("", "/chats", "/chats/1/messages"):
+        response = client.http.get(f"/applications/{other}{path}", headers=api.headers)
+        assert response.status_code == 401
+    assert client.http.get("/applications", headers=api.headers).status_code == 401
+
+
+def test_a_message_is_answered_with_its_number_at_once(chat: Api) -> None:
+    sent = {"body": "hello", "sender": "ann", "metadata": {"a": [1, {"b": None}]}}
+    status, made, headers = chat("POST", "/chats/1/messages", sent)
+    assert (status, made["number"]) == (202, 1)
+    assert headers["Location"] == f"/applications/{chat.token}/chats/1/messages/1"
+    status, read, headers = chat("GET", "/chats/1/messages/1")
+    assert (status, read) == (200, made)
+    assert headers["ETag"] == f'"{made["revision"]}"'
+    assert {k: read[k] for k in sent} == sent
+
+
+def test_a_batch_gets_its_numbers_in_a_row(chat: Api, world: FakeWorld) -> None:
+    world.persist()
+    batch = {"messages": [{"body": str(i)} for i in range(5)]}
+    assert chat("POST", "/chats/1/messages/batch", batch)[:2] == (202, {"first": 1, "last": 5})
+    page = chat("GET", "/chats/1/messages?limit=2")[1]
+    assert [m["number"] for m in page["items"]] == [5, 4]
+    assert page["next"] == f"/applications/{chat.token}/chats/1/messages?limit=2&before=4"
+
+
+def test_a_retry_with_the_same_key_is_one_message(chat: Api) -> None:
+    first = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key="k")
+    again = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key="k")
+    assert first[:2] == again[:2]
+    status, problem, _ = chat("POST", "/chats/1/messages", {"body": "y"}, Idempotency_Key="k")
+    assert (status, problem["type"]) == (422, "urn:ordinal:problem:idempotency-key-reused")
+    assert chat("GET", "/chats/1/messages")[1]["items"] == [first[1]]
+
+
+def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
+    made = chat("POST", "/chats/1/messages", {"body": "x", "sender": "ann"})[1]
+    status, edited, _ = chat("PATCH", "/chats/1/messages/1", {"body": "y"})
+    assert (status, edited["body"], edited["sender"]) == (202, "y", "ann")
+    seen = f'"{made["revision"]}"'
+    assert chat("PATCH", "/chats/1/messages/1", {"body": "z"}, If_Match=seen)[0] == 412
+    assert chat("DELETE", "/chats/1/messages/1")[0] == 202
+    assert chat("GET", "/chats/1/messages/1")[0] == 410
+    assert chat("GET", "/chats/1/messages")[1] == {"items": [], "next": None}
+
+
+def test_a_chat_is_changed_and_deleted(chat: Api) -> None:
+    status, changed, _ = chat("PATCH", "/chats/1", {"title": None, "metadata": {"a": 1}})
+    assert (status, changed["title"], changed["metadata"]) == (202, None, {"a": 1})
+    assert chat("DELETE", "/chats/1")[0] == 202
+    for method, path, body in (
+        ("GET", "/chats/1", None),
+        ("GET", "/chats/1/messages", None),
+        ("POST", "/chats/1/messages", {"body": "x"}),
+        ("GET", "/chats/1/messages/search?q=x", None),
+    ):
+        assert chat(method, path, body)[0] == 410
+    assert chat("GET", "/chats")[1]["items"] == []
+
+
+def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, world: FakeWorld) -> None:
+    world.queues.away = True
+    status, problem, headers = chat("POST", "/chats/1/messages", {"body": "x"})
+    assert (status, problem["type"]) == (503, "urn:ordinal:problem:unavailable")
+    assert int(headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "rule"),
+    [
+        ({"body": ""}, "/body", "must not be blank"),
+        ({"body": " \t\n\u3000"}, "/body", "must not be blank"),
+        ({"body": "x" * 20_001}, "/body", "length <= 20000"),
+        ({"body": 1}, "/body", "Expected `str`"),
+        ({"body": None}, "/body", "Expected `str`"),
+        ({}, "/body", "missing required field"),
+        ({"body": "x", "sender": "s" * 256}, "/sender", "length <= 255"),
+        ({"body": "x", "sender": 1}, "/sender", "Expected `str | null`"),
+        ({"body": "x", "metadata": []}, "/metadata", "Expected `object | null`"),
+        ({"body": "x", "metadata": {"a": "m" * 4096}}, "/metadata", "4096 bytes"),
+        ({"body": "x", "extra": 1}, "/extra", "unknown field"),
+        ({"body": "x", "created_at": "yesterday"}, "/created_at", "RFC 3339"),
+        ({"body": "x", "created_at": "2026-01-01T00:00:00"}, "/created_at", "RFC 3339"),
+        ({"body": "x", "created_at": "9000-01-01T00:00:00Z"}, "/created_at", "future"),
+        ([], "", "Expected `object`"),
+        ("x", "", "Expected `object`"),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_field(chat: Api, body: Any, pointer: str, rule: str) -> None:
+    status, problem, headers = chat("POST", "/chats/1/messages", body)
+    assert status == 422
+    assert headers["Content-Type"] == "application/problem+json"
+    [fault] = problem["errors"]
+    assert fault["pointer"] == pointer
+    assert rule in fault["rule"]
+    assert chat("GET", "/chats/1/messages")[1]["items"] == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b'{"body": "x"', b"\xff\xfe", b'{"body": "\xff"}', b'{"body": "\\ud800"}', b'{"a":' * 9999]
+    + [b'{"body":"x","metadata":' + b'{"a":' * 700 + b"1" + b"}" * 701]
+    + [b'{"body":"x","metadata":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"],
+)
+def test_a_broken_body_is_refused(chat: Api, raw: bytes) -> None:
+    status, problem, _ = chat("POST", "/chats/1/messages", raw=raw)
+    assert (status, problem["type"]) == (422, "urn:ordinal:problem:invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("batch", "pointer"),
+    [
+        ({"messages": []}, "/messages"),
+        ({"messages": [{"body": "x"}] * 501}, "/messages"),
+        ({"messages": [{"body": "x"}, {"body": " "}]}, "/messages/1/body"),
+        ({"messages": [{"body": "x"}, {"body": 2}]}, "/messages/1/body"),
+    ],
+)
+def test_a_batch_is_refused_whole(chat: Api, batch: Any, pointer: str) -> None:
+    status, problem, _ = chat("POST", "/chats/1/messages/batch", batch)
+    assert status == 422
+    assert problem["errors"][0]["pointer"].removesuffix("/...") in (pointer, "/messages")
+    assert chat("GET", "/chats/1/messages")[1]["items"] == []
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "99999999999999999999", "9007199254740992", "²"])
+def test_a_number_out_of_range_is_refused(chat: Api, number: str) -> None:
+    for path in (f"/chats/{number}", f"/chats/1/messages/{number}", f"/chats/{number}/messages"):
+        status, problem, _ = chat("GET", path)
+        assert (status, problem["errors"][0]["pointer"]) == (422, "number")
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("before=0", "before"),
+        ("after=x", "after"),
+        ("page=2", "page"),
+    ],
+)
+def test_a_bad_parameter_is_named(chat: Api, query: str, name: str) -> None:
+    status, problem, _ = chat("GET", f"/chats/1/messages?{query}")
+    assert (status, problem["errors"][0]["pointer"]) == (422, name)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"title": "t" * 256}, "/title"),
+        ({"title": " "}, "/title"),
+        ({"metadata": "x"}, "/metadata"),
+        ({"name": "x"}, "/name"),
+    ],
+)
+def test_a_chats_rules(api: Api, body: Any, pointer: str) -> None:
+    status, problem, _ = api("POST", "/chats", body)
+    assert (status, problem["errors"][0]["pointer"]) == (422, pointer)
+
+
+def test_a_change_must_change_something(chat: Api) -> None:
+    assert chat("PATCH", "/chats/1", {})[0] == 422
+
+
+def test_an_applications_name_has_rules(client: Client) -> None:
+    headers = {**ADMIN, "Content-Type": "application/json"}
+    for name in ("", " ", "n" * 256, None, 1):
+        body = json.dumps({"name": name}).encode()
+        response = client.http.post("/applications", headers=headers, body=body)
+        assert (response.status_code, response.json_body["errors"][0]["pointer"]) == (422, "/name")
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
+def test_an_idempotency_key_has_rules(chat: Api, key: str) -> None:
+    status, problem, _ = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key=key)
+    assert (status, problem["errors"][0]["pointer"]) == (422, "Idempotency-Key")
+
+
+def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
+    assert client.http.get("/health").json_body == {"status": "ok"}
+    assert client.http.get("/health/ready").status_code == 200
+    world.queues.away = True
+    ready = client.http.get("/health/ready")
+    assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")

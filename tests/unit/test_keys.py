@@ -1,0 +1,41 @@
+"""Secret keys: derived, bound to an application and a version."""
+
+import pytest
+
+from chalicelib.domain.errors import UnauthenticatedError
+from chalicelib.domain.keys import check_admin_key, check_key, derive_key
+
+
+def test_a_key_fits_its_application_and_tells_its_version() -> None:
+    assert check_key("master", "app", derive_key("master", "app", 3)) == 3
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "ok_",
+        "ok_1_",
+        "ok_x_abc",
+        "ok_-1_abc",
+        "ok_²_abc",
+        "ok_99999999999999999999_abc",
+        "nope",
+        "ok_1_" + "a" * 200,
+        "é",
+        derive_key("master", "another", 1),
+        derive_key("another", "app", 1),
+        derive_key("master", "app", 1).replace("ok_1", "ok_2"),
+        derive_key("master", "app", 1) + "x",
+    ],
+)
+def test_any_other_key_is_refused(key: str) -> None:
+    with pytest.raises(UnauthenticatedError):
+        check_key("master", "app", key)
+
+
+def test_without_an_admin_key_nobody_is_admin() -> None:
+    check_admin_key("secret", "secret")
+    for admin_key, key in (("", ""), ("secret", ""), ("secret", "secret2")):
+        with pytest.raises(UnauthenticatedError):
+            check_admin_key(admin_key, key)

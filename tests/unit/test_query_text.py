@@ -1,0 +1,118 @@
+"""How the search box is read, and where terms are found in a text."""
+
+import pytest
+
+from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.folding import fold, folds_beyond_case
+from chalicelib.domain.found_text import highlight, is_found
+from chalicelib.domain.query_text import parse_query
+from chalicelib.domain.search import Term
+
+
+def part(text: str) -> Term:
+    return Term(text)
+
+
+def phrase(text: str) -> Term:
+    return Term(text, phrase=True)
+
+
+@pytest.mark.parametrize(
+    ("q", "terms"),
+    [
+        ("hello", [part("hello")]),
+        ("  two \t words\u00a0here ", [part("two"), part("words"), part("here")]),
+        ('"permission   denied" sudo', [phrase("permission denied"), part("sudo")]),
+        ('"one', [part('"one')]),
+        ('5" disk', [part('5"'), part("disk")]),
+        ('say"hi there"', [part('say"hi'), part('there"')]),
+        ('"a b"c', [phrase("a b"), part("c")]),
+        ('"" x', [part("x")]),
+        (
+            "c++ AND NOT (builtin OR a:b*) \\",
+            [*map(part, ["c++", "AND", "NOT", "(builtin", "OR", "a:b*)", "\\"])],
+        ),
+        ("same same", [part("same")]),
+        ("e\u0301", [part("é")]),
+    ],
+)
+def test_a_query_is_split_into_terms(q: str, terms: list[Term]) -> None:
+    assert list(parse_query(q)) == terms
+
+
+@pytest.mark.parametrize(
+    "q",
+    ["", "   ", '""', '"  "', "\u0301", "x" * 501, "x" * 256, " ".join(map(str, range(21))),
+     "\ud800"],
+    ids=["empty", "blank", "empty phrase", "blank phrase", "lone accent", "501 characters",
+         "a term of 256", "21 terms", "half a character"],
+)  # fmt: skip
+def test_what_cannot_be_looked_for_is_invalid(q: str) -> None:
+    with pytest.raises(InvalidError) as error:
+        parse_query(q)
+    assert error.value.pointer == "q"
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    assert len(parse_query(" ".join(map(str, range(20))))) == 20
+    assert len(parse_query("x" * 255)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("École", "ecole"), ("Straße", "STRASSE"), ("e\u0301", "é"), ("ΟΔΟΣ", "οδος"), ("й", "и"),
+        ("“don’t”", '"don\'t"'), ("İstanbul", "istanbul"), ("ﬁle", "file"), ("Ａｂｃ", "abc"),
+        ("ǿ", "o"), ("x\u0301", "x"),
+    ],
+)  # fmt: skip
+def test_spellings_that_differ_in_case_and_accents_are_the_same(one: str, other: str) -> None:
+    assert fold(one) == fold(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("≠", "="), ("か", "が"), ("n", "m")])
+def test_other_signs_stay_apart(one: str, other: str) -> None:
+    assert fold(one) != fold(other)
+
+
+def test_folding_twice_is_folding_once() -> None:
+    assert all(fold(folded) == folded for folded in folds_beyond_case().values())
+
+
+@pytest.mark.parametrize(
+    ("term", "body", "found"),
+    [
+        (part("art"), "starting", True),
+        (part("c++"), "I like C++11", True),
+        (phrase("hello world"), "Hello, world!", True),
+        (phrase("hello world"), "hello big world", False),
+        (phrase("cat"), "category", False),
+        (phrase("c++ code"), "c code", False),
+        (phrase("!!!"), "what!!!", True),
+        (phrase("東京"), "私は東京に", True),
+    ],
+)
+def test_a_term_is_found_where_it_stands(term: Term, body: str, found: bool) -> None:
+    assert is_found(term, fold(body)) is found
+
+
+@pytest.mark.parametrize(
+    ("body", "terms", "shown"),
+    [
+        ("starting <b> & all", [part("art")], "st<em>art</em>ing &lt;b&gt; &amp; all"),
+        ("abcd", [part("abc"), part("bcd")], "<em>abcd</em>"),
+        ("Hello, World!", [phrase("hello world")], "<em>Hello, World</em>!"),
+        ("cafe\u0301 au lait", [part("cafe")], "<em>café</em> au lait"),
+        ("Straße", [part("ss")], "Stra<em>ß</em>e"),
+        ("nothing here", [part("x")], "nothing here"),
+    ],
+)
+def test_what_was_found_is_marked(body: str, terms: list[Term], shown: str) -> None:
+    assert highlight(body, terms) == shown
+
+
+def test_a_long_body_is_shown_around_what_was_found() -> None:
+    shown = highlight("before " * 300 + "needle " + "after " * 300, [part("needle")])
+    assert "<em>needle</em>" in shown
+    assert shown.startswith("before ")
+    assert len(shown) == 200 + len("<em></em>")
