@@ -35,7 +35,9 @@ def _files(paths: Iterable[Path], form: str | None, left_out: Counter[str]) -> I
         elif _form(path, form) or form == "ndjson":
             yield path
         else:
-            raise click.UsageError(f"{path} is neither a day (2004-12-25.txt) nor .ndjson or .jsonl")
+            raise click.UsageError(
+                f"{path} is neither a day (2004-12-25.txt) nor .ndjson or .jsonl"
+            )
 
 
 def _form(path: Path, form: str | None) -> str | None:

@@ -32,9 +32,9 @@ def is_day_file(path: Path) -> bool:
 def parse_line(text: str, day: str) -> dict[str, Any] | str:
     """The fields of a message, or the kind of line that it is instead."""
     if said := _MESSAGE.fullmatch(text):
-        return _fields(day, *said.groups(default=""), {})
+        return _fields(day, said, {})
     if done := _ACTION.fullmatch(text):
-        return _fields(day, *done.groups(default=""), {"action": True})
+        return _fields(day, done, {"action": True})
     if text.startswith("==="):
         return "system"
     if not text.strip():
@@ -85,7 +85,8 @@ def _messages(path: Path, now: str, tally: Tally) -> Iterator[MessageRequest]:
             yield message
 
 
-def _fields(day: str, time: str, nick: str, text: str, metadata: dict[str, bool]) -> dict[str, Any]:
+def _fields(day: str, found: re.Match[str], metadata: dict[str, bool]) -> dict[str, Any]:
+    time, nick, text = found.groups(default="")
     blank = not text.strip()
     return {
         "body": NO_TEXT if blank else text,

@@ -50,11 +50,18 @@ class Patience:
         self._progress_at = self._clock()
 
     def pause(self, attempt: int, at_least_seconds: float, reason: str) -> None:
-        """Wait before the attempt after number `attempt` (from 0). Raises `GaveUpError`."""
+        """Wait before the attempt after number `attempt` (from 0).
+
+        Raises `GaveUpError` in the thread that runs out of patience first, `StoppedError` in the others.
+        """
+        self.check()
         growing = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10))
         seconds = max(growing, at_least_seconds)
         if self._clock() + seconds > self._progress_at + self._limit_seconds:
-            raise GaveUpError(f"gave up after {self._limit_seconds:.0f} s without progress: {reason}")
+            self.stop()
+            raise GaveUpError(
+                f"gave up after {self._limit_seconds:.0f} s without progress: {reason}"
+            )
         self._say(f"{reason}; trying again in {seconds:g} s")
         if self._wait(seconds):
             raise StoppedError("stopped")

@@ -59,14 +59,14 @@ class Places(msgspec.Struct, frozen=True):
         import boto3
         from botocore.exceptions import BotoCoreError
 
-        local = {
+        local: dict[str, Any] = {
             "endpoint_url": self.aws_url,
             "region_name": "us-east-1",
             "aws_access_key_id": "test",
             "aws_secret_access_key": "test",
         }
         try:
-            client: SQSClient = boto3.client("sqs", **(local if self.aws_url else {}))  # type: ignore[call-overload]
+            client: SQSClient = boto3.client("sqs", **(local if self.aws_url else {}))
         except BotoCoreError as error:
             raise ChatctlError(f"SQS: {error}") from error
         return client

@@ -66,7 +66,9 @@ class Progress:
 
     def _show(self) -> None:
         now = self._clock()
-        if now - self._shown_at < (_REDRAW_EVERY_SECONDS if self._terminal else _LINE_EVERY_SECONDS):
+        if now - self._shown_at < (
+            _REDRAW_EVERY_SECONDS if self._terminal else _LINE_EVERY_SECONDS
+        ):
             return
         self._shown_at = now
         line = (

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from chatctl.api import Api
 from chatctl.failures import (
     ChatctlError,
-    GaveUpError,
     MismatchError,
     RefusedError,
     StoppedError,
@@ -67,7 +66,7 @@ def _failures(futures: Sequence[Future[None]], patience: Patience) -> list[str]:
             unfinished += 1
         except ChatctlError as error:
             failures.append(error.message)
-            if isinstance(error, GaveUpError | RefusedError):
+            if isinstance(error, RefusedError):
                 patience.stop()
     if unfinished:
         failures.append(f"{unfinished} more chats were not finished")

@@ -60,7 +60,9 @@ class Tally:
         self.left_out["broken"] += 1
 
 
-def checked[T: MessageRequest | ChatRequest](given: dict[str, Any] | bytes, kind: type[T], now: str) -> T:
+def checked[T: MessageRequest | ChatRequest](
+    given: dict[str, Any] | bytes, kind: type[T], now: str
+) -> T:
     """The request, if it keeps all rules of the API. Raises `ValueError` with the rule that it breaks.
 
     What the API would refuse is found here, where the line is still known.

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.deploy.chalice import app_name, chalice_deploy, deployed_resources, gateway_stage
 from infra.deploy.leftovers import reconcile
-from infra.deploy.partial_batches import PartialBatchesOff, switch_on_partial_batches
+from infra.deploy.partial_batches import PartialBatchesOffError, switch_on_partial_batches
 from infra.deploy.queues import create_queues, queue_variables
 from infra.deploy.settings import DeploySettings, read_settings
 from infra.deploy.staging import keep_packages, restore_packages, stage_project
@@ -28,11 +28,14 @@ def main() -> None:
     arguments = _parse()
     settings = read_settings()
     deployed = deploy(settings, arguments.project, arguments.work, arguments.cache)
+    if arguments.public_url:
+        path = deployed["base_url"].removeprefix(settings.endpoint_url)
+        deployed["base_url"] = arguments.public_url.rstrip("/") + path
     if arguments.result:
         arguments.result.parent.mkdir(parents=True, exist_ok=True)
         arguments.result.write_text(json.dumps(deployed, indent=2))
     _say("deployed")
-    print(f"\nBase URL   {deployed['base_url']}\nAdmin key  {settings.admin_key}", flush=True)
+    print(_hint(deployed["base_url"], settings.admin_key), flush=True)
 
 
 def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> dict[str, Any]:
@@ -52,10 +55,8 @@ def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> 
     chalice_deploy(copy, settings.stage, variables)
     keep_packages(copy, cache)
     resources = deployed_resources(copy, settings.stage)
-    functions = [
-        one["lambda_arn"].rpartition(":")[2] for one in resources if "lambda_arn" in one
-    ]
-    functions = list(dict.fromkeys(functions))
+    arns = (one["lambda_arn"] for one in resources if "lambda_arn" in one)
+    functions = list(dict.fromkeys(arn.rpartition(":")[2] for arn in arns))
     _say("partial batch responses")
     count = switch_on_partial_batches(settings, functions)
     _say(f"partial batch responses are on for {count} queues")
@@ -72,6 +73,16 @@ def _migrate(module: str, settings: DeploySettings, project: Path) -> None:
         sys.exit(f"{module} ended with {done.returncode}.")
 
 
+def _hint(base: str, key: str) -> str:
+    authorization = f"-H 'Authorization: Bearer {key}'"
+    return (
+        f"\nBase URL   {base}\nAdmin key  {key}\n\n"
+        f"curl -s -X POST {base}/applications {authorization} "
+        "-H 'Content-Type: application/json' -d '{\"name\": \"demo\"}'\n"
+        f"curl -s {base}/applications {authorization}\n"
+    )
+
+
 def _say(text: str) -> None:
     print(f"[{time.monotonic() - _started:6.1f} s] {text}", flush=True)
 
@@ -81,6 +92,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--project", type=Path, default=PROJECT, help="the working copy")
     parser.add_argument("--work", type=Path, default=PROJECT / "var/deploy", help="scratch folder")
     parser.add_argument("--cache", type=Path, default=PROJECT / "var/cache/deployments")
+    parser.add_argument("--public-url", help="where the endpoint is for people, if elsewhere")
     parser.add_argument("--result", type=Path, help="write the outcome here, as JSON")
     return parser.parse_args()
 
@@ -88,5 +100,5 @@ def _parse() -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         main()
-    except PartialBatchesOff as error:
+    except PartialBatchesOffError as error:
         sys.exit(str(error))

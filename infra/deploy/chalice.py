@@ -20,11 +20,16 @@ def chalice_deploy(copy: Path, stage: str, variables: dict[str, str]) -> None:
     Raises:
         SystemExit: Chalice failed, or packaged without something that the code needs.
     """
-    command = [sys.executable, "-P", RUN_CHALICE, "deploy", "--stage", stage]
+    command: list[str | Path] = [sys.executable, "-P", RUN_CHALICE, "deploy", "--stage", stage]
     # `app.py` is imported for its triggers: it needs the stage's name for its queues' names.
     environment = {**os.environ, **variables, "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
     done = subprocess.run(
-        command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     print(done.stdout, flush=True)
     if done.returncode != 0:

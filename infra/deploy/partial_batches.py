@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
-class PartialBatchesOff(Exception):
+class PartialBatchesOffError(Exception):
     """An event source mapping does not report partial batches; records would be lost."""
 
 
@@ -28,20 +28,18 @@ def switch_on_partial_batches(settings: DeploySettings, function_names: list[str
         How many mappings there are.
 
     Raises:
-        PartialBatchesOff: one of them still does not say so after a minute.
+        PartialBatchesOffError: one of them still does not say so after a minute.
     """
     client = aws_client(settings, "lambda")
     mappings = _queue_mappings(client, function_names)
     for mapping in mappings:
         if mapping.get("FunctionResponseTypes") != WANTED:
-            client.update_event_source_mapping(
-                UUID=mapping["UUID"], FunctionResponseTypes=WANTED
-            )
+            client.update_event_source_mapping(UUID=mapping["UUID"], FunctionResponseTypes=WANTED)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while wrong := [one for one in mappings if not _is_on(client, one["UUID"])]:
         if time.monotonic() > deadline:
             names = ", ".join(one["FunctionArn"].rpartition(":")[2] for one in wrong)
-            raise PartialBatchesOff(f"Partial batch responses are not on for: {names}")
+            raise PartialBatchesOffError(f"Partial batch responses are not on for: {names}")
         time.sleep(POLL_SECONDS)
     return len(mappings)
 
@@ -59,5 +57,5 @@ def _queue_mappings(client: Any, function_names: list[str]) -> list[dict[str, An
 
 def _is_on(client: Any, uuid: str) -> bool:
     # Asked one by one: in LocalStack's list the state may be that of the poller it has replaced.
-    mapping = client.get_event_source_mapping(UUID=uuid)
-    return mapping.get("FunctionResponseTypes") == WANTED and mapping["State"] == "Enabled"
+    mapping: dict[str, Any] = client.get_event_source_mapping(UUID=uuid)
+    return bool(mapping.get("FunctionResponseTypes") == WANTED and mapping["State"] == "Enabled")

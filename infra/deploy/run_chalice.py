@@ -17,7 +17,8 @@ POLL_SECONDS = 0.2
 
 def poll_often() -> None:
     """Let every waiter ask more often, for as long in all as before."""
-    original = WaiterModel.get_waiter
+    waiters: Any = WaiterModel
+    original = waiters.get_waiter
 
     def get_waiter(model: Any, name: str) -> Any:
         config = original(model, name)
@@ -25,7 +26,7 @@ def poll_often() -> None:
         config.delay = POLL_SECONDS
         return config
 
-    WaiterModel.get_waiter = get_waiter
+    waiters.get_waiter = get_waiter
 
 
 if __name__ == "__main__":

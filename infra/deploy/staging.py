@@ -28,9 +28,7 @@ def stage_project(project: Path, work: Path, stage: str, variables: dict[str, st
     return copy
 
 
-def stage_config(
-    config: dict[str, Any], stage: str, variables: dict[str, str]
-) -> dict[str, Any]:
+def stage_config(config: dict[str, Any], stage: str, variables: dict[str, str]) -> dict[str, Any]:
     """The project's configuration with one stage's environment merged in.
 
     A stage that the project does not name (the test stack's) is set up like `local`.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from infra.local import checks, clients
-from infra.local.console import Cancelled, StackError, cancelled, complain, plain, say
+from infra.local.console import CancelledError, StackError, cancelled, complain, plain, say
 from infra.local.deploying import deploy
 from infra.local.install import install_dev, install_for, only_one_installer
 from infra.local.keys import keys_of
@@ -26,7 +26,6 @@ from infra.local.stack import (
     down,
     print_status,
     print_summary,
-    stop_all,
     up,
 )
 
@@ -48,7 +47,7 @@ def main() -> int:
         # Whoever read our output (`head`) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, CancelledError):
         complain("\nInterrupted.")
         return 130
 

@@ -13,7 +13,7 @@ class StackError(Exception):
     """Something a person has to look at; the message says what, and what to do about it."""
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Another step failed, or somebody pressed Ctrl-C: this step has to give up."""
 
 

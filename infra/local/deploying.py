@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from infra.local.console import StackError, step
@@ -22,7 +23,13 @@ def deploy(stack: Stack, urls: dict[str, str], keys: Keys) -> dict[str, Any]:
     log = stack.logs / "deploy.log"
     result = stack.deploy / "result.json"
     result.unlink(missing_ok=True)
-    command = [DEV_VENV / "bin/python", "-m", "infra.deploy", "--work", stack.deploy]
+    command: list[str | Path] = [
+        DEV_VENV / "bin/python",
+        "-m",
+        "infra.deploy",
+        "--work",
+        stack.deploy,
+    ]
     command += ["--cache", CACHE / "deployments", "--result", result]
     with step("deploy", "queues, tables, mapping, chalice deploy", "deployed"):
         environment = _environment(stack, urls, keys)

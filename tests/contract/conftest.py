@@ -1,4 +1,4 @@
-"""The real parts that the contract tests talk to: those of the stack `test`, or those that the environment names."""
+"""The real parts that the contract tests talk to: the test stack's, or those that the environment names."""
 
 import json
 import os
@@ -14,5 +14,7 @@ def part_url(part: str) -> str:
     if url := os.environ.get(f"ORDINAL_TEST_{part.upper()}_URL"):
         return url
     if not _STACK.exists():
-        pytest.skip(f"no {part}: start the stack with `make test`, or set ORDINAL_TEST_{part.upper()}_URL")
+        pytest.skip(
+            f"no {part}: start the stack with `make test`, or set ORDINAL_TEST_{part.upper()}_URL"
+        )
     return str(json.loads(_STACK.read_text())[part]["url"])

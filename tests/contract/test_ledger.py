@@ -66,7 +66,9 @@ def token(ledger: Ledger) -> str:
     return token
 
 
-def begin(ledger: Ledger, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000) -> None:
+def begin(
+    ledger: Ledger, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000
+) -> None:
     drafts = [CHAT] if counter.chat is None else [message()]
     need = ledger.accept(counter, 1, drafts, None)
     assert isinstance(need, NeedBegin)
@@ -106,7 +108,9 @@ def test_another_version_of_the_key_is_refused(ledger: Ledger, token: str) -> No
         ledger.accept(Counter(token, 1), 2, [message()], None)
 
 
-def test_a_deleted_application_is_not_found_and_not_remembered_again(ledger: Ledger, token: str) -> None:
+def test_a_deleted_application_is_not_found_and_not_remembered_again(
+    ledger: Ledger, token: str
+) -> None:
     ledger.forget_application(token)
     ledger.remember_application(token, 1)
     with pytest.raises(NotFoundError):
@@ -129,7 +133,9 @@ def test_one_caller_begins_and_the_others_wait(ledger: Ledger, token: str) -> No
     assert isinstance(ledger.accept(Counter(token), 1, [CHAT], None), NeedBegin)
 
 
-def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(ledger: Ledger, token: str) -> None:
+def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(
+    ledger: Ledger, token: str
+) -> None:
     counter = Counter(token)
     need = ledger.accept(counter, 1, [CHAT], None)
     assert isinstance(need, NeedBegin)
@@ -263,7 +269,9 @@ def test_a_state_comes_back_exactly(ledger: Ledger, token: str) -> None:
     assert pending.lease == accepted.lease
 
 
-def test_an_edit_replaces_the_pending_state_with_a_newer_revision(ledger: Ledger, token: str) -> None:
+def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
+    ledger: Ledger, token: str
+) -> None:
     counter = Counter(token, 1)
     begin(ledger, counter)
     accept(ledger, counter, [message()])
@@ -278,7 +286,9 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(ledger: Ledger
         ledger.edit(counter, 1, replace(state, body="late"), state.revision, seen.edits)
 
 
-def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(ledger: Ledger, token: str) -> None:
+def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
+    ledger: Ledger, token: str
+) -> None:
     counter = Counter(token, 1)
     begin(ledger, counter)
     first = accept(ledger, counter, [message(), message()])

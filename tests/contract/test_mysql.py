@@ -15,6 +15,7 @@ from chalicelib.adapters.mysql import rows
 from chalicelib.adapters.mysql.connection import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.adapters.mysql.values import marks
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Numbers
@@ -162,16 +163,15 @@ def test_two_transactions_that_deadlock_both_come_through(url: str, database: Da
 @pytest.mark.parametrize(
     "refused",
     [
-        {"created_at": "yesterday"},
-        {"created_at": "2026-02-30T00:00:00.000Z"},
-        {"number": 2**64},
-        {"number": -1},
-        {"sender": "x" * 256},
-        {"body": None},
-        {"body": "\ud800"},
-        {"idempotency_key": "x" * 256},
+        pytest.param({"created_at": "yesterday"}, id="no date"),
+        pytest.param({"created_at": "2026-02-30T00:00:00.000Z"}, id="no such date"),
+        pytest.param({"number": 2**64}, id="number too high"),
+        pytest.param({"number": -1}, id="number too low"),
+        pytest.param({"sender": "x" * 256}, id="sender too long"),
+        pytest.param({"body": None}, id="no body"),
+        pytest.param({"body": "\ud800"}, id="half a character"),
+        pytest.param({"idempotency_key": "x" * 256}, id="key too long"),
     ],
-    ids=str,
 )
 def test_content_that_a_column_refuses_is_poison(
     store: MySqlStore, token: str, refused: dict[str, object]
@@ -206,6 +206,14 @@ def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token
 # --- plans
 
 
+def assert_range_of_primary_key(plan: list[tuple[object, ...]]) -> None:
+    """Servers write plans in different ways; the last line is the table that counts."""
+    text = str(plan[-1])
+    assert "range" in text
+    assert "PRIMARY" in text
+    assert "sort" not in text.lower()
+
+
 def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     store: MySqlStore, database: Database, token: str
 ) -> None:
@@ -215,10 +223,7 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
         sql = reading.LIST.format(direction=direction)
-        plan = run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50)[-1]
-        assert "range" in plan
-        assert "PRIMARY" in plan
-        assert "filesort" not in str(plan)
+        assert_range_of_primary_key(run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50))
 
 
 def test_locking_chats_touches_no_other_rows(
@@ -227,10 +232,8 @@ def test_locking_chats_touches_no_other_rows(
     store.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
     ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
     for sql in (rows.LOCK_CHATS, rows.LOCK_APPLICATIONS):
-        plan = run(database, "EXPLAIN " + sql.format(marks="%s,%s,%s,%s,%s"), *ids)[-1]
-        assert "PRIMARY" in plan
-        assert "range" in plan
-        assert "filesort" not in str(plan)
+        plan = run(database, "EXPLAIN " + sql.format(marks=marks(ids)), *ids)
+        assert_range_of_primary_key(plan)
 
 
 # --- migrations
@@ -288,9 +291,10 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
 
     begun = store.begin_lease(Counter(token), "a", 10, NOW)
     assert begun is not None
-    for number in range(1, 101):
-        store.persist_messages([messages(token, message(number))], 10)
-        store.persist_chats([chats(token, chat(number), lease=begun.lease)], 10)
+    for number in range(1, 101, 4):
+        four = range(number, number + 4)
+        store.persist_messages([messages(token, *map(message, four))], 10)
+        store.persist_chats([chats(token, *map(chat, four), lease=begun.lease)], 10)
     ((chats_floor, messages_floor),) = floors()
     assert chats_floor in range(80, 91)
     assert messages_floor in range(80, 91)
@@ -299,8 +303,8 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
 def test_the_floor_waits_for_a_number_that_is_missing(
     store: MySqlStore, database: Database, token: str
 ) -> None:
-    for number in range(1, 61):
-        if number != 20:
-            store.persist_messages([messages(token, message(number))], 10)
+    for first in range(1, 61, 4):
+        some = [message(number) for number in range(first, first + 4) if number != 20]
+        store.persist_messages([messages(token, *some)], 10)
     store.begin_lease(Counter(token, 1), "b", 10, NOW)
     assert store.skipped(token, 1)[0] == Numbers(20, 20)

@@ -87,12 +87,20 @@ def real_queues() -> Iterator[Both]:
 
 
 def test_each_record_goes_to_the_queue_of_its_type_and_comes_back_the_same(both: Both) -> None:
-    message = Message(number=1, revision=5, body="a\x00😀\ufffe\uffff\u202e", metadata={"x": [1.5]}, created_at=NOW)
+    message = Message(
+        number=1,
+        revision=5,
+        body="a\x00😀\ufffe\uffff\u202e",
+        metadata={"x": [1.5]},
+        created_at=NOW,
+    )
     sent: dict[str, list[AnyRecord]] = {
         "messages": [MessagesRecord(token="t", chat=1, lease=LEASE, messages=[message])],
         "chats": [
             ChatsRecord(
-                token="t", lease=LEASE, chats=[Chat(number=1, revision=1, created_at=NOW, messages_lease=LEASE)]
+                token="t",
+                lease=LEASE,
+                chats=[Chat(number=1, revision=1, created_at=NOW, messages_lease=LEASE)],
             )
         ],
         "search": [
@@ -109,7 +117,9 @@ def test_each_record_goes_to_the_queue_of_its_type_and_comes_back_the_same(both:
 def test_more_records_than_one_call_takes_all_arrive(both: Both) -> None:
     both.queues.send(PurgeRecord(token="t", chat=i) for i in range(1, 35))
     got = both.take("search")
-    assert sorted(r.chat for r in got if isinstance(r, PurgeRecord) and r.chat) == list(range(1, 35))
+    assert sorted(r.chat for r in got if isinstance(r, PurgeRecord) and r.chat) == list(
+        range(1, 35)
+    )
 
 
 def test_a_record_that_is_too_large_is_split_into_few_that_fit(both: Both) -> None:

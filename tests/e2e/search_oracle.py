@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from chalicelib.domain.search import Query, Term
 
 _WORD = re.compile(r"[^\W_]+")
-_PUNCTUATION = str.maketrans("‘’‚′“”„″‐‑‒–—−", "''''\"\"\"\"------")
+# What the rule for spelling names beside accents: typographic signs, full-width signs, and letters
+# that Unicode does not take apart.
+_ALIKE = str.maketrans(
+    {
+        **dict(zip("‘’‚‛′“”„‟″‐‑‒–—−", "'''''" + '"""""' + "------", strict=True)),
+        **{chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)},
+        **dict(zip("øđðłħŧıſςØĐÐŁĦŦ", "oddlhtisσoddlht", strict=True)),
+        **{"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th", "Æ": "ae", "Œ": "oe", "Þ": "th"},
+    }
+)
+_ACCENT = re.compile("[\u0300-\u036f]")
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,11 @@ class SearchOracle:
 
 
 def plain(text: str) -> str:
-    """Without case, accents and typographic quotes and dashes."""
+    """Without case, accents and typographic signs."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFD", text.translate(_PUNCTUATION))
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).lower()
+    decomposed = unicodedata.normalize("NFD", text).translate(_ALIKE)
+    return unicodedata.normalize("NFC", _ACCENT.sub("", decomposed)).lower()
 
 
 def _passes(query: Query, line: Line) -> bool:

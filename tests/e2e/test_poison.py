@@ -4,7 +4,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+import pymysql
 import pytest
 
 from tests.e2e.conftest import ROOT, STACK_FILE, Application, Stack, wait_until
@@ -18,11 +20,26 @@ IF NEW.body = '{REFUSED}' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'refus
 
 @contextmanager
 def refusing(stack: Stack) -> Iterator[None]:
-    stack.store.execute(TRIGGER)
+    _execute(stack, TRIGGER)
     try:
         yield
     finally:
-        stack.store.execute("DROP TRIGGER refuse")
+        _execute(stack, "DROP TRIGGER refuse")
+
+
+def _execute(stack: Stack, statement: str) -> None:
+    url = urlsplit(stack.file["mysql"]["url"])
+    with (
+        pymysql.connect(
+            host=url.hostname,
+            port=url.port or 3306,
+            user=url.username,
+            password=url.password or "",
+            database=url.path.lstrip("/"),
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
 
 
 def chatctl(*arguments: str) -> str:

@@ -107,7 +107,10 @@ def test_edits_and_deletions_reach_every_store(stack: Stack, application: Applic
     assert application("PATCH", f"{chat}/messages/1", {"body": "apple"}).status_code == 202
     assert application("DELETE", f"{chat}/messages/2").status_code == 202
     assert application("GET", f"{chat}/messages/2").status_code == 410
-    assert [m["body"] for m in application.get(f"{chat}/messages?after=0")["items"]] == ["apple", "fig"]
+    assert [m["body"] for m in application.get(f"{chat}/messages?after=0")["items"]] == [
+        "apple",
+        "fig",
+    ]
 
     def found(q: str) -> list[Any]:
         return [h["number"] for h in application.get(f"{chat}/messages/search?q={q}")["items"]]
@@ -123,7 +126,12 @@ def test_a_retry_with_the_same_key_is_one_message(application: Application) -> N
     batch = {"messages": [{"body": str(i)} for i in range(500)]}
     answers = [application.post(f"{chat}/messages/batch", batch, **headers) for _ in range(3)]
     assert answers == [{"first": 1, "last": 500}] * 3
-    assert application("POST", f"{chat}/messages/batch", {"messages": [{"body": "x"}]}, **headers).status_code == 422
+    assert (
+        application(
+            "POST", f"{chat}/messages/batch", {"messages": [{"body": "x"}]}, **headers
+        ).status_code
+        == 422
+    )
     wait_until("the batch", lambda: count(application, chat) == 500)
 
 
@@ -168,6 +176,12 @@ def test_no_request_hears_of_another_tenant(stack: Stack, application: Applicati
     other = stack.new_application("another tenant")
     chat = other.new_chat()
     other.post(f"{chat}/messages", {"body": "secret"})
-    for path in (other.path, f"{other.path}/chats", chat, f"{chat}/messages/1", f"{other.path}/search?q=s"):
+    for path in (
+        other.path,
+        f"{other.path}/chats",
+        chat,
+        f"{chat}/messages/1",
+        f"{other.path}/search?q=s",
+    ):
         assert application("GET", path).status_code == 401
     other.close()

@@ -44,7 +44,7 @@ class _Held(msgspec.Struct):
 
 
 class FakeLedger:
-    """One Redis memory. `wipe` empties it as FLUSHALL does; `restart` is another memory with the same data."""
+    """One Redis memory. `wipe` empties it as FLUSHALL does; `restart` makes another one of its data."""
 
     def __init__(self, clock: Clock, window: int = 1000) -> None:
         self._clock = clock

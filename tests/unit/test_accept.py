@@ -38,7 +38,9 @@ def test_chats_and_messages_are_numbered_from_one(world: FakeWorld, tenant: Tena
     assert [accept_messages(world, tenant, 2, [draft()]).first for _ in range(3)] == [1, 2, 3]
 
 
-def test_numbers_go_on_without_a_hole_far_beyond_one_lease(world: FakeWorld, tenant: Tenant) -> None:
+def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     accept_chat(world, tenant, CHAT)
     world.persist()
     given = []
@@ -51,7 +53,9 @@ def test_numbers_go_on_without_a_hole_far_beyond_one_lease(world: FakeWorld, ten
     assert get_chat(world, tenant, 1)[1] == []
 
 
-def test_a_burst_over_the_first_lease_waits_for_the_chats_row(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     accept_chat(world, tenant, CHAT)
     accept_messages(world, tenant, 1, [draft()] * 10)
     with pytest.raises(UnavailableError):
@@ -60,7 +64,9 @@ def test_a_burst_over_the_first_lease_waits_for_the_chats_row(world: FakeWorld, 
     assert accept_messages(world, tenant, 1, [draft()]).first == 11
 
 
-def test_a_wiped_memory_skips_numbers_and_never_reuses_one(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     accept_chat(world, tenant, CHAT)
     for _ in range(3):
         accept_messages(world, tenant, 1, [draft()])
@@ -132,7 +138,9 @@ def test_a_key_with_another_body_is_refused(world: FakeWorld, tenant: Tenant) ->
         accept_chat(world, tenant, CHAT, IdempotencyMark("key", "two"))
 
 
-def test_writers_read_their_own_writes_before_mysql_has_them(world: FakeWorld, tenant: Tenant) -> None:
+def test_writers_read_their_own_writes_before_mysql_has_them(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     accept_chat(world, tenant, CHAT)
     accept_messages(world, tenant, 1, [draft("a"), draft("b")])
     assert bodies(world, tenant, 1) == {2: "b", 1: "a"}

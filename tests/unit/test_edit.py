@@ -35,7 +35,6 @@ def body(world: FakeWorld, tenant: Tenant) -> str:
     return current_message(world, tenant, 1, 1).state.body
 
 
-
 @pytest.mark.parametrize("persisted", [False, True])
 def test_an_edit_is_read_at_once_and_after_it_is_persisted(
     world: FakeWorld, tenant: Tenant, persisted: bool
@@ -59,7 +58,9 @@ def test_an_older_state_that_comes_late_changes_nothing(world: FakeWorld, tenant
     assert body(world, tenant) == "third"
 
 
-def test_a_change_in_between_is_made_again_on_the_newer_state(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_change_in_between_is_made_again_on_the_newer_state(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     others = ["x"]
 
     def change(message: Message) -> Message:

@@ -92,7 +92,9 @@ def test_an_application_is_renamed_and_deleted(api: Api) -> None:
     assert (status, problem["type"]) == (404, "urn:ordinal:problem:not-found")
 
 
-@pytest.mark.parametrize("credential", ["", "Bearer", "Bearer ", "Basic abc", "Bearer ok_1_x", "Bearer no"])
+@pytest.mark.parametrize(
+    "credential", ["", "Bearer", "Bearer ", "Basic abc", "Bearer ok_1_x", "Bearer no"]
+)
 def test_without_the_right_key_nothing_is_said(api: Api, credential: str) -> None:
     for path in ("", "/chats", "/chats/1", "/chats/1/messages", "/search?q=x"):
         status, problem, headers = api("GET", path, Authorization=credential)
@@ -101,7 +103,9 @@ def test_without_the_right_key_nothing_is_said(api: Api, credential: str) -> Non
         assert headers["Content-Type"] == "application/problem+json"
 
 
-def test_an_applications_key_opens_no_other_application(client: Client, api: Api, world: FakeWorld) -> None:
+def test_an_applications_key_opens_no_other_application(
+    client: Client, api: Api, world: FakeWorld
+) -> None:
     other = "f" * 30
     world.store.create_application(other, "other", "2026-01-01T00:00:00.000Z")
     for path in ("", "/chats", "/chats/1/messages"):
@@ -192,7 +196,9 @@ def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, world: FakeWorld
         ("x", "", "Expected `object`"),
     ],
 )
-def test_a_broken_rule_is_named_with_its_field(chat: Api, body: Any, pointer: str, rule: str) -> None:
+def test_a_broken_rule_is_named_with_its_field(
+    chat: Api, body: Any, pointer: str, rule: str
+) -> None:
     status, problem, headers = chat("POST", "/chats/1/messages", body)
     assert status == 422
     assert headers["Content-Type"] == "application/problem+json"
@@ -204,9 +210,17 @@ def test_a_broken_rule_is_named_with_its_field(chat: Api, body: Any, pointer: st
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{", b'{"body": "x"', b"\xff\xfe", b'{"body": "\xff"}', b'{"body": "\\ud800"}', b'{"a":' * 9999]
-    + [b'{"body":"x","metadata":' + b'{"a":' * 700 + b"1" + b"}" * 701]
-    + [b'{"body":"x","metadata":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"],
+    [
+        b"",
+        b"{",
+        b'{"body": "x"',
+        b"\xff\xfe",
+        b'{"body": "\xff"}',
+        b'{"body": "\\ud800"}',
+        b'{"a":' * 9999,
+        b'{"body":"x","metadata":' + b'{"a":' * 700 + b"1" + b"}" * 701,
+        b'{"body":"x","metadata":{"a":' + b"[" * 100000 + b"]" * 100000 + b"}}",
+    ],
 )
 def test_a_broken_body_is_refused(chat: Api, raw: bytes) -> None:
     status, problem, _ = chat("POST", "/chats/1/messages", raw=raw)
@@ -229,7 +243,9 @@ def test_a_batch_is_refused_whole(chat: Api, batch: Any, pointer: str) -> None:
     assert chat("GET", "/chats/1/messages")[1]["items"] == []
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "99999999999999999999", "9007199254740992", "²"])
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "x", "1.5", "99999999999999999999", "9007199254740992", "²"]
+)
 def test_a_number_out_of_range_is_refused(chat: Api, number: str) -> None:
     for path in (f"/chats/{number}", f"/chats/1/messages/{number}", f"/chats/{number}/messages"):
         status, problem, _ = chat("GET", path)

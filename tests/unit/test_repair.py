@@ -36,7 +36,9 @@ def later(world: FakeWorld) -> None:
     world.clock.wait(OVERDUE_AFTER_MS / 1000)
 
 
-def test_overdue_states_are_sent_with_the_body_they_came_with(world: FakeWorld, tenant: Tenant) -> None:
+def test_overdue_states_are_sent_with_the_body_they_came_with(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     lose_sends(world, tenant)
     assert repair_pending(world) == 0
     later(world)
@@ -73,7 +75,9 @@ def test_what_mysql_has_is_settled_and_not_sent(world: FakeWorld, tenant: Tenant
     assert world.ledger.overdue([tenant.token], 10) == []
 
 
-def test_a_newer_edit_is_sent_although_mysql_has_the_first_state(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_newer_edit_is_sent_although_mysql_has_the_first_state(
+    world: FakeWorld, tenant: Tenant
+) -> None:
     lose_sends(world, tenant)
     later(world)
     repair_pending(world)

@@ -17,7 +17,9 @@ def decode(body: str) -> int:
 
 def test_a_good_batch_is_handled_at_once() -> None:
     batches: list[list[int]] = []
-    again = work_off(FakeQueues(), "messages", received("1", "2"), decode, lambda b: batches.append(list(b)))
+    again = work_off(
+        FakeQueues(), "messages", received("1", "2"), decode, lambda b: batches.append(list(b))
+    )
     assert (again, batches) == ([], [[1, 2]])
 
 
@@ -52,7 +54,9 @@ def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
     pauses = []
     for receives in (1, 2, 3, 12):
         queues = FakeQueues()
-        assert work_off(queues, "messages", received("1", receives=receives), decode, handle) == ["id-1"]
+        assert work_off(queues, "messages", received("1", receives=receives), decode, handle) == [
+            "id-1"
+        ]
         pauses.append(queues.delays["receipt-1"])
     assert pauses == [4, 8, 16, 900]
 

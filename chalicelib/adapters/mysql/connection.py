@@ -5,7 +5,9 @@ time-out, or a kept connection that turns out to be dead. A connection that is l
 leaves open whether it was kept; that is for the caller's retry, and every write here bears one.
 """
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,8 +22,9 @@ from chalicelib.domain.errors import PoisonError, UnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 10
-LOCK_WAIT_SECONDS = 3
-ATTEMPTS = 4
+LOCK_WAIT_SECONDS = 2
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.05
 
 # Strict, or a title that is too long would be cut without a word.
 SESSION = f"""
@@ -64,7 +67,8 @@ class Database:
             connection._force_close()
 
     def _persevere[T](self, step: Callable[[Link], T]) -> T:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            self._pause(attempt)
             kept = "connection" in self._local.__dict__
             try:
                 return step(self._connection())
@@ -77,6 +81,11 @@ class Database:
                 if verdict is not Verdict.BUSY and not (kept and verdict is Verdict.LOST):
                     raise UnavailableError(f"MySQL: {error}") from error
         raise UnavailableError(f"MySQL: {ATTEMPTS} attempts met a deadlock or a lock wait time-out")
+
+    def _pause(self, attempt: int) -> None:
+        """Wait a little, differently each time: or else two that met would meet again."""
+        if attempt > 0:
+            time.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311 no secret
 
     def _connection(self) -> Link:
         kept = self._local.__dict__.get("connection")

@@ -3,18 +3,15 @@
 The caller holds the locks of the chats, and nobody writes messages without them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
 from typing import NamedTuple
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.rows import in_ranges
+from chalicelib.adapters.mysql.rows import AT_ONCE, in_ranges
 from chalicelib.adapters.mysql.values import metadata_in, time_in
 from chalicelib.domain.records import Message
-
-# Above this many, servers stop treating a list as ranges (MariaDB from 1,000 on).
-LOOKUP_NUMBERS = 500
 
 KNOWN = """
 SELECT chat_id, number, revision, deleted_at IS NOT NULL FROM messages WHERE {ranges}
@@ -49,8 +46,9 @@ def known_states(
 ) -> dict[int, dict[int, Known]]:
     """What is stored of these numbers, by chat id and number."""
     known: dict[int, dict[int, Known]] = {chat_id: {} for chat_id in wanted}
-    for lookup in _lookups(wanted):
-        ranges, args = in_ranges("chat_id", lookup)
+    keys = ((chat_id, number) for chat_id, numbers in wanted.items() for number in numbers)
+    for some in batched(keys, AT_ONCE):
+        ranges, args = in_ranges("chat_id", some)
         cursor.execute(KNOWN.format(ranges=ranges), args)
         for chat_id, number, revision, deleted in cursor.fetchall():
             known[chat_id][number] = Known(revision, bool(deleted))
@@ -65,15 +63,6 @@ def insert_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
 def replace_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
     """Overwrite rows that are there."""
     cursor.executemany(REPLACE, [_row(*message) for message in messages])
-
-
-def _lookups(wanted: Mapping[int, Sequence[int]]) -> Iterator[dict[int, list[int]]]:
-    pairs = ((chat_id, number) for chat_id, numbers in wanted.items() for number in numbers)
-    for some in batched(pairs, LOOKUP_NUMBERS):
-        lookup: dict[int, list[int]] = {}
-        for chat_id, number in some:
-            lookup.setdefault(chat_id, []).append(number)
-        yield lookup
 
 
 def _row(chat_id: int, message: Message) -> tuple[object, ...]:

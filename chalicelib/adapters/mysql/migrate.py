@@ -22,8 +22,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4
 """
 # Named locks are the whole server's, so the name says which database.
-LOCK = "SELECT GET_LOCK(CONCAT('migrate:', LEFT(MD5(DATABASE()), 32)), %s)"
-UNLOCK = "SELECT RELEASE_LOCK(CONCAT('migrate:', LEFT(MD5(DATABASE()), 32)))"
+LOCK = "SELECT GET_LOCK(LEFT(CONCAT('migrate ', DATABASE()), 64), %s)"
+UNLOCK = "SELECT RELEASE_LOCK(LEFT(CONCAT('migrate ', DATABASE()), 64))"
 APPLIED = "SELECT version FROM schema_migrations"
 NOTE = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (%s, %s, UTC_TIMESTAMP(3))"
 

@@ -7,12 +7,17 @@ application that was seen deleted under its lock gets no more chats. `messages` 
 `skipped_numbers` of a chat are only written under the chat's lock.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
+from itertools import batched
 
 from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql.connection import Row
 from chalicelib.adapters.mysql.values import marks
+
+# From 1,000 on, MariaDB makes a list into a table of its own, and its order is nobody's.
+AT_ONCE = 500
 
 ChatKey = tuple[int, int]  # application id, number
 
@@ -77,38 +82,39 @@ def find_applications(cursor: Cursor, tokens: Collection[str]) -> dict[str, int]
 
 def find_chats(cursor: Cursor, wanted: Iterable[ChatKey]) -> dict[ChatKey, int]:
     """Ids of the chats that have a row, deleted ones included."""
-    numbers: dict[int, list[int]] = {}
-    for application_id, number in wanted:
-        numbers.setdefault(application_id, []).append(number)
-    if not numbers:
-        return {}
-    ranges, args = in_ranges("application_id", numbers)
-    cursor.execute(FIND_CHATS.format(ranges=ranges), args)
-    return {(application_id, number): id_ for application_id, number, id_ in cursor.fetchall()}
+    found: dict[ChatKey, int] = {}
+    for some in batched(sorted(wanted), AT_ONCE):
+        ranges, args = in_ranges("application_id", some)
+        cursor.execute(FIND_CHATS.format(ranges=ranges), args)
+        found |= {(application_id, number): id_ for application_id, number, id_ in cursor}
+    return found
 
 
-def lock_applications(cursor: Cursor, ids: Collection[int]) -> dict[int, LockedApplication]:
+def lock_applications(cursor: Cursor, ids: Iterable[int]) -> dict[int, LockedApplication]:
     """Lock applications. Those that were purged in the meantime are missing from the answer."""
-    if not ids:
-        return {}
-    cursor.execute(LOCK_APPLICATIONS.format(marks=marks(ids)), tuple(sorted(ids)))
-    return {row[0]: LockedApplication(*row) for row in cursor.fetchall()}
+    return {row[0]: LockedApplication(*row) for row in _lock(cursor, LOCK_APPLICATIONS, ids)}
 
 
-def lock_chats(cursor: Cursor, ids: Collection[int]) -> dict[int, LockedChat]:
+def lock_chats(cursor: Cursor, ids: Iterable[int]) -> dict[int, LockedChat]:
     """Lock chats. Those that were purged in the meantime are missing from the answer."""
-    if not ids:
-        return {}
-    cursor.execute(LOCK_CHATS.format(marks=marks(ids)), tuple(sorted(ids)))
-    return {row[0]: LockedChat(*row) for row in cursor.fetchall()}
+    return {row[0]: LockedChat(*row) for row in _lock(cursor, LOCK_CHATS, ids)}
 
 
-def in_ranges(parent: str, numbers: Mapping[int, Collection[int]]) -> tuple[str, tuple[int, ...]]:
+def in_ranges(parent: str, keys: Iterable[tuple[int, int]]) -> tuple[str, tuple[int, ...]]:
     """`(parent = %s AND number IN (…)) OR …` with its arguments: ranges of an index on both.
 
     Row constructors, `(parent, number) IN (…)`, are not a range for every server.
     """
+    numbers: dict[int, list[int]] = {}
+    for parent_id, number in keys:
+        numbers.setdefault(parent_id, []).append(number)
     ranges = " OR ".join(
         f"({parent} = %s AND number IN ({marks(wanted)}))" for wanted in numbers.values()
     )
     return ranges, tuple(arg for key, wanted in numbers.items() for arg in (key, *wanted))
+
+
+def _lock(cursor: Cursor, sql: str, ids: Iterable[int]) -> Iterator[Row]:
+    for some in batched(sorted(ids), AT_ONCE):
+        cursor.execute(sql.format(marks=marks(some)), some)
+        yield from cursor.fetchall()

@@ -36,8 +36,7 @@ def migrate(url: str, alias: str = ALIAS, shards: int = 1, replicas: int = 0) ->
             client.indices.put_alias(index=index, name=alias, body={"is_write_index": True})
         return {"done": f"{alias} now stands for {index}"}
 
-    done: str = Connection(url).call(put)["done"]
-    return done
+    return str(Connection(url).call(put)["done"])
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def _filters(query: Query) -> list[Clause]:
 
 
 def _finding(term: Term) -> list[Clause]:
-    parts = [_part(part) for part in term.text.split()]
+    parts = [_part(part) for part in dict.fromkeys(term.text.split())]
     return [*parts, _as_words(term)] if term.phrase else parts
 
 

@@ -24,10 +24,25 @@ class Launch:
 class Part(Protocol):
     """One service."""
 
-    name: str
-    title: str
-    port_names: tuple[str, ...]
-    patience_seconds: float
+    @property
+    def name(self) -> str:
+        """The name in `stack.json` and of the log."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        ...
+
+    @property
+    def port_names(self) -> tuple[str, ...]:
+        """The names of the ports it listens on."""
+        ...
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a start may take."""
+        ...
 
     def url(self, stack: Stack, keys: Keys) -> str:
         """The address that the functions are given."""

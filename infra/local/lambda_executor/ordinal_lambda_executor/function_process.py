@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,12 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ordinal_lambda_executor.runtime_api import Invocation, RuntimeApi, failure
+from .runtime_api import Invocation, RuntimeApi, failure
 
 INIT_SECONDS = 60.0
 
 
-class InitFailed(Exception):
+class InitFailedError(Exception):
     """The code could not be imported; the payload says why, in Lambda's words."""
 
     def __init__(self, payload: bytes) -> None:
@@ -58,16 +59,16 @@ class FunctionProcess:
         """Wait until the code is imported.
 
         Raises:
-            InitFailed: it could not be imported, or the process ended.
+            InitFailedError: it could not be imported, or the process ended.
         """
         if not self._api.asked_for_work.wait(INIT_SECONDS):
             self._killed_because = failure("Sandbox.Timedout", "The function did not start in time")
             self.kill()
         if self._api.init_error is not None:
             self._process.wait()
-            raise InitFailed(self._api.init_error)
+            raise InitFailedError(self._api.init_error)
         if not self.is_alive:
-            raise InitFailed(self._reason())
+            raise InitFailedError(self._reason())
 
     def invoke(self, invocation: Invocation) -> None:
         """Run one invocation to its end; its outcome is noted in it."""
@@ -79,10 +80,8 @@ class FunctionProcess:
 
     def kill(self) -> None:
         """End it at once, as Lambda ends an instance."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
     def note(self, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 from localstack.runtime.main import main
-from twisted.internet import endpoints
+from twisted.internet import endpoints  # type: ignore[import-not-found]  # LocalStack's
 
 
 def listen_locally() -> None:

@@ -15,7 +15,8 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # Loc
 
     def load(self, *args: Any, **kwargs: Any) -> type:
         from localstack.services.lambda_.invocation import version_manager
-        from ordinal_lambda_executor.executor import ProcessExecutor
+
+        from .executor import ProcessExecutor
 
         # It warns at every invocation that there are no logs: ours go to a file, not through it.
         version_manager.LOG.setLevel(logging.ERROR)

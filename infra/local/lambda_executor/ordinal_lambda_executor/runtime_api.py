@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -144,10 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        try:
+        # The process was killed; what it was doing fails by `close`.
+        with contextlib.suppress(ConnectionError, TimeoutError):
             super().handle()
-        except (ConnectionError, TimeoutError):
-            pass  # the process was killed; what it was doing fails by `close`
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the function's own log says what happened."""

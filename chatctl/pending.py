@@ -1,0 +1,80 @@
+"""What was accepted and is not persisted yet, over all applications. Reads only.
+
+Every pending entry has a member in its application's set of due times, so that set says how many there
+are and in which chats. The oldest entry of a chat is taken to be the one with its lowest number: exact,
+but for messages that were edited while they were pending.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
+
+import msgspec
+import redis
+
+from chalicelib.adapters.redis import keys
+from chalicelib.domain.numbering import Counter
+
+_TOKENS_AT_ONCE = 500
+_MEMBERS_AT_ONCE = 5_000
+_CONNECT_TIMEOUT_SECONDS = 2
+_READ_TIMEOUT_SECONDS = 10
+
+ListTokens = Callable[[str | None, int], list[str]]
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """Pending entries, the applications that have some, and when the oldest was accepted."""
+
+    entries: int
+    applications: int
+    oldest_at_ms: int | None
+
+
+def connect(url: str) -> redis.Redis:
+    """A connection whose every wait has a limit."""
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS, socket_timeout=_READ_TIMEOUT_SECONDS
+    )
+
+
+def backlog(client: redis.Redis, list_tokens: ListTokens) -> Backlog:
+    """Walks all applications. Raises `redis.RedisError`."""
+    entries = applications = 0
+    oldest: list[int] = []
+    for tokens in _token_pages(list_tokens):
+        for token, count in zip(tokens, _counts(client, tokens), strict=True):
+            if count:
+                entries += count
+                applications += 1
+                oldest += _accepted_at_ms(client, _counters(client, token))
+    return Backlog(entries, applications, min(oldest, default=None))
+
+
+def _token_pages(list_tokens: ListTokens) -> Iterator[list[str]]:
+    after: str | None = None
+    while tokens := list_tokens(after, _TOKENS_AT_ONCE):
+        yield tokens
+        after = tokens[-1]
+
+
+def _counts(client: redis.Redis, tokens: Iterable[str]) -> list[int]:
+    with client.pipeline(transaction=False) as pipeline:
+        for token in tokens:
+            pipeline.zcard(keys.due(token))
+        return pipeline.execute()
+
+
+def _counters(client: redis.Redis, token: str) -> set[Counter]:
+    """The counters of an application that have pending entries: members are `chat:number`."""
+    scores = client.zscan_iter(keys.due(token), count=_MEMBERS_AT_ONCE)
+    chats = {int(cast(bytes, member).partition(b":")[0]) for member, _ in scores}
+    return {Counter(token, chat or None) for chat in chats}
+
+
+def _accepted_at_ms(client: redis.Redis, counters: Iterable[Counter]) -> list[int]:
+    """When the lowest pending number of each counter was accepted; the entry's second field."""
+    with client.pipeline(transaction=False) as pipeline:
+        for counter in counters:
+            pipeline.zrange(keys.pending(counter), 0, 0)
+        found = pipeline.execute()
+    return [int(entry.split(b"|", 2)[1]) for members in found for entry in members]

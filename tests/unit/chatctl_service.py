@@ -1,0 +1,123 @@
+"""The real application on fakes, behind httpx: what chatctl's tests talk to."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import httpx
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.domain.keys import derive_key
+from chalicelib.entrypoints.http import door
+from chatctl.api import Api
+from chatctl.patience import Patience
+from chatctl.progress import Progress
+from chatctl.run_import import run_import
+from chatctl.sources import Source
+from tests.fakes.world import SETTINGS, FakeWorld
+
+# How a request fails: `before` the service has seen it, or `after`, when only the answer is lost; or
+# with a status in place of the service's answer.
+Failure = str | int
+
+
+class Service(httpx.BaseTransport):
+    """Serves requests one at a time.
+
+    `fail` says, for the n-th request from 0, how that one fails, `fail_posts` for the n-th batch.
+    """
+
+    def __init__(self, world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(door, "world", lambda: world)
+        self.world = world
+        self.requests: list[httpx.Request] = []
+        self.fail: Callable[[int], Failure | None] = lambda n: None
+        self.fail_posts: Callable[[int], Failure | None] = lambda n: None
+        self._client = Client(app)
+        self._lock = threading.Lock()
+        self._posts = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        failure = self._failure(request)
+        with self._lock:
+            self.requests.append(request)
+            if failure == "before":
+                raise httpx.ConnectError("made up", request=request)
+            if isinstance(failure, int):
+                return httpx.Response(failure, headers={"Retry-After": "7"}, json={"message": "no"})
+            response = self._serve(request)
+            if failure == "after":
+                raise httpx.ReadTimeout("made up", request=request)
+            return response
+
+    def _failure(self, request: httpx.Request) -> Failure | None:
+        failure = self.fail(len(self.requests))
+        if request.url.path.endswith("/batch"):
+            self._posts += 1
+            failure = failure or self.fail_posts(self._posts - 1)
+        return failure
+
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        answer = self._client.http.request(
+            request.method,
+            request.url.raw_path.decode().removeprefix("/stage"),
+            headers=dict(request.headers),
+            body=request.read(),
+        )
+        headers = {k: v for k, v in answer.headers.items() if isinstance(v, str)}
+        return httpx.Response(answer.status_code, headers=headers, content=answer.body)
+
+    def keys_of_batches(self) -> list[str]:
+        """The Idempotency-Keys of all batches, in the order in which they were sent."""
+        batches = [r for r in self.requests if r.url.path.endswith("/batch")]
+        return [r.headers["Idempotency-Key"] for r in batches]
+
+
+class World(FakeWorld):
+    """Leases as long as they really are, because batches are."""
+
+    lease_window = 1_000
+
+
+class Operator:
+    """Someone at a command line, with an application. Pauses take no time, but workers use them.
+
+    `pauses` are their lengths.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.service = Service(World(), monkeypatch)
+        self.token = "0123456789abcdef0123456789abcd"
+        self.service.world.store.create_application(
+            self.token, "an application", "2026-01-01T00:00:00.000Z"
+        )
+        self.key = derive_key(SETTINGS.master_key, self.token, 1)
+        self.pauses: list[float] = []
+        self.progress = Progress(0, 0)
+        self._now = 0.0
+
+    def api(self, limit_seconds: float = 60) -> Api:
+        self.patience = Patience(limit_seconds, clock=lambda: self._now, wait=self._wait)
+        return Api("http://ordinal.test/stage", self.key, self.patience, self.service)
+
+    def _wait(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        self._now += seconds
+        self.service.world.persist()
+        return False
+
+    def import_(self, sources: Sequence[Source], parallel: int = 1) -> list[str]:
+        """One run of `chatctl import`; `progress` has its counts."""
+        self.progress = Progress(len(sources), 0)
+        with self.api() as api:
+            return run_import(api, self.token, sources, parallel, self.patience, self.progress)
+
+    def chat(self, number: int) -> list[tuple[int, str, str | None]]:
+        """Number, body and sender of all messages of a chat."""
+        with self.api() as api:
+            return [(m.number, m.body, m.sender) for m in api.list_messages(self.token, number, 0)]
+
+    def titles(self) -> dict[str | None, int]:
+        with self.api() as api:
+            return {chat.title: chat.number for chat in api.list_chats(self.token)}

@@ -1,0 +1,94 @@
+"""Exporting from the real application on fakes, and bringing it back."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chatctl.entries import Entry
+from chatctl.export import Mark, chat_names, export_chats, read_mark
+from chatctl.failures import ChatctlError, RefusedError
+from chatctl.ndjson import scan_ndjson
+from chatctl.shapes import Chat
+from tests.unit.chatctl_service import Operator
+
+NOW = "2026-09-21T00:00:00.000Z"
+
+
+@pytest.fixture
+def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """Two chats: one of 230 messages with metadata, one of a single message without a title."""
+    operator = Operator(monkeypatch)
+    with operator.api() as api:
+        api.create_chat(operator.token, "first", {"colour": "blue"}, "1")
+        body = [{"body": f"message {i}", "sender": "ann", "metadata": {"i": i}} for i in range(230)]
+        api.post_messages(operator.token, 1, msgspec.json.encode({"messages": body}), "2")
+        api._http.post(f"/applications/{operator.token}/chats", json={}).raise_for_status()
+        api.post_messages(operator.token, 2, b'{"messages":[{"body":"alone"}]}', "3")
+    operator.service.world.persist()
+    return operator
+
+
+def export(operator: Operator, only: int | None = None, mark: Mark | None = None) -> list[Entry]:
+    with operator.api() as api:
+        return list(export_chats(api, operator.token, only, mark or Mark()))
+
+
+def write(file: Path, entries: list[Entry]) -> bytes:
+    file.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+    return file.read_bytes()
+
+
+def test_everything_is_written_oldest_first(operator: Operator) -> None:
+    entries = export(operator)
+    assert [(e.chat, e.chat_number, e.number) for e in entries] == [
+        *(("first", 1, i) for i in range(1, 231)),
+        ("2", 2, 1),
+    ]
+    assert (entries[0].body, entries[0].metadata) == ("message 0", {"i": 0})
+    assert [e.chat_metadata for e in entries[:2]] == [{"colour": "blue"}, None]
+
+
+def test_one_chat_alone(operator: Operator) -> None:
+    assert [e.body for e in export(operator, only=2)] == ["alone"]
+    with pytest.raises(RefusedError, match="404"):
+        export(operator, only=3)
+
+
+def test_an_export_comes_back_through_import(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported, file = export(operator), tmp_path / "all.ndjson"
+    write(file, exported)
+    elsewhere = Operator(monkeypatch)
+    assert elsewhere.import_(scan_ndjson(file, NOW, False).sources) == []
+    assert [e for e in export(elsewhere) if e.chat != "2"] == exported[:-1]
+    assert export(elsewhere, only=2)[0].body == "alone"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 229, 230, 231])
+@pytest.mark.parametrize("torn", [b"", b'{"chat":"first","bo'])
+def test_an_export_that_was_killed_is_continued(
+    operator: Operator, tmp_path: Path, kept: int, torn: bytes
+) -> None:
+    entries, file = export(operator), tmp_path / "all.ndjson"
+    write(file, entries[:kept])
+    with file.open("ab") as out:
+        out.write(torn)
+    mark = read_mark(file)
+    assert file.read_bytes() == write(tmp_path / "expected", entries[:kept])
+    assert entries[:kept] + export(operator, mark=mark) == entries
+
+
+def test_a_file_that_export_did_not_write_is_not_continued(tmp_path: Path) -> None:
+    file = tmp_path / "other.ndjson"
+    for line in ('{"chat":"first","body":"x"}\n', "something else\n"):
+        file.write_text(line)
+        with pytest.raises(ChatctlError, match=r"other\.ndjson"):
+            read_mark(file)
+
+
+def test_no_two_chats_have_the_same_name_in_a_file() -> None:
+    titles = ["a", None, "a", "5", None]
+    names = chat_names([Chat(number, title) for number, title in enumerate(titles, 1)])
+    assert names == {1: "a #1", 2: "2", 3: "a #3", 4: "5 #4", 5: "5 #5"}
