@@ -1,11 +1,15 @@
 """The line of an NDJSON file: what `export` writes and `import` reads."""
 
+import msgspec
+
 from chalicelib.domain.records import Metadata
 from chalicelib.domain.requests import Body, MessageRequest, Sender
 from chatctl.shapes import Chat, Message
 
 
-class Entry(MessageRequest, frozen=True, kw_only=True, omit_defaults=True):
+class Entry(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A message and the chat it belongs to, by title.
 
     `chat_number`, `number` and `edited_at` are there for readers and for `export --resume`; an import

@@ -39,20 +39,16 @@ def fill(
     api: Api,
     token: str,
     source: Source,
-    chat: int | None,
+    chat: int,
     there: Callable[[int], None],
     sent: Callable[[int], None],
 ) -> None:
     """Send what the chat lacks, and report how many messages were there and were sent.
 
-    `chat` is None where no chat has the source's title yet. Raises `MismatchError`, `RefusedError`,
-    `GaveUpError`, `StoppedError`.
+    Raises `MismatchError`, `RefusedError`, `GaveUpError`, `StoppedError`.
     """
-    state = _create(api, token, source) if chat is None else look(api, token, chat)
-    if state.done > source.count and not source.cut:
-        raise MismatchError(
-            f"{source.name}: chat {state.chat} has {state.done} messages, the source {source.count}"
-        )
+    state = look(api, token, chat)
+    _refuse_surplus(state, source)
     there(min(state.done, source.count))
     number = state.next_number
     for chunk in chunks(islice(source.read(), source.count)):
@@ -77,14 +73,18 @@ def look(api: Api, token: str, chat: int) -> State:
     )
 
 
-def _create(api: Api, token: str, source: Source) -> State:
-    """Make the chat. Where one of the last day was deleted, its key still answers: take the next key."""
+def create(api: Api, token: str, source: Source) -> int:
+    """Make the source's chat and return its number.
+
+    Where one that was made within the last day has been deleted, its key still answers with its
+    number: then the next key is taken.
+    """
     for generation in count():
         seed = f"{source.name}\n{generation}".encode()
         key = "import-chat-" + hashlib.sha256(seed).hexdigest()
         number = api.create_chat(token, source.title, source.metadata, key).number
         try:
-            return look(api, token, number)
+            return api.get_chat(token, number).number
         except RefusedError as error:
             if error.status != _GONE:
                 raise
@@ -101,6 +101,13 @@ def _send(api: Api, token: str, source: Source, chunk: Chunk, chat: int, number:
             f" instead of {number}: someone else posts to this chat"
         )
     return batch.last + 1
+
+
+def _refuse_surplus(state: State, source: Source) -> None:
+    if state.done > source.count and not source.cut:
+        raise MismatchError(
+            f"{source.name}: chat {state.chat} has {state.done} messages, the source {source.count}"
+        )
 
 
 def _compare(chunk: Chunk, state: State, source: Source) -> None:

@@ -13,6 +13,8 @@ from chatctl.failures import GaveUpError, StoppedError
 DEFAULT_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+# A new chat makes its writers wait until its row is there: that is no news.
+_QUIET_ATTEMPTS = 3
 
 
 class Patience:
@@ -62,6 +64,7 @@ class Patience:
             raise GaveUpError(
                 f"gave up after {self._limit_seconds:.0f} s without progress: {reason}"
             )
-        self._say(f"{reason}; trying again in {seconds:g} s")
+        if attempt >= _QUIET_ATTEMPTS:
+            self._say(f"{reason}; trying again in {seconds:g} s")
         if self._wait(seconds):
             raise StoppedError("stopped")

@@ -11,7 +11,7 @@ from chatctl.failures import (
     RefusedError,
     StoppedError,
 )
-from chatctl.fill import fill
+from chatctl.fill import create, fill
 from chatctl.patience import Patience
 from chatctl.progress import Progress
 from chatctl.sources import Source
@@ -25,15 +25,14 @@ def run_import(
     patience: Patience,
     progress: Progress,
 ) -> list[str]:
-    """Fill all chats. Returns what failed; a chat that fails does not hold up others.
-
-    What every other chat would meet too (an outage, a key that does not fit) ends the run.
-    """
+    """Fill all chats. Returns what failed: one chat's failure does not hold up others, an outage does."""
     numbers = _numbers_by_title(api, token)
     with ThreadPoolExecutor(parallel) as pool:
+        # A chat takes one lease of messages before its row is there: made first, it has its row by then.
+        chats = [pool.submit(_chat, api, token, s, numbers[s.title]) for s in sources]
         futures = [
-            pool.submit(_fill_one, api, token, source, numbers[source.title], progress)
-            for source in sources
+            pool.submit(_fill_one, api, token, source, chat, progress)
+            for source, chat in zip(sources, chats, strict=True)
         ]
         try:
             return _failures(futures, patience)
@@ -42,13 +41,18 @@ def run_import(
             raise
 
 
-def _fill_one(api: Api, token: str, source: Source, numbers: list[int], progress: Progress) -> None:
+def _chat(api: Api, token: str, source: Source, numbers: list[int]) -> int:
+    """The number of the source's chat, which is made where there is none yet."""
     if len(numbers) > 1:
         listed = ", ".join(map(str, numbers))
         raise MismatchError(f"{source.name}: chats {listed} all have the title {source.title!r}")
-    chat = numbers[0] if numbers else None
+    return numbers[0] if numbers else create(api, token, source)
+
+
+def _fill_one(api: Api, token: str, source: Source, chat: Future[int], progress: Progress) -> None:
+    """Fill one chat. The pool works in order, so `chat` is being made by now, or is made."""
     try:
-        fill(api, token, source, chat, progress.add_there, progress.add_sent)
+        fill(api, token, source, chat.result(), progress.add_there, progress.add_sent)
     except RefusedError as error:
         if error.concerns_all:
             raise

@@ -7,6 +7,7 @@ that marks parts of words and phrases alike, which the index keeps in different 
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from chalicelib.domain.folding import compose, fold, fold_with_origins
 from chalicelib.domain.search import Term
@@ -14,6 +15,8 @@ from chalicelib.domain.words import Span, word_runs, words
 
 FRAGMENT_CHARS = 200
 _LEAD_CHARS = 60
+# A body of one letter over and over has more places than anybody needs to see.
+_MAX_PLACES = 1_000
 _WORD_START_WITHIN = 20
 
 
@@ -37,7 +40,10 @@ def highlight(body: str, terms: Sequence[Term]) -> str:
     text = compose(body)
     folded, origins = fold_with_origins(text)
     spans = [
-        [(origins[start], origins[end - 1] + 1) for start, end in _places(term, folded)]
+        [
+            (origins[start], origins[end - 1] + 1)
+            for start, end in islice(_places(term, folded), _MAX_PLACES)
+        ]
         for term in terms
     ]
     begin = _begin(text, spans)

@@ -46,8 +46,7 @@ def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> 
         _say(migration)
         _migrate(migration, settings, project)
     _say("copy of the project")
-    queue_urls = queue_variables(settings.stage, queues)
-    variables = settings.for_functions() | queue_urls
+    variables = settings.for_functions() | queue_variables(queues)
     copy = stage_project(project, work, settings.stage, variables)
     restore_packages(copy, cache)
     reconcile(settings, copy, app_name(copy))
@@ -59,6 +58,9 @@ def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> 
     functions = list(dict.fromkeys(arn.rpartition(":")[2] for arn in arns))
     _say("partial batch responses")
     count = switch_on_partial_batches(settings, functions)
+    expected = sum(one["resource_type"] == "sqs_event" for one in resources)
+    if count != expected:
+        raise PartialBatchesOffError(f"{expected} queues trigger functions, {count} were found.")
     _say(f"partial batch responses are on for {count} queues")
     api = next(one["rest_api_id"] for one in resources if one["resource_type"] == "rest_api")
     path = f"/_aws/execute-api/{api}/{gateway_stage(copy, settings.stage)}"

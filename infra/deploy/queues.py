@@ -17,7 +17,12 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 def create_queues(settings: DeploySettings) -> dict[str, str]:
-    """Make the queues, or bring those that are there up to date. Returns name → URL."""
+    """Make the queues, or bring those that are there up to date.
+
+    Returns:
+        Short name → URL: `messages` for `ordinal-<stage>-messages`, `messages-dead` for its
+        dead-letter queue, and so on.
+    """
     sqs = aws_client(settings, "sqs")
     urls: dict[str, str] = {}
     for queue in QUEUES:
@@ -35,7 +40,7 @@ def create_queues(settings: DeploySettings) -> dict[str, str]:
             "deadLetterTargetArn": attributes["Attributes"]["QueueArn"],
             "maxReceiveCount": str(MAX_RECEIVE_COUNT),
         }
-        urls[name] = _queue(
+        urls[queue] = _queue(
             sqs,
             name,
             {
@@ -44,17 +49,16 @@ def create_queues(settings: DeploySettings) -> dict[str, str]:
                 "RedrivePolicy": json.dumps(redrive),
             },
         )
-        urls[f"{name}-dead"] = dead
+        urls[f"{queue}-dead"] = dead
     return urls
 
 
-def queue_variables(stage: str, urls: dict[str, str]) -> dict[str, str]:
+def queue_variables(urls: dict[str, str]) -> dict[str, str]:
     """What the functions are told about the queues."""
     variables: dict[str, str] = {}
     for queue in QUEUES:
-        name = f"ordinal-{stage}-{queue}"
-        variables[f"ORDINAL_{queue.upper()}_QUEUE_URL"] = urls[name]
-        variables[f"ORDINAL_{queue.upper()}_DEAD_QUEUE_URL"] = urls[f"{name}-dead"]
+        variables[f"ORDINAL_{queue.upper()}_QUEUE_URL"] = urls[queue]
+        variables[f"ORDINAL_{queue.upper()}_DEAD_QUEUE_URL"] = urls[f"{queue}-dead"]
     return variables
 
 

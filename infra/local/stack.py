@@ -48,10 +48,10 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
     clean_up_after_a_crash(stack)
     if fresh:
         _forget(stack)
+    own = [part for part in PARTS if part.name not in stack.external]
+    _check_ports(stack, own)  # before minutes of installing, rather than after them
     install_for(stack)
     keys = keys_of(stack)
-    own = [part for part in PARTS if part.name not in stack.external]
-    _check_ports(stack, own)
     _start_logs_anew(stack)
     wipe(stack.scratch)
     try:
@@ -211,7 +211,7 @@ def _check_that_it_is_private(part: Part, stack: Stack) -> None:
 
 def _or_use_it(stack: Stack, part: Part) -> str:
     variable = EXTERNAL_VARIABLES[stack.name][part.name]
-    return f"\nIf that is a {part.title} you want to be used, give its URL: {variable}=…"
+    return f"\nTo use a {part.title} that is already there, give its URL: {variable}=…"
 
 
 def _start_logs_anew(stack: Stack) -> None:

@@ -305,6 +305,15 @@ def test_purge_removes_what_was_indexed_a_moment_ago(chat: Chat) -> None:
     assert chat.search("hello").total == 0
 
 
+def test_purge_of_more_than_one_step_removes_everything(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chalicelib.adapters.opensearch.index.PURGE_DOCUMENTS", 3)
+    chat.put(*(said(number) for number in range(1, 11)))
+    chat.purge(1)
+    assert chat.search("hello").total == 0
+
+
 def test_a_refused_document_does_not_stop_its_neighbours(chat: Chat) -> None:
     bad = said(2, created_at="yesterday")
     half = said(3, "half a character \ud83d")

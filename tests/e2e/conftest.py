@@ -127,15 +127,17 @@ class Stack:
         """Call a function at once."""
         names = [f["FunctionName"] for f in self.functions.list_functions()["Functions"]]
         [name] = [n for n in names if n.endswith(f"-{function}")]
-        event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+        names_of_an_event = ("version", "account", "region", "detail-type", "source", "time", "id")
+        event = dict.fromkeys(names_of_an_event, "0") | {"detail": {}, "resources": []}
         answer = self.functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
         assert "FunctionError" not in answer, answer["Payload"].read()
         return json.loads(answer["Payload"].read())
 
     def dead(self, queue: str) -> int:
         """How many records are in a queue's dead-letter queue."""
+        urls = self.file["queues"]
         answer = self.sqs.get_queue_attributes(
-            QueueUrl=self.file["queues"][f"{queue}-dead"],
+            QueueUrl=next(url for name, url in urls.items() if name.endswith(f"-{queue}-dead")),
             AttributeNames=["ApproximateNumberOfMessages"],
         )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])

@@ -22,6 +22,7 @@ import pytest
 
 from chalicelib.domain.query_text import parse_query
 from chalicelib.domain.search import Query
+from chatctl.irc import NO_TEXT
 from tests.e2e.conftest import ROOT, STACK_FILE, Application, Stack, in_parallel, wait_until
 from tests.e2e.search_oracle import Line, SearchOracle
 
@@ -47,10 +48,10 @@ def text(raw: bytes) -> str:
 
 
 def plain_scan(path: Path, chat: int) -> list[Line]:
-    """The chat lines of a day, numbered from 1."""
+    """The chat lines of a day, numbered from 1. Those without a text are stored with a sign for it."""
     said = [m for raw in path.read_bytes().split(b"\n") if (m := LINE.fullmatch(raw.rstrip(b"\r")))]
     return [
-        Line(chat, number, text(m[2]), text(m[3]), f"{path.stem}T{m[1].decode()}:00.000Z")
+        Line(chat, number, text(m[2]), text(m[3]) or NO_TEXT, f"{path.stem}T{m[1].decode()}:00.000Z")
         for number, m in enumerate(said, 1)
     ]
 

@@ -36,6 +36,14 @@ def test_it_gives_up_when_nothing_came_through_for_long_enough(operator: Operato
     assert sum(operator.pauses) <= 60
 
 
+def test_the_operator_hears_of_pauses_only_when_they_last() -> None:
+    said: list[str] = []
+    patience = Patience(clock=lambda: 0, wait=lambda seconds: False, say=said.append)
+    for attempt in range(5):
+        patience.pause(attempt, 0, "503")
+    assert said == ["503; trying again in 4 s", "503; trying again in 8 s"]
+
+
 def test_progress_of_another_request_gives_new_patience() -> None:
     now = 0.0
     patience = Patience(60, clock=lambda: now, wait=lambda seconds: False)

@@ -12,7 +12,7 @@ from chatctl.ndjson import scan_ndjson
 from chatctl.shapes import Chat
 from tests.unit.chatctl_service import Operator
 
-NOW = "2026-09-21T00:00:00.000Z"
+NOW = "2026-09-22T00:00:00.000Z"
 
 
 @pytest.fixture

@@ -40,6 +40,12 @@ def test_message_k_of_a_source_becomes_number_k_of_its_chat(operator: Operator) 
     assert operator.progress.chats_done == 3
 
 
+def test_all_chats_are_made_before_any_is_filled(operator: Operator) -> None:
+    operator.import_([log(f"day {i}", 3) for i in range(9)], parallel=2)
+    last = [r.url.path.rsplit("/", 1)[1] for r in operator.service.requests if r.method == "POST"]
+    assert last == ["chats"] * 9 + ["batch"] * 9
+
+
 @pytest.mark.parametrize("persisted", [True, False])
 def test_a_second_run_sends_nothing(operator: Operator, persisted: bool) -> None:
     operator.import_([log()])

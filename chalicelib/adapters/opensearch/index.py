@@ -19,6 +19,9 @@ from chalicelib.domain.search import Found, Query
 
 # Text without spaces takes 1 ms for each 1 kB to index: even that ends well before the read limit.
 BULK_BYTES = 2_000_000
+# OpenSearch answers a removal with one header for each 1,000 documents, and Python's `http.client`
+# gives up at 100 headers.
+PURGE_DOCUMENTS = 20_000
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
 
@@ -43,23 +46,34 @@ class OpenSearchIndex:
     def purge(self, token: str, chat: int | None) -> None:
         """Remove everything of a chat, or of an application.
 
-        Only what is visible can be removed, hence the refresh before. What changed while it was
-        removed is left to the next try.
+        Raises `UnavailableError` where something changed while it was removed.
         """
         conditions: list[dict[str, Any]] = [{"term": {"token": token}}]
         if chat is not None:
             conditions.append({"term": {"chat": chat}})
-        body = {"query": {"bool": {"filter": conditions}}}
-        options = {"conflicts": "proceed", "routing": token, "refresh": "false"}
+        while self._remove(token, {"bool": {"filter": conditions}}) == PURGE_DOCUMENTS:
+            pass
+
+    def _remove(self, token: str, query: dict[str, Any]) -> int:
+        """One step. Only what is visible can be removed, hence the refresh before."""
+        options = {
+            "conflicts": "proceed",
+            "routing": token,
+            "refresh": "false",
+            "max_docs": PURGE_DOCUMENTS,
+        }
 
         def remove(client: OpenSearch) -> Answer:
             client.indices.refresh(index=self._alias)
-            answer: Answer = client.delete_by_query(index=self._alias, body=body, params=options)
+            answer: Answer = client.delete_by_query(
+                index=self._alias, body={"query": query}, params=options
+            )
             return answer
 
         answer = self._connection.call(remove)
         if answer["failures"] or answer["version_conflicts"] or answer["timed_out"]:
             raise UnavailableError("OpenSearch: not everything could be removed yet")
+        return int(answer["deleted"])
 
     def search(self, query: Query) -> Found:
         """One page of what was found. Raises `InvalidError` for a cursor that does not fit."""

@@ -1,23 +1,49 @@
-"""LocalStack's own entry point, but listening on this machine only.
+"""LocalStack's own entry point, made fit to run outside of its container.
 
-LocalStack takes an address in GATEWAY_LISTEN, uses its port, and listens on every interface. On a
-shared network that would offer everybody a service that runs code.
+It listens on this machine only, keeps its files to itself, and runs on Python 3.12 as well.
 """
 
 from __future__ import annotations
 
 import functools
-
-from localstack.runtime.main import main
-from twisted.internet import endpoints  # type: ignore[import-not-found]  # LocalStack's
+import os
+import tempfile
+import warnings
+from typing import Any
 
 
 def listen_locally() -> None:
-    """Give Twisted's TCP endpoint the interface that LocalStack leaves out."""
+    """Give Twisted's TCP endpoint the interface that LocalStack leaves out.
+
+    LocalStack takes an address in GATEWAY_LISTEN, uses its port, and listens on every interface.
+    On a shared network that would offer everybody a service that runs code.
+    """
+    from twisted.internet import endpoints  # type: ignore[import-not-found]  # LocalStack's
+
     local = functools.partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
     endpoints.TCP4ServerEndpoint = local
 
 
+def provide_deprecated() -> None:
+    """LocalStack imports `warnings.deprecated`, which Python 3.12 does not have."""
+    if not hasattr(warnings, "deprecated"):
+        from typing_extensions import deprecated
+
+        module: Any = warnings
+        module.deprecated = deprecated
+
+
+def keep_files_apart() -> None:
+    """Its S3 writes to a fixed folder in /tmp, which another stack or another user may own."""
+    from localstack.services.s3 import provider
+
+    provider.DEFAULT_S3_TMP_DIR = os.path.join(tempfile.gettempdir(), "s3")
+
+
 if __name__ == "__main__":
+    provide_deprecated()
     listen_locally()
+    keep_files_apart()
+    from localstack.runtime.main import main
+
     main()

@@ -1,0 +1,49 @@
+"""What `chatctl lag` reads of a real Valkey, as the real ledger has written it."""
+
+import secrets
+
+import pytest
+
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.records import Chat, Lease, Message
+from chatctl.pending import Backlog, backlog, connect
+from tests.contract.conftest import part_url
+from tests.fakes.clock import FakeClock
+
+NOW = "2026-09-21T14:13:20.000Z"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def accept(ledger: RedisLedger, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
+    ledger.remember_application(counter.token, 1)
+    need = ledger.accept(counter, 1, drafts, None)
+    if isinstance(need, NeedBegin):
+        ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))
+        need = ledger.accept(counter, 1, drafts, None)
+    assert isinstance(need, Accepted)
+
+
+def test_entries_of_all_applications_are_counted_and_the_oldest_is_found(clock: FakeClock) -> None:
+    ledger = RedisLedger(part_url("redis"), clock, 1000)
+    quiet, busy, other = (secrets.token_hex(15) for _ in range(3))
+    accept(ledger, Counter(other), [Chat(number=0, revision=0, title="c", created_at=NOW)])
+    clock.wait(5)
+    oldest_at_ms = clock.now_ms()
+    for chat in (1, 2):
+        drafts = [Message(number=0, revision=0, body="a|b", created_at=NOW) for _ in range(3)]
+        accept(ledger, Counter(busy, chat), drafts)
+        clock.wait(5)
+    ledger.settle(Counter(other), {1: 2**62})
+
+    def list_tokens(after: str | None, limit: int) -> list[str]:
+        return {None: [quiet, busy], busy: [other]}.get(after, [])
+
+    with connect(part_url("redis")) as client:
+        assert backlog(client, list_tokens) == Backlog(6, 1, oldest_at_ms)
+        assert backlog(client, lambda after, limit: []) == Backlog(0, 0, None)
+    ledger.close()

@@ -1,0 +1,186 @@
+"""The commands as an operator meets them."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chalicelib.adapters.mysql import store as mysql_store
+from chatctl import credentials, lag
+from chatctl.api import Api
+from chatctl.main import cli
+from tests.fakes.world import SETTINGS
+from tests.unit.chatctl_service import Operator
+
+URL = "http://ordinal.test/stage"
+
+
+@pytest.fixture
+def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
+    """In an empty directory with a stack file, where `Api` reaches the application on fakes."""
+    operator = Operator(monkeypatch)
+    monkeypatch.setattr(credentials, "Api", functools.partial(Api, transport=operator.service))
+    monkeypatch.chdir(tmp_path)
+    for name in ("ORDINAL_REDIS_URL", "ORDINAL_MYSQL_URL", "ORDINAL_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    Path("var/local").mkdir(parents=True)
+    part = {"url": "redis://127.0.0.1:1"}
+    stack = {"base_url": URL, "admin_key": SETTINGS.admin_key, "queues": {}}
+    stack |= {"redis": part, "mysql": {"url": "mysql://root@127.0.0.1:1/x"}, "aws": part}
+    Path("var/local/stack.json").write_text(json.dumps(stack))
+    return operator
+
+
+def logs(*lines: str) -> None:
+    Path("logs").mkdir(exist_ok=True)
+    Path("logs/2020-01-01.txt").write_text("".join(f"{line}\n" for line in lines))
+    Path("logs/LICENSE.txt").write_text("free")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def summary(result: Result) -> dict[str, str]:
+    return {line[:15].strip(): line[15:] for line in result.output.splitlines()}
+
+
+def test_import_makes_an_application_once_and_goes_on_with_it(operator: Operator) -> None:
+    logs("[01:00] <ann> one", "=== bob joins", "[01:01] * bob waves")
+    first = run("import", "logs")
+    assert first.exit_code == 0, first.output
+    said = summary(first)
+    assert (said["chats"], said["messages sent"], said["already there"]) == ("1 of 1", "2", "0")
+    assert said["left out"] == "1 system, 1 file (by its name)"
+    logs("[01:00] <ann> one", "=== bob joins", "[01:01] * bob waves", "[01:02] <ann> three")
+    second = run("import", "logs")
+    assert summary(second)["application"] == said["application"]
+    assert "found again" in second.output
+    assert (summary(second)["messages sent"], summary(second)["already there"]) == ("1", "2")
+    names = [a.name for a in operator.service.world.store.list_applications(None, 10)]
+    assert sorted(names) == ["an application", "logs"]
+
+
+def test_import_makes_another_application_where_the_service_has_lost_the_first(
+    operator: Operator,
+) -> None:
+    logs("[01:00] <ann> one")
+    token = summary(run("import", "logs"))["application"]
+    operator.service.world.store.delete_application(token, "2026-09-21T14:13:20.000Z")
+    operator.service.world.ledger.forget_application(token)
+    again = run("import", "logs")
+    assert again.exit_code == 0, again.output
+    assert summary(again)["application"] != token
+
+
+def test_import_into_an_application_that_is_named(operator: Operator) -> None:
+    logs("[01:00] <ann> one")
+    named = ("--application", operator.token, "--key", operator.key)
+    assert run("import", "logs", *named).exit_code == 0
+    assert operator.chat(1) == [(1, "one", "ann")]
+    assert not Path("var/chatctl.json").exists()
+    assert run("import", "logs", *named[:2]).exit_code == 2
+
+
+def test_import_ends_with_1_and_names_the_line_that_is_broken(operator: Operator) -> None:
+    logs("[01:00] <ann> one", f"[01:00] <ann> {'x' * 20_001}", "[01:00] <ann> three")
+    result = run("import", "logs")
+    assert result.exit_code == 1
+    assert "Error: logs/2020-01-01.txt, line 2: " in result.output
+    assert summary(result)["messages sent"] == "1"
+    skipping = run("import", "logs", "--skip-broken")
+    assert skipping.exit_code == 0
+    assert summary(skipping)["messages sent"] == "1"
+    assert "1 broken" in summary(skipping)["left out"]
+
+
+def test_import_with_a_key_that_does_not_fit_says_so_once(operator: Operator) -> None:
+    logs("[01:00] <ann> one")
+    result = run("import", "logs", "--application", operator.token, "--key", "ok_1_x")
+    assert result.exit_code == 1
+    assert result.output.count("401 The credential does not fit") == 1
+
+
+def test_a_base_url_must_be_one(operator: Operator) -> None:
+    logs("[01:00] <ann> one")
+    assert "must begin with http" in run("import", "logs", "--base-url", "localhost:1").output
+
+
+def test_export_writes_a_file_and_does_not_overwrite_it(operator: Operator) -> None:
+    logs("[01:00] <ann> one", "[01:01] <bob> two")
+    named = ("--application", operator.token, "--key", operator.key)
+    run("import", "logs", *named)
+    assert run("export", *named, "-o", "out.ndjson").exit_code == 0
+    whole = Path("out.ndjson").read_bytes()
+    assert "is there already" in run("export", *named, "-o", "out.ndjson").output
+    Path("out.ndjson").write_bytes(whole[:-20])
+    assert run("export", *named, "-o", "out.ndjson", "--resume").exit_code == 0
+    assert Path("out.ndjson").read_bytes() == whole
+    assert run("export", *named).stdout.encode() == whole
+    assert "give -o FILE" in run("export", *named, "--resume").output
+
+
+def test_lag_shows_what_it_can_when_everything_is_down(operator: Operator) -> None:
+    result = run("lag", "--json")
+    assert result.exit_code == 1
+    shown = json.loads(result.stdout)
+    assert (shown["queues"], shown["pending"]) == (None, None)
+    assert len(shown["failures"]) == 2
+
+
+def test_lag_is_a_table_of_queues_and_a_line_of_what_is_pending(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = {"chats": lag.QueueLag(1, 2, 3, 4_000)}
+    monkeypatch.setattr(lag, "_queues", lambda places: queues)
+    monkeypatch.setattr(lag, "_pending", lambda places, now: lag.PendingLag(5, 2, 61.5))
+    result = run("lag")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[1:] == [
+        "queue       visible  in flight  delayed     dead",
+        "chats             1          2        3    4,000",
+        "pending   5 entries of 2 applications, the oldest 61.5 s old",
+    ]
+
+
+class Store:
+    """A store of which one count is wrong until it is fixed."""
+
+    def __init__(self, url: str) -> None:
+        pass
+
+    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+        return {None: ["a", "b"], "b": ["c"]}.get(after, [])
+
+    def recount(self, token: str, repair: bool) -> list[tuple[Any, str, int, int]]:
+        return [(7, "messages_count", 5, 6), (None, "chats_count", 1, 2)] if token == "c" else []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("fix", "exit_code"), [((), 1), (("--fix",), 0)])
+def test_recount_prints_what_differs_and_fails_unless_it_was_fixed(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, fix: tuple[str, ...], exit_code: int
+) -> None:
+    monkeypatch.setattr(mysql_store, "MySqlStore", Store)
+    result = run("recount", *fix)
+    assert result.exit_code == exit_code
+    assert result.output.splitlines() == [
+        "c chat 7: messages_count says 5, the rows say 6",
+        "c: chats_count says 1, the rows say 2",
+        f"3 applications counted, 2 counts wrong{' and set right' if fix else ''}",
+    ]
+    assert run("recount", "--application", "a").output == "1 applications counted, 0 counts wrong\n"
+
+
+def test_every_command_and_option_is_on_the_page_of_chatctl() -> None:
+    page = (Path(__file__).parents[2] / "docs/chatctl.md").read_text()
+    for name, command in cli.commands.items():
+        part = page.split(f"## chatctl {name}")[1].split("\n## ")[0]
+        for option in command.params:
+            if option.opts[0].startswith("-") and option.name != "stack_file":
+                assert f"`{max(option.opts, key=len)}" in part, (name, option.opts)
