@@ -149,7 +149,7 @@ class Store(Protocol):
         """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
 
         Never lowers it. Returns the lease now in force, or None where another has begun since.
-        Raises `UnavailableError` where the row is not there yet.
+        Raises `UnavailableError` where the row is not there yet, `GoneError` where it was deleted.
         """
         ...
 
@@ -204,11 +204,16 @@ class Store(Protocol):
         ...
 
     def purge(self, before: str, rows: int) -> list[tuple[str, int | None]]:
-        """Remove up to `rows` rows of what was deleted; return what is now gone whole.
+        """Remove up to `rows` rows of what was deleted; return what is now empty.
 
         Each is a token and a chat number, or None for a whole application. What was deleted after
         `before` loses its rows but is not returned yet, because late records may still come.
+        What is returned is returned again until `forget` is told of it.
         """
+        ...
+
+    def forget(self, gone: Iterable[tuple[str, int | None]]) -> None:
+        """The index was told of what `purge` returned: of a chat only its number is kept."""
         ...
 
     def ping(self) -> None: ...

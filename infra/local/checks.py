@@ -65,10 +65,11 @@ def closing_line(stack: Stack) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """No setting of the person's shell reaches a test, and no real credentials."""
+    """No setting of the person's shell reaches a test but `ORDINAL_TEST_*`, and no real credentials."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("ORDINAL_", "AWS_", "PYTHON", "VIRTUAL_ENV"))
+        if name.startswith("ORDINAL_TEST_")
+        or not name.startswith(("ORDINAL_", "AWS_", "PYTHON", "VIRTUAL_ENV"))
     }
     return kept | {"AWS_DEFAULT_REGION": REGION, "PATH": f"{DEV_VENV / 'bin'}:{os.environ['PATH']}"}

@@ -133,6 +133,13 @@ def test_tables_that_are_not_there_are_unavailable_not_poison(url: str) -> None:
                 step()
 
 
+def test_an_unverified_url_is_encrypted_where_the_server_can(url: str) -> None:
+    database = Database(f"{url}?ssl=unverified")
+    [(_, cipher)] = database.read("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    assert cipher
+    database.close()
+
+
 def test_a_url_without_a_database_is_refused() -> None:
     with pytest.raises(ValueError, match="mysql://"):
         MySqlStore("mysql://127.0.0.1")

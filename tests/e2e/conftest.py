@@ -135,9 +135,8 @@ class Stack:
 
     def dead(self, queue: str) -> int:
         """How many records are in a queue's dead-letter queue."""
-        urls = self.file["queues"]
         answer = self.sqs.get_queue_attributes(
-            QueueUrl=next(url for name, url in urls.items() if name.endswith(f"-{queue}-dead")),
+            QueueUrl=self.file["queues"][f"{queue}-dead"],
             AttributeNames=["ApproximateNumberOfMessages"],
         )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])

@@ -51,7 +51,13 @@ def plain_scan(path: Path, chat: int) -> list[Line]:
     """The chat lines of a day, numbered from 1. Those without a text are stored with a sign for it."""
     said = [m for raw in path.read_bytes().split(b"\n") if (m := LINE.fullmatch(raw.rstrip(b"\r")))]
     return [
-        Line(chat, number, text(m[2]), text(m[3]) or NO_TEXT, f"{path.stem}T{m[1].decode()}:00.000Z")
+        Line(
+            chat,
+            number,
+            text(m[2]),
+            text(m[3]) if text(m[3]).strip() else NO_TEXT,
+            f"{path.stem}T{m[1].decode()}:00.000Z",
+        )
         for number, m in enumerate(said, 1)
     ]
 
@@ -193,7 +199,7 @@ def searches(lines: list[Line]) -> dict[str, list[dict[str, str]]]:
         {
             w
             for line in lines
-            for w in re.findall(r"\b[a-zà-ÿ]+\b", line.body.lower())
+            for w in re.findall(r"\b[a-zà-ÿ]{4,}\b", line.body.lower())
             if not w.isascii()
         }
     )

@@ -354,12 +354,17 @@ class FakeStore:
                     del application.chats[number]
                     rows -= 1
                 elif rows > 0 and deleted_at < before:
-                    chat.purged = True
                     gone.append((application.token, number))
             if (application.deleted_at or before) < before and not application.chats:
-                del self._applications[application.token]
                 gone.append((application.token, None))
         return gone
+
+    def forget(self, gone: Iterable[tuple[str, int | None]]) -> None:
+        for token, number in gone:
+            if number is None:
+                del self._applications[token]
+            else:
+                self._applications[token].chats[number].purged = True
 
 
 def _index(tokens: list[str], token: str) -> int:

@@ -43,6 +43,9 @@ type Link = pymysql.Connection[Cursor]
 class Database:
     """`mysql://user:password@host:port/database`, with `?ssl_ca=<file>` to demand a known server.
 
+    `?ssl=unverified` encrypts without knowing the server: MySQL 8.4 takes no password in clear, and
+    a server in a container has only a certificate that it made itself.
+
     PyMySQL's connections are not thread safe: each thread has its own. They are in autocommit mode
     so that a single read is one round trip; everything else happens between BEGIN and COMMIT.
     """
@@ -130,7 +133,8 @@ def _options(url: str, read_timeout_seconds: int) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname or not parts.path.strip("/"):
         raise ValueError("the MySQL url must look like mysql://user:password@host:3306/database")
-    ssl_ca = parse_qs(parts.query).get("ssl_ca")
+    query = parse_qs(parts.query)
+    ssl_ca, unverified = query.get("ssl_ca"), query.get("ssl") == ["unverified"]
     return {
         "host": parts.hostname,
         "port": parts.port or 3306,
@@ -145,4 +149,5 @@ def _options(url: str, read_timeout_seconds: int) -> dict[str, Any]:
         "conv": _CONVERSIONS,
         "init_command": SESSION,
         **({"ssl_ca": ssl_ca[0], "ssl_verify_identity": True} if ssl_ca else {}),
+        **({"ssl": {"check_hostname": False, "verify_mode": "none"}} if unverified else {}),
     }

