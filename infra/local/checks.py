@@ -33,14 +33,13 @@ def run_pytest(stack: Stack, arguments: Sequence[str]) -> int:
     """Run pytest, its output passed on and kept; its closing line is printed again at the end."""
     say("pytest " + " ".join(arguments))
     command = [DEV_VENV / "bin/python", "-m", "pytest", *arguments]
-    environment = _environment() | {"ORDINAL_STACK_FILE": str(stack.description)}
     log = stack.logs / "pytest.log"
     with (
         log.open("w") as kept,
         subprocess.Popen(
             [str(word) for word in command],
             cwd=ROOT,
-            env=environment,
+            env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
