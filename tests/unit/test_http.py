@@ -299,6 +299,12 @@ def test_an_idempotency_key_has_rules(chat: Api, key: str) -> None:
     assert (status, problem["errors"][0]["pointer"]) == (422, "Idempotency-Key")
 
 
+def test_another_content_type_is_refused_in_the_shape_of_all_errors(chat: Api) -> None:
+    status, problem, headers = chat("POST", "/chats", raw=b"title=x", Content_Type="text/plain")
+    assert (status, problem["type"]) == (415, "urn:ordinal:problem:unsupported-media-type")
+    assert headers["Content-Type"] == "application/problem+json"
+
+
 def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200

@@ -9,13 +9,7 @@ import redis
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.connection import Scripts, unavailable
 from chalicelib.adapters.redis.entries import fragment, parse_entry
-from chalicelib.domain.errors import (
-    ConflictError,
-    GoneError,
-    KeyReusedError,
-    NotFoundError,
-    UnauthenticatedError,
-)
+from chalicelib.adapters.redis.replies import parse_lease, parse_need, parse_replayed, state_type
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.numbering import (
     Accepted,
@@ -25,9 +19,6 @@ from chalicelib.domain.numbering import (
     Look,
     Need,
     NeedApplication,
-    NeedBegin,
-    NeedRaise,
-    NeedWait,
     Page,
 )
 from chalicelib.domain.records import Chat, Lease, Message, Pending
@@ -76,11 +67,11 @@ class RedisLedger:
             ],
         )
         if reply[0] == b"accepted":
-            first, revision, lease = int(reply[1]), int(reply[2]), _lease(reply[3:6])
+            first, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
             return Accepted(first, first + len(drafts) - 1, revision, created_at, lease)
         if reply[0] == b"replayed":
-            return _replayed(reply, _kind(counter))
-        return _need(reply, nonce)
+            return parse_replayed(reply, state_type(counter))
+        return parse_need(reply, nonce)
 
     def edit(
         self, counter: Counter, key_version: int, state: Message | Chat, base: int, edits: int
@@ -101,9 +92,9 @@ class RedisLedger:
             ],
         )
         if reply[0] == b"accepted":
-            number, revision, lease = int(reply[1]), int(reply[2]), _lease(reply[3:6])
+            number, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
             return Accepted(number, number, revision, state.created_at, lease)
-        return _need(reply, nonce)
+        return parse_need(reply, nonce)
 
     def look(self, counter: Counter, key_version: int, page: Page) -> Look | NeedApplication:
         reply = self._scripts.run(
@@ -124,10 +115,12 @@ class RedisLedger:
             ],
         )
         if reply[0] != b"look":
-            need = _need(reply, "")
+            need = parse_need(reply, "")
             assert isinstance(need, NeedApplication)
             return need
-        entries = tuple(parse_entry(entry, _kind(counter)) for entry in reply[3 : 3 + page.limit])
+        entries = tuple(
+            parse_entry(entry, state_type(counter)) for entry in reply[3 : 3 + page.limit]
+        )
         return Look(
             pending=entries,
             cut=len(reply) - 3 > page.limit,
@@ -191,7 +184,7 @@ class RedisLedger:
     def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
         name = keys.pending(counter)
         replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
-        return [parse_entry(entry, _kind(counter)) for entries in replies for entry in entries]
+        return [parse_entry(entry, state_type(counter)) for entries in replies for entry in entries]
 
     def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
         name, chat = keys.due(counter.token), counter.chat or 0
@@ -226,47 +219,3 @@ class RedisLedger:
                 return pipeline.execute()
         except redis.RedisError as error:
             raise unavailable(error) from error
-
-
-def _kind(counter: Counter) -> type[Message] | type[Chat]:
-    return Chat if counter.chat is None else Message
-
-
-def _lease(reply: Sequence[bytes]) -> Lease:
-    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
-
-
-def _replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
-    return Accepted(
-        first=int(reply[1]),
-        last=int(reply[2]),
-        revision=int(reply[3]),
-        created_at=reply[4].decode(),
-        lease=_lease(reply[5:8]),
-        replayed=True,
-        pending=tuple(parse_entry(entry, kind) for entry in reply[8:]),
-    )
-
-
-def _need(reply: list[bytes], nonce: str) -> Need:
-    """What a script asks for, or the error that its refusal means."""
-    match reply[0]:
-        case b"application":
-            return NeedApplication()
-        case b"begin":
-            return NeedBegin(reply[1].decode(), nonce, int(reply[2]) if reply[2] else None)
-        case b"raise":
-            return NeedRaise(_lease(reply[1:4]))
-        case b"wait":
-            return NeedWait()
-        case b"deleted":
-            raise NotFoundError("there is no such application")
-        case b"key":
-            raise UnauthenticatedError("the key is no longer valid")
-        case b"gone":
-            raise GoneError("the chat was deleted")
-        case b"reused":
-            raise KeyReusedError("the Idempotency-Key was used for another request")
-        case b"conflict":
-            raise ConflictError("the state was changed by another request")
-    raise AssertionError(f"a script answered {reply!r}")

@@ -4,7 +4,8 @@ from chalice import Blueprint, Response
 
 from chalicelib.domain.keys import derive_key
 from chalicelib.domain.requests import ApplicationRequest
-from chalicelib.entrypoints.http.door import Call, answer, door, page_limit
+from chalicelib.entrypoints.http.call import Call, page_limit
+from chalicelib.entrypoints.http.door import answer, door
 from chalicelib.entrypoints.http.views import ListView, application_view, new_application_view
 from chalicelib.usecases import applications as usecases
 

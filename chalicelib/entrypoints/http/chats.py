@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from chalicelib.domain.records import Chat, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
-from chalicelib.entrypoints.http.door import Call, answer, door, path_number
+from chalicelib.entrypoints.http.call import Call, path_number
+from chalicelib.entrypoints.http.door import answer, door
 from chalicelib.entrypoints.http.views import ListView, chat_view, one_chat_view
 from chalicelib.usecases.accept_chat import accept_chat
 from chalicelib.usecases.accept_edit import edit_chat

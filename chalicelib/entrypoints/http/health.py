@@ -5,7 +5,8 @@ from collections.abc import Callable
 from chalice import Blueprint, Response
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.entrypoints.http.door import Call, answer, door
+from chalicelib.entrypoints.http.call import Call
+from chalicelib.entrypoints.http.door import answer, door
 
 health = Blueprint(__name__)
 

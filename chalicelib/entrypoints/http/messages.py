@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from chalicelib.domain.records import Message
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
-from chalicelib.entrypoints.http.door import Call, answer, door, path_number
+from chalicelib.entrypoints.http.call import Call, path_number
+from chalicelib.entrypoints.http.door import answer, door
 from chalicelib.entrypoints.http.views import BatchView, ListView, message_view
 from chalicelib.usecases.accept_edit import edit_message
 from chalicelib.usecases.accept_messages import accept_messages

@@ -6,7 +6,8 @@ from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.query_text import parse_query
 from chalicelib.domain.search import Query, SortOrder
 from chalicelib.domain.times import parse_time
-from chalicelib.entrypoints.http.door import Call, answer, door, page_limit, path_number
+from chalicelib.entrypoints.http.call import Call, page_limit, path_number
+from chalicelib.entrypoints.http.door import answer, door
 from chalicelib.entrypoints.http.views import FoundView, hit_view
 from chalicelib.usecases.search_messages import search_messages
 

@@ -1,0 +1,66 @@
+"""What the scripts answer, as values or named errors."""
+
+from collections.abc import Sequence
+
+from chalicelib.adapters.redis.entries import parse_entry
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    KeyReusedError,
+    NotFoundError,
+    UnauthenticatedError,
+)
+from chalicelib.domain.numbering import (
+    Accepted,
+    Counter,
+    Need,
+    NeedApplication,
+    NeedBegin,
+    NeedRaise,
+    NeedWait,
+)
+from chalicelib.domain.records import Chat, Lease, Message
+
+
+def state_type(counter: Counter) -> type[Message] | type[Chat]:
+    return Chat if counter.chat is None else Message
+
+
+def parse_lease(reply: Sequence[bytes]) -> Lease:
+    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
+
+
+def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
+    return Accepted(
+        first=int(reply[1]),
+        last=int(reply[2]),
+        revision=int(reply[3]),
+        created_at=reply[4].decode(),
+        lease=parse_lease(reply[5:8]),
+        replayed=True,
+        pending=tuple(parse_entry(entry, kind) for entry in reply[8:]),
+    )
+
+
+def parse_need(reply: list[bytes], nonce: str) -> Need:
+    """What a script asks for, or the error that its refusal means."""
+    match reply[0]:
+        case b"application":
+            return NeedApplication()
+        case b"begin":
+            return NeedBegin(reply[1].decode(), nonce, int(reply[2]) if reply[2] else None)
+        case b"raise":
+            return NeedRaise(parse_lease(reply[1:4]))
+        case b"wait":
+            return NeedWait()
+        case b"deleted":
+            raise NotFoundError("there is no such application")
+        case b"key":
+            raise UnauthenticatedError("the key is no longer valid")
+        case b"gone":
+            raise GoneError("the chat was deleted")
+        case b"reused":
+            raise KeyReusedError("the Idempotency-Key was used for another request")
+        case b"conflict":
+            raise ConflictError("the state was changed by another request")
+    raise AssertionError(f"a script answered {reply!r}")
