@@ -44,8 +44,9 @@ class Clock(Protocol):
 class Ledger(Protocol):
     """Redis: counters with their leases, pending states, idempotency marks. Each call is one script.
 
-    Any call can raise `UnavailableError`. Calls that take `key_version` raise `UnauthenticatedError`
-    where it is not the application's, `NotFoundError` where the application was deleted.
+    Any call can raise `UnavailableError`; those that accept do where too much is pending. Calls that
+    take `key_version` raise `UnauthenticatedError` where it is not the application's, and
+    `NotFoundError` where the application was deleted.
     """
 
     def accept(

@@ -371,6 +371,36 @@ def test_what_is_not_settled_becomes_overdue(ledger: Ledger, token: str, clock: 
     assert ledger.overdue([token], 10) == [(counter, 2)]
 
 
+@pytest.fixture(params=["fake", "valkey"])
+def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]:
+    """A ledger that takes three pending entries a counter and five an application."""
+    if request.param == "fake":
+        yield FakeLedger(clock, 1000, 3, 5)
+        return
+    ledger = RedisLedger(part_url("redis"), clock, 1000, "", 3, 5)
+    yield ledger
+    ledger.close()
+
+
+def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Ledger) -> None:
+    token = secrets.token_hex(15)
+    small.remember_application(token, 1)
+    one, two = Counter(token, 1), Counter(token, 2)
+    begin(small, one)
+    begin(small, two)
+    first = accept(small, one, [message()] * 3)
+    state = look(small, one).pending[0].state
+    with pytest.raises(UnavailableError):
+        small.accept(one, 1, [message()], None)
+    with pytest.raises(UnavailableError):
+        small.edit(one, 1, state, state.revision, 0)
+    with pytest.raises(UnavailableError):
+        small.accept(two, 1, [message()] * 3, None)
+    accept(small, two, [message()] * 2)
+    small.settle(one, {1: first.revision})
+    assert accept(small, one, [message()]).first == 4
+
+
 def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
     ledger, counter = RedisLedger(part_url("redis"), clock, 1000), Counter(secrets.token_hex(15), 1)
     ledger.remember_application(counter.token, 1)

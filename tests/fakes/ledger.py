@@ -6,13 +6,18 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS
+from chalicelib.adapters.redis.ledger import (
+    MOST_PENDING_OF_APPLICATION,
+    MOST_PENDING_OF_COUNTER,
+    OVERDUE_AFTER_MS,
+)
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
     KeyReusedError,
     NotFoundError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.numbering import (
@@ -46,9 +51,17 @@ class _Held(msgspec.Struct):
 class FakeLedger:
     """One Redis memory. `wipe` empties it as FLUSHALL does; `restart` makes another one of its data."""
 
-    def __init__(self, clock: Clock, window: int = 1000) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        window: int = 1000,
+        most_pending_of_counter: int = MOST_PENDING_OF_COUNTER,
+        most_pending_of_application: int = MOST_PENDING_OF_APPLICATION,
+    ) -> None:
         self._clock = clock
         self._window = window
+        self._most_pending_of_counter = most_pending_of_counter
+        self._most_pending_of_application = most_pending_of_application
         self.memory = secrets.token_hex(16)
         self.wipe()
 
@@ -85,6 +98,7 @@ class FakeLedger:
             left = self._entries(counter)
             pending = tuple(p for n, p in sorted(left.items()) if first <= n <= last)
             return replace(seen[1], replayed=True, pending=pending)
+        self._refuse_more(counter, len(drafts))
         held = self._held(counter)
         if not isinstance(held, _Held):
             return held
@@ -108,6 +122,7 @@ class FakeLedger:
     ) -> Accepted | Need:
         if need := self._refuse(counter.token, key_version):
             return need
+        self._refuse_more(counter, 1)
         held = self._held(counter)
         if not isinstance(held, _Held):
             return held
@@ -207,6 +222,14 @@ class FakeLedger:
         if self.applications[token] != key_version:
             raise UnauthenticatedError("key")
         return None
+
+    def _refuse_more(self, counter: Counter, count: int) -> None:
+        of_application = sum(1 for of, _ in self.due if of.token == counter.token)
+        if (
+            len(self._entries(counter)) + count > self._most_pending_of_counter
+            or of_application + count > self._most_pending_of_application
+        ):
+            raise UnavailableError("full", 5)
 
     def _held(self, counter: Counter) -> _Held | Need:
         chat = self._pending_chat(counter)

@@ -76,6 +76,13 @@ local function held(k, chat, me, nonce, nonce_ms)
   return nil, {'begin', me, chats[2] == me and chats[1] or ''}
 end
 
+-- Whether so many more pending entries are too many for the counter or the application: then the workers
+-- are behind, and a request must wait rather than fill the memory.
+local function full(k, count, most_of_counter, most_of_application)
+  return redis.call('ZCARD', k.pending) + count > tonumber(most_of_counter)
+    or redis.call('ZCARD', k.due) + count > tonumber(most_of_application)
+end
+
 -- The next `count` revisions of a counter: the first of them. They order the states of one counter:
 -- a newer epoch is above all of an older one.
 local function next_revision(counter_key, epoch, count)

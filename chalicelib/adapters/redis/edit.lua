@@ -3,18 +3,20 @@
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
 --       8 counter of the messages of the chat that is deleted (only for that)
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 nonce's life, ms  5 chat number or ''
---       6 now, ms  7 when overdue, ms  8 number  9 revision of the state this one was made from
---       10 edits seen by the look before  11 life of a deleted chat's mark, ms
---       12 JSON of the state, from after its revision on
+--       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
+--       10 number  11 revision of the state this one was made from
+--       12 edits seen by the look before  13 life of a deleted chat's mark, ms
+--       14 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
---         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'begin', holder, last chat or ''}
+--         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'} {'begin', holder, last chat or ''}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
-local chat, number = ARGV[5], ARGV[8]
+local chat, number = ARGV[5], ARGV[10]
 
 local no = refusal(KEYS[1], ARGV[1])
 if no then return no end
+if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
 local me = memory(ARGV[2])
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
@@ -24,18 +26,18 @@ if not c then return need end
 -- pending then, and seen, or persisted, and read.
 local entry = pending_entry(k.pending, number)
 if entry then
-  if entry_revision(entry) ~= tonumber(ARGV[9]) then return {'conflict'} end
-elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[10] then
+  if entry_revision(entry) ~= tonumber(ARGV[11]) then return {'conflict'} end
+elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[12] then
   return {'conflict'}
 end
 
 local revision = next_revision(k.counter, c.epoch, 1)
 redis.call('HINCRBY', k.counter, 'edits', 1)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
-             '{"number":' .. number .. ',"revision":' .. whole(revision) .. ARGV[12])
+             '{"number":' .. number .. ',"revision":' .. whole(revision) .. ARGV[14])
 if KEYS[8] then
   -- Also where the counter is missing, so that a lease that is being begun for it opens nothing.
   redis.call('HSET', KEYS[8], 'deleted', 1)
-  redis.call('PEXPIRE', KEYS[8], ARGV[11])
+  redis.call('PEXPIRE', KEYS[8], ARGV[13])
 end
 return {'accepted', number, whole(revision), me, whole(c.epoch), whole(c.ceiling)}

@@ -29,6 +29,10 @@ from chalicelib.usecases.ports import Clock
 _NONCE_LIFE_MS = 5_000
 # An entry is overdue when its record should have been persisted long since.
 OVERDUE_AFTER_MS = 60_000
+# A few minutes of what the workers can take. Ten times what a chat has pending in an import at full speed;
+# an entry takes about half a kilobyte beside its body.
+MOST_PENDING_OF_COUNTER = 20_000
+MOST_PENDING_OF_APPLICATION = 200_000
 # How long this memory keeps what MySQL knows better.
 _APPLICATION_LIFE_SECONDS = 3_600
 _DELETED_MARK_LIFE_SECONDS = 24 * 3_600
@@ -37,11 +41,21 @@ _DELETED_MARK_LIFE_SECONDS = 24 * 3_600
 class RedisLedger:
     """The ledger on one Redis or Valkey. `fixed_holder` is set where the store keeps every write."""
 
-    def __init__(self, url: str, clock: Clock, window: int, fixed_holder: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        window: int,
+        fixed_holder: str = "",
+        most_pending_of_counter: int = MOST_PENDING_OF_COUNTER,
+        most_pending_of_application: int = MOST_PENDING_OF_APPLICATION,
+    ) -> None:
         self._scripts = Scripts(url)
         self._clock = clock
         self._window = window
         self._fixed_holder = fixed_holder
+        self._most_pending_of_counter = most_pending_of_counter
+        self._most_pending_of_application = most_pending_of_application
 
     def accept(
         self,
@@ -198,7 +212,7 @@ class RedisLedger:
         self._pipeline([("PING",)])
 
     def _head(self, counter: Counter, key_version: int, nonce: str) -> list[str | int]:
-        """ARGV 1 to 7 of the scripts that accept."""
+        """ARGV 1 to 9 of the scripts that accept."""
         now = self._clock.now_ms()
         chat = "" if counter.chat is None else counter.chat
         return [
@@ -209,6 +223,8 @@ class RedisLedger:
             chat,
             now,
             now + OVERDUE_AFTER_MS,
+            self._most_pending_of_counter,
+            self._most_pending_of_application,
         ]
 
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:

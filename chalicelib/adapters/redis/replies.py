@@ -9,6 +9,7 @@ from chalicelib.domain.errors import (
     KeyReusedError,
     NotFoundError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from chalicelib.domain.numbering import (
     Accepted,
@@ -20,6 +21,8 @@ from chalicelib.domain.numbering import (
     NeedWait,
 )
 from chalicelib.domain.records import Chat, Lease, Message
+
+_FULL_RETRY_SECONDS = 5
 
 
 def state_type(counter: Counter) -> type[Message] | type[Chat]:
@@ -53,6 +56,8 @@ def parse_need(reply: list[bytes], nonce: str) -> Need:
             return NeedRaise(parse_lease(reply[1:4]))
         case b"wait":
             return NeedWait()
+        case b"full":
+            raise UnavailableError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
         case b"deleted":
             raise NotFoundError("there is no such application")
         case b"key":
