@@ -2,7 +2,7 @@
 
 Promise 1, that a number is never given twice, rests on this module: a ceiling never falls, and a
 lease begins above the highest ceiling that was ever given, both under the lock of the parent's row.
-Tests: `tests/contract/test_store.py`, and the simulation of the whole protocol.
+Tests: `tests/contract/test_store.py`, `tests/unit/test_random_walks.py`.
 """
 
 from dataclasses import dataclass
