@@ -1,6 +1,6 @@
 """SQS: handing records to the queues of their types, and what workers do with records that fail."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -8,7 +8,7 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
 from chalicelib.domain.records import (
     AnyRecord,
@@ -16,6 +16,7 @@ from chalicelib.domain.records import (
     DocumentsRecord,
     MessagesRecord,
     PurgeRecord,
+    halves,
 )
 
 if TYPE_CHECKING:
@@ -133,11 +134,11 @@ def split_to_fit(record: AnyRecord) -> Iterator[tuple[AnyRecord, bytes]]:
     if len(body) <= MAX_RECORD_BYTES:
         yield record, body
         return
-    field = next(f for f in ("messages", "chats", "documents") if hasattr(record, f))
-    items: Sequence[Any] = getattr(record, field)
-    middle = len(items) // 2
-    for part in (items[:middle], items[middle:]):
-        yield from split_to_fit(msgspec.structs.replace(record, **{field: part}))
+    parts = halves(record)
+    if len(parts) == 1:
+        raise PoisonError("a single state is larger than a queue takes")
+    for part in parts:
+        yield from split_to_fit(part)
 
 
 def _encode(record: AnyRecord) -> bytes:

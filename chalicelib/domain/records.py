@@ -150,3 +150,16 @@ def records_of(
     return [
         MessagesRecord(token=token, chat=chat, lease=k, messages=v) for k, v in by_lease.items()
     ]
+
+
+def halves(record: AnyRecord) -> list[AnyRecord]:
+    """The record's first and second half, or the record alone where it holds only one thing."""
+    field = next((f for f in ("messages", "chats", "documents") if hasattr(record, f)), None)
+    items: list[Any] = getattr(record, field) if field else []
+    if field is None or len(items) < 2:
+        return [record]
+    middle = len(items) // 2
+    return [
+        msgspec.structs.replace(record, **{field: part})
+        for part in (items[:middle], items[middle:])
+    ]

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError, PoisonError
+from chalicelib.domain.records import AnyRecord, halves
 from chalicelib.usecases.ports import Queues
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,15 @@ class Received(msgspec.Struct, frozen=True):
     receives: int
 
 
-def work_off[R](
+class _Item[R: AnyRecord](msgspec.Struct, frozen=True):
+    """A record, or a part of one, and what it came in."""
+
+    received: Received
+    record: R
+    body: str
+
+
+def work_off[R: AnyRecord](
     queues: Queues,
     queue: str,
     received: Sequence[Received],
@@ -32,17 +42,24 @@ def work_off[R](
 ) -> list[str]:
     """The ids of the records that must come again; all others are done with.
 
-    A record that can never succeed goes to the dead-letter queue with its reason. It is found by
-    halving the batch, so its neighbours get through. What can succeed later comes again after a pause
-    that doubles with every time.
+    What can never succeed goes to the dead-letter queue with its reason. It is found by halving the
+    batch, and then the record itself, so its neighbours get through. What can succeed later comes
+    again after a pause that doubles with every time.
     """
     again: dict[str, Received] = {}
-    readable: list[tuple[Received, R]] = []
+    readable: list[_Item[R]] = []
     for item in received:
         try:
-            readable.append((item, decode(item.body)))
+            readable.append(_Item(item, decode(item.body), item.body))
         except (msgspec.MsgspecError, ValueError) as error:
-            _bury(queues, queue, item, f"not a record that this version can read: {error}", again)
+            _bury(
+                queues,
+                queue,
+                item,
+                item.body,
+                f"not a record that this version can read: {error}",
+                again,
+            )
     if readable:
         _handle(queues, queue, readable, handle, again)
     if again:
@@ -50,33 +67,50 @@ def work_off[R](
     return list(again)
 
 
-def _handle[R](
+def _handle[R: AnyRecord](
     queues: Queues,
     queue: str,
-    batch: Sequence[tuple[Received, R]],
+    batch: Sequence[_Item[R]],
     handle: Callable[[Sequence[R]], None],
     again: dict[str, Received],
 ) -> None:
     try:
-        handle([record for _, record in batch])
+        handle([item.record for item in batch])
     except PoisonError as error:
-        if len(batch) == 1:
-            _bury(queues, queue, batch[0][0], str(error), again)
+        parts = _halves(batch)
+        if len(parts) == 1:
+            _bury(queues, queue, batch[0].received, batch[0].body, str(error), again)
             return
-        middle = len(batch) // 2
-        _handle(queues, queue, batch[:middle], handle, again)
-        _handle(queues, queue, batch[middle:], handle, again)
+        for part in parts:
+            _handle(queues, queue, part, handle, again)
     except OrdinalError as error:
         logger.warning("%d records of %s come again: %s", len(batch), queue, error)
-        again.update((item.id, item) for item, _ in batch)
+        again.update((item.received.id, item.received) for item in batch)
+
+
+def _halves[R: AnyRecord](batch: Sequence[_Item[R]]) -> list[Sequence[_Item[R]]]:
+    """Two halves of the batch, or of its only record; the batch alone where nothing can be halved."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    [item] = batch
+    parts = cast(list[R], halves(item.record))
+    if len(parts) == 1:
+        return [batch]
+    return [[_Item(item.received, part, msgspec.json.encode(part).decode())] for part in parts]
 
 
 def _bury(
-    queues: Queues, queue: str, item: Received, reason: str, again: dict[str, Received]
+    queues: Queues,
+    queue: str,
+    item: Received,
+    body: str,
+    reason: str,
+    again: dict[str, Received],
 ) -> None:
     logger.error("record %s of %s goes to the dead-letter queue: %s", item.id, queue, reason)
     try:
-        queues.bury(queue, item.body, reason)
+        queues.bury(queue, body, reason)
     except OrdinalError as error:
         logger.warning("record %s of %s could not be put there yet: %s", item.id, queue, error)
         again[item.id] = item

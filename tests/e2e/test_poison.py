@@ -63,8 +63,9 @@ def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_b
     before = stack.dead("messages")
     with refusing(stack):
         with stack.stopped("persist_messages"):
-            for body in ("before", REFUSED, "after"):
-                application.post(f"{chat}/messages", {"body": body})
+            application.post(f"{chat}/messages", {"body": "before"})
+            batch = {"messages": [{"body": REFUSED}, {"body": "of the same record"}]}
+            application.post(f"{chat}/messages/batch", batch)
         wait_until("the neighbours", lambda: application.get(chat)["messages_count"] == 3)
         wait_until("the dead letter", lambda: stack.dead("messages") > before)
         assert stack.store.get_message(application.token, 1, 3) is None
@@ -77,5 +78,5 @@ def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_b
         "the chat is there",
         "before",
         REFUSED,
-        "after",
+        "of the same record",
     ]

@@ -1,67 +1,89 @@
-"""Batches: a record fails alone, and for a reason that someone can read."""
+"""Batches: what is in them fails alone, and for a reason that someone can read."""
 
 from collections.abc import Sequence
 
+import msgspec
+
 from chalicelib.domain.errors import PoisonError, UnavailableError
+from chalicelib.domain.records import Lease, Message, MessagesRecord
 from chalicelib.usecases.work_off import Received, work_off
 from tests.fakes.queues import FakeQueues
 
+NOW = "2026-01-01T00:00:00.000Z"
+REFUSED = 13
+decode = msgspec.json.Decoder(MessagesRecord).decode
+
+
+def body(*numbers: int) -> str:
+    """A record with these messages."""
+    states = [Message(number=n, revision=n, body=str(n), created_at=NOW) for n in numbers]
+    record = MessagesRecord(token="t", chat=1, lease=Lease("h", 1, 99), messages=states)
+    return msgspec.json.encode(record).decode()
+
 
 def received(*bodies: str, receives: int = 1) -> list[Received]:
-    return [Received(f"id-{b}", f"receipt-{b}", b, receives) for b in bodies]
+    return [Received(f"id-{i}", f"receipt-{i}", b, receives) for i, b in enumerate(bodies)]
 
 
-def decode(body: str) -> int:
-    return int(body)
+class Storage:
+    """Stores the numbers of the messages, and refuses one of them for good."""
+
+    def __init__(self) -> None:
+        self.stored: list[int] = []
+
+    def __call__(self, batch: Sequence[MessagesRecord]) -> None:
+        numbers = [m.number for record in batch for m in record.messages]
+        if REFUSED in numbers:
+            raise PoisonError("thirteen is refused")
+        self.stored += numbers
 
 
 def test_a_good_batch_is_handled_at_once() -> None:
-    batches: list[list[int]] = []
-    again = work_off(
-        FakeQueues(), "messages", received("1", "2"), decode, lambda b: batches.append(list(b))
-    )
-    assert (again, batches) == ([], [[1, 2]])
+    batches: list[int] = []
+    items = received(body(1), body(2))
+    again = work_off(FakeQueues(), "messages", items, decode, lambda b: batches.append(len(b)))
+    assert (again, batches) == ([], [2])
 
 
 def test_a_poison_record_is_buried_alone_with_its_reason() -> None:
-    stored: list[int] = []
-    queues = FakeQueues()
+    queues, storage = FakeQueues(), Storage()
+    items = received(*[body(n) for n in range(10, 20)])
+    assert work_off(queues, "messages", items, decode, storage) == []
+    assert storage.stored == [10, 11, 12, 14, 15, 16, 17, 18, 19]
+    assert queues.dead == [("messages", body(13), "thirteen is refused")]
 
-    def handle(batch: Sequence[int]) -> None:
-        if 13 in batch:
-            raise PoisonError("thirteen is refused")
-        stored.extend(batch)
 
-    bodies = [str(n) for n in range(10, 20)]
-    assert work_off(queues, "messages", received(*bodies), decode, handle) == []
-    assert stored == [10, 11, 12, 14, 15, 16, 17, 18, 19]
-    assert queues.dead == [("messages", "13", "thirteen is refused")]
+def test_a_poison_message_is_buried_without_the_others_of_its_record() -> None:
+    queues, storage = FakeQueues(), Storage()
+    items = received(body(1, 2), body(*range(11, 16)), body(20))
+    assert work_off(queues, "messages", items, decode, storage) == []
+    assert sorted(storage.stored) == [1, 2, 11, 12, 14, 15, 20]
+    assert queues.dead == [("messages", body(13), "thirteen is refused")]
 
 
 def test_what_cannot_be_read_is_buried_and_its_neighbours_are_handled() -> None:
-    stored: list[int] = []
-    queues = FakeQueues()
-    assert work_off(queues, "chats", received("1", "x", "2"), decode, stored.extend) == []
-    assert stored == [1, 2]
-    assert [(q, body) for q, body, _ in queues.dead] == [("chats", "x")]
-    assert "invalid literal" in queues.dead[0][2]
+    queues, storage = FakeQueues(), Storage()
+    newer = body(5).replace('"v":1', '"v":2')
+    assert work_off(queues, "messages", received(body(1), "x", newer), decode, storage) == []
+    assert storage.stored == [1]
+    assert [(q, text) for q, text, _ in queues.dead] == [("messages", "x"), ("messages", newer)]
+    assert "Invalid enum value 2" in queues.dead[1][2]
 
 
 def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
-    def handle(_: Sequence[int]) -> None:
+    def handle(_: Sequence[MessagesRecord]) -> None:
         raise UnavailableError("MySQL is away")
 
     pauses = []
     for receives in (1, 2, 3, 12):
         queues = FakeQueues()
-        assert work_off(queues, "messages", received("1", receives=receives), decode, handle) == [
-            "id-1"
-        ]
-        pauses.append(queues.delays["receipt-1"])
+        items = received(body(1), receives=receives)
+        assert work_off(queues, "messages", items, decode, handle) == ["id-0"]
+        pauses.append(queues.delays["receipt-0"])
     assert pauses == [4, 8, 16, 900]
 
 
 def test_a_poison_record_that_cannot_be_buried_comes_again() -> None:
     queues = FakeQueues()
     queues.away = True
-    assert work_off(queues, "messages", received("x"), decode, lambda _: None) == ["id-x"]
+    assert work_off(queues, "messages", received("x"), decode, Storage()) == ["id-0"]
