@@ -5,21 +5,21 @@ are and in which chats. The oldest entry of a chat is taken to be the one with i
 but for messages that were edited while they were pending.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import cast
 
 import msgspec
 import redis
 
 from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.entries import parse_entry
+from chalicelib.adapters.redis.replies import state_type
 from chalicelib.domain.numbering import Counter
+from chalicelib.usecases.token_pages import ListTokens, token_pages
 
-_TOKENS_AT_ONCE = 500
 _MEMBERS_AT_ONCE = 5_000
 _CONNECT_TIMEOUT_SECONDS = 2
 _READ_TIMEOUT_SECONDS = 10
-
-ListTokens = Callable[[str | None, int], list[str]]
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -41,20 +41,13 @@ def backlog(client: redis.Redis, list_tokens: ListTokens) -> Backlog:
     """Walks all applications. Raises `redis.RedisError`."""
     entries = applications = 0
     oldest: list[int] = []
-    for tokens in _token_pages(list_tokens):
+    for tokens in token_pages(list_tokens):
         for token, count in zip(tokens, _counts(client, tokens), strict=True):
             if count:
                 entries += count
                 applications += 1
                 oldest += _accepted_at_ms(client, _counters(client, token))
     return Backlog(entries, applications, min(oldest, default=None))
-
-
-def _token_pages(list_tokens: ListTokens) -> Iterator[list[str]]:
-    after: str | None = None
-    while tokens := list_tokens(after, _TOKENS_AT_ONCE):
-        yield tokens
-        after = tokens[-1]
 
 
 def _counts(client: redis.Redis, tokens: Iterable[str]) -> list[int]:
@@ -71,10 +64,14 @@ def _counters(client: redis.Redis, token: str) -> set[Counter]:
     return {Counter(token, chat or None) for chat in chats}
 
 
-def _accepted_at_ms(client: redis.Redis, counters: Iterable[Counter]) -> list[int]:
-    """When the lowest pending number of each counter was accepted; the entry's second field."""
+def _accepted_at_ms(client: redis.Redis, counters: Collection[Counter]) -> list[int]:
+    """When the lowest pending number of each counter was accepted."""
     with client.pipeline(transaction=False) as pipeline:
         for counter in counters:
             pipeline.zrange(keys.pending(counter), 0, 0)
         found = pipeline.execute()
-    return [int(entry.split(b"|", 2)[1]) for members in found for entry in members]
+    return [
+        parse_entry(entry, state_type(counter)).accepted_at_ms
+        for counter, members in zip(counters, found, strict=True)
+        for entry in members
+    ]

@@ -1,19 +1,18 @@
 """`chatctl recount`."""
 
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from chalicelib.domain.errors import OrdinalError
+from chalicelib.usecases.token_pages import token_pages
 from chatctl.failures import ChatctlError
 from chatctl.places import find_places, stack_option
 
 if TYPE_CHECKING:
     from chalicelib.adapters.mysql.store import MySqlStore
-
-_TOKENS_AT_ONCE = 500
 
 
 @click.command("recount")
@@ -39,20 +38,14 @@ def recount_command(application: str | None, fix: bool, stack_file: Path | None)
 def recount(store: "MySqlStore", only: str | None, fix: bool) -> tuple[int, int]:
     """Count, and print what differs. Returns how many applications there were, and wrong counts."""
     applications = wrong = 0
-    for token in _tokens(store) if only is None else [only]:
+    pages = token_pages(store.list_tokens) if only is None else [[only]]
+    for token in chain.from_iterable(pages):
         applications += 1
         for chat, count, said, counted in store.recount(token, fix):
             wrong += 1
             where = token if chat is None else f"{token} chat {chat}"
             click.echo(f"{where}: {count} says {said:,}, the rows say {counted:,}")
     return applications, wrong
-
-
-def _tokens(store: "MySqlStore") -> Iterator[str]:
-    after: str | None = None
-    while tokens := store.list_tokens(after, _TOKENS_AT_ONCE):
-        yield from tokens
-        after = tokens[-1]
 
 
 def _verdict(wrong: int, fix: bool) -> str:

@@ -106,7 +106,7 @@ class Page(msgspec.Struct, frozen=True):
 class PersistedMessages(msgspec.Struct, frozen=True):
     """What one transaction did: the states that the index must have, and the leases it raised.
 
-    `states` are those of the records that are in MySQL now, also when they were there before.
+    `documents` are token, chat and state of what is in MySQL now, also when it was there before.
     `settled` names, for each counter, the revision up to which a number is dealt with.
     """
 

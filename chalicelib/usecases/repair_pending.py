@@ -6,8 +6,8 @@ from itertools import islice
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Pending, records_of
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.token_pages import token_pages
 
-_TOKENS_AT_ONCE = 500
 _MOST_A_RUN = 2_000
 _LEAST_PAUSE_MS = 60_000
 
@@ -19,14 +19,12 @@ def repair_pending(world: World) -> int:
     in the dead-letter queue is sent ever more seldom, and is the operator's to redrive.
     """
     sent = 0
-    after: str | None = None
-    while tokens := world.store.list_tokens(after, _TOKENS_AT_ONCE):
+    for tokens in token_pages(world.store.list_tokens):
         overdue = islice(world.ledger.overdue(tokens, _MOST_A_RUN - sent), _MOST_A_RUN - sent)
         for counter, numbers in _by_counter(overdue).items():
             sent += _repair_counter(world, counter, numbers)
         if sent >= _MOST_A_RUN:
             break
-        after = tokens[-1]
     return sent
 
 

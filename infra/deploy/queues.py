@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from chalicelib.settings import QUEUES
 from infra.deploy.aws import aws_client
 from infra.deploy.settings import DeploySettings
 
-QUEUES = ("chats", "messages", "search")
 # At least six times the functions' timeout (30 s), as Lambda asks for.
 VISIBILITY_TIMEOUT_SECONDS = 180
 MAX_RECEIVE_COUNT = 12
