@@ -46,12 +46,14 @@ class NeedApplication(msgspec.Struct, frozen=True):
 class NeedBegin(msgspec.Struct, frozen=True):
     """The counter is missing or another memory's. `nonce` was left beside it for this caller.
 
-    `last_chat` is the highest chat number that this memory has given, if it knows.
+    `last_chat` is the highest chat number that this memory has given, if it knows. `given_up` are the
+    nonces of earlier attempts in this memory: what MySQL gave to one of them was never installed.
     """
 
     holder: str
     nonce: str
     last_chat: int | None = None
+    given_up: tuple[str, ...] = ()
 
 
 class NeedRaise(msgspec.Struct, frozen=True):
@@ -64,7 +66,15 @@ class NeedWait(msgspec.Struct, frozen=True):
     """Another caller is beginning a lease at this moment."""
 
 
-Need = NeedApplication | NeedBegin | NeedRaise | NeedWait
+class NeedClose(msgspec.Struct, frozen=True):
+    """The counter was quiet, and hands out nothing any more: give the numbers above `last` back."""
+
+    holder: str
+    epoch: int
+    last: int
+
+
+Need = NeedApplication | NeedBegin | NeedRaise | NeedWait | NeedClose
 
 
 class Begun(msgspec.Struct, frozen=True):

@@ -3,18 +3,29 @@
 No number leaves a memory that holds no lease; the scripts guard that. This module only moves leases
 from MySQL to Redis, and every step of it may be lost, late or doubled without harm:
 
-- a begin that is given twice wastes a range of numbers, because only one of the two is installed;
-- a caller that was paused finds its nonce gone and starts again.
+- of two that begin at once, only one is installed, and a caller that was paused finds its nonce gone;
+- what was given and never installed is given again, so nothing is skipped while Redis keeps its memory:
+  MySQL gives a lease only while its epoch is the one that was seen when the nonce was still there, so
+  whoever took over has either been seen, or finds its own attempt refused;
+- a lease that is closing hands out nothing, so giving it back twice, or late, changes nothing.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from chalicelib.domain.errors import NotFoundError, OrdinalError, UnavailableError
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    NotFoundError,
+    OrdinalError,
+    UnavailableError,
+)
 from chalicelib.domain.numbering import (
     Counter,
     Need,
     NeedApplication,
     NeedBegin,
+    NeedClose,
     NeedRaise,
     NeedWait,
 )
@@ -47,6 +58,8 @@ def _supply(world: World, counter: Counter, need: Need) -> None:
             _begin(world, counter, need)
         case NeedRaise():
             _raise(world, counter, need)
+        case NeedClose():
+            close_lease(world, counter, need)
         case NeedWait():
             world.clock.wait(_PAUSE_SECONDS)
 
@@ -60,14 +73,27 @@ def _load_application(world: World, token: str) -> None:
 
 def _begin(world: World, counter: Counter, need: NeedBegin) -> None:
     try:
-        now = rfc3339(world.clock.now_ms())
-        begun = world.store.begin_lease(counter, need.holder, world.lease_window, now)
-        if begun is None:
+        epoch = world.store.lease_epoch(counter)
+        if epoch is None:
             raise _missing(world, counter, need.last_chat)
-    except Exception:
+    except OrdinalError:
         world.ledger.drop_nonce(counter, need.nonce)
         raise
-    world.ledger.install_lease(counter, need.nonce, begun)
+    if not world.ledger.is_beginning(counter, need.nonce):
+        return
+    now = rfc3339(world.clock.now_ms())
+    # Where this fails, a lease may have been given: the nonce stays, so that it can be given again.
+    with suppress(ConflictError):
+        begun = world.store.begin_lease(counter, need, epoch, world.lease_window, now)
+        if begun is not None:
+            world.ledger.install_lease(counter, need.nonce, begun)
+
+
+def close_lease(world: World, counter: Counter, closing: NeedClose) -> None:
+    """Give a closing lease back to MySQL, then forget the counter."""
+    with suppress(GoneError):
+        world.store.close_lease(counter, closing)
+    world.ledger.finish_closing(counter, closing)
 
 
 def _missing(world: World, counter: Counter, last_chat: int | None) -> OrdinalError:

@@ -11,6 +11,8 @@ from chalicelib.domain.numbering import (
     Look,
     Need,
     NeedApplication,
+    NeedBegin,
+    NeedClose,
     Page,
     PersistedChats,
     PersistedMessages,
@@ -93,7 +95,27 @@ class Ledger(Protocol):
         ...
 
     def drop_nonce(self, counter: Counter, nonce: str) -> None:
-        """Give up beginning, so that others need not wait."""
+        """Give up beginning, so that others need not wait. Only where the store gave no lease."""
+        ...
+
+    def is_beginning(self, counter: Counter, nonce: str) -> bool:
+        """Whether no other caller has taken over since this nonce was left."""
+        ...
+
+    def quiet(self, tokens: Sequence[str], quiet_ms: int, limit: int) -> list[Counter]:
+        """Counters that nothing has been pending of for so long; up to `limit` of an application."""
+        ...
+
+    def start_closing(self, counter: Counter, quiet_ms: int) -> NeedClose | None:
+        """Hand out no number any more, if the counter is quiet and nothing of it is pending."""
+        ...
+
+    def finish_closing(self, counter: Counter, closing: NeedClose) -> None:
+        """Forget a counter whose lease was given back; the next `accept` begins a new one."""
+        ...
+
+    def erase_application(self, token: str) -> None:
+        """Forget all counters of an application that is gone."""
         ...
 
     def raise_lease(self, counter: Counter, lease: Lease) -> None:
@@ -138,11 +160,28 @@ class Store(Protocol):
         """Mark it as deleted; `purge` removes what it holds. False where it is not there."""
         ...
 
-    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
-        """Give `holder` the `window` numbers above the highest ceiling ever given, with the next epoch.
+    def lease_epoch(self, counter: Counter) -> int | None:
+        """How often a lease was begun. None where the chat (or application) has no row.
 
-        Notes which numbers were passed over. None where the chat (or application) has no row.
         Raises `GoneError` where it was deleted.
+        """
+        ...
+
+    def begin_lease(
+        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
+    ) -> Begun | None:
+        """Give `need.holder` the `window` numbers above the highest ceiling, with the next epoch.
+
+        Numbers that an attempt in `need.given_up` was given are given again; otherwise notes which
+        numbers were passed over. None where the row is gone. Raises `ConflictError` where the epoch is
+        not `epoch` any more, `GoneError` where it was deleted.
+        """
+        ...
+
+    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+        """Take the numbers above `closing.last` back, where holder and epoch are unchanged.
+
+        Raises `GoneError` where the chat or the application was deleted.
         """
         ...
 

@@ -14,5 +14,8 @@ def purge_deleted(world: World) -> int:
     before = rfc3339(world.clock.now_ms() - _LATE_RECORDS_MS)
     gone = world.store.purge(before, _ROWS_A_RUN)
     world.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
+    for token, chat in gone:
+        if chat is None:
+            world.ledger.erase_application(token)
     world.store.forget(gone)
     return len(gone)

@@ -1,8 +1,14 @@
 """States and records as short as a test's sentence wants them."""
 
+import secrets
+from contextlib import suppress
+
 from msgspec.structs import replace
 
+from chalicelib.domain.errors import ConflictError
+from chalicelib.domain.numbering import Begun, Counter, NeedBegin
 from chalicelib.domain.records import Chat, ChatsRecord, Lease, Message, MessagesRecord
+from chalicelib.usecases.ports import Store
 
 NOW = "2026-01-31T12:00:00.000Z"
 LEASE = Lease("memory-1", 1, 10)
@@ -27,3 +33,12 @@ def chat(number: int = 1, revision: int = 1, **fields: object) -> Chat:
 
 def chats(token: str, *states: Chat, lease: Lease = LEASE) -> ChatsRecord:
     return ChatsRecord(token=token, lease=lease, chats=list(states))
+
+
+def begin(store: Store, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+    """Begin a lease as a caller does who has seen the newest epoch."""
+    while (epoch := store.lease_epoch(counter)) is not None:
+        with suppress(ConflictError):  # another caller came in between
+            need = NeedBegin(holder, secrets.token_hex(16))
+            return store.begin_lease(counter, need, epoch, window, at)
+    return None

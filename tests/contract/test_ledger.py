@@ -1,6 +1,7 @@
 """What every ledger promises, on the fake and on a real Valkey."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -131,6 +132,134 @@ def test_one_caller_begins_and_the_others_wait(ledger: Ledger, token: str) -> No
     assert ledger.accept(Counter(token), 1, [CHAT], None) == NeedWait()
     ledger.drop_nonce(Counter(token), need.nonce)
     assert isinstance(ledger.accept(Counter(token), 1, [CHAT], None), NeedBegin)
+
+
+def take_over(ledger: Ledger, counter: Counter, clock: FakeClock) -> NeedBegin:
+    """Begin as soon as who began before is no longer waited for: 5 s, by the server's clock."""
+    until = time.monotonic() + 20
+    while isinstance(need := ledger.accept(counter, 1, [CHAT], None), NeedWait):
+        assert time.monotonic() < until
+        clock.wait(1)
+        time.sleep(0.05)  # the pause between two looks
+    assert isinstance(need, NeedBegin)
+    return need
+
+
+def test_who_gave_up_is_named_to_who_begins_next(
+    ledger: Ledger, token: str, clock: FakeClock
+) -> None:
+    counter = Counter(token)
+    first = ledger.accept(counter, 1, [CHAT], None)
+    assert isinstance(first, NeedBegin)
+    assert first.given_up == ()
+    assert ledger.is_beginning(counter, first.nonce)
+    second = take_over(ledger, counter, clock)
+    assert second.given_up == (first.nonce,)
+    assert not ledger.is_beginning(counter, first.nonce)
+    ledger.drop_nonce(counter, second.nonce)  # MySQL gave it nothing
+    third = ledger.accept(counter, 1, [CHAT], None)
+    assert isinstance(third, NeedBegin)
+    assert third.given_up == (first.nonce,)
+    assert not ledger.install_lease(counter, first.nonce, Begun(0, Lease(first.holder, 1, 9)))
+    assert ledger.install_lease(counter, third.nonce, Begun(0, Lease(third.holder, 2, 9)))
+    assert not ledger.is_beginning(counter, third.nonce)
+
+
+# --- closing the leases of quiet counters
+
+
+def quiet_chat(ledger: Ledger, token: str) -> Counter:
+    """A chat with two messages, both persisted."""
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    accepted = accept(ledger, counter, [message("1"), message("2")])
+    ledger.settle(counter, {1: accepted.revision, 2: accepted.revision + 1})
+    return counter
+
+
+def test_a_counter_is_quiet_when_nothing_is_pending_of_it(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    accepted = accept(ledger, counter, [message("1"), message("2")])
+    ledger.settle(counter, {1: accepted.revision})
+    assert ledger.start_closing(counter, 0) is None
+    ledger.settle(counter, {2: accepted.revision + 1})
+    assert ledger.quiet([token], 0, 10) == [counter]
+    assert ledger.quiet([token], 60_000, 10) == []
+    assert ledger.start_closing(counter, 60_000) is None
+    assert accept(ledger, counter, [message()]).first == 3
+
+
+def test_a_closing_counter_gives_nothing_until_its_lease_was_given_back(
+    ledger: Ledger, token: str
+) -> None:
+    counter = quiet_chat(ledger, token)
+    closing = ledger.start_closing(counter, 0)
+    assert closing is not None
+    assert (closing.epoch, closing.last) == (1, 2)
+    for _ in range(2):
+        assert ledger.accept(counter, 1, [message()], None) == closing
+    ledger.raise_lease(counter, Lease(closing.holder, 1, 5000))
+    assert ledger.accept(counter, 1, [message()], None) == closing
+    ledger.finish_closing(counter, replace(closing, epoch=2))
+    assert ledger.accept(counter, 1, [message()], None) == closing
+    ledger.finish_closing(counter, closing)
+    assert ledger.quiet([token], 0, 10) == []
+    assert not look(ledger, counter).known
+    begin(ledger, counter, floor=2, epoch=2)
+    assert accept(ledger, counter, [message()]).first == 3
+
+
+def test_a_late_end_of_a_closing_leaves_the_next_lease_alone(ledger: Ledger, token: str) -> None:
+    counter = quiet_chat(ledger, token)
+    closing = ledger.start_closing(counter, 0)
+    assert closing is not None
+    ledger.finish_closing(counter, closing)
+    begin(ledger, counter, floor=2, epoch=2)
+    ledger.finish_closing(counter, closing)
+    assert accept(ledger, counter, [message()]).first == 3
+
+
+def test_a_chat_that_is_pending_keeps_its_counter(ledger: Ledger, token: str) -> None:
+    begin(ledger, Counter(token))
+    chat = accept(ledger, Counter(token), [CHAT])
+    counter = Counter(token, chat.first)
+    accepted = accept(ledger, counter, [message()])
+    ledger.settle(counter, {1: accepted.revision})
+    assert ledger.start_closing(counter, 0) is None
+    ledger.settle(Counter(token), {chat.first: chat.revision})
+    assert ledger.start_closing(counter, 0) is not None
+
+
+def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
+    ledger: Ledger, token: str
+) -> None:
+    chats = Counter(token)
+    begin(ledger, chats)
+    chat = accept(ledger, chats, [CHAT])
+    seen = look(ledger, chats)
+    state = seen.pending[0].state
+    assert isinstance(state, Chat)
+    assert state.messages_lease is not None
+    ledger.settle(chats, {1: chat.revision})
+    state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
+    edited = ledger.edit(chats, 1, state, chat.revision, seen.edits)
+    assert isinstance(edited, Accepted)
+    assert look(ledger, chats).pending[0].state == replace(
+        state, revision=edited.revision, messages_lease=None
+    )
+
+
+def test_an_application_that_is_gone_leaves_nothing_behind(ledger: Ledger, token: str) -> None:
+    quiet_chat(ledger, token)
+    begin(ledger, Counter(token, 2))
+    accept(ledger, Counter(token, 2), [message()])
+    begin(ledger, Counter(token))
+    ledger.erase_application(token)
+    assert ledger.quiet([token], 0, 10) == []
+    assert ledger.overdue([token], 10) == []
+    assert not look(ledger, Counter(token, 1)).known
+    assert numbers(look(ledger, Counter(token, 2))) == []
 
 
 def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(

@@ -20,7 +20,7 @@ from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Numbers
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.states import LEASE, NOW, chat, chats, message, messages
+from tests.contract.states import LEASE, NOW, begin, chat, chats, message, messages
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -250,7 +250,7 @@ def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> Non
     with fresh_database(url) as empty:
         with ThreadPoolExecutor(3) as pool:
             names = list(pool.map(migrate, [empty] * 3))
-        assert sorted(names, key=len) == [[], [], ["0001_initial.sql"]]
+        assert sorted(names, key=len) == [[], [], ["0001_initial.sql", "0002_beginnings.sql"]]
         with closing(MySqlStore(empty)) as store:
             store.ping()
 
@@ -296,7 +296,7 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
             token,
         )
 
-    begun = store.begin_lease(Counter(token), "a", 10, NOW)
+    begun = begin(store, Counter(token), "a", 10, NOW)
     assert begun is not None
     for number in range(1, 101, 4):
         four = range(number, number + 4)
@@ -313,5 +313,14 @@ def test_the_floor_waits_for_a_number_that_is_missing(
     for first in range(1, 61, 4):
         some = [message(number) for number in range(first, first + 4) if number != 20]
         store.persist_messages([messages(token, *some)], 10)
-    store.begin_lease(Counter(token, 1), "b", 10, NOW)
+    begin(store, Counter(token, 1), "b", 10, NOW)
     assert store.skipped(token, 1)[0] == Numbers(20, 20)
+
+
+def test_a_migration_that_failed_half_way_runs_again(url: str) -> None:
+    with fresh_database(url) as empty:
+        migrate(empty)
+        run(Database(empty), "DELETE FROM schema_migrations WHERE version = 2 LIMIT 1")
+        run(Database(empty), "ALTER TABLE chats DROP COLUMN messages_nonce")
+        assert migrate(empty) == ["0002_beginnings.sql"]
+        assert run(Database(empty), "SELECT messages_nonce FROM chats") == []

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.domain.errors import GoneError, PoisonError, UnavailableError
-from chalicelib.domain.numbering import Begun, Counter, Page
+from chalicelib.domain.errors import ConflictError, GoneError, PoisonError, UnavailableError
+from chalicelib.domain.numbering import Begun, Counter, NeedBegin, NeedClose, Page
 from chalicelib.domain.records import Lease, Message, MessagesRecord, Numbers
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import LEASE, NOW, chat, chats, deleted, message, messages
+from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
 from tests.fakes.store import FakeStore
 
 LATER = "2026-02-01T08:15:30.007Z"
@@ -325,37 +325,103 @@ def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: st
 
 def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: str) -> None:
     counter = Counter(token)
-    first = store.begin_lease(counter, "a", WINDOW, NOW)
+    first = begin(store, counter, "a", WINDOW, NOW)
     assert first == Begun(0, Lease("a", 1, 10))
     assert store.raise_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
-    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(20, Lease("b", 2, 30))
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(20, Lease("b", 2, 30))
     assert store.raise_lease(counter, first.lease, WINDOW) is None
-    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(30, Lease("b", 3, 40))
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(30, Lease("b", 3, 40))
 
 
 def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
     counter = Counter(token)
-    begun = store.begin_lease(counter, "a", 100, NOW)
+    begun = begin(store, counter, "a", 100, NOW)
     assert begun is not None
     low = replace(begun.lease, ceiling=20)
     assert store.raise_lease(counter, low, WINDOW) == Lease("a", 1, 100)
 
 
 def test_a_lease_needs_its_row(store: Store, token: str) -> None:
-    assert store.begin_lease(Counter("nobody"), "a", WINDOW, NOW) is None
-    assert store.begin_lease(Counter(token, 1), "a", WINDOW, NOW) is None
+    for counter in (Counter("nobody"), Counter(token, 1)):
+        assert store.lease_epoch(counter) is None
+        assert store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW) is None
+        store.close_lease(counter, NeedClose("a", 1, 1))
     with pytest.raises(UnavailableError):
         store.raise_lease(Counter(token, 1), LEASE, WINDOW)
 
 
 def test_no_lease_begins_on_what_was_deleted(store: Store, token: str) -> None:
     store.persist_chats([chats(token, chat(1, 1, deleted_at=NOW))], WINDOW)
-    with pytest.raises(GoneError):
-        store.begin_lease(Counter(token, 1), "a", WINDOW, NOW)
+    refuse_leases(store, Counter(token, 1))
     store.delete_application(token, NOW)
-    for counter in (Counter(token), Counter(token, 1)):
-        with pytest.raises(GoneError):
-            store.begin_lease(counter, "a", WINDOW, NOW)
+    refuse_leases(store, Counter(token))
+    refuse_leases(store, Counter(token, 1))
+
+
+def refuse_leases(store: Store, counter: Counter) -> None:
+    with pytest.raises(GoneError):
+        store.lease_epoch(counter)
+    with pytest.raises(GoneError):
+        store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW)
+    with pytest.raises(GoneError):
+        store.close_lease(counter, NeedClose("a", 1, 1))
+
+
+def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
+    store: Store, token: str
+) -> None:
+    counter = Counter(token)
+    assert store.lease_epoch(counter) == 0
+    begin(store, counter, "a", WINDOW, NOW)
+    assert store.lease_epoch(counter) == 1
+    with pytest.raises(ConflictError):
+        store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(10, Lease("b", 2, 20))
+
+
+def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
+    store: Store, token: str
+) -> None:
+    counter = Counter(token)
+    store.begin_lease(counter, NeedBegin("a", "01"), 0, WINDOW, NOW)
+    again = store.begin_lease(counter, NeedBegin("a", "02", given_up=("01",)), 1, WINDOW, NOW)
+    assert again == Begun(0, Lease("a", 2, 10))
+    again = store.begin_lease(counter, NeedBegin("a", "03", given_up=("02", "01")), 2, WINDOW, NOW)
+    assert again == Begun(0, Lease("a", 3, 10))
+    elsewhere = NeedBegin("another memory", "04", given_up=("03",))
+    assert store.begin_lease(counter, elsewhere, 3, WINDOW, NOW) == Begun(
+        10, Lease("another memory", 4, 20)
+    )
+
+
+def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, token: str) -> None:
+    counter = Counter(token, 1)
+    record = messages(token, message(1), message(2), lease=Lease("a", 1, 10))
+    store.persist_messages([record], WINDOW)
+    store.close_lease(counter, NeedClose("a", 2, 2))
+    store.close_lease(counter, NeedClose("b", 1, 2))
+    store.close_lease(counter, NeedClose("a", 1, 2))
+    assert store.raise_lease(counter, Lease("a", 1, 10), WINDOW) is None
+    store.persist_messages([record], WINDOW)  # comes once more, with the ceiling of then
+    store.persist_chats([chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(2, Lease("b", 2, 12))
+    store.close_lease(counter, NeedClose("a", 1, 2))
+    store.persist_messages([record], WINDOW)
+    assert begin(store, counter, "c", WINDOW, NOW) == Begun(12, Lease("c", 3, 22))
+    assert store.skipped(token, 1) == [Numbers(3, 12)]
+
+
+def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
+    store: Store, token: str
+) -> None:
+    counter = Counter(token)
+    begun = begin(store, counter, "a", WINDOW, NOW)
+    assert begun is not None
+    record = chats(token, chat(1), lease=begun.lease)
+    store.persist_chats([record], WINDOW)
+    store.close_lease(counter, NeedClose("a", 1, 1))
+    store.persist_chats([record], WINDOW)
+    assert begin(store, counter, "a", WINDOW, NOW) == Begun(1, Lease("a", 2, 11))
 
 
 def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> None:
@@ -367,7 +433,7 @@ def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) 
     first = Lease("a", 1, 40)
     store.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
     store.persist_chats([chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10)
-    assert store.begin_lease(Counter(token, 1), "b", WINDOW, NOW) == Begun(60, Lease("b", 2, 70))
+    assert begin(store, Counter(token, 1), "b", WINDOW, NOW) == Begun(60, Lease("b", 2, 70))
 
 
 def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
@@ -377,22 +443,26 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
     assert store.persist_messages([messages(token, message(5))], WINDOW).raised == ()
     raised = store.persist_messages([messages(token, message(6))], WINDOW).raised
     assert raised == ((counter, Lease("memory-1", 1, 16)),)
-    assert store.begin_lease(counter, "b", WINDOW, NOW) == Begun(16, Lease("b", 2, 26))
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(16, Lease("b", 2, 26))
 
 
-def test_messages_of_a_lease_that_was_outlived_raise_nothing_but_keep_the_highest_ceiling(
-    store: Store, token: str
-) -> None:
+def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token: str) -> None:
     counter = Counter(token, 1)
     store.persist_messages([messages(token, message(1))], WINDOW)
-    store.begin_lease(counter, "b", WINDOW, NOW)
-    late = messages(token, message(10), lease=replace(LEASE, ceiling=500))
-    assert store.persist_messages([late], WINDOW).raised == ()
-    assert store.begin_lease(counter, "c", WINDOW, NOW) == Begun(500, Lease("c", 3, 510))
+    begin(store, counter, "b", WINDOW, NOW)
+    assert store.persist_messages([messages(token, message(10))], WINDOW).raised == ()
+    assert begin(store, counter, "c", WINDOW, NOW) == Begun(20, Lease("c", 3, 30))
+
+
+def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1))], WINDOW)
+    unknown = messages(token, message(2), lease=Lease("b", 2, 500))
+    assert store.persist_messages([unknown], WINDOW).raised == ()
+    assert begin(store, Counter(token, 1), "c", WINDOW, NOW) == Begun(500, Lease("c", 2, 510))
 
 
 def test_chats_raise_the_lease_of_their_application(store: Store, token: str) -> None:
-    begun = store.begin_lease(Counter(token), "a", WINDOW, NOW)
+    begun = begin(store, Counter(token), "a", WINDOW, NOW)
     assert begun is not None
     few = [chat(n) for n in range(1, 6)]
     assert store.persist_chats([chats(token, *few, lease=begun.lease)], WINDOW).raised == ()
@@ -408,7 +478,7 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
 ) -> None:
     used = [message(n) for n in (1, 2, 4, 7)]
     store.persist_messages([messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW)
-    store.begin_lease(Counter(token, 1), "b", WINDOW, NOW)
+    begin(store, Counter(token, 1), "b", WINDOW, NOW)
     assert store.skipped(token, 1) == [Numbers(3, 3), Numbers(5, 6), Numbers(8, 20)]
     store.persist_messages([messages(token, message(5), message(10))], WINDOW)
     assert store.skipped(token, 1) == [
@@ -422,24 +492,24 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
 def test_ranges_that_touch_are_told_as_one(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1))], WINDOW)
     for holder in ("b", "c", "d"):
-        store.begin_lease(Counter(token, 1), holder, WINDOW, NOW)
+        begin(store, Counter(token, 1), holder, WINDOW, NOW)
     assert store.skipped(token, 1) == [Numbers(2, 30)]
 
 
 def test_a_deleted_message_is_not_missing(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
-    store.begin_lease(Counter(token, 1), "b", WINDOW, NOW)
+    begin(store, Counter(token, 1), "b", WINDOW, NOW)
     assert store.skipped(token, 1) == [Numbers(3, 10)]
 
 
 def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token: str) -> None:
     assert not store.chat_may_come(token, 1, None, LATER)
-    store.begin_lease(Counter(token), "a", WINDOW, NOW)
+    begin(store, Counter(token), "a", WINDOW, NOW)
     assert store.chat_may_come(token, 10, None, LATER)
     assert not store.chat_may_come(token, 11, None, LATER)
     assert not store.chat_may_come(token, 4, 3, LATER)
     store.persist_chats([chats(token, chat(2))], WINDOW)
-    store.begin_lease(Counter(token), "b", WINDOW, LATER)
+    begin(store, Counter(token), "b", WINDOW, LATER)
     assert store.chat_may_come(token, 5, 12, LATER)
     assert not store.chat_may_come(token, 5, 12, MUCH_LATER)
     assert store.chat_may_come(token, 12, 12, MUCH_LATER)
@@ -480,13 +550,13 @@ def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
     for number in (1, 2):
         store.persist_messages([messages(token, message(1), chat=number)], WINDOW)
     store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
-    store.begin_lease(Counter(token, 2), "b", WINDOW, NOW)
+    begin(store, Counter(token, 2), "b", WINDOW, NOW)
     store.delete_application(token, LATER)
     assert purge_all(store, token, NOW) == []
     with pytest.raises(GoneError):
-        store.begin_lease(Counter(token), "a", WINDOW, NOW)
+        begin(store, Counter(token), "a", WINDOW, NOW)
     assert purge_all(store, token, MUCH_LATER) == [None]
-    assert store.begin_lease(Counter(token), "a", WINDOW, NOW) is None
+    assert begin(store, Counter(token), "a", WINDOW, NOW) is None
 
 
 # --- poison
@@ -529,9 +599,7 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
 
 def test_two_callers_that_begin_at_once_get_ranges_of_their_own(store: Store, token: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        begun = list(
-            pool.map(lambda n: store.begin_lease(Counter(token), f"m{n}", 10, NOW), range(12))
-        )
+        begun = list(pool.map(lambda n: begin(store, Counter(token), f"m{n}", 10, NOW), range(12)))
     floors = sorted(one.floor for one in begun if one is not None)
     assert floors == list(range(0, 120, 10))
     assert sorted(one.lease.epoch for one in begun if one is not None) == list(range(1, 13))

@@ -7,9 +7,17 @@ from functools import wraps
 
 import msgspec
 
-from chalicelib.domain.errors import GoneError, PoisonError, UnavailableError
+from chalicelib.domain.errors import ConflictError, GoneError, PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_TITLE_CHARS
-from chalicelib.domain.numbering import Begun, Counter, Page, PersistedChats, PersistedMessages
+from chalicelib.domain.numbering import (
+    Begun,
+    Counter,
+    NeedBegin,
+    NeedClose,
+    Page,
+    PersistedChats,
+    PersistedMessages,
+)
 from chalicelib.domain.records import (
     Application,
     Chat,
@@ -30,11 +38,17 @@ class _Numbering:
     epoch: int = 0
     floor: int = 0
     ceiling: int = 0
+    nonce: str = ""
     skipped: list[tuple[int, str]] = field(default_factory=list)
+
+    def carry(self, leases: Iterable[Lease]) -> None:
+        since = self.epoch if self.holder else self.epoch + 1
+        carried = (lease.ceiling for lease in leases if lease.epoch >= since)
+        self.ceiling = max([self.ceiling, *carried])
 
     def follow(self, leases: Iterable[Lease], last: int, window: int) -> Lease | None:
         leases = list(leases)
-        self.ceiling = max([self.ceiling, *(lease.ceiling for lease in leases)])
+        self.carry(leases)
         ours = any((lease.holder, lease.epoch) == (self.holder, self.epoch) for lease in leases)
         if not ours or 2 * (self.ceiling - last) >= window:
             return None
@@ -172,16 +186,32 @@ class FakeStore:
         return chat.numbering, set(chat.messages)
 
     @_transaction
-    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+    def lease_epoch(self, counter: Counter) -> int | None:
+        found = self._numbering(counter)
+        return found[0].epoch if found else None
+
+    @_transaction
+    def begin_lease(
+        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
+    ) -> Begun | None:
         found = self._numbering(counter)
         if found is None:
             return None
         numbering, used = found
-        passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
-        numbering.skipped += [(number, at) for number in passed_over if number not in used]
-        numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
-        numbering.holder, numbering.epoch = holder, numbering.epoch + 1
-        return Begun(numbering.floor, Lease(holder, numbering.epoch, numbering.ceiling))
+        if numbering.epoch != epoch:
+            raise ConflictError("another lease was begun")
+        if numbering.holder != need.holder or numbering.nonce not in need.given_up:
+            passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
+            numbering.skipped += [(number, at) for number in passed_over if number not in used]
+            numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
+        numbering.holder, numbering.epoch, numbering.nonce = need.holder, epoch + 1, need.nonce
+        return Begun(numbering.floor, Lease(need.holder, numbering.epoch, numbering.ceiling))
+
+    @_transaction
+    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+        found = self._numbering(counter)
+        if found and (found[0].holder, found[0].epoch) == (closing.holder, closing.epoch):
+            found[0].ceiling, found[0].holder, found[0].nonce = closing.last, "", ""
 
     @_transaction
     def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
@@ -249,7 +279,7 @@ class FakeStore:
             numbering = _Numbering(first.holder, first.epoch, 0, first.ceiling)
             application.chats[chat.number] = _Chat(chat, numbering)
             return chat.revision
-        row.numbering.ceiling = max(row.numbering.ceiling, first.ceiling)
+        row.numbering.carry([first])
         revision = max(row.state.revision, chat.revision)
         is_newer = chat.deleted_at is not None or chat.revision > row.state.revision
         if row.state.deleted_at is None and is_newer:

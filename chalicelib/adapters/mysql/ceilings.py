@@ -14,9 +14,14 @@ def newest(leases: Iterable[Lease]) -> Lease | None:
     return max(leases, key=lambda lease: (lease.epoch, lease.ceiling), default=None)
 
 
-def carried(ceiling: int, leases: Iterable[Lease]) -> int:
-    """The ceiling takes the highest that any record carries, whoever held it; it never falls."""
-    return max([ceiling, *(lease.ceiling for lease in leases)])
+def carried(held: Lease, leases: Iterable[Lease]) -> int:
+    """The ceiling takes the highest that a record carries; it never falls.
+
+    Not that of an earlier lease, which is below the one that began after it; and not that of a lease
+    that was given back (it has no holder any more), whose late records would take back what was given.
+    """
+    since = held.epoch if held.holder else held.epoch + 1
+    return max([held.ceiling, *(lease.ceiling for lease in leases if lease.epoch >= since)])
 
 
 def raised(lease: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:

@@ -1,7 +1,9 @@
 """Leases: how far the numbers of a counter may go, and which memory may hand them out.
 
-Promise 1, that a number is never given twice, rests on this module: a ceiling never falls, and a
-lease begins above the highest ceiling that was ever given, both under the lock of the parent's row.
+Promise 1, that a number is never given twice, rests on this module: a ceiling does not fall, and a
+lease begins above the highest ceiling that was ever given, both under the lock of the parent's row. Two
+exceptions are none: a lease whose memory hands out nothing any more gives back what it never gave
+(`close_lease`), and what was given to an attempt that was never installed is given again.
 Tests: `tests/contract/test_store.py`, `tests/unit/test_random_walks.py`.
 """
 
@@ -12,18 +14,20 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.rows import find_chats, lock_applications, lock_chats
 from chalicelib.adapters.mysql.skipped import note_gaps
 from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.domain.errors import GoneError, UnavailableError
-from chalicelib.domain.numbering import Begun, Counter
+from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
+from chalicelib.domain.numbering import Begun, Counter, NeedBegin, NeedClose
 from chalicelib.domain.records import Lease
 
 FIND_APPLICATION = "SELECT id, deleted_at FROM applications WHERE token = %s"
 SET_CHATS_LEASE = """
 UPDATE applications
-SET chats_floor = %s, chats_ceiling = %s, chats_holder = %s, chats_epoch = %s WHERE id = %s
+SET chats_floor = %s, chats_ceiling = %s, chats_holder = %s, chats_epoch = %s, chats_nonce = %s
+WHERE id = %s
 """
 SET_MESSAGES_LEASE = """
 UPDATE chats
-SET messages_floor = %s, messages_ceiling = %s, messages_holder = %s, messages_epoch = %s
+SET messages_floor = %s, messages_ceiling = %s, messages_holder = %s, messages_epoch = %s,
+  messages_nonce = %s
 WHERE id = %s
 """
 
@@ -38,24 +42,46 @@ class Parent:
     ceiling: int
     holder: str
     epoch: int
+    nonce: str
 
 
 class Leases(Topic):
-    """Begin a lease for a memory, or raise the ceiling of the one it holds."""
+    """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
 
-    def begin_lease(self, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+    def lease_epoch(self, counter: Counter) -> int | None:
+        def work(cursor: Cursor) -> int | None:
+            parent = _lock_parent(cursor, counter)
+            return parent.epoch if parent else None
+
+        return self._database.transact(work)
+
+    def begin_lease(
+        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
+    ) -> Begun | None:
         def work(cursor: Cursor) -> Begun | None:
             parent = _lock_parent(cursor, counter)
             if parent is None:
                 return None
-            passed_over = (parent.floor, parent.ceiling)
-            note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
-            parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
-            parent.holder, parent.epoch = holder, parent.epoch + 1
+            if parent.epoch != epoch:
+                raise ConflictError("another lease was begun")
+            if parent.holder != need.holder or parent.nonce not in need.given_up:
+                passed_over = (parent.floor, parent.ceiling)
+                note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
+                parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
+            parent.holder, parent.epoch, parent.nonce = need.holder, epoch + 1, need.nonce
             _write(cursor, parent)
-            return Begun(parent.floor, Lease(holder, parent.epoch, parent.ceiling))
+            return Begun(parent.floor, Lease(parent.holder, parent.epoch, parent.ceiling))
 
         return self._database.transact(work)
+
+    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+        def work(cursor: Cursor) -> None:
+            parent = _lock_parent(cursor, counter)
+            if parent and (parent.holder, parent.epoch) == (closing.holder, closing.epoch):
+                parent.ceiling, parent.holder, parent.nonce = closing.last, "", ""
+                _write(cursor, parent)
+
+        self._database.transact(work)
 
     def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
         def work(cursor: Cursor) -> Lease | None:
@@ -89,7 +115,13 @@ def _lock_application(cursor: Cursor, application_id: int) -> Parent | None:
     if row is None or row.deleted_at is not None:
         raise GoneError("the application was deleted")
     return Parent(
-        row.id, None, row.chats_floor, row.chats_ceiling, row.chats_holder, row.chats_epoch
+        row.id,
+        None,
+        row.chats_floor,
+        row.chats_ceiling,
+        row.chats_holder,
+        row.chats_epoch,
+        row.chats_nonce,
     )
 
 
@@ -100,12 +132,20 @@ def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | Non
         return None
     if row.deleted_at is not None:
         raise GoneError("the chat was deleted")
-    lease = (row.messages_floor, row.messages_ceiling, row.messages_holder, row.messages_epoch)
-    return Parent(application_id, row.id, *lease)
+    return Parent(
+        application_id,
+        row.id,
+        row.messages_floor,
+        row.messages_ceiling,
+        row.messages_holder,
+        row.messages_epoch,
+        row.messages_nonce,
+    )
 
 
 def _write(cursor: Cursor, parent: Parent) -> None:
     is_chat = parent.chat_id is not None
     sql = SET_MESSAGES_LEASE if is_chat else SET_CHATS_LEASE
     row_id = parent.chat_id if is_chat else parent.application_id
-    cursor.execute(sql, (parent.floor, parent.ceiling, parent.holder, parent.epoch, row_id))
+    lease = (parent.floor, parent.ceiling, parent.holder, parent.epoch, parent.nonce)
+    cursor.execute(sql, (*lease, row_id))

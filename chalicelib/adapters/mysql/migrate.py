@@ -6,12 +6,15 @@ two runs apart. A file that failed half-way runs again, so its statements must b
 
 from importlib.resources import files
 
+import pymysql
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.connection import Database
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.settings import Settings
 
+# The column was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
+DUPLICATE_COLUMN = 1060
 LOCK_WAIT_SECONDS = 60
 READ_TIMEOUT_SECONDS = 900
 
@@ -61,9 +64,17 @@ def _run_missing(cursor: Cursor) -> list[str]:
     for version in sorted(missing.keys() - applied):
         script = files(__package__).joinpath("migrations", missing[version]).read_text("utf-8")
         for statement in statements(script):
-            cursor.execute(statement)
+            _run(cursor, statement)
         cursor.execute(NOTE, (version, missing[version]))
     return [missing[version] for version in sorted(missing.keys() - applied)]
+
+
+def _run(cursor: Cursor, statement: str) -> None:
+    try:
+        cursor.execute(statement)
+    except pymysql.OperationalError as error:
+        if error.args[0] != DUPLICATE_COLUMN:
+            raise
 
 
 def _names() -> list[str]:

@@ -102,7 +102,7 @@ def _apply(
         outcome.new.append((application.id, states.to_insert()))
         application.chats_count += not states.deleted
         return states.revision
-    row.messages_ceiling = carried(row.messages_ceiling, states.leases())
+    row.messages_ceiling = carried(row.messages_lease, states.leases())
     if row.deleted_at is None and (states.deleted or states.revision > row.revision):
         outcome.newer.append((row, states.to_update(row.revision)))
         if states.deleted:
@@ -113,10 +113,9 @@ def _apply(
 
 def _follow(outcome: Outcome, application: LockedApplication, batch: Batch, window: int) -> bool:
     """Let the application's ceiling follow its records; True where its lease was raised."""
-    ceiling = carried(application.chats_ceiling, batch.leases)
-    held = Lease(application.chats_holder, application.chats_epoch, ceiling)
-    lease = raised(held, batch.leases, max(batch.chats), window)
-    application.chats_ceiling = lease.ceiling if lease else ceiling
+    application.chats_ceiling = carried(application.chats_lease, batch.leases)
+    lease = raised(application.chats_lease, batch.leases, max(batch.chats), window)
     if lease is not None:
+        application.chats_ceiling = lease.ceiling
         outcome.raised.append((Counter(application.token), lease))
     return lease is not None

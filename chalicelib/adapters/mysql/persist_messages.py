@@ -98,9 +98,8 @@ def _follow(
     outcome: Outcome, name: ChatName, row: LockedChat, leases: Collection[Lease], window: int
 ) -> bool:
     """Let the chat's ceiling follow its records; True where its lease was raised."""
-    row.messages_ceiling = carried(row.messages_ceiling, leases)
-    held = Lease(row.messages_holder, row.messages_epoch, row.messages_ceiling)
-    lease = raised(held, leases, row.last_message_number, window)
+    row.messages_ceiling = carried(row.messages_lease, leases)
+    lease = raised(row.messages_lease, leases, row.last_message_number, window)
     if lease is not None:
         row.messages_ceiling = lease.ceiling
         outcome.raised.append((Counter(*name), lease))

@@ -15,6 +15,7 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.connection import Row
 from chalicelib.adapters.mysql.values import marks
+from chalicelib.domain.records import Lease
 
 # From 1,000 on, MariaDB makes a list into a table of its own, and its order is nobody's.
 AT_ONCE = 500
@@ -36,6 +37,12 @@ class LockedApplication:
     chats_ceiling: int
     chats_holder: str
     chats_epoch: int
+    chats_nonce: str
+
+    @property
+    def chats_lease(self) -> Lease:
+        """The lease of the chats' numbers."""
+        return Lease(self.chats_holder, self.chats_epoch, self.chats_ceiling)
 
 
 @dataclass(slots=True)
@@ -54,6 +61,12 @@ class LockedChat:
     messages_ceiling: int
     messages_holder: str
     messages_epoch: int
+    messages_nonce: str
+
+    @property
+    def messages_lease(self) -> Lease:
+        """The lease of the messages' numbers."""
+        return Lease(self.messages_holder, self.messages_epoch, self.messages_ceiling)
 
 
 FIND_APPLICATIONS = """

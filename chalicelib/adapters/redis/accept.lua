@@ -2,7 +2,7 @@
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
 --       8 idempotency mark (only where the request has one)
--- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 nonce's life, ms  5 chat number or ''
+-- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
 --       10 fingerprint  11 mark's life, ms  12 created_at of the answer
 --       13 window of a new chat's first lease or ''
@@ -10,7 +10,8 @@
 -- Returns {'accepted', first, revision, holder, epoch, ceiling}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, pending entry…}
 --         {'reused'} {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
---         {'begin', holder, last chat or ''} {'raise', holder, epoch, ceiling}
+--         {'close', holder, epoch, last}
+--         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}

@@ -48,16 +48,43 @@ local function first_lease(counter_key, chat, me)
   return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch}
 end
 
+-- Milliseconds since 1970 by this server's clock: one clock for all who wait for each other.
+local function server_ms()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- Who is beginning a lease on the counter, and who gave up before: the attempts that were never installed.
+-- Only one who left it in this memory counts; a wipe forgets all of them, as it should.
+-- The value is `<nonce>|<memory>|<others wait until, ms>|<nonces that were given up>`.
+local function beginning(nonce_key, me)
+  local left = redis.call('GET', nonce_key)
+  if not left then return nil end
+  local nonce, memory_, wait_until, given_up = string.match(left, '^(%x*)|([^|]*)|(%d+)|(.*)$')
+  if memory_ ~= me then return nil end
+  return {nonce = nonce, wait_until = tonumber(wait_until), given_up = given_up}
+end
+
+local MOST_GIVEN_UP = 20 * 33
+local BEGINNING_KEPT_MS = 30 * 24 * 3600 * 1000
+
+local function keep_beginning(nonce_key, nonce, me, wait_until, given_up)
+  redis.call('SET', nonce_key, table.concat({nonce, me, whole(wait_until),
+             string.sub(given_up, 1, MOST_GIVEN_UP)}, '|'), 'PX', whole(BEGINNING_KEPT_MS))
+end
+
 -- The counter if this memory holds its lease; otherwise nil and the answer that says what is needed.
 -- k: counter, nonce, chats (the counter of the chats), chats_pending; chat: '' for the chats' counter.
 --
 -- The invariant of the whole protocol is guarded here: a number leaves only the memory that holds the
 -- lease. What could break it: a copy of the counter in another memory (its holder differs), a counter
--- that was lost (it is missing: a new lease is needed, even in the same memory).
+-- that was lost (it is missing: a new lease is needed, even in the same memory), a lease that is being
+-- given back to MySQL (it is closing: nothing leaves it any more).
 local function held(k, chat, me, nonce, nonce_ms)
-  local c = redis.call('HMGET', k.counter, 'last', 'ceiling', 'holder', 'epoch', 'deleted')
+  local c = redis.call('HMGET', k.counter, 'last', 'ceiling', 'holder', 'epoch', 'deleted', 'closing')
   if c[5] then return nil, {'gone'} end
   if c[3] == me then
+    if c[6] then return nil, {'close', me, c[4], c[1]} end
     return {last = tonumber(c[1]), ceiling = tonumber(c[2]), epoch = tonumber(c[4])}
   end
   if chat ~= '' then
@@ -69,11 +96,14 @@ local function held(k, chat, me, nonce, nonce_ms)
       if first then return first end
     end
   end
-  local left = redis.call('GET', k.nonce)
-  if left and string.match(left, '|(.*)$') == me then return nil, {'wait'} end
-  redis.call('SET', k.nonce, nonce .. '|' .. me, 'PX', nonce_ms)
+  local other, now, given_up = beginning(k.nonce, me), server_ms(), ''
+  if other then
+    if now < other.wait_until then return nil, {'wait'} end
+    given_up = other.nonce .. ',' .. other.given_up
+  end
+  keep_beginning(k.nonce, nonce, me, now + tonumber(nonce_ms), given_up)
   local chats = redis.call('HMGET', k.chats, 'last', 'holder')
-  return nil, {'begin', me, chats[2] == me and chats[1] or ''}
+  return nil, {'begin', me, chats[2] == me and chats[1] or '', given_up}
 end
 
 -- Whether so many more pending entries are too many for the counter or the application: then the workers

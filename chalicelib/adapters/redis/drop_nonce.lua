@@ -1,8 +1,16 @@
--- Give up beginning a lease.
+-- Give up beginning a lease for which MySQL was not asked: as if it had not been tried.
 --
 -- KEYS  1 nonce
--- ARGV  1 nonce
+-- ARGV  1 nonce  2 fixed holder or ''
 
-local left = redis.call('GET', KEYS[1])
-if left and string.match(left, '^(.*)|') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local me = memory(ARGV[2])
+local left = beginning(KEYS[1], me)
+if left and left.nonce == ARGV[1] then
+  local earlier, rest = string.match(left.given_up, '^(%x*),(.*)$')
+  if earlier then
+    keep_beginning(KEYS[1], earlier, me, 0, rest)
+  else
+    redis.call('DEL', KEYS[1])
+  end
+end
 return 0

@@ -2,13 +2,14 @@
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
 --       8 counter of the messages of the chat that is deleted (only for that)
--- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 nonce's life, ms  5 chat number or ''
+-- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
 --       10 number  11 revision of the state this one was made from
 --       12 edits seen by the look before  13 life of a deleted chat's mark, ms
 --       14 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
---         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'} {'begin', holder, last chat or ''}
+--         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'} {'close', holder, epoch, last}
+--         {'begin', holder, last chat or '', nonces given up}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
@@ -31,10 +32,15 @@ elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[12] then
   return {'conflict'}
 end
 
+local state = ARGV[14]
+if not entry then
+  -- A chat that is persisted has its first lease already: it must never be made again (`first_lease`).
+  state = string.gsub(state, ',"messages_lease":%b{}}$', '}')
+end
 local revision = next_revision(k.counter, c.epoch, 1)
 redis.call('HINCRBY', k.counter, 'edits', 1)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
-             '{"number":' .. number .. ',"revision":' .. whole(revision) .. ARGV[14])
+             '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
 if KEYS[8] then
   -- Also where the counter is missing, so that a lease that is being begun for it opens nothing.
   redis.call('HSET', KEYS[8], 'deleted', 1)

@@ -21,6 +21,11 @@ def pending(of: Counter) -> str:
     return f"{counter(of)}:pending"
 
 
+def quiet(token: str) -> str:
+    """Counters that nothing is pending of (chat number, or 0 for the chats), by when that began."""
+    return f"{{{token}}}:quiet"
+
+
 def due(token: str) -> str:
     return f"{{{token}}}:due"
 

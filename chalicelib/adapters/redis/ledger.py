@@ -9,7 +9,13 @@ import redis
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.connection import Scripts, unavailable
 from chalicelib.adapters.redis.entries import fragment, parse_entry
-from chalicelib.adapters.redis.replies import parse_lease, parse_need, parse_replayed, state_type
+from chalicelib.adapters.redis.replies import (
+    parse_closing,
+    parse_lease,
+    parse_need,
+    parse_replayed,
+    state_type,
+)
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.numbering import (
     Accepted,
@@ -19,6 +25,7 @@ from chalicelib.domain.numbering import (
     Look,
     Need,
     NeedApplication,
+    NeedClose,
     Page,
 )
 from chalicelib.domain.records import Chat, Lease, Message, Pending
@@ -26,7 +33,7 @@ from chalicelib.usecases.ports import Clock
 
 # Longer than a begin takes, shorter than a client's patience: who was killed in between holds up others
 # for no longer than this.
-_NONCE_LIFE_MS = 5_000
+_OTHERS_WAIT_MS = 5_000
 # An entry is overdue when its record should have been persisted long since.
 OVERDUE_AFTER_MS = 60_000
 # A few minutes of what the workers can take. Ten times what a chat has pending in an import at full speed;
@@ -160,8 +167,16 @@ class RedisLedger:
         lease = begun.lease
         taken = self._scripts.run(
             "install_lease",
-            [keys.counter(counter), keys.nonce(counter)],
-            [nonce, self._fixed_holder, lease.holder, lease.epoch, begun.floor, lease.ceiling],
+            [keys.counter(counter), keys.nonce(counter), keys.quiet(counter.token)],
+            [
+                nonce,
+                self._fixed_holder,
+                lease.holder,
+                lease.epoch,
+                begun.floor,
+                lease.ceiling,
+                counter.chat or 0,
+            ],
         )
         return bool(taken)
 
@@ -169,7 +184,52 @@ class RedisLedger:
         self._scripts.run("release_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
 
     def drop_nonce(self, counter: Counter, nonce: str) -> None:
-        self._scripts.run("drop_nonce", [keys.nonce(counter)], [nonce])
+        self._scripts.run("drop_nonce", [keys.nonce(counter)], [nonce, self._fixed_holder])
+
+    def is_beginning(self, counter: Counter, nonce: str) -> bool:
+        [left] = self._pipeline([("GET", keys.nonce(counter))])
+        return bool(left) and left.startswith(f"{nonce}|".encode())
+
+    def quiet(self, tokens: Sequence[str], quiet_ms: int, limit: int) -> list[Counter]:
+        [(seconds, microseconds)] = self._pipeline([("TIME",)])
+        before = int(seconds) * 1000 + int(microseconds) // 1000 - quiet_ms
+        replies = self._pipeline(
+            [("ZRANGEBYSCORE", keys.quiet(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
+        )
+        return [
+            Counter(token, int(member) or None)
+            for token, members in zip(tokens, replies, strict=True)
+            for member in members
+        ]
+
+    def start_closing(self, counter: Counter, quiet_ms: int) -> NeedClose | None:
+        reply = self._scripts.run(
+            "start_closing",
+            [
+                keys.counter(counter),
+                keys.pending(counter),
+                keys.quiet(counter.token),
+                keys.pending(Counter(counter.token)),
+            ],
+            [self._fixed_holder, counter.chat or 0, quiet_ms],
+        )
+        return parse_closing(reply) if reply else None
+
+    def finish_closing(self, counter: Counter, closing: NeedClose) -> None:
+        self._scripts.run(
+            "finish_closing",
+            [keys.counter(counter), keys.quiet(counter.token)],
+            [closing.holder, closing.epoch, counter.chat or 0],
+        )
+
+    def erase_application(self, token: str) -> None:
+        quiet, due = self._pipeline(
+            [("ZRANGE", keys.quiet(token), 0, -1), ("ZRANGE", keys.due(token), 0, -1)]
+        )
+        chats = {int(member.split(b":")[0]) for member in (*quiet, *due)} - {0}
+        counters = [Counter(token), *(Counter(token, chat) for chat in sorted(chats))]
+        names = [name(of) for of in counters for name in (keys.counter, keys.nonce, keys.pending)]
+        self._pipeline([("UNLINK", *names, keys.due(token), keys.quiet(token))])
 
     def raise_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run(
@@ -178,7 +238,7 @@ class RedisLedger:
 
     def settle(self, counter: Counter, revisions: dict[int, int]) -> None:
         pairs = [value for pair in revisions.items() for value in pair]
-        names = [keys.pending(counter), keys.due(counter.token)]
+        names = [keys.pending(counter), keys.due(counter.token), keys.quiet(counter.token)]
         if counter.chat is None:
             names += [keys.counter(Counter(counter.token, number)) for number in revisions]
         self._scripts.run("settle", names, [counter.chat or 0, self._fixed_holder, *pairs])
@@ -219,7 +279,7 @@ class RedisLedger:
             key_version,
             self._fixed_holder,
             nonce,
-            _NONCE_LIFE_MS,
+            _OTHERS_WAIT_MS,
             chat,
             now,
             now + OVERDUE_AFTER_MS,

@@ -17,6 +17,7 @@ from chalicelib.domain.numbering import (
     Need,
     NeedApplication,
     NeedBegin,
+    NeedClose,
     NeedRaise,
     NeedWait,
 )
@@ -31,6 +32,10 @@ def state_type(counter: Counter) -> type[Message] | type[Chat]:
 
 def parse_lease(reply: Sequence[bytes]) -> Lease:
     return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
+
+
+def parse_closing(reply: Sequence[bytes]) -> NeedClose:
+    return NeedClose(reply[0].decode(), int(reply[1]), int(reply[2]))
 
 
 def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
@@ -51,7 +56,12 @@ def parse_need(reply: list[bytes], nonce: str) -> Need:
         case b"application":
             return NeedApplication()
         case b"begin":
-            return NeedBegin(reply[1].decode(), nonce, int(reply[2]) if reply[2] else None)
+            given_up = tuple(reply[3].decode().split(",")[:-1])
+            return NeedBegin(
+                reply[1].decode(), nonce, int(reply[2]) if reply[2] else None, given_up
+            )
+        case b"close":
+            return parse_closing(reply[1:4])
         case b"raise":
             return NeedRaise(parse_lease(reply[1:4]))
         case b"wait":

@@ -1,6 +1,8 @@
 -- Drop pending entries that are persisted. A newer edit may sit there by now: it stays.
 --
--- KEYS  1 pending  2 due  then, where chats are settled, the counter of each one's messages
+-- A counter that nothing is pending of any more is quiet from now on.
+--
+-- KEYS  1 pending  2 due  3 quiet  then, where chats are settled, the counter of each one's messages
 -- ARGV  1 chat number or '0' where chats are settled  2 fixed holder or ''
 --       then number, revision; number, revision; …
 -- Returns how many were dropped
@@ -13,9 +15,14 @@ for i = 3, #ARGV, 2 do
     redis.call('ZREM', KEYS[2], ARGV[1] .. ':' .. ARGV[i])
     if entry then
       -- The first lease must not go with the entry: the first message would begin a second one.
-      if me then first_lease(KEYS[2 + (i - 1) / 2], entry_state(entry), me) end
+      if me and first_lease(KEYS[3 + (i - 1) / 2], entry_state(entry), me) then
+        redis.call('ZADD', KEYS[3], whole(server_ms()), ARGV[i])
+      end
       dropped = dropped + redis.call('ZREM', KEYS[1], entry)
     end
   end
+end
+if dropped > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('ZADD', KEYS[3], whole(server_ms()), ARGV[1])
 end
 return dropped
