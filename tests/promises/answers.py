@@ -1,0 +1,91 @@
+"""Rules about what clients were told, whatever is stored."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.promises.history import Act, History
+from tests.promises.stored import Stored
+
+_Place = tuple[str, int | None, int]
+
+
+def creates(history: History) -> Iterator[tuple[Act, int, int, str]]:
+    """Each thing that an acknowledged request created: its number, position in the request, and text."""
+    for act in history.acts:
+        if act.kind in ("chat", "post") and act.outcome == "acknowledged":
+            assert act.first is not None
+            for i, text in enumerate(act.texts):
+                yield act, act.first + i, i, text
+
+
+def numbers_given_twice(history: History, stored: Stored) -> Iterator[str]:
+    """A number belongs to one operation."""
+    given: dict[_Place, Act] = {}
+    for act, number, _, _ in creates(history):
+        before = given.setdefault((act.token, act.chat, number), act)
+        if before.operation != act.operation:
+            yield f"{number} was given to {before} and to {act}"
+
+
+def revisions_given_twice(history: History, stored: Stored) -> Iterator[str]:
+    """A revision of a chat's messages, or of an application's chats, is one state."""
+    given: dict[_Place, tuple[object, Act]] = {}
+    for act in history.acts:
+        if act.outcome != "acknowledged" or act.revision is None:
+            continue
+        chat = None if act.kind == "delete_chat" else act.chat
+        for i in range(len(act.texts) or 1):
+            place = (act.token, chat, act.revision + i)
+            operation, before = given.setdefault(place, (act.operation, act))
+            if operation != act.operation:
+                yield f"revision {act.revision + i} was given to {before} and to {act}"
+
+
+def retries_answered_otherwise(history: History, stored: Stored) -> Iterator[str]:
+    """The tries of one operation are answered alike, unless memory was lost between them."""
+    tries: dict[object, list[Act]] = defaultdict(list)
+    for act in history.acts:
+        if act.key is not None and act.outcome == "acknowledged":
+            tries[act.operation].append(act)
+    for acts in tries.values():
+        began = min(act.began for act in acts)
+        if history.lost_between(began, max(act.ended or 0 for act in acts)):
+            continue
+        for act in acts[1:]:
+            answer, other = (_answer(acts[0]), _answer(act))
+            if answer != other:
+                yield f"{act} was answered {other} after {answer}"
+
+
+def _answer(act: Act) -> tuple[int | None, int | None, int | None]:
+    return act.first, act.last, act.revision
+
+
+def backward_reads(history: History, stored: Stored) -> Iterator[str]:
+    """Who wrote or read a state reads that one or a newer one, unless memory was lost since."""
+    seen: dict[tuple[str, str, int, int], list[tuple[int, int, int]]] = defaultdict(list)
+    for act, number, revision in _written(history):
+        assert act.chat is not None
+        assert act.ended is not None
+        seen[act.client, act.token, act.chat, number].append((act.began, act.ended, revision))
+    for read in history.reads:
+        known = seen[read.client, read.token, read.chat, read.number]
+        now = -1 if read.revision is None else read.revision
+        for began, ended, revision in known:
+            is_older = ended < read.began and now < revision
+            if is_older and not history.lost_between(began, read.ended):
+                what = f"{read.number} of chat {read.chat}"
+                yield f"{read.client} read {what} at {now} after {revision}"
+        known.append((read.began, read.ended, now))
+
+
+def _written(history: History) -> Iterator[tuple[Act, int, int]]:
+    """Messages that acknowledged requests wrote: act, number, revision."""
+    for act in history.acts:
+        if act.outcome != "acknowledged" or act.revision is None:
+            continue
+        if act.kind == "post" and act.first is not None:
+            for i in range(len(act.texts)):
+                yield act, act.first + i, act.revision + i
+        elif act.kind in ("edit", "delete") and act.number is not None:
+            yield act, act.number, act.revision

@@ -1,0 +1,37 @@
+"""Holds what clients saw against what is stored, and says which promises were broken."""
+
+from collections.abc import Callable, Iterator
+
+from tests.promises.answers import (
+    backward_reads,
+    numbers_given_twice,
+    retries_answered_otherwise,
+    revisions_given_twice,
+)
+from tests.promises.calm import left_overs, wrong_counts, wrong_documents
+from tests.promises.history import History
+from tests.promises.kept import lost_chats, lost_messages, strange_texts, texts_stored_twice
+from tests.promises.numbers import holes, skipped_without_a_loss
+from tests.promises.stored import Stored
+
+_RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
+    numbers_given_twice,
+    revisions_given_twice,
+    retries_answered_otherwise,
+    backward_reads,
+    lost_chats,
+    lost_messages,
+    texts_stored_twice,
+    strange_texts,
+    holes,
+    skipped_without_a_loss,
+    wrong_counts,
+    wrong_documents,
+    left_overs,
+)
+
+
+def broken(history: History, stored: Stored) -> list[str]:
+    """A sentence for each broken promise. `stored` is what is there once all is delivered and calm,
+    and each live chat was written to after the last loss, so that what was skipped is noted."""
+    return [f"{rule.__name__}: {said}" for rule in _RULES for said in rule(history, stored)]

@@ -1,0 +1,143 @@
+"""Rules about what was accepted: it is stored once, where the client was told, in its newest state."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from tests.promises.answers import creates
+from tests.promises.history import Act, History
+from tests.promises.stored import Stored, StoredMessage
+
+_Message = tuple[str, int | None, int]
+
+
+class _State(msgspec.Struct):
+    """A state that was acknowledged; the text is None where the message is deleted by it."""
+
+    revision: int | None
+    text: str | None
+    act: Act
+
+
+def lost_chats(history: History, stored: Stored) -> Iterator[str]:
+    """Acknowledged chats are there; those whose deletion was acknowledged are deleted, no others."""
+    asked = [act for act in history.acts if act.kind == "delete_chat" and act.outcome != "refused"]
+    may_be_deleted = {(act.token, act.chat) for act in asked}
+    for act in asked:
+        chat = stored.chats.get((act.token, act.chat or 0))
+        if act.outcome == "acknowledged" and (chat is None or not chat.deleted):
+            yield f"{act} was acknowledged, and the chat is not deleted"
+    for act, number, _, text in creates(history):
+        if act.kind != "chat":
+            continue
+        chat = stored.chats.get((act.token, number))
+        if chat is None or chat.revision < (act.revision or 1):
+            yield f"{act} got number {number}, and is not stored"
+        elif not chat.deleted and chat.title not in (None, text):
+            yield f"{act} got number {number}, under which {chat.title!r} is stored"
+    for (token, number), chat in stored.chats.items():
+        if chat.deleted and (token, number) not in may_be_deleted:
+            yield f"chat {number} is deleted, and nobody asked for it"
+
+
+def lost_messages(history: History, stored: Stored) -> Iterator[str]:
+    """Every acknowledged message is stored under its number, in the newest state that was accepted."""
+    uncertain = _uncertain(history)
+    for (token, chat, number), states in _acknowledged(history).items():
+        row = stored.chats.get((token, chat or 0))
+        if row is not None and row.deleted:
+            continue
+        message = row.messages.get(number) if row else None
+        if message is None:
+            yield f"{states[0].act} got number {number}, and is not stored"
+            continue
+        said = _wrong_state(message, states, uncertain[token, chat, number], history)
+        if said:
+            yield f"message {number} of chat {chat} {said}"
+
+
+def _acknowledged(history: History) -> dict[_Message, list[_State]]:
+    """The acknowledged states of each message."""
+    states: dict[_Message, list[_State]] = defaultdict(list)
+    for act, number, i, text in creates(history):
+        if act.kind == "post":
+            revision = None if act.revision is None else act.revision + i
+            states[act.token, act.chat, number].append(_State(revision, text, act))
+    for act in history.acts:
+        if act.kind in ("edit", "delete") and act.outcome == "acknowledged":
+            assert act.number is not None
+            text = act.texts[0] if act.kind == "edit" else None
+            states[act.token, act.chat, act.number].append(_State(act.revision, text, act))
+    return states
+
+
+def _uncertain(history: History) -> dict[_Message, set[str | None]]:
+    """Texts (None for a deletion) that a change with an unknown outcome may have left."""
+    texts: dict[_Message, set[str | None]] = defaultdict(set)
+    for act in history.acts:
+        if act.kind in ("edit", "delete") and act.outcome == "unknown" and act.number is not None:
+            place = (act.token, act.chat, act.number)
+            texts[place].add(act.texts[0] if act.kind == "edit" else None)
+    return texts
+
+
+def _wrong_state(
+    message: StoredMessage, states: list[_State], uncertain: set[str | None], history: History
+) -> str | None:
+    text = None if message.deleted else message.body
+    newest = max(states, key=lambda state: state.revision or 0)
+    if message.revision < (newest.revision or 0):
+        return f"is stored at {message.revision}, older than {newest.act} at {newest.revision}"
+    if message.revision == newest.revision:
+        return None if text == newest.text else f"holds {text!r}, and not that of {newest.act}"
+    untold = {state.text for state in states if state.revision is None}
+    if text in uncertain | untold:
+        deleted = next((s.act for s in states if s.revision is None and s.text is None), None)
+        if deleted and text is not None and not history.lost_between(deleted.began, None):
+            return f"holds {text!r} although {deleted} was acknowledged"
+        return None
+    return f"is stored at {message.revision} with {text!r}, newer than {newest.act}"
+
+
+def texts_stored_twice(history: History, stored: Stored) -> Iterator[str]:
+    """An operation is stored once however often it is sent, unless memory was lost between its tries."""
+    operations = _by_text(history)
+    found: dict[str, tuple[str, int, int]] = {}
+    for (token, chat), row in stored.chats.items():
+        for number, message in row.messages.items():
+            if message.deleted or row.deleted:
+                continue
+            place = (token, chat, number)
+            before = found.setdefault(message.body, place)
+            if before != place and not _forgotten(history, operations.get(message.body, [])):
+                yield f"{message.body!r} is stored as {before[1:]} and as {place[1:]}"
+
+
+def _forgotten(history: History, tries: list[Act]) -> bool:
+    """Whether memory was lost between the tries of an operation."""
+    ends = [act.ended for act in tries]
+    end = None if None in ends else max((e for e in ends if e is not None), default=0)
+    return len(tries) > 1 and history.lost_between(min(act.began for act in tries), end)
+
+
+def strange_texts(history: History, stored: Stored) -> Iterator[str]:
+    """What is stored was sent, to this chat, and was not refused."""
+    operations = _by_text(history)
+    for (token, chat), row in stored.chats.items():
+        for number, message in row.messages.items():
+            if message.deleted or row.deleted:
+                continue
+            tries = operations.get(message.body, [])
+            if not any((a.token, a.chat) == (token, chat) for a in tries):
+                yield f"message {number} of chat {chat} holds {message.body!r}: nobody sent it there"
+            elif all(act.outcome == "refused" for act in tries):
+                yield f"message {number} of chat {chat} holds {message.body!r}, which was refused"
+
+
+def _by_text(history: History) -> dict[str, list[Act]]:
+    tries: dict[str, list[Act]] = defaultdict(list)
+    for act in history.acts:
+        for text in act.texts:
+            tries[text].append(act)
+    return tries

@@ -1,0 +1,38 @@
+"""What the stores hold when all is calm."""
+
+import msgspec
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A row, also of a deleted message."""
+
+    revision: int
+    body: str
+    deleted: bool = False
+
+
+class StoredChat(msgspec.Struct):
+    """A chat's row. A stub has revision 0. `skipped` are ranges, both ends included."""
+
+    revision: int
+    title: str | None = None
+    deleted: bool = False
+    messages_count: int = 0
+    messages: dict[int, StoredMessage] = {}
+    skipped: list[tuple[int, int]] = []
+
+
+class Stored(msgspec.Struct):
+    """MySQL's rows by (token, chat), the live documents of the index, and what is left over elsewhere.
+
+    `pending` and `due` are Redis's, `queued` and `dead` are records in the queues and in their
+    dead-letter queues. A text names what is left over: a number of a chat, a queue.
+    """
+
+    chats: dict[tuple[str, int], StoredChat] = {}
+    chats_count: dict[str, int] = {}
+    indexed: dict[tuple[str, int, int], tuple[int, str]] = {}
+    pending: list[str] = []
+    due: list[str] = []
+    queued: list[str] = []
+    dead: list[str] = []

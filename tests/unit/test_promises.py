@@ -1,0 +1,239 @@
+"""The checker of the promises: each rule holds for an ordinary history, and each can fail."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.promises.check import broken
+from tests.promises.history import GONE, Act, History
+from tests.promises.stored import Stored, StoredChat, StoredMessage
+
+T = "an application"
+
+
+class Story:
+    """Chat 1 with the messages 1 to 3, posted, edited, deleted; all stored and indexed."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.chat = self.did("chat", None, (1, 1, 1), texts=("title",))
+        self.post = self.did("post", 1, (1, 2, 10), texts=("a", "b"))
+        self.edit = self.did("edit", 1, (1, 1, 12), number=1, texts=("a2",))
+        self.third = self.did("post", 1, (3, 3, 13), texts=("c",), key="k")
+        self.did("delete", 1, (3, 3, 14), number=3)
+        messages = {
+            1: StoredMessage(12, "a2"),
+            2: StoredMessage(11, "b"),
+            3: StoredMessage(14, "", True),
+        }
+        self.row = StoredChat(1, "title", False, 2, messages, [])
+        indexed = {(T, 1, 1): (12, "a2"), (T, 1, 2): (11, "b")}
+        self.stored = Stored({(T, 1): self.row}, {T: 1}, indexed)
+
+    def did(
+        self, kind: Any, chat: int | None, answer: tuple[int, int, int] | None, **what: Any
+    ) -> Act:
+        act = self.history.begin("ann", kind, T, chat, **what)
+        if answer:
+            self.history.acknowledge(act, *answer)
+        return act
+
+    def holds(self, number: int, revision: int, body: str) -> None:
+        """Message `number` is stored and indexed so."""
+        self.row.messages[number] = StoredMessage(revision, body)
+        self.stored.indexed[T, 1, number] = (revision, body)
+        self.row.messages_count = sum(not m.deleted for m in self.row.messages.values())
+
+    def broken(self) -> set[str]:
+        return {said.split(":")[0] for said in broken(self.history, self.stored)}
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_an_ordinary_history_breaks_nothing(story: Story) -> None:
+    assert broken(story.history, story.stored) == []
+
+
+def test_a_number_for_two_requests(story: Story) -> None:
+    story.did("post", 1, (2, 2, 15), texts=("x",))
+    assert "numbers_given_twice" in story.broken()
+    story.did("chat", None, (1, 1, 9), texts=("another",))
+    assert sum("numbers_given" in said for said in broken(story.history, story.stored)) == 2
+
+
+def test_a_revision_for_two_states(story: Story) -> None:
+    story.did("edit", 1, (2, 2, 12), number=2, texts=("b2",))
+    assert "revisions_given_twice" in story.broken()
+
+
+def test_a_retry_with_another_answer(story: Story) -> None:
+    story.did("post", 1, (3, 3, 13), texts=("c",), key="k")
+    assert story.broken() == set()
+    story.did("post", 1, (4, 4, 15), texts=("c",), key="k")
+    story.holds(4, 15, "c")
+    assert story.broken() == {"retries_answered_otherwise"}
+
+
+def test_a_retry_after_a_loss_is_a_new_request(story: Story) -> None:
+    story.history.lost("wiped")
+    story.did("post", 1, (4, 4, 15), texts=("c",), key="k")
+    story.holds(4, 15, "c")
+    assert story.broken() == set()
+
+
+def test_a_read_that_went_backwards(story: Story) -> None:
+    read = story.history.read
+    read(story.history.now(), "bob", T, 1, 1, 10)
+    read(story.history.now(), "ann", T, 1, 1, 12)
+    read(story.history.now(), "ann", T, 1, 3, GONE)
+    assert story.broken() == set()
+    read(story.history.now(), "ann", T, 1, 3, None)
+    assert story.broken() == {"backward_reads"}
+
+
+def test_a_loss_excuses_what_was_written_before_it_and_nothing_after(story: Story) -> None:
+    loss = story.history.lost("two primaries", lasting=True)
+    story.history.read(story.history.now(), "ann", T, 1, 1, None)
+    story.history.over(loss)
+    assert story.broken() == set()
+    story.did("edit", 1, (1, 1, 15), number=1, texts=("a3",))
+    story.holds(1, 15, "a3")
+    story.history.read(story.history.now(), "ann", T, 1, 1, 12)
+    assert story.broken() == {"backward_reads"}
+
+
+def test_a_chat_that_is_not_there(story: Story) -> None:
+    story.did("chat", None, (2, 2, 2), texts=("second",))
+    assert "lost_chats" in story.broken()
+    story.stored.chats[T, 2] = StoredChat(0)
+    story.stored.chats_count[T] = 2
+    assert "lost_chats" in story.broken()
+    story.stored.chats[T, 2] = StoredChat(2, "second")
+    assert story.broken() == set()
+    story.stored.chats[T, 2].title = "first"
+    assert story.broken() == {"lost_chats"}
+
+
+def test_a_chat_that_is_not_deleted_or_that_nobody_deleted(story: Story) -> None:
+    story.row.deleted, story.stored.chats_count[T], story.stored.indexed = True, 0, {}
+    assert story.broken() == {"lost_chats"}
+    story.did("delete_chat", 1, None)
+    assert story.broken() == set()
+    story.did("delete_chat", 1, (1, 1, 2))
+    assert story.broken() == set()
+    story.row.deleted, story.stored.chats_count[T] = False, 1
+    assert "lost_chats" in story.broken()
+
+
+def test_a_message_that_is_not_stored(story: Story) -> None:
+    story.did("post", 1, (4, 4, 15), texts=("d",))
+    assert story.broken() == {"lost_messages"}
+
+
+def test_a_message_under_another_number(story: Story) -> None:
+    story.row.messages[2] = replace(story.row.messages[2], body="a")
+    story.stored.indexed[T, 1, 2] = (11, "a")
+    assert "lost_messages" in story.broken()
+
+
+@pytest.mark.parametrize(("revision", "body"), [(10, "a"), (12, "a"), (12, "b"), (20, "a2")])
+def test_a_state_that_is_not_the_newest(story: Story, revision: int, body: str) -> None:
+    story.holds(1, revision, body)
+    assert "lost_messages" in story.broken()
+
+
+def test_only_an_unknown_outcome_may_have_left_a_newer_state(story: Story) -> None:
+    story.did("edit", 1, None, number=1, texts=("a3",))
+    story.holds(1, 20, "a3")
+    assert story.broken() == set()
+    story.holds(2, 21, "a3")
+    assert "lost_messages" in story.broken()
+
+
+def test_a_deletion_whose_revision_was_not_told_is_final(story: Story) -> None:
+    story.did("delete", 1, (2, 2, None), number=2)  # type: ignore[arg-type]
+    story.did("edit", 1, None, number=2, texts=("b2",))
+    story.holds(2, 20, "b2")
+    assert story.broken() == {"lost_messages"}
+    story.row.messages[2] = StoredMessage(21, "", True)
+    del story.stored.indexed[T, 1, 2]
+    story.row.messages_count = 1
+    assert story.broken() == set()
+
+
+def test_a_text_that_is_stored_twice(story: Story) -> None:
+    story.did("post", 1, None, texts=("d",), key="k2")
+    story.holds(4, 20, "d")
+    assert story.broken() == set()
+    story.holds(5, 21, "d")
+    assert story.broken() == {"texts_stored_twice"}
+    story.history.lost("wiped")
+    assert story.broken() == {"texts_stored_twice"}
+    story.did("post", 1, None, texts=("d",), key="k2")
+    assert story.broken() == set()
+
+
+def test_a_text_that_nobody_sent_or_that_was_refused(story: Story) -> None:
+    story.holds(4, 20, "d")
+    assert story.broken() == {"strange_texts"}
+    act = story.did("post", 1, None, texts=("d",))
+    assert story.broken() == set()
+    story.history.refuse(act)
+    assert story.broken() == {"strange_texts"}
+
+
+def test_a_hole(story: Story) -> None:
+    story.did("post", 1, None, texts=("d",))
+    story.holds(6, 20, "d")
+    assert story.broken() == {"holes"}
+    story.history.lost("wiped")
+    story.row.skipped = [(4, 5)]
+    assert story.broken() == set()
+    story.row.skipped = [(3, 5)]
+    assert story.broken() == {"holes"}
+
+
+def test_numbers_passed_over_without_a_loss(story: Story) -> None:
+    story.row.skipped = [(4, 13)]
+    assert story.broken() == {"skipped_without_a_loss"}
+    story.row.skipped = []
+    story.stored.chats[T, 3], story.stored.chats_count[T] = StoredChat(5), 2
+    assert story.broken() == {"skipped_without_a_loss"}
+    story.history.lost("wiped")
+    assert story.broken() == set()
+
+
+def test_wrong_counts(story: Story) -> None:
+    story.row.messages_count = 3
+    assert story.broken() == {"wrong_counts"}
+    story.row.messages_count = 2
+    story.stored.chats_count[T] = 2
+    assert story.broken() == {"wrong_counts"}
+
+
+@pytest.mark.parametrize("document", [(12, "a"), (11, "a2"), None])
+def test_an_index_that_is_not_as_mysql(story: Story, document: tuple[int, str] | None) -> None:
+    if document:
+        story.stored.indexed[T, 1, 1] = document
+    else:
+        del story.stored.indexed[T, 1, 1]
+    assert story.broken() == {"wrong_documents"}
+
+
+def test_documents_of_what_was_deleted(story: Story) -> None:
+    story.stored.indexed[T, 1, 3] = (13, "c")
+    assert story.broken() == {"wrong_documents"}
+    del story.stored.indexed[T, 1, 3]
+    story.did("delete_chat", 1, None)
+    story.row.deleted, story.stored.chats_count[T] = True, 0
+    assert story.broken() == {"wrong_documents"}
+
+
+@pytest.mark.parametrize("where", ["pending", "due", "queued", "dead"])
+def test_anything_left_over(story: Story, where: str) -> None:
+    setattr(story.stored, where, ["something"])
+    assert story.broken() == {"left_overs"}
