@@ -1,4 +1,4 @@
-"""What every ledger promises, on the fake and on a real Valkey."""
+"""What the ledger promises, on the server in memory and on a real Valkey."""
 
 import secrets
 import time

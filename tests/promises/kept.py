@@ -67,8 +67,8 @@ def _acknowledged(history: History) -> dict[_Message, list[_State]]:
     for act in history.acts:
         if act.kind in ("edit", "delete") and act.outcome == "acknowledged":
             assert act.number is not None
-            text = act.texts[0] if act.kind == "edit" else None
-            states[act.token, act.chat, act.number].append(_State(act.revision, text, act))
+            body = act.texts[0] if act.kind == "edit" else None
+            states[act.token, act.chat, act.number].append(_State(act.revision, body, act))
     return states
 
 

@@ -1,0 +1,274 @@
+"""A Redis in memory: data and those commands that the adapter uses, with expiry by a clock.
+
+`tests/contract/test_redis_server.py` holds it to a real Valkey.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chalicelib.usecases.ports import Clock
+
+type Reply = bytes | int | None | list[Any]
+
+_SYSTEM = random.SystemRandom()
+
+
+class SortedSet:
+    """Members by score, then by member."""
+
+    def __init__(self, scores: dict[bytes, float] | None = None) -> None:
+        self.scores = scores or {}
+        self._ordered: list[tuple[float, bytes]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def add(self, member: bytes, score: float) -> None:
+        self.scores[member] = score
+        self._ordered = None
+
+    def remove(self, member: bytes) -> int:
+        self._ordered = None
+        return self.scores.pop(member, None) is not None
+
+    def ordered(self) -> list[tuple[float, bytes]]:
+        if self._ordered is None:
+            self._ordered = sorted((score, member) for member, score in self.scores.items())
+        return self._ordered
+
+    def between(self, low: bytes, high: bytes) -> list[bytes]:
+        (least, least_out), (most, most_out) = _bound(low), _bound(high)
+        return [
+            member
+            for score, member in self.ordered()
+            if (score > least if least_out else score >= least)
+            and (score < most if most_out else score <= most)
+        ]
+
+    def copy(self) -> "SortedSet":
+        return SortedSet(dict(self.scores))
+
+
+type Value = bytes | dict[bytes, bytes] | SortedSet
+
+
+class Memory:
+    """What a server holds; it can be copied, as a snapshot or a replica is."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, Value] = {}
+        self.expires: dict[bytes, int] = {}
+
+    def copy(self) -> "Memory":
+        other = Memory()
+        other.values = {
+            key: value if isinstance(value, bytes) else value.copy()
+            for key, value in self.values.items()
+        }
+        other.expires = dict(self.expires)
+        return other
+
+
+class RedisServer:
+    """One server. A server that starts has another name for its memory, whatever it holds."""
+
+    def __init__(
+        self, clock: Clock, memory: Memory | None = None, chance: random.Random = _SYSTEM
+    ) -> None:
+        self._clock = clock
+        self._chance = chance
+        self.memory = memory or Memory()
+        self.start()
+
+    def start(self) -> None:
+        self.run_id, self.replid = (f"{self._chance.getrandbits(160):040x}" for _ in range(2))
+
+    def wipe(self) -> None:
+        """FLUSHALL: the data is gone, the server has still the same name."""
+        self.memory = Memory()
+
+    def execute(self, *command: Any) -> Reply:
+        """One command; raises `ValueError` for what a server would refuse."""
+        name, *args = [as_bytes(part) for part in command]
+        return _COMMANDS[name.upper()](self, *args)
+
+    def _value[V](self, key: bytes, kind: type[V], make: bool = False) -> V | None:
+        memory = self.memory
+        until = memory.expires.get(key)
+        if until is not None and until <= self._clock.now_ms():
+            self._drop(key)
+        value = memory.values.get(key)
+        if value is None and make:
+            value = memory.values[key] = kind()  # type: ignore[assignment]
+        if value is not None and not isinstance(value, kind):
+            raise ValueError("WRONGTYPE")
+        return value
+
+    def _drop(self, key: bytes) -> int:
+        self.memory.expires.pop(key, None)
+        return self.memory.values.pop(key, None) is not None
+
+    def _drop_empty(self, key: bytes, value: Any) -> None:
+        if not value:
+            self._drop(key)
+
+    def ping(self) -> Reply:
+        return b"PONG"
+
+    def time(self) -> Reply:
+        now = self._clock.now_ms()
+        return [b"%d" % (now // 1000), b"%d" % (now % 1000 * 1000)]
+
+    def info(self, section: bytes) -> Reply:
+        if section == b"server":
+            return b"# Server\r\nrun_id:%s\r\n" % self.run_id.encode()
+        return b"# Replication\r\nrole:master\r\nmaster_replid:%s\r\n" % self.replid.encode()
+
+    def get(self, key: bytes) -> Reply:
+        return self._value(key, bytes)
+
+    def set(self, key: bytes, value: bytes, *life: bytes) -> Reply:
+        self._drop(key)
+        self.memory.values[key] = value
+        if life:
+            assert life[0].upper() == b"PX"
+            self.pexpire(key, life[1])
+        return b"OK"
+
+    def delete(self, *keys: bytes) -> Reply:
+        return sum(self._drop(key) for key in keys if self.exists(key))
+
+    def exists(self, *keys: bytes) -> int:
+        return sum(self._value(key, object) is not None for key in keys)
+
+    def expire(self, key: bytes, seconds: bytes) -> Reply:
+        return self.pexpire(key, b"%d" % (int(seconds) * 1000))
+
+    def pexpire(self, key: bytes, ms: bytes) -> Reply:
+        if not self.exists(key):
+            return 0
+        self.memory.expires[key] = self._clock.now_ms() + int(ms)
+        return 1
+
+    def hget(self, key: bytes, field: bytes) -> Reply:
+        return (self._value(key, dict) or {}).get(field)
+
+    def hmget(self, key: bytes, *fields: bytes) -> Reply:
+        found: dict[bytes, bytes] = self._value(key, dict) or {}
+        return [found.get(field) for field in fields]
+
+    def hgetall(self, key: bytes) -> Reply:
+        found: dict[bytes, bytes] = self._value(key, dict) or {}
+        return [part for pair in found.items() for part in pair]
+
+    def hset(self, key: bytes, *pairs: bytes) -> Reply:
+        if not pairs or len(pairs) % 2:
+            raise ValueError("wrong number of arguments")
+        found = self._value(key, dict, make=True)
+        assert found is not None
+        before = len(found)
+        found.update(zip(pairs[::2], pairs[1::2], strict=True))
+        return len(found) - before
+
+    def hsetnx(self, key: bytes, field: bytes, value: bytes) -> Reply:
+        if field in (self._value(key, dict) or {}):
+            return 0
+        return self.hset(key, field, value)
+
+    def hdel(self, key: bytes, *fields: bytes) -> Reply:
+        found: dict[bytes, bytes] = self._value(key, dict) or {}
+        gone = sum(found.pop(field, None) is not None for field in fields)
+        self._drop_empty(key, found)
+        return gone
+
+    def hincrby(self, key: bytes, field: bytes, by: bytes) -> Reply:
+        now = int((self._value(key, dict) or {}).get(field, b"0")) + int(by)
+        self.hset(key, field, b"%d" % now)
+        return now
+
+    def _set(self, key: bytes) -> SortedSet:
+        return self._value(key, SortedSet) or SortedSet()
+
+    def zadd(self, key: bytes, *args: bytes) -> Reply:
+        only_known = args[0].upper() == b"XX"
+        pairs = args[1:] if only_known else args
+        found = self._value(key, SortedSet, make=not only_known)
+        if found is None:
+            return 0
+        before = len(found)
+        for score, member in zip(pairs[::2], pairs[1::2], strict=True):
+            if not only_known or member in found.scores:
+                found.add(member, float(score))
+        return len(found) - before
+
+    def zrem(self, key: bytes, *members: bytes) -> Reply:
+        found = self._set(key)
+        gone = sum(found.remove(member) for member in members)
+        self._drop_empty(key, found)
+        return gone
+
+    def zcard(self, key: bytes) -> Reply:
+        return len(self._set(key))
+
+    def zscore(self, key: bytes, member: bytes) -> Reply:
+        score = self._set(key).scores.get(member)
+        return None if score is None else as_bytes(score)
+
+    def zrange(self, key: bytes, first: bytes, last: bytes) -> Reply:
+        members = [member for _, member in self._set(key).ordered()]
+        start, stop = (
+            int(n) if int(n) >= 0 else max(len(members) + int(n), -(int(n) == int(last)))
+            for n in (first, last)
+        )
+        return members[max(start, 0) : stop + 1]
+
+    def zrangebyscore(self, key: bytes, low: bytes, high: bytes, *limit: bytes) -> Reply:
+        return _limited(self._set(key).between(low, high), limit)
+
+    def zrevrangebyscore(self, key: bytes, high: bytes, low: bytes, *limit: bytes) -> Reply:
+        return _limited(self._set(key).between(low, high)[::-1], limit)
+
+    def zremrangebyscore(self, key: bytes, low: bytes, high: bytes) -> Reply:
+        return self.zrem(key, *self._set(key).between(low, high))
+
+    def zcount(self, key: bytes, low: bytes, high: bytes) -> Reply:
+        return len(self._set(key).between(low, high))
+
+
+_NAMES = (
+    "ping time info get set exists expire pexpire hget hmget hgetall hset hsetnx hdel hincrby zadd zrem"
+    " zcard zscore zrange zrangebyscore zrevrangebyscore zremrangebyscore zcount"
+)
+_COMMANDS: dict[bytes, Callable[..., Reply]] = {
+    name.upper().encode(): getattr(RedisServer, name) for name in _NAMES.split()
+} | {b"DEL": RedisServer.delete, b"UNLINK": RedisServer.delete}
+
+
+def as_bytes(value: Any) -> bytes:
+    """A part of a command as it is sent; a float as Lua and Redis write it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e17:
+        value = int(value)
+    return (f"{value:.17g}" if isinstance(value, float) else str(value)).encode()
+
+
+def _bound(text: bytes) -> tuple[float, bool]:
+    """A bound of scores, and whether it is left out itself."""
+    is_out = text.startswith(b"(")
+    bound = float(text[1:] if is_out else text)
+    if math.isnan(bound):
+        raise ValueError("min or max is not a float")
+    return bound, is_out
+
+
+def _limited(members: list[bytes], limit: Sequence[bytes]) -> list[Any]:
+    if not limit:
+        return members
+    assert limit[0].upper() == b"LIMIT"
+    offset, count = int(limit[1]), int(limit[2])
+    if offset < 0:
+        return []
+    return members[offset:] if count < 0 else members[offset : offset + count]
