@@ -1,0 +1,72 @@
+"""What a chat costs in a real Valkey: nothing while it is quiet, little while it is written to."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.records import Lease, Message
+from tests.contract.conftest import part_url
+
+CHATS = 300
+BODY = "x" * 100
+NOW = "2026-09-21T14:13:20.000Z"
+# Rounded up from what Valkey 9.1 was seen to take (docs/reliability.md).
+MOST_BYTES_OF_ACTIVE_CHAT = 350
+MOST_BYTES_OF_PENDING_MESSAGE = 1_400
+
+
+@pytest.fixture
+def ledger() -> Iterator[RedisLedger]:
+    ledger = RedisLedger(part_url("redis"), SystemClock(), 1000)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator["redis.Redis"]:
+    client = redis.Redis.from_url(part_url("redis"))
+    yield client
+    client.close()
+
+
+def size(valkey: "redis.Redis", token: str) -> int:
+    """Bytes of all keys of an application but what it has once."""
+    keys = valkey.scan_iter(match=f"{{{token}}}:*", count=1000)
+    once = f"{{{token}}}:application".encode()
+    return sum(valkey.memory_usage(key, samples=0) for key in keys if key != once)
+
+
+def test_memory_follows_the_chats_that_are_written_to(
+    ledger: RedisLedger, valkey: "redis.Redis"
+) -> None:
+    token = secrets.token_hex(15)
+    ledger.remember_application(token, 1)
+    revisions = {number: write_to(ledger, Counter(token, number)) for number in range(1, CHATS + 1)}
+    pending = size(valkey, token)
+    for number, revision in revisions.items():
+        ledger.settle(Counter(token, number), {1: revision})
+    active = size(valkey, token)
+    for counter in ledger.quiet([token], 0, CHATS):
+        closing = ledger.start_closing(counter, 0)
+        assert closing is not None
+        ledger.finish_closing(counter, closing)
+    print(f"bytes: active chat {active / CHATS:.0f}, pending {(pending - active) / CHATS:.0f}")
+    assert size(valkey, token) == 0
+    assert 0 < active < CHATS * MOST_BYTES_OF_ACTIVE_CHAT
+    assert active < pending < active + CHATS * MOST_BYTES_OF_PENDING_MESSAGE
+
+
+def write_to(ledger: RedisLedger, counter: Counter) -> int:
+    """The revision of the first message of a chat."""
+    draft = Message(number=0, revision=0, body=BODY, sender="ann", created_at=NOW)
+    need = ledger.accept(counter, 1, [draft], None)
+    assert isinstance(need, NeedBegin)
+    ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))
+    accepted = ledger.accept(counter, 1, [draft], None)
+    assert isinstance(accepted, Accepted)
+    return accepted.revision
