@@ -1,0 +1,115 @@
+"""The end of a run: all is healed, all is delivered, and what the stores hold then."""
+
+import random
+
+from chalicelib.adapters.redis import keys
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.numbering import Counter
+from chalicelib.settings import QUEUES
+from tests.promises.stored import Stored, StoredChat, StoredMessage
+from tests.simulation.requests import TENANT, Request
+from tests.simulation.simulation import Simulation
+from tests.simulation.workers import repair, take_batch
+
+_ROUNDS = 30
+_ROUND_MS = 200_000
+# Records of what was deleted may be late by a quarter of an hour; then the last removal comes.
+_LATE_MS = 16 * 60_000
+_TRIES = 4
+_BETWEEN_TRIES_SECONDS = 6
+
+
+def calm_down(simulation: Simulation) -> Stored:
+    """Heal, deliver, write to each live chat once more, deliver; then look."""
+    chance = random.Random(0)
+    simulation.say("all is healed")
+    simulation.faults.next.clear()
+    simulation.redis.heal(0)
+    simulation.processes.run_all(chance)
+    _deliver(simulation, chance)
+    _write_once_more(simulation)
+    _deliver(simulation, chance)
+    simulation.processes.now += _LATE_MS
+    _deliver(simulation, chance)
+    return look(simulation)
+
+
+def _deliver(simulation: Simulation, chance: random.Random) -> None:
+    """Run the workers and the repair until there is nothing left to do, at least once."""
+    for _ in range(_ROUNDS):
+        simulation.processes.now += _ROUND_MS
+        repair(simulation.world)
+        for queue in QUEUES:
+            count, work = take_batch(simulation.world, simulation.queues, queue, 500, chance)
+            if count:
+                work()
+        if not any(simulation.queues.records.values()) and not _left_in_redis(simulation)[0]:
+            return
+
+
+def _write_once_more(simulation: Simulation) -> None:
+    """By a client that asks again, with its key, where it is told 503."""
+    chats = _application(simulation).chats
+    live = [number for number, chat in chats.items() if chat.state.deleted_at is None]
+    requests = [Request("post", n, texts=(f"last {n}",), key=f"last {n}") for n in live]
+    for request in [*requests, Request("chat", texts=("last",), key="last")]:
+        for _ in range(_TRIES):
+            act = request.begin(simulation.history, "the last client")
+            try:
+                simulation.history.acknowledge(act, *request.send(simulation.world))
+                break
+            except UnavailableError:
+                simulation.clock.wait(_BETWEEN_TRIES_SECONDS)
+
+
+def look(simulation: Simulation) -> Stored:
+    """What MySQL, the index, Redis and the queues hold."""
+    token, application = TENANT.token, _application(simulation)
+    stored = Stored(
+        chats={(token, n): _stored_chat(simulation, n) for n in application.chats},
+        chats_count={token: application.shown().chats_count},
+        indexed={
+            place: (document.message.revision, document.message.body)
+            for place, document in simulation.index.documents.items()
+            if document.message.deleted_at is None
+        },
+        queued=[q for q, records in simulation.queues.records.items() for _ in records],
+        dead=[queue for queue, _ in simulation.queues.dead],
+    )
+    stored.pending, stored.due = _left_in_redis(simulation)
+    return stored
+
+
+def _application(simulation: Simulation):  # type: ignore[no-untyped-def]
+    return simulation.store._applications[TENANT.token]
+
+
+def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
+    chat = _application(simulation).chats[number]
+    row = chat.row()
+    return StoredChat(
+        revision=row.chat.revision,
+        title=row.chat.title,
+        deleted=row.chat.deleted_at is not None,
+        messages_count=row.messages_count,
+        messages={
+            n: StoredMessage(m.revision, m.body, m.deleted_at is not None)
+            for n, m in chat.messages.items()
+        },
+        skipped=[(r.first, r.last) for r in simulation.store.skipped(TENANT.token, number)],
+    )
+
+
+def _left_in_redis(simulation: Simulation) -> tuple[list[str], list[str]]:
+    """Pending entries and due times."""
+    server = simulation.redis.servers[0]
+    chats = [None, *_application(simulation).chats]
+    pending = [keys.pending(Counter(TENANT.token, chat)) for chat in chats]
+    left = [
+        f"{entry[:60]!r}"
+        for name in pending
+        for entry in server.execute("ZRANGE", name, 0, -1) or []  # type: ignore[union-attr]
+    ]
+    due = server.execute("ZRANGE", keys.due(TENANT.token), 0, -1)
+    assert isinstance(due, list)
+    return left, [member.decode() for member in due]

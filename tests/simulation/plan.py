@@ -1,0 +1,56 @@
+"""What happens in one run: a list of steps, made from a seed, of which any may be left out."""
+
+import random
+
+import msgspec
+
+# How often each kind of step comes, in relation to the others.
+_ORDINARY = {
+    "chat": 3,
+    "post": 16,
+    "edit": 8,
+    "delete": 3,
+    "delete_chat": 1,
+    "read": 6,
+    "work": 22,
+    "minute": 4,
+    "seconds": 2,
+}
+_FAULTS = {"kill": 4, "pause": 4, "fail": 8}
+_LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
+_LEAST_STEPS, _MOST_STEPS = 30, 120
+_MOST_GAP = 24
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One thing that is done to the simulated world; `who`, `which` and `size` are read by its kind.
+
+    After it, `gap` slices of the processes run, chosen by `salt`: each step has chance of its own, so
+    that the others go on alike where one is left out.
+    """
+
+    kind: str
+    who: int
+    which: int
+    size: int
+    gap: int
+    salt: int
+
+
+def plan_of(seed: int) -> list[Step]:
+    """Even seeds lose no memory, odd ones do."""
+    chance = random.Random(seed)
+    weights = _ORDINARY | _FAULTS | (_LOSSES if seed % 2 else {})
+    length = chance.randint(_LEAST_STEPS, _MOST_STEPS)
+    kinds = ["chat", "chat", *chance.choices(list(weights), list(weights.values()), k=length)]
+    return [
+        Step(
+            kind,
+            chance.randrange(1000),
+            chance.randrange(1000),
+            chance.choice((1, 1, 1, 2, 4, 12)),
+            chance.randrange(_MOST_GAP),
+            chance.getrandbits(32),
+        )
+        for kind in kinds
+    ]

@@ -1,0 +1,83 @@
+"""Parts of the world as processes reach them: every call gives way before and after, and may fail."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+from zlib import crc32
+
+from chalicelib.domain.errors import OrdinalError, UnavailableError
+from tests.simulation.processes import Processes
+
+Mode = Literal["before", "after", "half"]
+
+
+class Faults:
+    """The failures that the next calls of each part meet, and the trace of all calls."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.next: dict[str, list[Mode]] = {}
+        self.trace = 0
+        self.closed = False
+        self.watch: Callable[[str], None] | None = None
+
+    def note(self, label: str) -> None:
+        self.trace = crc32(label.encode(), self.trace)
+        if self.watch:
+            process = self.processes.current
+            self.watch(f"    {process.name if process else 'at the end'}: {label}")
+
+    def meet(self, part: str) -> Mode | None:
+        """How the call that is made now fails. What the simulation does itself never does."""
+        modes = self.next.get(part)
+        return modes.pop() if modes and self.processes.current else None
+
+
+class Port:
+    """Stands before a part; has each of its methods."""
+
+    def __init__(self, name: str, part: Any, faults: Faults) -> None:
+        self._name, self._part, self._faults = name, part, faults
+
+    def __getattr__(self, method: str) -> Any:
+        call = _reached(f"{self._name}.{method}", getattr(self._part, method), self._faults)
+        setattr(self, method, call)
+        return call
+
+
+def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
+    part = label.split(".")[0]
+    give_way, note = faults.processes.give_way, faults.note
+    before, after = f"{label}, which has not happened", f"{label}, which has happened"
+
+    def reach(*args: Any) -> Any:
+        if faults.closed:
+            raise UnavailableError("the run is over")
+        process = give_way(before)
+        mode = faults.meet(part)
+        if mode == "before":
+            note(f"{label} fails")
+            raise UnavailableError(f"{part} is away")
+        if label == "queues.send":
+            args = (list(args[0]),)
+            if mode == "half":
+                args = (args[0][: len(args[0]) // 2],)
+        try:
+            result = call(*args)
+        except OrdinalError as error:
+            note(f"{label} raises {type(error).__name__}")
+            raise
+        note(f"{process.number if process else 0} {label} {_short(result)}")
+        give_way(after)
+        if mode:
+            note(f"{label} is done, and its answer lost")
+            raise UnavailableError(f"{part} did not answer")
+        return result
+
+    return reach
+
+
+def _short(result: Any) -> str:
+    if isinstance(result, bool | int | None):
+        return str(result)
+    first = getattr(result, "first", "")
+    return f"{type(result).__name__} {first}"

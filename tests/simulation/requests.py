@@ -1,0 +1,154 @@
+"""What clients ask for, as the HTTP doors would do it, and what each answer says in the history."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.domain.errors import GoneError, NotFoundError
+from chalicelib.domain.numbering import IdempotencyMark, Page
+from chalicelib.domain.records import Chat, Message
+from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.times import rfc3339
+from chalicelib.usecases.accept_chat import accept_chat
+from chalicelib.usecases.accept_edit import edit_chat, edit_message
+from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.usecases.current import current_message
+from chalicelib.usecases.list_messages import list_messages
+from chalicelib.usecases.ports import World
+from tests.promises.history import GONE, Act, History, Kind
+
+TENANT = Tenant("0123456789abcdef0123456789abcd", 1)
+_PAGE = 8
+
+# First number, last number, revision.
+Answer = tuple[int, int, int]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One operation; with a key it may be sent more than once."""
+
+    kind: Kind
+    chat: int | None = None
+    number: int | None = None
+    texts: tuple[str, ...] = ()
+    key: str | None = None
+
+    def begin(self, history: History, client: str) -> Act:
+        return history.begin(
+            client,
+            self.kind,
+            TENANT.token,
+            self.chat,
+            number=self.number,
+            texts=self.texts,
+            key=self.key,
+        )
+
+    def send(self, world: World) -> Answer:
+        """What was acknowledged. Raises `OrdinalError`."""
+        return _SEND[self.kind](self, world, rfc3339(world.clock.now_ms()))
+
+    def __str__(self) -> str:
+        what = {
+            "chat": "creates a chat",
+            "post": f"posts {', '.join(self.texts)} to chat {self.chat}",
+            "edit": f"edits message {self.number} of chat {self.chat} to {', '.join(self.texts)}",
+            "delete": f"deletes message {self.number} of chat {self.chat}",
+            "delete_chat": f"deletes chat {self.chat}",
+        }[self.kind]
+        return what + (f" with the key {self.key}" if self.key else "")
+
+
+def _mark(request: Request) -> IdempotencyMark | None:
+    return IdempotencyMark(request.key, "fingerprint") if request.key else None
+
+
+def _chat(request: Request, world: World, now: str) -> Answer:
+    draft = Chat(
+        number=0,
+        revision=0,
+        title=request.texts[0],
+        created_at=now,
+        idempotency_key=request.key,
+    )
+    accepted = accept_chat(world, TENANT, draft, _mark(request))
+    return accepted.first, accepted.last, accepted.revision
+
+
+def _post(request: Request, world: World, now: str) -> Answer:
+    drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
+    assert request.chat is not None
+    accepted = accept_messages(world, TENANT, request.chat, drafts, _mark(request))
+    return accepted.first, accepted.last, accepted.revision
+
+
+def _change_message(change: Callable[[Request, Message, str], Message]) -> Any:
+    def send(request: Request, world: World, now: str) -> Answer:
+        assert request.chat is not None
+        assert request.number is not None
+        state = edit_message(
+            world, TENANT, request.chat, request.number, lambda m: change(request, m, now)
+        )
+        return state.number, state.number, state.revision
+
+    return send
+
+
+def _delete_chat(request: Request, world: World, now: str) -> Answer:
+    assert request.chat is not None
+    row = edit_chat(world, TENANT, request.chat, lambda c: replace(c, deleted_at=now))
+    return row.chat.number, row.chat.number, row.chat.revision
+
+
+_SEND: dict[str, Callable[[Request, World, str], Answer]] = {
+    "chat": _chat,
+    "post": _post,
+    "edit": _change_message(lambda r, m, now: replace(m, body=r.texts[0], edited_at=now)),
+    "delete": _change_message(lambda r, m, now: replace(m, body="", deleted_at=now)),
+    "delete_chat": _delete_chat,
+}
+
+
+def read_one(world: World, history: History, client: str, chat: int, number: int) -> None:
+    """Read a message by its number, and note what was seen."""
+    began = history.now()
+    revision: int | None
+    try:
+        revision = current_message(world, TENANT, chat, number).state.revision
+    except GoneError:
+        revision = GONE
+    except NotFoundError:
+        revision = None
+    history.read(began, client, TENANT.token, chat, number, revision)
+
+
+def read_page(world: World, history: History, client: str, chat: int, after: int) -> None:
+    """Read a list; the client's own messages must be in it, unless somebody wanted them deleted."""
+    began = history.now()
+    try:
+        items = list_messages(world, TENANT, chat, Page(limit=_PAGE, after=after)).items
+    except (GoneError, NotFoundError):
+        return
+    shown = {message.number: message.revision for message in items}
+    for number, revision in shown.items():
+        history.read(began, client, TENANT.token, chat, number, revision)
+    last = max(shown, default=after) if len(shown) == _PAGE else 2**53
+    for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
+        if after < number <= last:
+            history.read(began, client, TENANT.token, chat, number, None)
+
+
+def _own(history: History, client: str, chat: int) -> set[int]:
+    """Numbers of messages that a client has posted and was told of."""
+    return {
+        act.first + i
+        for act in history.acts
+        if act.client == client and (act.kind, act.chat) == ("post", chat) and act.first
+        for i in range(len(act.texts))
+    }
+
+
+def _unwanted(history: History, chat: int) -> set[int | None]:
+    return {act.number for act in history.acts if (act.kind, act.chat) == ("delete", chat)}

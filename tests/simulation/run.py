@@ -1,0 +1,58 @@
+"""Runs a plan and holds what came of it against the promises."""
+
+import traceback
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tests.fakes.lua_scripts import LuaScripts
+from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.store import FakeStore
+from tests.promises.check import broken
+from tests.simulation.calm import calm_down
+from tests.simulation.plan import Step
+from tests.simulation.simulation import Simulation, real_scripts
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one run came to. `trace` tells two runs apart; `slices` is how much was done."""
+
+    broken: list[str]
+    story: list[str]
+    trace: int
+    slices: int
+
+    @property
+    def rules(self) -> set[str]:
+        """The names of the rules that were broken."""
+        return {said.split(":")[0] for said in self.broken}
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a run is made of; a planted defect takes the place of one of them."""
+
+    scripts: Callable[[], LuaScripts] = real_scripts
+    store: Callable[[], FakeStore] = FakeStore
+    index: Callable[[], FakeSearchIndex] = FakeSearchIndex
+
+
+REAL = Parts()
+
+
+def run(steps: Sequence[Step], parts: Parts = REAL, watch: bool = False) -> Outcome:
+    """Follow the steps, calm down, check. With `watch` the story tells every call of a part."""
+    story: list[str] = []
+    simulation = Simulation(story.append, parts.scripts(), parts.store(), parts.index())
+    if watch:
+        simulation.faults.watch = story.append
+    try:
+        simulation.follow(steps)
+        found = broken(simulation.history, calm_down(simulation))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found = [f"crashed: {error!r} in {where.name}"]
+        story.append(traceback.format_exc())
+    finally:
+        simulation.faults.closed = True
+        simulation.processes.close()
+    return Outcome(found, story, simulation.faults.trace, simulation.processes.slices)

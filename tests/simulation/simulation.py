@@ -1,0 +1,218 @@
+"""One run: a world, its clients, and the steps of a plan, one after the other."""
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.times import rfc3339
+from chalicelib.settings import QUEUES
+from tests.fakes.ledger import FakeLedger
+from tests.fakes.lua_scripts import LuaScripts
+from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.store import FakeStore
+from tests.promises.history import History
+from tests.simulation.clients import Client
+from tests.simulation.plan import Step
+from tests.simulation.ports import Faults, Mode, Port
+from tests.simulation.primaries import Primaries
+from tests.simulation.processes import Processes, SimulatedClock
+from tests.simulation.queues import SimulatedQueues
+from tests.simulation.requests import TENANT, Request, read_one, read_page
+from tests.simulation.workers import repair, take_batch
+
+_START_MS = 1_790_000_000_000
+_MOST_SLICES = 20_000
+_CLIENTS = 4
+_TRIES = 3
+_PARTS = ("queues", "queues", "store", "ledger", "index")
+_MODES: tuple[Mode, ...] = ("before", "after", "half")
+
+
+def _quietly(work: Callable[[], None]) -> Callable[[], None]:
+    """A reader that is told an error tries again some other time."""
+
+    def quiet() -> None:
+        with suppress(OrdinalError):
+            work()
+
+    return quiet
+
+
+@cache
+def real_scripts() -> LuaScripts:
+    return LuaScripts()
+
+
+class SimulatedWorld:
+    """The world of all processes."""
+
+    lease_window = 10
+
+    def __init__(self, simulation: "Simulation", scripts: LuaScripts, store: FakeStore) -> None:
+        faults, clock = simulation.faults, simulation.clock
+        ledger = FakeLedger(
+            clock, self.lease_window, find_server=simulation.redis.server, scripts=scripts
+        )
+        self.clock = clock
+        self.ledger: FakeLedger = Port("ledger", ledger, faults)  # type: ignore[assignment]
+        self.store: FakeStore = Port("store", store, faults)  # type: ignore[assignment]
+        self.queues: SimulatedQueues = Port("queues", simulation.queues, faults)  # type: ignore[assignment]
+        self.index: FakeSearchIndex = Port("index", simulation.index, faults)  # type: ignore[assignment]
+
+
+class Simulation:
+    """Everything of one run. `say` is told what happens, in words."""
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        scripts: LuaScripts,
+        store: FakeStore,
+        index: FakeSearchIndex,
+    ) -> None:
+        self.say = say
+        self.processes = Processes(_START_MS, _MOST_SLICES)
+        self.clock = SimulatedClock(self.processes)
+        self.faults = Faults(self.processes)
+        self.history = History()
+        self.redis = Primaries(self.clock, self.processes, self.history)
+        self.queues = SimulatedQueues(self.clock)
+        self.index = index
+        self.store = store
+        self.world = SimulatedWorld(self, scripts, store)
+        self.clients = [
+            Client(n, self.world, self.history, self.processes, say) for n in range(1, _CLIENTS + 1)
+        ]
+        self._chance = random.Random(0)
+        self._texts = 0
+        store.create_application(TENANT.token, "simulation", rfc3339(_START_MS))
+
+    def follow(self, steps: Sequence[Step]) -> None:
+        """Do each step, and let the processes run in between."""
+        for step in steps:
+            self._chance = random.Random(step.salt)
+            getattr(self, f"_{step.kind}")(step)
+            self.processes.run(step.gap, self._chance)
+            self.redis.keep()
+            for client in self.clients:
+                client.go_on()
+
+    def chats(self) -> list[int]:
+        """Chats that clients were told of."""
+        return [a.first for a in self.history.acts if a.kind == "chat" and a.first is not None]
+
+    def _texts_for(self, count: int) -> tuple[str, ...]:
+        self._texts += 1
+        return tuple(f"t{self._texts}.{i}" for i in range(count))
+
+    def _client(self, step: Step) -> Client:
+        return self.clients[step.who % len(self.clients)]
+
+    def _ask(self, step: Step, request: Request) -> None:
+        self._client(step).ask(request, _TRIES)
+
+    def _a_chat(self, step: Step) -> int | None:
+        """Any chat; every other time the newest."""
+        chats = self.chats()
+        if not chats:
+            return None
+        return chats[-1] if step.which % 2 else chats[step.which // 2 % len(chats)]
+
+    def _a_message(self, step: Step, chat: int) -> int | None:
+        """Any message of a chat; every third time the newest."""
+        last = [a.last for a in self.history.acts if (a.kind, a.chat) == ("post", chat) and a.last]
+        if not last:
+            return None
+        return max(last) if step.which % 3 == 0 else 1 + step.which // 3 % max(last)
+
+    def _key(self, step: Step, text: str) -> str | None:
+        return f"key-{text}" if step.which % 5 < 3 else None
+
+    def _chat(self, step: Step) -> None:
+        texts = self._texts_for(1)
+        self._ask(step, Request("chat", texts=texts, key=self._key(step, texts[0])))
+
+    def _post(self, step: Step) -> None:
+        texts = self._texts_for(step.size)
+        if chat := self._a_chat(step):
+            self._ask(step, Request("post", chat, texts=texts, key=self._key(step, texts[0])))
+
+    def _edit(self, step: Step) -> None:
+        texts, chat = self._texts_for(1), self._a_chat(step)
+        if chat and (number := self._a_message(step, chat)):
+            self._ask(step, Request("edit", chat, number, texts))
+
+    def _delete(self, step: Step) -> None:
+        chat = self._a_chat(step)
+        if chat and (number := self._a_message(step, chat)):
+            self._ask(step, Request("delete", chat, number))
+
+    def _delete_chat(self, step: Step) -> None:
+        if chat := self._a_chat(step):
+            self._ask(step, Request("delete_chat", chat))
+
+    def _read(self, step: Step) -> None:
+        chat, client = self._a_chat(step), self._client(step)
+        if not chat or not (number := self._a_message(step, chat)):
+            return
+        read = read_page if step.size > 1 else read_one
+        self.processes.start(
+            f"{client.name}'s read",
+            client.number,
+            _quietly(lambda: read(self.world, self.history, client.name, chat, number)),
+        )
+
+    def _work(self, step: Step) -> None:
+        queue = QUEUES[step.which % len(QUEUES)]
+        count, work = take_batch(self.world, self.queues, queue, 10 * step.size, self._chance)
+        if count:
+            self.say(f"a worker takes {count} records of {queue}")
+            self.processes.start(f"a worker of {queue}", step.who, work)
+
+    def _minute(self, step: Step) -> None:
+        self.processes.now += 60_000
+        self.say("a minute passes, the repair runs")
+        self.processes.start("the repair", step.who, lambda: repair(self.world))
+
+    def _seconds(self, step: Step) -> None:
+        self.processes.now += step.which % 20 * 1_000
+        self.say(f"{step.which % 20} seconds pass")
+
+    def _kill(self, step: Step) -> None:
+        if alive := self.processes.alive:
+            process = alive[step.which % len(alive)]
+            self.say(f"{process.name} is killed in {process.at}")
+            self.processes.kill(process)
+
+    def _pause(self, step: Step) -> None:
+        if alive := self.processes.alive:
+            process, seconds = alive[step.which % len(alive)], (1, 8, 45, 200)[step.who % 4]
+            self.say(f"{process.name} is paused for {seconds} s in {process.at}")
+            self.processes.pause(process, seconds * 1_000)
+
+    def _fail(self, step: Step) -> None:
+        part, mode = _PARTS[step.which % len(_PARTS)], _MODES[step.who % len(_MODES)]
+        self.say(f"the next {step.size} calls of {part} fail ({mode})")
+        self.faults.next[part] = [mode] * step.size
+
+    def _wipe(self, step: Step) -> None:
+        self.say("Redis is wiped")
+        self.redis.wipe()
+
+    def _restart(self, step: Step) -> None:
+        self.say("Redis is started anew with its data")
+        self.redis.restart()
+
+    def _fail_over(self, step: Step) -> None:
+        self.say("Redis fails over to a replica that lags")
+        self.redis.fail_over(step.which)
+
+    def _split(self, step: Step) -> None:
+        if self.redis.split(step.which):
+            self.say("Redis has two primaries, one of which lags")
+
+    def _heal(self, step: Step) -> None:
+        if self.redis.heal(step.which):
+            self.say(f"Redis has one primary again, the {('old', 'new')[step.which % 2]} one")

@@ -1,0 +1,49 @@
+"""Workers and the schedule, as the entrypoints run them."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import json
+
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.usecases.index_messages import index_messages
+from chalicelib.usecases.persist_chats import persist_chats
+from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.usecases.ports import World
+from chalicelib.usecases.purge_deleted import purge_deleted
+from chalicelib.usecases.repair_pending import repair_pending
+from chalicelib.usecases.work_off import Received, work_off
+from tests.simulation.queues import SimulatedQueues
+
+_HANDLERS: dict[str, tuple[Any, Callable[[World, Sequence[Any]], None]]] = {
+    "chats": (json.Decoder(ChatsRecord), persist_chats),
+    "messages": (json.Decoder(MessagesRecord), persist_messages),
+    "search": (json.Decoder(SearchRecord), index_messages),
+}
+
+
+def take_batch(
+    world: World, queues: SimulatedQueues, queue: str, most: int, chance: random.Random
+) -> tuple[int, Callable[[], None]]:
+    """Receive records; how many, and what a worker does with them."""
+    received = queues.receive(queue, most, chance)
+    return len(received), lambda: _work(world, queues, queue, received)
+
+
+def _work(world: World, queues: SimulatedQueues, queue: str, received: Sequence[Received]) -> None:
+    decoder, handle = _HANDLERS[queue]
+    again = work_off(
+        world.queues, queue, received, decoder.decode, lambda records: handle(world, records)
+    )
+    queues.done(queue, [item.id for item in received if item.id not in again])
+
+
+def repair(world: World) -> None:
+    """What runs every minute. Where it fails, the next minute comes."""
+    try:
+        repair_pending(world)
+        purge_deleted(world)
+    except OrdinalError:
+        return
