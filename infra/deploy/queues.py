@@ -12,7 +12,8 @@ from infra.deploy.settings import DeploySettings
 # At least six times the functions' timeout (30 s), as Lambda asks for.
 VISIBILITY_TIMEOUT_SECONDS = 180
 MAX_RECEIVE_COUNT = 12
-DEAD_LETTER_RETENTION_SECONDS = 14 * 24 * 3600
+# The longest that SQS has. In a dead-letter queue it counts from the first sending.
+RETENTION_SECONDS = 14 * 24 * 3600
 MAX_MESSAGE_BYTES = 1024 * 1024
 
 
@@ -31,7 +32,7 @@ def create_queues(settings: DeploySettings) -> dict[str, str]:
             sqs,
             f"{name}-dead",
             {
-                "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS),
+                "MessageRetentionPeriod": str(RETENTION_SECONDS),
                 "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
             },
         )
@@ -44,6 +45,7 @@ def create_queues(settings: DeploySettings) -> dict[str, str]:
             sqs,
             name,
             {
+                "MessageRetentionPeriod": str(RETENTION_SECONDS),
                 "VisibilityTimeout": str(VISIBILITY_TIMEOUT_SECONDS),
                 "MaximumMessageSize": str(MAX_MESSAGE_BYTES),
                 "RedrivePolicy": json.dumps(redrive),
