@@ -10,10 +10,14 @@ from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 
 
 class LiveWorld:
-    """The real parts. It lives as long as the function's process, and so do its connections."""
+    """The real parts. It lives as long as the function's process, and so do its connections.
 
-    def __init__(self, settings: Settings) -> None:
+    `for_requests` says that clients wait for answers, so that the limits of time are short ones.
+    """
+
+    def __init__(self, settings: Settings, for_requests: bool) -> None:
         self.settings = settings
+        self._for_requests = for_requests
         self.lease_window = settings.lease_window
 
     @cached_property
@@ -31,9 +35,14 @@ class LiveWorld:
 
     @cached_property
     def store(self) -> Store:
+        from chalicelib.adapters.mysql.connection import (
+            READ_TIMEOUT_SECONDS,
+            REQUEST_READ_TIMEOUT_SECONDS,
+        )
         from chalicelib.adapters.mysql.store import MySqlStore
 
-        return MySqlStore(self.settings.need("mysql_url"))
+        seconds = REQUEST_READ_TIMEOUT_SECONDS if self._for_requests else READ_TIMEOUT_SECONDS
+        return MySqlStore(self.settings.need("mysql_url"), seconds)
 
     @cached_property
     def queues(self) -> Queues:
@@ -50,5 +59,11 @@ class LiveWorld:
 
 @cache
 def world() -> LiveWorld:
-    """The world of this process."""
-    return LiveWorld(Settings.from_env())
+    """The world of this process, where it answers requests."""
+    return LiveWorld(Settings.from_env(), for_requests=True)
+
+
+@cache
+def worker_world() -> LiveWorld:
+    """The world of this process, where it works off a queue or what is due."""
+    return LiveWorld(Settings.from_env(), for_requests=False)

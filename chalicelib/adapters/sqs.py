@@ -1,13 +1,16 @@
 """SQS: handing records to the queues of their types, and what workers do with records that fail."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import msgspec
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
 from chalicelib.domain.records import (
@@ -52,6 +55,7 @@ class SqsQueues:
         self._urls = urls
         self._dead_urls = dead_urls
         self._client: SQSClient | None = None
+        self._circuit = Circuit("SQS", _unanswered)
 
     @property
     def client(self) -> "SQSClient":
@@ -70,7 +74,7 @@ class SqsQueues:
                 self._send_call(self._urls[queue], call)
 
     def _send_call(self, url: str, entries: list[dict[str, str]]) -> None:
-        try:
+        with self._calling():
             if len(entries) == 1:
                 self.client.send_message(
                     QueueUrl=url,
@@ -82,15 +86,13 @@ class SqsQueues:
                 QueueUrl=url,
                 Entries=[{"Id": str(i), **entry} for i, entry in enumerate(entries)],  # type: ignore[typeddict-item]
             )
-        except (BotoCoreError, ClientError) as error:
-            raise UnavailableError(f"SQS: {error}") from error
         if answer.get("Failed"):
             raise UnavailableError(f"SQS refused {answer['Failed'][0].get('Message', 'a record')}")
 
     def bury(self, queue: str, body: str, reason: str) -> None:
         """Put a record that can never succeed into the dead-letter queue, with the reason."""
         text = "".join(c if c.isprintable() else " " for c in reason)[:_REASON_MAX_CHARS]
-        try:
+        with self._calling():
             self.client.send_message(
                 QueueUrl=self._dead_urls[queue],
                 MessageBody=body,
@@ -98,8 +100,6 @@ class SqsQueues:
                     "reason": {"DataType": "String", "StringValue": text or "unknown"}
                 },
             )
-        except (BotoCoreError, ClientError) as error:
-            raise UnavailableError(f"SQS: {error}") from error
 
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         """Say when failed records come again. Without it they come after the queue's own time-out."""
@@ -107,20 +107,28 @@ class SqsQueues:
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for i, (receipt, seconds) in enumerate(seconds_by_receipt.items())
         ]
-        try:
+        with self._calling():
             for start in range(0, len(entries), _ENTRIES_A_CALL):
                 self.client.change_message_visibility_batch(
                     QueueUrl=self._urls[queue],
                     Entries=entries[start : start + _ENTRIES_A_CALL],  # type: ignore[arg-type]
                 )
+
+    def ping(self) -> None:
+        with self._calling():
+            self.client.get_queue_attributes(QueueUrl=self._urls["messages"])
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            with self._circuit.calling():
+                yield
         except (BotoCoreError, ClientError) as error:
             raise UnavailableError(f"SQS: {error}") from error
 
-    def ping(self) -> None:
-        try:
-            self.client.get_queue_attributes(QueueUrl=self._urls["messages"])
-        except (BotoCoreError, ClientError) as error:
-            raise UnavailableError(f"SQS: {error}") from error
+
+def _unanswered(error: BaseException) -> bool:
+    return isinstance(error, BotoConnectionError | HTTPClientError)
 
 
 def queue_of(record: AnyRecord) -> str:

@@ -4,7 +4,7 @@ from aws_lambda_powertools import Logger
 from chalice import Blueprint, Rate
 from chalice.app import CloudWatchEvent
 
-from chalicelib.bootstrap import world
+from chalicelib.bootstrap import worker_world
 from chalicelib.usecases.close_leases import close_leases
 from chalicelib.usecases.purge_deleted import purge_deleted
 from chalicelib.usecases.repair_pending import repair_pending as repair
@@ -15,7 +15,7 @@ logger = Logger(service="schedules")
 
 @schedules.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
-    live = world()
+    live = worker_world()
     done = {
         "sent_again": repair(live),
         "purged": purge_deleted(live),

@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 from chalice import Blueprint
 from chalice.app import SQSEvent
 
-from chalicelib.bootstrap import world
+from chalicelib.bootstrap import worker_world
 from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.settings import Settings
 from chalicelib.usecases.index_messages import index_messages as index
@@ -58,7 +58,7 @@ def _work_off(
         )
         for record in event.to_dict()["Records"]
     ]
-    live = world()
+    live = worker_world()
     again = work_off(
         live.queues, queue, received, decoder.decode, lambda records: handle(live, records)
     )

@@ -14,6 +14,7 @@ from chalicelib.usecases.ports import World
 
 _ATTEMPTS = 12
 _PAUSE_SECONDS = 0.01
+_PATIENCE_MS = 4_000
 
 
 def edit_message(
@@ -63,6 +64,7 @@ def _accept_edit[T: (Message, Chat)](
     change: Callable[[T], T],
     if_match: int | None,
 ) -> T:
+    until = world.clock.now_ms() + _PATIENCE_MS
     for attempt in range(_ATTEMPTS):
         current = read()
         base = current.state.revision
@@ -71,6 +73,8 @@ def _accept_edit[T: (Message, Chat)](
         try:
             return _accept_once(world, tenant, counter, current, change(current.state))
         except ConflictError:
+            if world.clock.now_ms() > until:
+                break
             world.clock.wait(_PAUSE_SECONDS * attempt)
     raise ConflictError("others kept changing the same chat; try again")
 

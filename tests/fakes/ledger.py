@@ -1,6 +1,7 @@
 """The real ledger, with its real scripts, on a server in memory."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Self
 
@@ -50,6 +51,9 @@ class _Connection:
 
     def pipeline(self, transaction: bool) -> _Pipeline:
         return _Pipeline(self._server)
+
+    def calling(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         pass

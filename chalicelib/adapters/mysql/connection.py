@@ -17,11 +17,15 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.failures import FAILURES, Verdict, verdict_of
+from chalicelib.adapters.circuit import Circuit
+from chalicelib.adapters.mysql.failures import FAILURES, Verdict, unanswered, verdict_of
 from chalicelib.domain.errors import PoisonError, UnavailableError
 
 CONNECT_TIMEOUT_SECONDS = 2
+# How long an answer may take, and after how long a transaction is not run again: for workers, whose
+# batches take long, and for requests, whose clients wait.
 READ_TIMEOUT_SECONDS = 10
+REQUEST_READ_TIMEOUT_SECONDS = 4
 LOCK_WAIT_SECONDS = 2
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.05
@@ -52,7 +56,9 @@ class Database:
 
     def __init__(self, url: str, read_timeout_seconds: int = READ_TIMEOUT_SECONDS) -> None:
         self._options = _options(url, read_timeout_seconds)
+        self._patience_seconds = read_timeout_seconds
         self._local = threading.local()
+        self._circuit = Circuit("MySQL", unanswered)
 
     def read(self, sql: str, args: tuple[object, ...] = ()) -> list[Row]:
         """Run one SELECT outside of a transaction."""
@@ -70,11 +76,15 @@ class Database:
             connection._force_close()
 
     def _persevere[T](self, step: Callable[[Link], T]) -> T:
+        until = time.monotonic() + self._patience_seconds
         for attempt in range(ATTEMPTS):
             self._pause(attempt)
+            if attempt > 0 and time.monotonic() > until:
+                break
             kept = "connection" in self._local.__dict__
             try:
-                return step(self._connection())
+                with self._circuit.calling():
+                    return step(self._connection())
             except FAILURES as error:
                 verdict = verdict_of(error)
                 if verdict is Verdict.POISON:
@@ -83,7 +93,7 @@ class Database:
                     self.close()
                 if verdict is not Verdict.BUSY and not (kept and verdict is Verdict.LOST):
                     raise UnavailableError(f"MySQL: {error}") from error
-        raise UnavailableError(f"MySQL: {ATTEMPTS} attempts met a deadlock or a lock wait time-out")
+        raise UnavailableError("MySQL: every attempt met a deadlock or a lock wait time-out")
 
     def _pause(self, attempt: int) -> None:
         """Wait a little, differently each time: or else two that met would meet again."""

@@ -4,6 +4,8 @@ from enum import Enum, auto
 
 import pymysql
 
+from chalicelib.domain.errors import UnavailableError
+
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
 
 
@@ -25,6 +27,10 @@ _LOST = {
     2055,  # lost connection, with the system's error
     3169,  # MySQL: session was killed
     4031,  # MySQL: disconnected for inactivity
+}
+_NOT_REACHED = {
+    2002,  # PyMySQL: no answer to the first packet
+    2003,  # no connection could be made
 }
 _BUSY = {
     1020,  # MariaDB: the record changed since it was read
@@ -67,3 +73,13 @@ def verdict_of(error: BaseException) -> Verdict:
     if errno in _BUSY:
         return Verdict.BUSY
     return Verdict.LOST if errno in _LOST else Verdict.AWAY
+
+
+def unanswered(error: BaseException) -> bool:
+    """Whether the server cannot be reached, went away or took too long. What it says is an answer."""
+    cause = error.__cause__ if isinstance(error, UnavailableError) else error
+    if not isinstance(cause, pymysql.Error | OSError):
+        return False
+    if isinstance(cause, OSError) or isinstance(cause.__context__, TimeoutError):
+        return True
+    return errno_of(cause) in _LOST | _NOT_REACHED

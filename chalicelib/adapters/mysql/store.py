@@ -2,7 +2,7 @@
 
 from chalicelib.adapters.mysql.applications import Applications
 from chalicelib.adapters.mysql.chats import Chats
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.connection import READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.mysql.leases import Leases
 from chalicelib.adapters.mysql.messages import Messages
 from chalicelib.adapters.mysql.persist_chats import PersistChats
@@ -20,8 +20,8 @@ class MySqlStore(
     Nothing connects before the first call. `close` lets go of the calling thread's connection.
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__(Database(url))
+    def __init__(self, url: str, read_timeout_seconds: int = READ_TIMEOUT_SECONDS) -> None:
+        super().__init__(Database(url, read_timeout_seconds))
 
     def ping(self) -> None:
         """Raise `UnavailableError` unless the server answers and the tables are there."""

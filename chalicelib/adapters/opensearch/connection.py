@@ -10,12 +10,16 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 from opensearchpy import OpenSearch
+from opensearchpy.exceptions import ConnectionError as NoConnectionError
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
+from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import UnavailableError
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
+# For what a client waits for, in place of the two above.
+REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
 
 Answer = dict[str, Any]
 
@@ -25,6 +29,7 @@ class Connection:
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
+        self._circuit = Circuit("OpenSearch", _unanswered)
 
     @cached_property
     def client(self) -> OpenSearch:
@@ -48,8 +53,13 @@ class Connection:
     def call(self, request: Callable[[OpenSearch], Answer]) -> Answer:
         """Run one request. Whatever goes wrong on the way there or over there can go well later."""
         try:
-            return request(self.client)
+            with self._circuit.calling():
+                return request(self.client)
         except TransportError as error:
             raise UnavailableError(f"OpenSearch: {error.status_code} {error.error}") from error
         except OpenSearchException as error:
             raise UnavailableError(f"OpenSearch: {error}") from error
+
+
+def _unanswered(error: BaseException) -> bool:
+    return isinstance(error, NoConnectionError)  # a time-out is one of them

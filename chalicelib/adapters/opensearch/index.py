@@ -9,7 +9,7 @@ from typing import Any
 
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.connection import Answer, Connection
+from chalicelib.adapters.opensearch.connection import REQUEST_TIMEOUT, Answer, Connection
 from chalicelib.adapters.opensearch.document import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.adapters.opensearch.search import to_found, to_request
@@ -78,7 +78,11 @@ class OpenSearchIndex:
     def search(self, query: Query) -> Found:
         """One page of what was found. Raises `InvalidError` for a cursor that does not fit."""
         request = to_request(query)
-        options = {"routing": query.token, "allow_partial_search_results": "false"}
+        options = {
+            "routing": query.token,
+            "allow_partial_search_results": "false",
+            "request_timeout": REQUEST_TIMEOUT,
+        }
         answer = self._connection.call(
             lambda client: client.search(index=self._alias, body=request, params=options)
         )
@@ -86,7 +90,10 @@ class OpenSearchIndex:
 
     def ping(self) -> None:
         """Raise `UnavailableError` unless the server answers and the index was put."""
-        self._connection.call(lambda client: client.indices.get_alias(name=self._alias))
+        options = {"request_timeout": REQUEST_TIMEOUT}
+        self._connection.call(
+            lambda client: client.indices.get_alias(name=self._alias, params=options)
+        )
 
     def _send(self, chunk: Actions) -> Refused:
         body = b"".join(lines for _, lines in chunk)

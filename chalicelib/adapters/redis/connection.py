@@ -1,6 +1,7 @@
 """The connection to Redis and the scripts on it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import UnavailableError
 
 _HERE = Path(__file__).parent
@@ -33,6 +35,7 @@ class Scripts:
             retry=Retry(NoBackoff(), 0),
         )
         self._scripts: dict[str, Any] = {}
+        self._circuit = Circuit("Redis", _unanswered)
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """Run a script; raises `UnavailableError` where Redis does not answer."""
@@ -40,12 +43,18 @@ class Scripts:
         if script is None:
             text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
             script = self._scripts[name] = self.client.register_script(text)
-        try:
+        with self.calling():
             return script(keys=keys, args=args)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Around what talks to Redis; raises `UnavailableError` for any failure of it."""
+        try:
+            with self._circuit.calling():
+                yield
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise UnavailableError(f"Redis: {type(error).__name__}: {error}") from error
 
 
-def unavailable(error: redis.RedisError) -> UnavailableError:
-    """What any failure of Redis means to a caller."""
-    return UnavailableError(f"Redis: {type(error).__name__}: {error}")
+def _unanswered(error: BaseException) -> bool:
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError)

@@ -4,10 +4,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.connection import Scripts, unavailable
+from chalicelib.adapters.redis.connection import Scripts
 from chalicelib.adapters.redis.entries import fragment, parse_entry
 from chalicelib.adapters.redis.replies import (
     parse_closing,
@@ -288,10 +286,8 @@ class RedisLedger:
         ]
 
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        try:
-            with self._scripts.client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-                return pipeline.execute()
-        except redis.RedisError as error:
-            raise unavailable(error) from error
+        pipeline = self._scripts.client.pipeline(transaction=False)
+        with self._scripts.calling(), pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()

@@ -1,0 +1,198 @@
+"""Parts that hang, refuse or reset: calls end within their limits, the circuit opens, and closes again."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from typing import get_args
+from urllib.parse import urlsplit
+
+import boto3
+import msgspec
+import pytest
+
+from chalicelib.adapters import circuit
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.mysql.connection import REQUEST_READ_TIMEOUT_SECONDS, Database
+from chalicelib.adapters.opensearch.connection import Connection
+from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.migrate import migrate
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.numbering import Counter
+from tests.contract.conftest import part_url
+from tests.contract.relay import Mood, Relay, relay_to
+
+# What a call may take over its limit on a machine that is busy.
+MARGIN_SECONDS = 1.5
+# How long the circuits of these tests stay open.
+OPEN_SECONDS = 1.0
+
+
+class Part(msgspec.Struct, frozen=True):
+    """An adapter behind a relay: a call that the part answers, and one that it answers with an error."""
+
+    relay: Relay
+    limit_seconds: float
+    call: Callable[[], object]
+    refused: Callable[[], object]
+
+
+@contextmanager
+def redis_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
+    relay, url = moved(part_url("redis"))
+    with closing(RedisLedger(url, SystemClock(), 10)) as ledger:
+        wrong = lambda: ledger._pipeline([("NO-SUCH-COMMAND",)])  # noqa: E731
+        yield Part(relay, 3, ledger.ping, wrong)
+
+
+@contextmanager
+def mysql_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
+    relay, url = moved(part_url("mysql"))
+    with closing(Database(url, REQUEST_READ_TIMEOUT_SECONDS)) as database:
+        yield Part(
+            relay,
+            REQUEST_READ_TIMEOUT_SECONDS,
+            lambda: database.read("SELECT 1"),
+            lambda: database.read("SELECT 1 FROM no_such_table"),
+        )
+
+
+@contextmanager
+def sqs_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
+    relay, url = moved(part_url("aws"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
+        with closing(boto3.client("sqs")) as client:
+            queue = client.create_queue(QueueName=f"hanging-{secrets.token_hex(4)}")["QueueUrl"]
+            patch.setenv("AWS_ENDPOINT_URL", url)
+            queues = SqsQueues({"messages": queue, "chats": f"{queue}-missing"}, {})
+            with closing(queues.client):
+                yield Part(relay, 7, queues.ping, lambda: queues.delay("chats", {"receipt": 1}))
+            client.delete_queue(QueueUrl=queue)
+
+
+@contextmanager
+def opensearch_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
+    real, alias = part_url("opensearch"), f"hanging-{secrets.token_hex(4)}"
+    migrate(real, alias)
+    relay, url = moved(real)
+    index, missing = OpenSearchIndex(url, alias), OpenSearchIndex(url, f"{alias}-missing")
+    missing._connection = index._connection
+    yield Part(relay, 4, index.ping, missing.ping)
+    index._connection.client.close()
+    connection = Connection(real)
+    connection.call(lambda client: client.indices.delete(index=f"{alias}-*"))
+    connection.client.close()
+
+
+PARTS = {
+    "redis": redis_part,
+    "mysql": mysql_part,
+    "sqs": sqs_part,
+    "opensearch": opensearch_part,
+}
+
+
+@pytest.fixture(params=PARTS)
+def part(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Part]:
+    monkeypatch.setattr(circuit, "OPEN_SECONDS", OPEN_SECONDS)
+    relays: list[Relay] = []
+
+    def moved(url: str) -> tuple[Relay, str]:
+        """A relay to the part, and the part's URL with the relay's port."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        relay = Relay(parts.hostname, parts.port)
+        relays.append(relay)
+        netloc = parts.netloc.replace(f":{parts.port}", f":{relay.port}")
+        return relay, parts._replace(netloc=netloc).geturl()
+
+    try:
+        with PARTS[request.param](moved) as part:
+            part.call()
+            yield part
+    finally:
+        for relay in relays:
+            relay.close()
+
+
+def seconds_to_fail(call: Callable[[], object]) -> float:
+    started = time.monotonic()
+    with pytest.raises(UnavailableError):
+        call()
+    return time.monotonic() - started
+
+
+def fail_until_open(part: Part) -> None:
+    """Clients at once, so that their waits do not add up: neither here nor, by a lock, in the adapter."""
+    clients = circuit.FAILURES_TO_OPEN
+    with ThreadPoolExecutor(clients) as pool:
+        waits = list(pool.map(lambda _: seconds_to_fail(part.call), range(clients)))
+    assert max(waits) < part.limit_seconds + MARGIN_SECONDS
+
+
+def wait_for_answer(call: Callable[[], object], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(UnavailableError):
+            call()
+            return
+        time.sleep(0.05)  # the pause between two looks, not the wait itself
+    pytest.fail(f"no answer in {seconds} s")
+
+
+@pytest.mark.parametrize("mood", [mood for mood in get_args(Mood) if mood != "forward"])
+def test_a_part_that_does_not_answer_is_left_alone_until_it_answers(part: Part, mood: Mood) -> None:
+    part.relay.turn(mood)
+    fail_until_open(part)
+    part.relay.turn("forward")
+    connections = part.relay.connections
+    with pytest.raises(UnavailableError, match="left alone") as refused:
+        part.call()
+    assert refused.value.retry_after_seconds == OPEN_SECONDS
+    assert part.relay.connections == connections
+    wait_for_answer(part.call, OPEN_SECONDS + MARGIN_SECONDS)
+    part.call()
+
+
+def test_a_part_that_still_does_not_answer_is_left_alone_again(part: Part) -> None:
+    part.relay.turn("reset")
+    fail_until_open(part)
+    connections = part.relay.connections
+    until = time.monotonic() + OPEN_SECONDS + MARGIN_SECONDS
+    while part.relay.connections == connections:
+        assert time.monotonic() < until, "nobody tried again"
+        seconds_to_fail(part.call)
+        time.sleep(0.05)  # the pause between two looks, not the wait itself
+    connections = part.relay.connections
+    seconds_to_fail(part.call)
+    assert part.relay.connections == connections
+
+
+def test_an_error_that_a_part_answers_does_not_open_its_circuit(part: Part) -> None:
+    for _ in range(circuit.FAILURES_TO_OPEN + 1):
+        seconds_to_fail(part.refused)
+    part.call()
+
+
+def test_an_open_circuit_is_that_of_one_adapter() -> None:
+    url = urlsplit(part_url("redis"))
+    assert url.hostname is not None
+    assert url.port is not None
+    with relay_to(url.hostname, url.port) as relay:
+        moved = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{relay.port}")).geturl()
+        with (
+            closing(RedisLedger(moved, SystemClock(), 10)) as away,
+            closing(RedisLedger(url.geturl(), SystemClock(), 10)) as there,
+        ):
+            relay.turn("refuse")
+            for _ in range(circuit.FAILURES_TO_OPEN + 1):
+                seconds_to_fail(lambda: away.settle(Counter("t", 1), {1: 1}))
+            there.ping()
