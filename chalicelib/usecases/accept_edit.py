@@ -14,7 +14,7 @@ from chalicelib.usecases.ports import World
 
 _ATTEMPTS = 12
 _PAUSE_SECONDS = 0.01
-_PATIENCE_MS = 4_000
+_PATIENCE_MS = 2_000
 
 
 def edit_message(
@@ -28,7 +28,7 @@ def edit_message(
     """The new state as it was accepted. `if_match` is the revision that the client has seen.
 
     Raises `NotFoundError`, `GoneError`, `RevisionMismatchError`; `ConflictError` where others kept
-    changing messages of the chat.
+    changing messages of the chat for seconds.
     """
 
     def read() -> Current[Message]:

@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,7 +13,11 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql import messages as reading
 from chalicelib.adapters.mysql import rows
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.connection import (
+    LOCK_WAIT_SECONDS,
+    REQUEST_READ_TIMEOUT_SECONDS,
+    Database,
+)
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.mysql.values import marks
@@ -143,6 +148,26 @@ def test_an_unverified_url_is_encrypted_where_the_server_can(url: str) -> None:
 def test_a_url_without_a_database_is_refused() -> None:
     with pytest.raises(ValueError, match="mysql://"):
         MySqlStore("mysql://127.0.0.1")
+
+
+def test_a_lock_that_others_hold_is_not_waited_for_again_and_again(
+    url: str, database: Database, token: str
+) -> None:
+    def rename(cursor: Cursor) -> int:
+        return cursor.execute("UPDATE applications SET name = 'other' WHERE token = %s", (token,))
+
+    def while_it_is_locked(cursor: Cursor) -> float:
+        rename(cursor)
+        started = time.monotonic()
+        with (
+            closing(Database(url, REQUEST_READ_TIMEOUT_SECONDS)) as waiting,
+            pytest.raises(UnavailableError, match="lock wait"),
+        ):
+            waiting.transact(rename)
+        return time.monotonic() - started
+
+    limit = REQUEST_READ_TIMEOUT_SECONDS + LOCK_WAIT_SECONDS
+    assert database.transact(while_it_is_locked) < limit + 1
 
 
 def test_two_transactions_that_deadlock_both_come_through(url: str, database: Database) -> None:

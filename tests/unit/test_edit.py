@@ -89,6 +89,20 @@ def test_if_match_lets_only_the_seen_revision_be_changed(world: FakeWorld, tenan
         edit_message(world, tenant, 1, 1, lambda m: replace(m, body="third"), seen)
 
 
+def test_an_edit_that_meets_others_slowly_is_given_up_within_seconds(
+    world: FakeWorld, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        world.clock.wait(0.8)
+        raise ConflictError("another one was faster")
+
+    started = world.clock.now_ms()
+    monkeypatch.setattr(world.ledger, "edit", slow)
+    with pytest.raises(ConflictError):
+        edit_message(world, tenant, 1, 1, lambda m: replace(m, body="never"))
+    assert world.clock.now_ms() - started < 3_000
+
+
 def test_a_deleted_message_keeps_its_number_and_leaves_lists_and_counts(
     world: FakeWorld, tenant: Tenant
 ) -> None:
