@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 import boto3
 import msgspec
 import pytest
+import redis
 
 from chalicelib.adapters import circuit
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.mysql.connection import REQUEST_READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.opensearch.connection import Connection
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.mapping import VERSION
 from chalicelib.adapters.opensearch.migrate import migrate
+from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.ledger import RedisLedger
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
@@ -43,9 +46,11 @@ class Part(msgspec.Struct, frozen=True):
 @contextmanager
 def redis_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
     relay, url = moved(part_url("redis"))
+    token = secrets.token_hex(15)
     with closing(RedisLedger(url, SystemClock(), 10)) as ledger:
-        wrong = lambda: ledger._pipeline([("NO-SUCH-COMMAND",)])  # noqa: E731
-        yield Part(relay, 3, ledger.ping, wrong)
+        with closing(redis.Redis.from_url(part_url("redis"))) as client:
+            client.set(keys.due(token), "of a wrong type", ex=60)
+        yield Part(relay, 3, ledger.ping, lambda: ledger.overdue([token], 1))
 
 
 @contextmanager
@@ -83,12 +88,8 @@ def opensearch_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]
     migrate(real, alias)
     relay, url = moved(real)
     index, missing = OpenSearchIndex(url, alias), OpenSearchIndex(url, f"{alias}-missing")
-    missing._connection = index._connection
     yield Part(relay, 4, index.ping, missing.ping)
-    index._connection.client.close()
-    connection = Connection(real)
-    connection.call(lambda client: client.indices.delete(index=f"{alias}-*"))
-    connection.client.close()
+    Connection(real).call(lambda client: client.indices.delete(index=f"{alias}-v{VERSION}"))
 
 
 PARTS = {
@@ -178,7 +179,9 @@ def test_a_part_that_still_does_not_answer_is_left_alone_again(part: Part) -> No
 
 def test_an_error_that_a_part_answers_does_not_open_its_circuit(part: Part) -> None:
     for _ in range(circuit.FAILURES_TO_OPEN + 1):
-        seconds_to_fail(part.refused)
+        with pytest.raises(UnavailableError) as refused:
+            part.refused()
+        assert "left alone" not in str(refused.value)
     part.call()
 
 
