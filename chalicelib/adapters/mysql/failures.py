@@ -28,10 +28,7 @@ _LOST = {
     3169,  # MySQL: session was killed
     4031,  # MySQL: disconnected for inactivity
 }
-_NOT_REACHED = {
-    2002,  # PyMySQL: no answer to the first packet
-    2003,  # no connection could be made
-}
+_NOT_REACHED = 2003  # PyMySQL: no connection could be made
 _BUSY = {
     1020,  # MariaDB: the record changed since it was read
     1205,  # lock wait time-out
@@ -82,4 +79,4 @@ def unanswered(error: BaseException) -> bool:
         return False
     if isinstance(cause, OSError) or isinstance(cause.__context__, TimeoutError):
         return True
-    return errno_of(cause) in _LOST | _NOT_REACHED
+    return errno_of(cause) in _LOST | {_NOT_REACHED}
