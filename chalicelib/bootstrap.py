@@ -6,7 +6,7 @@ Each is imported at its first use, so that a function loads only what it needs.
 from functools import cache, cached_property
 
 from chalicelib.settings import Settings
-from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
+from chalicelib.usecases.ports import Clock, Ledger, Meter, Queues, SearchIndex, Store
 
 
 class LiveWorld:
@@ -55,6 +55,12 @@ class LiveWorld:
         from chalicelib.adapters.opensearch.index import OpenSearchIndex
 
         return OpenSearchIndex(self.settings.need("opensearch_url"))
+
+    @cached_property
+    def meter(self) -> Meter:
+        from chalicelib.adapters.meter import EmfMeter
+
+        return EmfMeter(self.settings.stage)
 
 
 @cache

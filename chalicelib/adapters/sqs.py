@@ -101,6 +101,19 @@ class SqsQueues:
                 },
             )
 
+    def dead_letters(self) -> dict[str, int]:
+        """About how many records are in each dead-letter queue."""
+        return {queue: self._depth(url) for queue, url in self._dead_urls.items()}
+
+    def _depth(self, url: str) -> int:
+        try:
+            found = self.client.get_queue_attributes(
+                QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise UnavailableError(f"SQS: {error}") from error
+        return int(found["Attributes"]["ApproximateNumberOfMessages"])
+
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         """Say when failed records come again. Without it they come after the queue's own time-out."""
         entries = [

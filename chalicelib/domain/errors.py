@@ -9,8 +9,13 @@ OrdinalError
  ├─ RevisionMismatchError   the state is not the one that `If-Match` names
  ├─ KeyReusedError          the Idempotency-Key was used for another request
  ├─ UnavailableError        a part is away or slow; trying again can help
+ │   └─ HeldBackError        too much is waiting to be persisted
  └─ PoisonError             a record that can never be persisted or indexed
 """
+
+import re
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 class OrdinalError(Exception):
@@ -85,7 +90,16 @@ class UnavailableError(OrdinalError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class HeldBackError(UnavailableError):
+    """The workers cannot keep up: too much of the chat or the application waits to be persisted."""
+
+
 class PoisonError(OrdinalError):
     """A record that can never be persisted or indexed, whatever is up."""
 
     code = "poison-record"
+
+
+def safe_text(error: OrdinalError) -> str:
+    """What the error says, for the log: without what stands in quotes, which may be content."""
+    return _QUOTED.sub("'…'", str(error))

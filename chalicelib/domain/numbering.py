@@ -78,10 +78,14 @@ Need = NeedApplication | NeedBegin | NeedRaise | NeedWait | NeedClose
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """A new lease: numbers above `floor`, up to `lease.ceiling`."""
+    """A new lease: numbers above `floor`, up to `lease.ceiling`.
+
+    `lost` says that the lease before it was not given back: its memory was lost.
+    """
 
     floor: int
     lease: Lease
+    lost: bool = False
 
 
 class Look(msgspec.Struct, frozen=True):

@@ -1,25 +1,50 @@
 """Doors of the clock."""
 
-from aws_lambda_powertools import Logger
+import logging
+from collections.abc import Callable
+
 from chalice import Blueprint, Rate
 from chalice.app import CloudWatchEvent
 
 from chalicelib.bootstrap import worker_world
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.metrics import ERRORS
+from chalicelib.entrypoints import log
 from chalicelib.usecases.close_leases import close_leases
+from chalicelib.usecases.measure_backlog import measure_dead_letters, measure_pending
+from chalicelib.usecases.ports import World
 from chalicelib.usecases.purge_deleted import purge_deleted
+from chalicelib.usecases.record_log import told
 from chalicelib.usecases.repair_pending import repair_pending as repair
 
 schedules = Blueprint(__name__)
-logger = Logger(service="schedules")
+logger = logging.getLogger(__name__)
+
+_TASKS: dict[str, Callable[[World], int]] = {
+    "dead_letters": measure_dead_letters,
+    "oldest_pending_ms": measure_pending,
+    "sent_again": repair,
+    "purged": purge_deleted,
+    "leases_closed": close_leases,
+}
 
 
 @schedules.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
+    """Every task is tried, whatever becomes of the others. Raises the last one's error."""
     live = worker_world()
-    done = {
-        "sent_again": repair(live),
-        "purged": purge_deleted(live),
-        "leases_closed": close_leases(live),
-    }
+    log.begin("schedules", event.context)
+    done: dict[str, int] = {}
+    failure: OrdinalError | None = None
+    for name, task in _TASKS.items():
+        try:
+            done[name] = task(live)
+        except OrdinalError as error:
+            failure = error
+            live.meter.count(ERRORS, of=error.code)
+            logger.error("a task failed", extra={"task": name, **told(error)})
     logger.info("repair", extra=done)
+    live.meter.flush("schedules")
+    if failure:
+        raise failure
     return done

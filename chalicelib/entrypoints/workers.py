@@ -1,15 +1,18 @@
 """Doors of the queues: a batch of records in, the ids of those that must come again out."""
 
+import logging
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
-from aws_lambda_powertools import Logger
 from chalice import Blueprint
 from chalice.app import SQSEvent
 
 from chalicelib.bootstrap import worker_world
+from chalicelib.domain.metrics import ERRORS
 from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
 from chalicelib.usecases.index_messages import index_messages as index
 from chalicelib.usecases.persist_chats import persist_chats as persist_chat_records
@@ -18,7 +21,7 @@ from chalicelib.usecases.ports import World
 from chalicelib.usecases.work_off import Received, work_off
 
 workers = Blueprint(__name__)
-logger = Logger(service="workers")
+logger = logging.getLogger(__name__)
 
 _STAGE = Settings.from_env().stage
 # A record can hold 500 messages, and one transaction takes a batch: large batches spread the cost of a
@@ -48,6 +51,8 @@ def _work_off(
     handle: Callable[[World, Sequence[Any]], None],
 ) -> dict[str, Any]:
     """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
+    began = perf_counter()
+    log.begin("workers", event.context)
     decoder = msgspec.json.Decoder(kind)
     received = [
         Received(
@@ -55,12 +60,23 @@ def _work_off(
             receipt=record["receiptHandle"],
             body=record["body"],
             receives=int(record["attributes"]["ApproximateReceiveCount"]),
+            sent_at_ms=int(record["attributes"]["SentTimestamp"]),
         )
         for record in event.to_dict()["Records"]
     ]
     live = worker_world()
-    again = work_off(
-        live.queues, queue, received, decoder.decode, lambda records: handle(live, records)
-    )
-    logger.info("batch", extra={"queue": queue, "records": len(received), "again": len(again)})
+    batch: dict[str, Any] = {"queue": queue, "records": len(received)}
+    try:
+        again = work_off(
+            live, queue, received, decoder.decode, lambda records: handle(live, records)
+        )
+        batch["again"] = len(again)
+    except Exception as error:
+        live.meter.count(ERRORS, of="internal")
+        batch |= log.fault(error)
+        raise
+    finally:
+        batch["duration_ms"] = round((perf_counter() - began) * 1000, 1)
+        logger.info("batch", extra=batch)
+        live.meter.flush("workers")
     return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in again]}

@@ -2,9 +2,11 @@
 
 from msgspec.structs import replace
 
+from chalicelib.domain.metrics import CHATS_ACCEPTED, REPLAYS
 from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
 from chalicelib.domain.records import Chat, ChatsRecord, Lease, records_of
 from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import World
 
@@ -20,7 +22,8 @@ def accept_chat(
         world, counter, lambda: world.ledger.accept(counter, tenant.key_version, [draft], mark)
     )
     if accepted.replayed:
-        world.queues.send(records_of(tenant.token, None, accepted.pending))
+        hand_over(world, records_of(tenant.token, None, accepted.pending))
+        world.meter.count(REPLAYS)
         return accepted
     chat = replace(
         draft,
@@ -28,5 +31,6 @@ def accept_chat(
         revision=accepted.revision,
         messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, world.lease_window),
     )
-    world.queues.send([ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])])
+    hand_over(world, [ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])])
+    world.meter.count(CHATS_ACCEPTED)
     return accepted

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import ConflictError, RevisionMismatchError
+from chalicelib.domain.metrics import CHANGES_ACCEPTED
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Chat, ChatRow, Message, Pending, records_of
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.current import Current, current_chat, current_message
+from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import World
 
@@ -89,5 +91,6 @@ def _accept_once[T: (Message, Chat)](
         lambda: world.ledger.edit(counter, tenant.key_version, state, base, edits),
     )
     state = replace(state, revision=accepted.revision)
-    world.queues.send(records_of(counter.token, counter.chat, [Pending(0, accepted.lease, state)]))
+    hand_over(world, records_of(counter.token, counter.chat, [Pending(0, accepted.lease, state)]))
+    world.meter.count(CHANGES_ACCEPTED)
     return state

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from chalicelib.domain.metrics import MESSAGES_ACCEPTED, REPLAYS
 from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
 from chalicelib.domain.records import Message, MessagesRecord, records_of
 from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import World
 
@@ -29,12 +31,14 @@ def accept_messages(
         world, counter, lambda: world.ledger.accept(counter, tenant.key_version, drafts, mark)
     )
     if accepted.replayed:
-        world.queues.send(records_of(tenant.token, chat, accepted.pending))
+        hand_over(world, records_of(tenant.token, chat, accepted.pending))
+        world.meter.count(REPLAYS)
         return accepted
     messages = [
         replace(draft, number=accepted.first + i, revision=accepted.revision + i)
         for i, draft in enumerate(drafts)
     ]
     record = MessagesRecord(token=tenant.token, chat=chat, lease=accepted.lease, messages=messages)
-    world.queues.send([record])
+    hand_over(world, [record])
+    world.meter.count(MESSAGES_ACCEPTED, len(messages))
     return accepted

@@ -20,6 +20,7 @@ from chalicelib.domain.errors import (
     OrdinalError,
     UnavailableError,
 )
+from chalicelib.domain.metrics import LEASES_BEGUN, LEASES_BEGUN_ANEW, LEASES_RAISED
 from chalicelib.domain.numbering import (
     Counter,
     Need,
@@ -87,6 +88,7 @@ def _begin(world: World, counter: Counter, need: NeedBegin) -> None:
         begun = world.store.begin_lease(counter, need, epoch, world.lease_window, now)
         if begun is not None:
             world.ledger.install_lease(counter, need.nonce, begun)
+            world.meter.count(LEASES_BEGUN_ANEW if begun.lost else LEASES_BEGUN)
 
 
 def close_lease(world: World, counter: Counter, closing: NeedClose) -> None:
@@ -112,3 +114,4 @@ def _raise(world: World, counter: Counter, need: NeedRaise) -> None:
         world.ledger.release_lease(counter, need.lease)
     else:
         world.ledger.raise_lease(counter, raised)
+        world.meter.count(LEASES_RAISED)

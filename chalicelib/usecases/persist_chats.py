@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from chalicelib.domain.metrics import CHATS_PERSISTED
 from chalicelib.domain.records import ChatsRecord, PurgeRecord
 from chalicelib.usecases.persist_messages import tell_redis
 from chalicelib.usecases.ports import World
@@ -16,4 +17,5 @@ def persist_chats(world: World, records: Sequence[ChatsRecord]) -> None:
         for chat in record.chats
         if chat.deleted_at
     )
+    world.meter.count(CHATS_PERSISTED, sum(len(record.chats) for record in records))
     tell_redis(world, persisted.settled, persisted.raised)

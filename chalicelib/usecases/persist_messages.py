@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from itertools import batched
 
 from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.identity import of_revisions
+from chalicelib.domain.metrics import LEASES_RAISED, MESSAGES_PERSISTED
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Document, DocumentsRecord, Lease, MessagesRecord
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.record_log import told
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ def persist_messages(world: World, records: Sequence[MessagesRecord]) -> None:
         for documents in by_token.values()
         for part in batched(documents, _DOCUMENTS_A_RECORD)
     )
+    world.meter.count(MESSAGES_PERSISTED, len(persisted.documents))
     tell_redis(world, persisted.settled, persisted.raised)
 
 
@@ -45,7 +49,11 @@ def tell_redis(
     try:
         for counter, lease in raised:
             world.ledger.raise_lease(counter, lease)
+            world.meter.count(LEASES_RAISED)
         for counter, revisions in settled.items():
             world.ledger.settle(counter, revisions)
     except UnavailableError as error:
-        logger.warning("persisted, but Redis was not told: %s", error)
+        for counter, revisions in settled.items():
+            identity = of_revisions(counter.token, counter.chat, revisions)
+            fields = {**identity.fields(), **told(error)}
+            logger.warning("persisted, but Redis was not told", extra=fields)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from chalicelib.domain.metrics import Metric
 from chalicelib.domain.numbering import (
     Accepted,
     Begun,
@@ -138,6 +139,13 @@ class Ledger(Protocol):
         """Say when pending states (by number) are overdue again."""
         ...
 
+    def oldest_pending(self, tokens: Sequence[str]) -> int | None:
+        """When the oldest pending state of these applications was accepted, in ms since 1970.
+
+        None where nothing is pending. Younger ones may hide one that was sent again, up to a minute.
+        """
+        ...
+
     def ping(self) -> None: ...
 
 
@@ -270,6 +278,10 @@ class Queues(Protocol):
         """Put a record that can never succeed into the queue's dead-letter queue, with the reason."""
         ...
 
+    def dead_letters(self) -> dict[str, int]:
+        """About how many records are in the dead-letter queue of each queue."""
+        ...
+
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         """Say after how many seconds failed records come again."""
         ...
@@ -296,6 +308,22 @@ class SearchIndex(Protocol):
     def ping(self) -> None: ...
 
 
+class Meter(Protocol):
+    """Metrics of one invocation. `of` is the value of the dimension that the metric names, if any."""
+
+    def count(self, metric: Metric, value: int = 1, of: str | None = None) -> None:
+        """Add to what this invocation has counted."""
+        ...
+
+    def measure(self, metric: Metric, value: float, of: str | None = None) -> None:
+        """Note a value, in the metric's unit."""
+        ...
+
+    def flush(self, service: str) -> None:
+        """Write out what was noted. Entrypoints do this once, at the end of an invocation."""
+        ...
+
+
 class World(Protocol):
     """All of the above, as a use case is given them. The bootstrap makes each at its first use."""
 
@@ -313,6 +341,9 @@ class World(Protocol):
 
     @property
     def index(self) -> SearchIndex: ...
+
+    @property
+    def meter(self) -> Meter: ...
 
     @property
     def lease_window(self) -> int:

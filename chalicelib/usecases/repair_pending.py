@@ -1,12 +1,18 @@
 """Send overdue pending states again: the API died between the script and the send, or the send failed."""
 
+import logging
 from collections.abc import Iterable
 from itertools import islice
 
+from chalicelib.domain.identity import identity_of
+from chalicelib.domain.metrics import SENT_AGAIN
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Pending, records_of
+from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.ports import World
 from chalicelib.usecases.token_pages import token_pages
+
+logger = logging.getLogger(__name__)
 
 _MOST_A_RUN = 2_000
 _LEAST_PAUSE_MS = 60_000
@@ -43,12 +49,16 @@ def _repair_counter(world: World, counter: Counter, numbers: list[int]) -> int:
         counter, {n: stored.get(n, 0) for n in numbers if not _missing(pending.get(n), stored)}
     )
     missing = [p for p in pending.values() if _missing(p, stored)]
-    world.queues.send(records_of(counter.token, counter.chat, missing))
+    hand_over(world, records_of(counter.token, counter.chat, missing))
     now = world.clock.now_ms()
     world.ledger.postpone(
         counter,
         {p.state.number: now + max(_LEAST_PAUSE_MS, now - p.accepted_at_ms) for p in missing},
     )
+    if missing:
+        identity = identity_of(counter.token, counter.chat, [p.state for p in missing])
+        logger.info("sent again", extra=identity.fields())
+    world.meter.count(SENT_AGAIN, len(missing))
     return len(missing)
 
 

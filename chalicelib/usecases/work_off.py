@@ -7,8 +7,10 @@ from typing import cast
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError, PoisonError
+from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_AGAIN, RECORDS_BURIED
 from chalicelib.domain.records import AnyRecord, halves
-from chalicelib.usecases.ports import Queues
+from chalicelib.usecases.ports import World
+from chalicelib.usecases.record_log import log_records, told
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +19,16 @@ _LONGEST_DELAY_SECONDS = 900
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A record as SQS hands it over. `receives` counts how often it did, this time included."""
+    """A record as SQS hands it over. `receives` counts how often it did, this time included.
+
+    `sent_at_ms` is when it was sent, in milliseconds since 1970 by the clock of SQS.
+    """
 
     id: str
     receipt: str
     body: str
     receives: int
+    sent_at_ms: int
 
 
 class _Item[R: AnyRecord](msgspec.Struct, frozen=True):
@@ -34,7 +40,7 @@ class _Item[R: AnyRecord](msgspec.Struct, frozen=True):
 
 
 def work_off[R: AnyRecord](
-    queues: Queues,
+    world: World,
     queue: str,
     received: Sequence[Received],
     decode: Callable[[str], R],
@@ -52,23 +58,19 @@ def work_off[R: AnyRecord](
         try:
             readable.append(_Item(item, decode(item.body), item.body))
         except (msgspec.MsgspecError, ValueError) as error:
-            _bury(
-                queues,
-                queue,
-                item,
-                item.body,
-                f"not a record that this version can read: {error}",
-                again,
-            )
+            logger.error("cannot be read", extra={"queue": queue, "message_id": item.id})
+            reason = f"not a record that this version can read: {error}"
+            _bury(world, queue, item, item.body, reason, again)
     if readable:
-        _handle(queues, queue, readable, handle, again)
+        _handle(world, queue, readable, handle, again)
+    world.meter.count(RECORDS_AGAIN, len(again), of=queue)
     if again:
-        _delay(queues, queue, list(again.values()))
+        _delay(world, queue, list(again.values()))
     return list(again)
 
 
 def _handle[R: AnyRecord](
-    queues: Queues,
+    world: World,
     queue: str,
     batch: Sequence[_Item[R]],
     handle: Callable[[Sequence[R]], None],
@@ -79,13 +81,30 @@ def _handle[R: AnyRecord](
     except PoisonError as error:
         parts = _halves(batch)
         if len(parts) == 1:
-            _bury(queues, queue, batch[0].received, batch[0].body, str(error), again)
+            _log(logging.ERROR, "can never succeed", queue, batch, **told(error))
+            _bury(world, queue, batch[0].received, batch[0].body, str(error), again)
             return
         for part in parts:
-            _handle(queues, queue, part, handle, again)
+            _handle(world, queue, part, handle, again)
     except OrdinalError as error:
-        logger.warning("%d records of %s come again: %s", len(batch), queue, error)
+        world.meter.count(ERRORS, of=error.code)
+        _log(logging.WARNING, "comes again", queue, batch, **told(error))
         again.update((item.received.id, item.received) for item in batch)
+    except Exception as error:
+        _log(logging.ERROR, "failed", queue, batch, error=type(error).__name__)
+        raise
+    else:
+        sent_at_ms = min(item.received.sent_at_ms for item in batch)
+        lag_ms = max(0, world.clock.now_ms() - sent_at_ms)
+        world.meter.measure(RECORD_LAG, lag_ms, of=queue)
+        _log(logging.INFO, "worked off", queue, batch)
+
+
+def _log[R: AnyRecord](
+    level: int, text: str, queue: str, batch: Sequence[_Item[R]], **fields: str
+) -> None:
+    for item in batch:
+        log_records(level, text, [item.record], queue=queue, message_id=item.received.id, **fields)
 
 
 def _halves[R: AnyRecord](batch: Sequence[_Item[R]]) -> list[Sequence[_Item[R]]]:
@@ -101,28 +120,30 @@ def _halves[R: AnyRecord](batch: Sequence[_Item[R]]) -> list[Sequence[_Item[R]]]
 
 
 def _bury(
-    queues: Queues,
+    world: World,
     queue: str,
     item: Received,
     body: str,
     reason: str,
     again: dict[str, Received],
 ) -> None:
-    logger.error("record %s of %s goes to the dead-letter queue: %s", item.id, queue, reason)
     try:
-        queues.bury(queue, body, reason)
+        world.queues.bury(queue, body, reason)
+        world.meter.count(RECORDS_BURIED, of=queue)
     except OrdinalError as error:
-        logger.warning("record %s of %s could not be put there yet: %s", item.id, queue, error)
+        fields = {"queue": queue, "message_id": item.id, **told(error)}
+        logger.warning("could not be buried yet", extra=fields)
         again[item.id] = item
 
 
-def _delay(queues: Queues, queue: str, items: Sequence[Received]) -> None:
+def _delay(world: World, queue: str, items: Sequence[Received]) -> None:
     delays = {
         item.receipt: min(_FIRST_DELAY_SECONDS * 2**item.receives, _LONGEST_DELAY_SECONDS)
         for item in items
     }
     try:
-        queues.delay(queue, delays)
+        world.queues.delay(queue, delays)
     except OrdinalError as error:
         # They come again all the same, after the queue's visibility time-out.
-        logger.warning("%d records of %s keep the queue's time-out: %s", len(items), queue, error)
+        fields = {"queue": queue, "message_ids": [item.id for item in items], **told(error)}
+        logger.warning("the queue's time-out stays", extra=fields)

@@ -500,6 +500,26 @@ def test_what_is_not_settled_becomes_overdue(ledger: Ledger, token: str, clock: 
     assert ledger.overdue([token], 10) == [(counter, 2)]
 
 
+def test_the_oldest_pending_state_is_that_of_any_application_and_counter(
+    ledger: Ledger, token: str, clock: FakeClock
+) -> None:
+    assert ledger.oldest_pending([]) is None
+    assert ledger.oldest_pending(["nobody", token]) is None
+    chat, chats = Counter(token, 1), Counter(token)
+    accepted_at, revisions = [], []
+    begin(ledger, chat)
+    begin(ledger, chats)
+    for counter, draft in ((chat, message()), (chats, CHAT), (chat, message())):
+        revisions.append(accept(ledger, counter, [draft]).revision)
+        accepted_at.append(clock.now_ms())
+        clock.wait(1)
+    assert ledger.oldest_pending(["nobody", token]) == accepted_at[0]
+    ledger.postpone(chat, {1: clock.now_ms() + 10 * OVERDUE_AFTER_MS})
+    assert ledger.oldest_pending([token]) == accepted_at[0]
+    ledger.settle(chat, {1: revisions[0]})
+    assert ledger.oldest_pending([token]) == accepted_at[1]
+
+
 @pytest.fixture(params=["fake", "valkey"])
 def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]:
     """A ledger that takes three pending entries a counter and five an application."""

@@ -136,6 +136,12 @@ def test_nothing_to_send_is_fine(both: Both) -> None:
     assert both.take("messages") == []
 
 
+def test_dead_letters_are_counted_by_queue(both: Both) -> None:
+    for queue in ("messages", "messages", "search"):
+        both.queues.bury(queue, "not json", "no good")
+    assert both.queues.dead_letters() == {"chats": 0, "messages": 2, "search": 1}
+
+
 def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -146,6 +152,7 @@ def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -
         lambda: away.send([messages(1)]),
         lambda: away.bury("messages", "body", "reason"),
         lambda: away.delay("messages", {"receipt": 1}),
+        away.dead_letters,
         away.ping,
     ):
         with pytest.raises(UnavailableError):

@@ -26,6 +26,11 @@ class FakeQueues:
         self.ping()
         self.dead.append((queue, body, reason))
 
+    def dead_letters(self) -> dict[str, int]:
+        self.ping()
+        buried = [queue for queue, _, _ in self.dead]
+        return {queue: buried.count(queue) for queue in self.sent}
+
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         self.ping()
         self.delays.update(seconds_by_receipt)

@@ -200,12 +200,15 @@ class FakeStore:
         numbering, used = found
         if numbering.epoch != epoch:
             raise ConflictError("another lease was begun")
-        if numbering.holder != need.holder or numbering.nonce not in need.given_up:
+        anew = numbering.holder != need.holder or numbering.nonce not in need.given_up
+        lost = anew and numbering.holder != ""
+        if anew:
             passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
             numbering.skipped += [(number, at) for number in passed_over if number not in used]
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
         numbering.holder, numbering.epoch, numbering.nonce = need.holder, epoch + 1, need.nonce
-        return Begun(numbering.floor, Lease(need.holder, numbering.epoch, numbering.ceiling))
+        lease = Lease(need.holder, numbering.epoch, numbering.ceiling)
+        return Begun(numbering.floor, lease, lost)
 
     @_transaction
     def close_lease(self, counter: Counter, closing: NeedClose) -> None:

@@ -11,6 +11,7 @@ from chalicelib.usecases.persist_chats import persist_chats
 from chalicelib.usecases.persist_messages import persist_messages
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.meter import FakeMeter
 from tests.fakes.queues import FakeQueues
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
@@ -30,6 +31,7 @@ class FakeWorld:
         self.store = FakeStore()
         self.queues = FakeQueues()
         self.index = FakeSearchIndex()
+        self.meter = FakeMeter()
 
     def persist(self) -> None:
         """Work off all three queues."""

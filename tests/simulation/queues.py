@@ -20,6 +20,7 @@ class _Record(msgspec.Struct):
     id: str
     body: str
     visible_at: int
+    sent_at: int
     receives: int = 0
 
 
@@ -35,7 +36,8 @@ class SimulatedQueues:
     def send(self, records: Iterable[AnyRecord]) -> None:
         for record in records:
             for part, body in split_to_fit(record):
-                kept = _Record(str(next(self._ids)), body.decode(), self._clock.now_ms())
+                now = self._clock.now_ms()
+                kept = _Record(str(next(self._ids)), body.decode(), now, now)
                 self.records[queue_of(part)][kept.id] = kept
 
     def bury(self, queue: str, body: str, reason: str) -> None:
@@ -59,7 +61,9 @@ class SimulatedQueues:
                 continue
             if chance.random() >= _TWICE:
                 record.visible_at = now + VISIBILITY_TIMEOUT_SECONDS * 1000
-            received.append(Received(record.id, record.id, record.body, record.receives))
+            received.append(
+                Received(record.id, record.id, record.body, record.receives, record.sent_at)
+            )
         return received
 
     def done(self, queue: str, ids: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
+from tests.fakes.meter import FakeMeter
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
 from tests.promises.history import History
@@ -60,6 +61,7 @@ class SimulatedWorld:
         self.store: FakeStore = Port("store", store, faults)  # type: ignore[assignment]
         self.queues: SimulatedQueues = Port("queues", simulation.queues, faults)  # type: ignore[assignment]
         self.index: FakeSearchIndex = Port("index", simulation.index, faults)  # type: ignore[assignment]
+        self.meter = FakeMeter()
 
 
 class Simulation:

@@ -34,9 +34,7 @@ def take_batch(
 
 def _work(world: World, queues: SimulatedQueues, queue: str, received: Sequence[Received]) -> None:
     decoder, handle = _HANDLERS[queue]
-    again = work_off(
-        world.queues, queue, received, decoder.decode, lambda records: handle(world, records)
-    )
+    again = work_off(world, queue, received, decoder.decode, lambda records: handle(world, records))
     queues.done(queue, [item.id for item in received if item.id not in again])
 
 

@@ -64,13 +64,16 @@ class Leases(Topic):
                 return None
             if parent.epoch != epoch:
                 raise ConflictError("another lease was begun")
-            if parent.holder != need.holder or parent.nonce not in need.given_up:
+            anew = parent.holder != need.holder or parent.nonce not in need.given_up
+            lost = anew and parent.holder != ""
+            if anew:
                 passed_over = (parent.floor, parent.ceiling)
                 note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
                 parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
             parent.holder, parent.epoch, parent.nonce = need.holder, epoch + 1, need.nonce
             _write(cursor, parent)
-            return Begun(parent.floor, Lease(parent.holder, parent.epoch, parent.ceiling))
+            lease = Lease(parent.holder, parent.epoch, parent.ceiling)
+            return Begun(parent.floor, lease, lost)
 
         return self._database.transact(work)
 

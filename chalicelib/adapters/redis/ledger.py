@@ -246,12 +246,11 @@ class RedisLedger:
         replies = self._pipeline(
             [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
         )
-        found = []
-        for token, members in zip(tokens, replies, strict=True):
-            for member in members:
-                chat, number = map(int, member.split(b":"))
-                found.append((Counter(token, chat or None), number))
-        return found
+        return [
+            _member(token, member)
+            for token, members in zip(tokens, replies, strict=True)
+            for member in members
+        ]
 
     def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
         name = keys.pending(counter)
@@ -261,6 +260,25 @@ class RedisLedger:
     def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
         name, chat = keys.due(counter.token), counter.chat or 0
         self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
+
+    def oldest_pending(self, tokens: Sequence[str]) -> int | None:
+        # Due first: accepted first. Due last: the pause after a repair is as long as the entry was old.
+        asked = [(t, end) for t in tokens for end in (0, -1)]
+        replies = self._pipeline([("ZRANGE", keys.due(t), end, end) for t, end in asked])
+        ends = [
+            _member(token, member)
+            for (token, _), members in zip(asked, replies, strict=True)
+            for member in members
+        ]
+        found = self._pipeline([("ZRANGEBYSCORE", keys.pending(of), n, n) for of, n in ends])
+        return min(
+            (
+                parse_entry(entry, state_type(of)).accepted_at_ms
+                for (of, _), entries in zip(ends, found, strict=True)
+                for entry in entries
+            ),
+            default=None,
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -291,3 +309,9 @@ class RedisLedger:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return pipeline.execute()
+
+
+def _member(token: str, member: bytes) -> tuple[Counter, int]:
+    """The counter and the number that a member of the set of due times stands for."""
+    chat, number = map(int, member.split(b":"))
+    return Counter(token, chat or None), number

@@ -6,10 +6,10 @@ from chalicelib.adapters.redis.entries import parse_entry
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
+    HeldBackError,
     KeyReusedError,
     NotFoundError,
     UnauthenticatedError,
-    UnavailableError,
 )
 from chalicelib.domain.numbering import (
     Accepted,
@@ -67,7 +67,7 @@ def parse_need(reply: list[bytes], nonce: str) -> Need:
         case b"wait":
             return NeedWait()
         case b"full":
-            raise UnavailableError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
+            raise HeldBackError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
         case b"deleted":
             raise NotFoundError("there is no such application")
         case b"key":

@@ -3,6 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,8 +19,9 @@ from chalicelib.domain.limits import (
     MAX_NUMBER,
     MAX_PAGE_ITEMS,
 )
-from chalicelib.domain.numbering import IdempotencyMark, Page
+from chalicelib.domain.numbering import Accepted, IdempotencyMark, Page
 from chalicelib.domain.pages import Listed
+from chalicelib.domain.records import Chat, Message
 from chalicelib.domain.requests import check_request
 from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
@@ -36,6 +39,38 @@ class Call:
         self._request = request
         self.world = world
         self.now = rfc3339(self.world.clock.now_ms())
+        self.began = perf_counter()
+        self.noted: dict[str, Any] = {}
+
+    @property
+    def method(self) -> str:
+        method: str = self._request.method
+        return method
+
+    @property
+    def route(self) -> str:
+        """The path with names in place of values."""
+        route: str = self._request.context["resourcePath"]
+        return route
+
+    @property
+    def request_id(self) -> str | None:
+        """API Gateway's id of the request."""
+        id_: str | None = self._request.context.get("requestId")
+        return id_
+
+    def note(self, **fields: Any) -> None:
+        """Add fields to the request's line in the log: never content or a credential."""
+        self.noted |= fields
+
+    def accepted(self, accepted: Accepted) -> None:
+        """Note which numbers were given."""
+        first, last, revision = accepted.first, accepted.last, accepted.revision
+        self.note(first=first, last=last, revision=revision, replayed=accepted.replayed)
+
+    def changed(self, state: Message | Chat) -> None:
+        """Note which state was accepted."""
+        self.note(first=state.number, last=state.number, revision=state.revision)
 
     def tenant(self, token: str) -> Tenant:
         """The application whose secret key this is."""
@@ -131,7 +166,7 @@ class Call:
         return f"{self._path()}?{urlencode({k: v for k, v in query.items() if v is not None})}"
 
     def _path(self) -> str:
-        path: str = self._request.context["resourcePath"]
+        path = self.route
         for name, value in (self._request.uri_params or {}).items():
             path = path.replace(f"{{{name}}}", value)
         return path

@@ -21,6 +21,7 @@ def create_chat(call: Call, token: str) -> Response:
     tenant, mark = call.tenant(token), call.mark()
     draft = call.body(ChatRequest).draft(call.now, mark.key if mark else None)
     accepted = accept_chat(call.world, tenant, draft, mark)
+    call.accepted(accepted)
     chat = replace(
         draft,
         number=accepted.first,
@@ -53,6 +54,7 @@ def change_chat(call: Call, token: str, number: str) -> Response:
     tenant, chat, seen = call.tenant(token), path_number(number), call.if_match()
     request = call.body(ChatChange)
     row = edit_chat(call.world, tenant, chat, lambda c: request.apply(c, call.now), seen)
+    call.changed(row.chat)
     return answer(202, chat_view(row), {"ETag": f'"{row.chat.revision}"'})
 
 
@@ -64,4 +66,5 @@ def delete_chat(call: Call, token: str, number: str) -> Response:
         return replace(state, title=None, metadata=None, deleted_at=call.now)
 
     row = edit_chat(call.world, tenant, chat, deleted, seen)
+    call.changed(row.chat)
     return answer(202, {"number": chat, "revision": row.chat.revision})

@@ -1,13 +1,16 @@
 """Gives the errors that Chalice itself answers (415, say) the shape of all others."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from chalice import Blueprint, Response
 
+from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.problems import problem
 
 framework_errors = Blueprint(__name__)
+logger = logging.getLogger(__name__)
 
 
 @framework_errors.middleware("http")
@@ -17,5 +20,8 @@ def shape_errors(event: Any, get_response: Callable[[Any], Response]) -> Respons
         return response
     code = "".join(f"-{c.lower()}" if c.isupper() else c for c in response.body["Code"])
     code = code.strip("-").removesuffix("-error")
+    log.begin("api", framework_errors.lambda_context)
+    fields = {"method": event.method, "route": event.context.get("resourcePath")}
+    logger.info("request", extra={**fields, "status": response.status_code, "code": code})
     title = "The request cannot be served"
     return problem(code, title, response.status_code, response.body["Message"])

@@ -24,6 +24,7 @@ def create_message(call: Call, token: str, chat: str) -> Response:
     tenant, into, mark = call.tenant(token), path_number(chat), call.mark()
     draft = call.body(MessageRequest).draft(call.now, mark.key if mark else None)
     accepted = accept_messages(call.world, tenant, into, [draft], mark)
+    call.accepted(accepted)
     message = replace(
         draft,
         number=accepted.first,
@@ -40,6 +41,7 @@ def create_messages(call: Call, token: str, chat: str) -> Response:
     key = mark.key if mark else None
     drafts = [m.draft(call.now, key) for m in call.body(BatchRequest).messages]
     accepted = accept_messages(call.world, tenant, into, drafts, mark)
+    call.accepted(accepted)
     return answer(202, BatchView(accepted.first, accepted.last))
 
 
@@ -69,6 +71,7 @@ def change_message(call: Call, token: str, chat: str, number: str) -> Response:
         lambda m: request.apply(m, call.now),
         call.if_match(),
     )
+    call.changed(message)
     return answer(202, message_view(message), {"ETag": f'"{message.revision}"'})
 
 
@@ -85,4 +88,5 @@ def delete_message(call: Call, token: str, chat: str, number: str) -> Response:
         deleted,
         call.if_match(),
     )
+    call.changed(message)
     return answer(202, {"number": message.number, "revision": message.revision})

@@ -6,6 +6,7 @@ from chalice import Response
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
+    HeldBackError,
     InvalidError,
     KeyReusedError,
     NotFoundError,
@@ -28,6 +29,7 @@ TABLE: dict[type[OrdinalError], tuple[int, str]] = {
     ConflictError: (409, "Others changed it at the same time"),
     RevisionMismatchError: (412, "It has another revision"),
     KeyReusedError: (422, "The Idempotency-Key was used for another request"),
+    HeldBackError: (503, "Not available at this moment"),
     UnavailableError: (503, "Not available at this moment"),
     PoisonError: (500, "The service failed"),
     OrdinalError: (500, "The service failed"),

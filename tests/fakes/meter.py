@@ -1,0 +1,29 @@
+"""A meter that can be asked what was noted."""
+
+from chalicelib.domain.metrics import ALL, Metric
+
+
+class FakeMeter:
+    """Sums of counts and last measured values, by name, or by `Name:dimension`."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.measured: dict[str, float] = {}
+        self.flushed: list[str] = []
+
+    def count(self, metric: Metric, value: int = 1, of: str | None = None) -> None:
+        name = _series(metric, "Count", of)
+        self.counts[name] = self.counts.get(name, 0) + value
+
+    def measure(self, metric: Metric, value: float, of: str | None = None) -> None:
+        self.measured[_series(metric, metric.unit, of)] = value
+
+    def flush(self, service: str) -> None:
+        self.flushed.append(service)
+
+
+def _series(metric: Metric, unit: str, of: str | None) -> str:
+    assert metric in ALL
+    assert metric.unit == unit
+    assert (metric.by is None) == (of is None), metric.name
+    return metric.name if of is None else f"{metric.name}:{of}"

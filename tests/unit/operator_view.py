@@ -1,0 +1,80 @@
+"""What an operator sees: the functions behind Chalice's test client, on fakes, and their log's lines."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.domain.keys import derive_key
+from chalicelib.entrypoints import schedules, workers
+from chalicelib.entrypoints.http import door
+from chalicelib.entrypoints.log import logger
+from tests.fakes.world import SETTINGS, FakeWorld
+
+TOKEN = "0123456789abcdef0123456789abcd"
+KEY = derive_key(SETTINGS.master_key, TOKEN, 1)
+LAG_MS = 1_500
+WORKERS = {"chats": "persist_chats", "messages": "persist_messages", "search": "index_messages"}
+
+
+class Functions:
+    """Invokes them, and reads what they wrote to the log."""
+
+    def __init__(self, client: Client, world: FakeWorld, stream: io.StringIO) -> None:
+        self._client = client
+        self.world = world
+        self._stream = stream
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> int:
+        """The status of the answer to a request of the tenant."""
+        given = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **headers}
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = self._client.http.request(
+            method, f"/applications/{TOKEN}{path}", headers=given, body=data
+        )
+        status: int = answer.status_code
+        return status
+
+    def work(self, queue: str, *bodies: str) -> Any:
+        """Let the queue's worker have these records, or what is queued: `LAG_MS` after they were sent."""
+        event = self._client.events.generate_sqs_event(
+            list(bodies) or self.world.queues.take(queue)
+        )
+        for record in event["Records"]:
+            record["attributes"]["SentTimestamp"] = str(self.world.clock.now_ms() - LAG_MS)
+        return self._client.lambda_.invoke(WORKERS[queue], event).payload
+
+    def minute(self) -> None:
+        """Let the schedule run."""
+        event = self._client.events.generate_cw_event("aws.events", "", {}, [])
+        self._client.lambda_.invoke("repair_pending", event)
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue()
+
+    def lines(self, message: str | None = None) -> list[dict[str, Any]]:
+        """The log's lines so far, or those with a message."""
+        lines = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in lines if message in (None, line["message"])]
+
+
+@contextmanager
+def operated(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+    """The functions, on this world."""
+    world.store.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
+    monkeypatch.setattr(door, "world", lambda: world)
+    for module in (workers, schedules):
+        monkeypatch.setattr(module, "worker_world", lambda: world)
+    stream = io.StringIO()
+    previous = logger.logger_handler.setStream(stream)  # type: ignore[attr-defined]
+    try:
+        with Client(app) as client:
+            yield Functions(client, world, stream)
+    finally:
+        logger.logger_handler.setStream(previous)  # type: ignore[attr-defined]
