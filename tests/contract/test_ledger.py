@@ -444,6 +444,15 @@ def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) ->
         ledger.edit(counter, 1, stored, stored.revision, seen.edits)
 
 
+def test_an_edit_of_a_state_of_a_newer_lease_asks_mysql_first(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    lease = accept(ledger, counter, [message()]).lease
+    newer = replace(message(), number=2, revision=2 * 2**32 + 1)
+    need = ledger.edit(counter, 1, newer, newer.revision, look(ledger, counter).edits)
+    assert need == NeedRaise(lease)
+
+
 def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:
     counter = Counter(token, 1)
     begin(ledger, counter)

@@ -83,7 +83,7 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        self.run_id, self.replid = (f"{self._chance.getrandbits(160):040x}" for _ in range(2))
+        self.run_id, self.replid = (b"%040x" % self._chance.getrandbits(160) for _ in range(2))
 
     def wipe(self) -> None:
         """FLUSHALL: the data is gone, the server has still the same name."""
@@ -91,8 +91,8 @@ class RedisServer:
 
     def execute(self, *command: Any) -> Reply:
         """One command; raises `ValueError` for what a server would refuse."""
-        name, *args = [as_bytes(part) for part in command]
-        return _COMMANDS[name.upper()](self, *args)
+        name, *args = [part if type(part) is bytes else as_bytes(part) for part in command]
+        return _COMMANDS[name](self, *args)
 
     def _value[V](self, key: bytes, kind: type[V], make: bool = False) -> V | None:
         memory = self.memory
@@ -123,8 +123,8 @@ class RedisServer:
 
     def info(self, section: bytes) -> Reply:
         if section == b"server":
-            return b"# Server\r\nrun_id:%s\r\n" % self.run_id.encode()
-        return b"# Replication\r\nrole:master\r\nmaster_replid:%s\r\n" % self.replid.encode()
+            return b"# Server\r\nrun_id:%s\r\n" % self.run_id
+        return b"# Replication\r\nrole:master\r\nmaster_replid:%s\r\n" % self.replid
 
     def get(self, key: bytes) -> Reply:
         return self._value(key, bytes)

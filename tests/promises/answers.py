@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.promises.history import Act, History
+from tests.promises.history import Act, History, Read
 from tests.promises.stored import Stored
 
 _Place = tuple[str, int | None, int]
@@ -77,6 +77,23 @@ def backward_reads(history: History, stored: Stored) -> Iterator[str]:
                 what = f"{read.number} of chat {read.chat}"
                 yield f"{read.client} read {what} at {now} after {revision}"
         known.append((read.began, read.ended, now))
+
+
+def older_than_what_was_read(history: History, stored: Stored) -> Iterator[str]:
+    """Who changes a message after reading it writes a newer state, unless memory was lost in between:
+    a state that is older than the stored one would never be stored."""
+    reads: dict[tuple[str, str, int, int], list[Read]] = defaultdict(list)
+    for read in history.reads:
+        reads[read.client, read.token, read.chat, read.number].append(read)
+    for act, number, revision in _written(history):
+        assert act.chat is not None
+        assert act.ended is not None
+        if act.kind == "post":
+            continue
+        for read in reads.get((act.client, act.token, act.chat, number), ()):
+            is_older = read.ended < act.began and revision <= (read.revision or 0)
+            if is_older and not history.lost_between(read.began, act.ended):
+                yield f"{act} was accepted at {revision} after {read.revision} was read"
 
 
 def _written(history: History) -> Iterator[tuple[Act, int, int]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from tests.promises.answers import (
     backward_reads,
     numbers_given_twice,
+    older_than_what_was_read,
     retries_answered_otherwise,
     revisions_given_twice,
 )
@@ -19,6 +20,7 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     revisions_given_twice,
     retries_answered_otherwise,
     backward_reads,
+    older_than_what_was_read,
     lost_chats,
     lost_messages,
     texts_stored_twice,

@@ -86,6 +86,9 @@ def _wrong_state(
     message: StoredMessage, states: list[_State], uncertain: set[str | None], history: History
 ) -> str | None:
     text = None if message.deleted else message.body
+    deleted = next((s.act for s in states if s.text is None), None)
+    if deleted and text is not None and not history.lost_between(deleted.began, None):
+        return f"holds {text!r} although {deleted} was acknowledged"
     newest = max(states, key=lambda state: state.revision or 0)
     if message.revision < (newest.revision or 0):
         return f"is stored at {message.revision}, older than {newest.act} at {newest.revision}"
@@ -93,9 +96,6 @@ def _wrong_state(
         return None if text == newest.text else f"holds {text!r}, and not that of {newest.act}"
     untold = {state.text for state in states if state.revision is None}
     if text in uncertain | untold:
-        deleted = next((s.act for s in states if s.revision is None and s.text is None), None)
-        if deleted and text is not None and not history.lost_between(deleted.began, None):
-            return f"holds {text!r} although {deleted} was acknowledged"
         return None
     return f"is stored at {message.revision} with {text!r}, newer than {newest.act}"
 

@@ -14,6 +14,7 @@ _ORDINARY = {
     "read": 6,
     "work": 22,
     "minute": 4,
+    "close": 3,
     "seconds": 2,
 }
 _FAULTS = {"kill": 4, "pause": 4, "fail": 8}

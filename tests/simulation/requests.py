@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import GoneError, NotFoundError
+from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.numbering import IdempotencyMark, Page
 from chalicelib.domain.records import Chat, Message
 from chalicelib.domain.tenants import Tenant
@@ -128,13 +129,13 @@ def read_page(world: World, history: History, client: str, chat: int, after: int
     """Read a list; the client's own messages must be in it, unless somebody wanted them deleted."""
     began = history.now()
     try:
-        items = list_messages(world, TENANT, chat, Page(limit=_PAGE, after=after)).items
+        page = list_messages(world, TENANT, chat, Page(limit=_PAGE, after=after))
     except (GoneError, NotFoundError):
         return
-    shown = {message.number: message.revision for message in items}
+    shown = {message.number: message.revision for message in page.items}
     for number, revision in shown.items():
         history.read(began, client, TENANT.token, chat, number, revision)
-    last = max(shown, default=after) if len(shown) == _PAGE else 2**53
+    last = MAX_NUMBER if page.more_from is None else page.more_from
     for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
         if after < number <= last:
             history.read(began, client, TENANT.token, chat, number, None)

@@ -1,17 +1,14 @@
 """Runs a plan and holds what came of it against the promises."""
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from tests.fakes.lua_scripts import LuaScripts
-from tests.fakes.search_index import FakeSearchIndex
-from tests.fakes.store import FakeStore
 from tests.promises.check import broken
 from tests.simulation.calm import calm_down
 from tests.simulation.plan import Step
-from tests.simulation.simulation import Simulation, real_scripts
+from tests.simulation.simulation import REAL, Parts, Simulation
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -28,21 +25,10 @@ class Outcome(msgspec.Struct, frozen=True):
         return {said.split(":")[0] for said in self.broken}
 
 
-class Parts(msgspec.Struct, frozen=True):
-    """What a run is made of; a planted defect takes the place of one of them."""
-
-    scripts: Callable[[], LuaScripts] = real_scripts
-    store: Callable[[], FakeStore] = FakeStore
-    index: Callable[[], FakeSearchIndex] = FakeSearchIndex
-
-
-REAL = Parts()
-
-
 def run(steps: Sequence[Step], parts: Parts = REAL, watch: bool = False) -> Outcome:
     """Follow the steps, calm down, check. With `watch` the story tells every call of a part."""
     story: list[str] = []
-    simulation = Simulation(story.append, parts.scripts(), parts.store(), parts.index())
+    simulation = Simulation(story.append, parts)
     if watch:
         simulation.faults.watch = story.append
     try:

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 
+import msgspec
+
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
+from chalicelib.usecases.ports import Clock
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.meter import FakeMeter
@@ -21,7 +24,7 @@ from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
 from tests.simulation.queues import SimulatedQueues
 from tests.simulation.requests import TENANT, Request, read_one, read_page
-from tests.simulation.workers import repair, take_batch
+from tests.simulation.workers import close_quiet, repair, take_batch
 
 _START_MS = 1_790_000_000_000
 _MOST_SLICES = 20_000
@@ -46,19 +49,31 @@ def real_scripts() -> LuaScripts:
     return LuaScripts()
 
 
+class Parts(msgspec.Struct, frozen=True):
+    """What a run is made of; a planted defect takes the place of one of them."""
+
+    scripts: Callable[[], LuaScripts] = real_scripts
+    store: Callable[[], FakeStore] = FakeStore
+    index: Callable[[], FakeSearchIndex] = FakeSearchIndex
+    queues: Callable[[Clock], SimulatedQueues] = SimulatedQueues
+
+
+REAL = Parts()
+
+
 class SimulatedWorld:
     """The world of all processes."""
 
     lease_window = 10
 
-    def __init__(self, simulation: "Simulation", scripts: LuaScripts, store: FakeStore) -> None:
+    def __init__(self, simulation: "Simulation", scripts: LuaScripts) -> None:
         faults, clock = simulation.faults, simulation.clock
         ledger = FakeLedger(
             clock, self.lease_window, find_server=simulation.redis.server, scripts=scripts
         )
         self.clock = clock
         self.ledger: FakeLedger = Port("ledger", ledger, faults)  # type: ignore[assignment]
-        self.store: FakeStore = Port("store", store, faults)  # type: ignore[assignment]
+        self.store: FakeStore = Port("store", simulation.store, faults)  # type: ignore[assignment]
         self.queues: SimulatedQueues = Port("queues", simulation.queues, faults)  # type: ignore[assignment]
         self.index: FakeSearchIndex = Port("index", simulation.index, faults)  # type: ignore[assignment]
         self.meter = FakeMeter()
@@ -67,29 +82,23 @@ class SimulatedWorld:
 class Simulation:
     """Everything of one run. `say` is told what happens, in words."""
 
-    def __init__(
-        self,
-        say: Callable[[str], None],
-        scripts: LuaScripts,
-        store: FakeStore,
-        index: FakeSearchIndex,
-    ) -> None:
+    def __init__(self, say: Callable[[str], None], parts: Parts) -> None:
         self.say = say
         self.processes = Processes(_START_MS, _MOST_SLICES)
         self.clock = SimulatedClock(self.processes)
         self.faults = Faults(self.processes)
         self.history = History()
         self.redis = Primaries(self.clock, self.processes, self.history)
-        self.queues = SimulatedQueues(self.clock)
-        self.index = index
-        self.store = store
-        self.world = SimulatedWorld(self, scripts, store)
+        self.queues = parts.queues(self.clock)
+        self.index = parts.index()
+        self.store = parts.store()
+        self.world = SimulatedWorld(self, parts.scripts())
         self.clients = [
             Client(n, self.world, self.history, self.processes, say) for n in range(1, _CLIENTS + 1)
         ]
         self._chance = random.Random(0)
         self._texts = 0
-        store.create_application(TENANT.token, "simulation", rfc3339(_START_MS))
+        self.store.create_application(TENANT.token, "simulation", rfc3339(_START_MS))
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Do each step, and let the processes run in between."""
@@ -177,6 +186,13 @@ class Simulation:
         self.processes.now += 60_000
         self.say("a minute passes, the repair runs")
         self.processes.start("the repair", step.who, lambda: repair(self.world))
+
+    def _close(self, step: Step) -> None:
+        seconds = (0, 2, 30)[step.which % 3]
+        self.say(f"the leases of what was quiet for {seconds} s are closed")
+        self.processes.start(
+            "the closer", step.who, lambda: close_quiet(self.world, seconds * 1_000)
+        )
 
     def _seconds(self, step: Step) -> None:
         self.processes.now += step.which % 20 * 1_000

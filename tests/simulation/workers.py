@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import json
 
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.usecases.close_leases import close_leases
 from chalicelib.usecases.index_messages import index_messages
 from chalicelib.usecases.persist_chats import persist_chats
 from chalicelib.usecases.persist_messages import persist_messages
@@ -40,8 +42,12 @@ def _work(world: World, queues: SimulatedQueues, queue: str, received: Sequence[
 
 def repair(world: World) -> None:
     """What runs every minute. Where it fails, the next minute comes."""
-    try:
+    with suppress(OrdinalError):
         repair_pending(world)
         purge_deleted(world)
-    except OrdinalError:
-        return
+
+
+def close_quiet(world: World, quiet_ms: int) -> None:
+    """Give back the leases of counters that were quiet for so long."""
+    with suppress(OrdinalError):
+        close_leases(world, quiet_ms)

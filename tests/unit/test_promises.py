@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.promises.check import broken
-from tests.promises.history import GONE, Act, History
+from tests.promises.history import GONE, Act, History, Loss
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 
 T = "an application"
@@ -106,6 +106,15 @@ def test_a_loss_excuses_what_was_written_before_it_and_nothing_after(story: Stor
     assert story.broken() == {"backward_reads"}
 
 
+def test_a_change_that_is_older_than_what_was_read(story: Story) -> None:
+    story.history.read(story.history.now(), "ann", T, 1, 2, 30)
+    story.did("edit", 1, (2, 2, 20), number=2, texts=("b2",))
+    story.holds(2, 20, "b2")
+    assert "older_than_what_was_read" in story.broken()
+    story.history.losses.append(Loss("two primaries", 0, None))
+    assert "older_than_what_was_read" not in story.broken()
+
+
 def test_a_chat_that_is_not_there(story: Story) -> None:
     story.did("chat", None, (2, 2, 2), texts=("second",))
     assert "lost_chats" in story.broken()
@@ -152,6 +161,12 @@ def test_only_an_unknown_outcome_may_have_left_a_newer_state(story: Story) -> No
     assert story.broken() == set()
     story.holds(2, 21, "a3")
     assert "lost_messages" in story.broken()
+
+
+def test_a_deletion_is_final(story: Story) -> None:
+    story.did("edit", 1, (3, 3, 20), number=3, texts=("c2",))
+    story.holds(3, 20, "c2")
+    assert story.broken() == {"lost_messages"}
 
 
 def test_a_deletion_whose_revision_was_not_told_is_final(story: Story) -> None:

@@ -9,7 +9,7 @@
 --       14 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
 --         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'} {'close', holder, epoch, last}
---         {'begin', holder, last chat or '', nonces given up}
+--         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
@@ -21,6 +21,12 @@ if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
 local me = memory(ARGV[2])
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
+
+-- A memory that was left behind (an old primary that is alone again) may hold an older lease than the one
+-- under which this state was made. Its revisions are too low to win: MySQL will not raise its lease, so
+-- that it begins anew.
+local newest = c.epoch * 4294967296 + tonumber(redis.call('HGET', k.counter, 'revision') or '0')
+if tonumber(ARGV[11]) > newest then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
 
 -- The state was made from what was pending, or from MySQL's row. A pending one must still be the same.
 -- MySQL's row is current where no edit was accepted since the look: an edit accepted before it was either

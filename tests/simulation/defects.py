@@ -1,0 +1,162 @@
+"""Classic defects, planted one at a time: how many runs it takes until the promises tell of them.
+
+`python -m tests.simulation.defects` prints the table.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from greenlet import getcurrent
+
+from chalicelib.domain.numbering import PersistedMessages
+from chalicelib.domain.records import ChatRow, Document, Lease, MessagesRecord
+from tests.fakes.lua_scripts import LuaScripts
+from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.store import FakeStore
+from tests.simulation.__main__ import be_quiet
+from tests.simulation.plan import plan_of
+from tests.simulation.queues import SimulatedQueues
+from tests.simulation.run import Outcome, run
+from tests.simulation.simulation import Parts
+
+
+def _script(name: str, old: str, new: str) -> Parts:
+    """A part of a script, or of all of them, is another one. Fails where it is not there any more."""
+
+    def change(script: str, text: str) -> str:
+        if name not in ("common", script):
+            return text
+        assert old in text, f"{name}.lua has no {old!r}"
+        return text.replace(old, new)
+
+    scripts = LuaScripts(change)
+    return Parts(scripts=lambda: scripts)
+
+
+class _Counting(FakeStore):
+    """Counts messages after the commit: who is killed in between leaves a wrong count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counted: dict[tuple[str, int], int] = {}
+
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        places = {(record.token, record.chat) for record in records}
+        before = {place: self._live(place) for place in places}
+        done = super().persist_messages(records, window)
+        new = {place: self._live(place) - before[place] for place in places}
+        if parent := getcurrent().parent:
+            parent.switch()
+        for place in sorted(places):
+            self._counted[place] = self._counted.get(place, 0) + new[place]
+        return done
+
+    def get_chat(self, token: str, number: int) -> ChatRow | None:
+        row = super().get_chat(token, number)
+        if row is None:
+            return None
+        return ChatRow(
+            chat=row.chat,
+            messages_count=self._counted.get((token, number), 0),
+            last_message_number=row.last_message_number,
+        )
+
+    def _live(self, place: tuple[str, int]) -> int:
+        row = super().get_chat(*place)
+        return row.messages_count if row else 0
+
+
+class _FromHighest(FakeStore):
+    """A lease begins above the highest number that is stored."""
+
+    def begin_lease(self, counter: Any, *args: Any) -> Any:
+        if found := self._numbering(counter):
+            found[0].ceiling = max(found[1], default=0)
+        return super().begin_lease(counter, *args)
+
+
+class _RaisesAnything(FakeStore):
+    """A ceiling is raised whoever asks."""
+
+    def raise_lease(self, counter: Any, lease: Lease, window: int) -> Lease | None:
+        if found := self._numbering(counter):
+            found[0].holder, found[0].epoch = lease.holder, lease.epoch
+        return super().raise_lease(counter, lease, window)
+
+
+class _LastWins(FakeStore):
+    """What comes last is stored, whatever its revision."""
+
+    def _persist_message(self, record: MessagesRecord, message: Any) -> int:
+        if chat := self._open_chat(record.token, record.chat):
+            chat.messages.pop(message.number, None)
+        return super()._persist_message(record, message)
+
+
+class _WithoutVersions(FakeSearchIndex):
+    """What comes last is indexed."""
+
+    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
+        for document in documents:
+            self.documents.pop((document.token, document.chat, document.message.number), None)
+        return super().index(documents)
+
+
+class _Forgetful(SimulatedQueues):
+    """A record is gone as soon as it is received."""
+
+    def receive(self, queue: str, *args: Any) -> Any:
+        received = super().receive(queue, *args)
+        self.done(queue, [item.id for item in received])
+        return received
+
+
+DEFECTS: dict[str, Callable[[], Parts]] = {
+    "any memory hands out last + 1": lambda: _script(
+        "common", "if c[3] == me then", "if c[3] then"
+    ),
+    "a closing lease hands out numbers": lambda: _script("common", "if c[6] then", "if false then"),
+    "a lease is installed whatever the nonce": lambda: _script(
+        "install_lease", "not left or left.nonce ~= ARGV[1]", "false"
+    ),
+    "a lease is raised for anybody": lambda: Parts(store=_RaisesAnything),
+    "a lease begins at MAX(number)": lambda: Parts(store=_FromHighest),
+    "settling drops newer edits": lambda: _script(
+        "settle", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
+    ),
+    "an edit does not look for others": lambda: _script("edit", "~= ARGV[12]", "== 'never'"),
+    "the last state wins in the store": lambda: Parts(store=_LastWins),
+    "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
+    "counts are made after the commit": lambda: Parts(store=_Counting),
+    "the index has no versions": lambda: Parts(index=_WithoutVersions),
+}
+
+
+def seeds_until_caught(name: str, most: int, seconds: float) -> tuple[int, Outcome] | None:
+    """How many runs it takes, and the one that tells; None where no run does in time."""
+    parts, until = DEFECTS[name](), time.monotonic() + seconds
+    for seed in range(most):
+        if time.monotonic() > until:
+            return None
+        outcome = run(plan_of(seed), parts)
+        if outcome.broken:
+            return seed + 1, outcome
+    return None
+
+
+def main() -> int:
+    """0 where each is caught."""
+    be_quiet()
+    missed = 0
+    for name in DEFECTS:
+        caught = seeds_until_caught(name, most=10_000, seconds=120)
+        runs, said = (caught[0], caught[1].broken[0]) if caught else ("never", "")
+        missed += not caught
+        print(f"{name:<40} {runs!s:>6}  {said[:100]}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
