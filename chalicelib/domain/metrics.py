@@ -37,6 +37,7 @@ RECORDS_BURIED = Metric("RecordsBuried", "Count", by="queue")
 
 LEASES_BEGUN = Metric("LeasesBegun", "Count")
 LEASES_BEGUN_ANEW = Metric("LeasesBegunAnew", "Count")
+NUMBERS_SKIPPED = Metric("NumbersSkipped", "Count")
 LEASES_RAISED = Metric("LeasesRaised", "Count")
 
 PENDING_AGE = Metric("OldestPendingAge", "Milliseconds")

@@ -80,12 +80,14 @@ Need = NeedApplication | NeedBegin | NeedRaise | NeedWait | NeedClose
 class Begun(msgspec.Struct, frozen=True):
     """A new lease: numbers above `floor`, up to `lease.ceiling`.
 
-    `lost` says that the lease before it was not given back: its memory was lost.
+    `lost` says that the lease before it was not given back: its memory was lost. `skipped` is how many
+    numbers were passed over that have no row.
     """
 
     floor: int
     lease: Lease
     lost: bool = False
+    skipped: int = 0
 
 
 class Look(msgspec.Struct, frozen=True):

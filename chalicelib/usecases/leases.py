@@ -20,7 +20,12 @@ from chalicelib.domain.errors import (
     OrdinalError,
     UnavailableError,
 )
-from chalicelib.domain.metrics import LEASES_BEGUN, LEASES_BEGUN_ANEW, LEASES_RAISED
+from chalicelib.domain.metrics import (
+    LEASES_BEGUN,
+    LEASES_BEGUN_ANEW,
+    LEASES_RAISED,
+    NUMBERS_SKIPPED,
+)
 from chalicelib.domain.numbering import (
     Counter,
     Need,
@@ -89,6 +94,7 @@ def _begin(world: World, counter: Counter, need: NeedBegin) -> None:
         if begun is not None:
             world.ledger.install_lease(counter, need.nonce, begun)
             world.meter.count(LEASES_BEGUN_ANEW if begun.lost else LEASES_BEGUN)
+            world.meter.count(NUMBERS_SKIPPED, begun.skipped)
 
 
 def close_lease(world: World, counter: Counter, closing: NeedClose) -> None:

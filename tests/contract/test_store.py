@@ -328,9 +328,13 @@ def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: 
     first = begin(store, counter, "a", WINDOW, NOW)
     assert first == Begun(0, Lease("a", 1, 10))
     assert store.raise_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(20, Lease("b", 2, 30), lost=True)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+        20, Lease("b", 2, 30), lost=True, skipped=20
+    )
     assert store.raise_lease(counter, first.lease, WINDOW) is None
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(30, Lease("b", 3, 40), lost=True)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+        30, Lease("b", 3, 40), lost=True, skipped=10
+    )
 
 
 def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
@@ -376,7 +380,9 @@ def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
     assert store.lease_epoch(counter) == 1
     with pytest.raises(ConflictError):
         store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(10, Lease("b", 2, 20), lost=True)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+        10, Lease("b", 2, 20), lost=True, skipped=10
+    )
 
 
 def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
@@ -390,7 +396,7 @@ def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
     assert again == Begun(0, Lease("a", 3, 10))
     elsewhere = NeedBegin("another memory", "04", given_up=("03",))
     assert store.begin_lease(counter, elsewhere, 3, WINDOW, NOW) == Begun(
-        10, Lease("another memory", 4, 20), lost=True
+        10, Lease("another memory", 4, 20), lost=True, skipped=10
     )
 
 
@@ -407,7 +413,9 @@ def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, toke
     assert begin(store, counter, "b", WINDOW, NOW) == Begun(2, Lease("b", 2, 12))
     store.close_lease(counter, NeedClose("a", 1, 2))
     store.persist_messages([record], WINDOW)
-    assert begin(store, counter, "c", WINDOW, NOW) == Begun(12, Lease("c", 3, 22), lost=True)
+    assert begin(store, counter, "c", WINDOW, NOW) == Begun(
+        12, Lease("c", 3, 22), lost=True, skipped=10
+    )
     assert store.skipped(token, 1) == [Numbers(3, 12)]
 
 
@@ -434,7 +442,7 @@ def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) 
     store.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
     store.persist_chats([chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10)
     assert begin(store, Counter(token, 1), "b", WINDOW, NOW) == Begun(
-        60, Lease("b", 2, 70), lost=True
+        60, Lease("b", 2, 70), lost=True, skipped=60
     )
 
 
@@ -445,7 +453,9 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
     assert store.persist_messages([messages(token, message(5))], WINDOW).raised == ()
     raised = store.persist_messages([messages(token, message(6))], WINDOW).raised
     assert raised == ((counter, Lease("memory-1", 1, 16)),)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(16, Lease("b", 2, 26), lost=True)
+    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+        16, Lease("b", 2, 26), lost=True, skipped=14
+    )
 
 
 def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token: str) -> None:
@@ -453,14 +463,18 @@ def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token
     store.persist_messages([messages(token, message(1))], WINDOW)
     begin(store, counter, "b", WINDOW, NOW)
     assert store.persist_messages([messages(token, message(10))], WINDOW).raised == ()
-    assert begin(store, counter, "c", WINDOW, NOW) == Begun(20, Lease("c", 3, 30), lost=True)
+    assert begin(store, counter, "c", WINDOW, NOW) == Begun(
+        20, Lease("c", 3, 30), lost=True, skipped=10
+    )
 
 
 def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1))], WINDOW)
     unknown = messages(token, message(2), lease=Lease("b", 2, 500))
     assert store.persist_messages([unknown], WINDOW).raised == ()
-    assert begin(store, Counter(token, 1), "c", WINDOW, NOW) == Begun(500, Lease("c", 2, 510))
+    assert begin(store, Counter(token, 1), "c", WINDOW, NOW) == Begun(
+        500, Lease("c", 2, 510), lost=True, skipped=498
+    )
 
 
 def test_chats_raise_the_lease_of_their_application(store: Store, token: str) -> None:

@@ -202,13 +202,15 @@ class FakeStore:
             raise ConflictError("another lease was begun")
         anew = numbering.holder != need.holder or numbering.nonce not in need.given_up
         lost = anew and numbering.holder != ""
+        skipped: list[tuple[int, str]] = []
         if anew:
             passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
-            numbering.skipped += [(number, at) for number in passed_over if number not in used]
+            skipped = [(number, at) for number in passed_over if number not in used]
+            numbering.skipped += skipped
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
         numbering.holder, numbering.epoch, numbering.nonce = need.holder, epoch + 1, need.nonce
         lease = Lease(need.holder, numbering.epoch, numbering.ceiling)
-        return Begun(numbering.floor, lease, lost)
+        return Begun(numbering.floor, lease, lost, len(skipped))
 
     @_transaction
     def close_lease(self, counter: Counter, closing: NeedClose) -> None:

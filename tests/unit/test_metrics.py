@@ -104,6 +104,7 @@ def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
     chat.world.ledger.wipe()
     post(chat, "b")
     assert counts["LeasesBegunAnew"] > 0
+    assert counts["NumbersSkipped"] > 0
 
 
 def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions) -> None:
@@ -116,6 +117,7 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
     assert post(chat, "b") == 202
     assert chat.world.meter.counts["LeasesBegun"] == begun + 1
     assert "LeasesBegunAnew" not in chat.world.meter.counts
+    assert chat.world.meter.counts.get("NumbersSkipped", 0) == 0
 
 
 def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions) -> None:

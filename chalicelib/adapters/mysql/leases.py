@@ -65,15 +65,15 @@ class Leases(Topic):
             if parent.epoch != epoch:
                 raise ConflictError("another lease was begun")
             anew = parent.holder != need.holder or parent.nonce not in need.given_up
-            lost = anew and parent.holder != ""
+            lost, skipped = anew and parent.holder != "", 0
             if anew:
                 passed_over = (parent.floor, parent.ceiling)
-                note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
+                skipped = note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
                 parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
             parent.holder, parent.epoch, parent.nonce = need.holder, epoch + 1, need.nonce
             _write(cursor, parent)
             lease = Lease(parent.holder, parent.epoch, parent.ceiling)
-            return Begun(parent.floor, lease, lost)
+            return Begun(parent.floor, lease, lost, skipped)
 
         return self._database.transact(work)
 

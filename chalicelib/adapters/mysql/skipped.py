@@ -66,12 +66,16 @@ class Skipped(Topic):
 
 def note_gaps(
     cursor: Cursor, application_id: int, chat_id: int | None, passed: tuple[int, int], at: str
-) -> None:
-    """Note which numbers above `passed[0]`, up to `passed[1]`, have no row. Under the parent's lock."""
+) -> int:
+    """Note which numbers above `passed[0]`, up to `passed[1]`, have no row, and say how many they are.
+
+    Under the parent's lock.
+    """
     gaps = _joined(_gaps(cursor, application_id, chat_id, *passed))
     cursor.executemany(
         NOTE, [(application_id, chat_id, gap.first, gap.last, time_in(at)) for gap in gaps]
     )
+    return sum(gap.last - gap.first + 1 for gap in gaps)
 
 
 def _gaps(
