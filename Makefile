@@ -1,6 +1,6 @@
 # Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
 .DEFAULT_GOAL := help
-.PHONY: help run up down restart status logs mysql redis deploy install test check clean
+.PHONY: help run up down restart status logs mysql redis deploy install test faults check clean
 
 STACK ?= local
 LOCAL = @python="$$(sh infra/local/find_python.sh)" || exit 1; exec "$$python" -m infra.local
@@ -40,6 +40,9 @@ install: ## get everything that is needed, start nothing
 
 test: ## all checks and all tests, on a stack of their own
 	$(LOCAL) test
+
+faults: ## faults under load, on a stack of their own; ONLY=<name>, or MIX=<minutes>
+	$(LOCAL) faults $(if $(ONLY),--only $(ONLY)) $(if $(MIX),--mix $(MIX))
 
 check: ## the static checks only
 	$(LOCAL) check

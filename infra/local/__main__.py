@@ -152,6 +152,17 @@ def command_test(arguments: argparse.Namespace) -> int:
     return code
 
 
+def command_faults(arguments: argparse.Namespace) -> int:
+    """Start a fresh stack, break it in every way there is while clients use it, stop it."""
+    stack = stack_named("faults")
+    with _only_command(stack):
+        try:
+            up(stack, fresh=True)
+            return checks.run_faults(arguments.only, arguments.mix)
+        finally:
+            _stop(stack)
+
+
 def _watch(stack: Stack) -> int:
     """Wait until somebody presses Ctrl-C, stops the stack from elsewhere, or a part dies."""
     told: set[str] = set()
@@ -218,6 +229,9 @@ def _parse() -> argparse.Namespace:
     test = add("test", command_test)
     test.add_argument("--only-tests", action="store_true", help="leave the static checks out")
     test.add_argument("pytest_arguments", nargs="*", help="passed on to pytest (after --)")
+    faults = add("faults", command_faults)
+    faults.add_argument("--only", help="these faults, by name, with commas between them")
+    faults.add_argument("--mix", help="a random fault every 20 s, for so many minutes")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""`make test`: static checks, then the tests on a stack of their own."""
+"""`make test` and `make faults`: static checks, and the tests on a stack of their own."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def run_pytest(stack: Stack, arguments: Sequence[str]) -> int:
             return pytest.wait()
         except BaseException:
             pytest.terminate()
+            raise
+
+
+def run_faults(only: str | None, minutes: str | None) -> int:
+    """Break the stack of faults while it is used; the table is in `var/faults/table.md`."""
+    command = [str(DEV_VENV / "bin/python"), "-m", "tests.faults"]
+    command += ["--only", only] if only else []
+    command += ["--mix", minutes] if minutes else []
+    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as faults:
+        try:
+            return faults.wait()
+        except BaseException:
+            faults.terminate()
             raise
 
 

@@ -32,12 +32,20 @@ DEFAULT_PORTS = {
         "opensearch_transport": 29381,
         "localstack": 24566,
     },
+    "faults": {
+        "redis": 28479,
+        "mysql": 25306,
+        "opensearch": 9291,
+        "opensearch_transport": 29391,
+        "localstack": 25566,
+    },
 }
 
 HIGHEST_OPENSEARCH_PORT = 9299
 
 # The test stack never takes the address of a store from the variables of the local one: a test
-# run must not write into a store that somebody works with.
+# run must not write into a store that somebody works with. The faults stack kills its parts, so
+# all of them must be its own.
 EXTERNAL_VARIABLES = {
     "local": {
         "redis": "ORDINAL_REDIS_URL",
@@ -51,6 +59,7 @@ EXTERNAL_VARIABLES = {
         "opensearch": "ORDINAL_TEST_OPENSEARCH_URL",
         "localstack": "ORDINAL_TEST_AWS_ENDPOINT_URL",
     },
+    "faults": {},
 }
 
 

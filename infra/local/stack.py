@@ -57,7 +57,7 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
     try:
         with ThreadPoolExecutor(max_workers=len(PARTS)) as pool:
             try:
-                futures = {part.name: pool.submit(_start, stack, part, keys) for part in own}
+                futures = {part.name: pool.submit(start_part, stack, part, keys) for part in own}
                 _first_error([future.exception() for future in futures.values()])
             except BaseException:
                 cancelled.set()
@@ -152,7 +152,12 @@ def clean_up_after_a_crash(stack: Stack) -> None:
         say(f"stopped {count} processes that an earlier start had left behind")
 
 
-def _start(stack: Stack, part: Part, keys: Keys) -> Started:
+def start_part(stack: Stack, part: Part, keys: Keys) -> Started:
+    """Start one part, with the data it has, and wait until it answers.
+
+    Raises:
+        StackError: it did not start.
+    """
     with step(part.title, "starting", "ready"):
         part.prepare(stack, keys)
         launch = part.launch(stack, keys)
@@ -210,7 +215,9 @@ def _check_that_it_is_private(part: Part, stack: Stack) -> None:
 
 
 def _or_use_it(stack: Stack, part: Part) -> str:
-    variable = EXTERNAL_VARIABLES[stack.name][part.name]
+    variable = EXTERNAL_VARIABLES[stack.name].get(part.name)
+    if variable is None:
+        return ""
     return f"\nTo use a {part.title} that is already there, give its URL: {variable}=…"
 
 

@@ -1,0 +1,1 @@
+"""Faults on the real stack under load: `make faults`."""

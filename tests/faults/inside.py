@@ -1,0 +1,83 @@
+"""Use cases run in this process: a second way in, with a server or a clock of its own."""
+
+import threading
+import time
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.bootstrap import LiveWorld
+from chalicelib.domain.errors import OrdinalError, UnavailableError
+from chalicelib.domain.records import Message
+from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.times import rfc3339
+from chalicelib.settings import Settings
+from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.usecases.repair_pending import repair_pending
+from tests.faults.load import Load
+
+_PAUSE_SECONDS = 0.15
+_REPAIRS_EVERY = 20
+
+
+class ShiftedClock(SystemClock):
+    """Ahead of the machine's, or behind it."""
+
+    def __init__(self, shift_seconds: int) -> None:
+        self._shift_ms = shift_seconds * 1000
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._shift_ms
+
+
+class Inside(threading.Thread):
+    """Posts to the load's chats until it is stopped; repairs now and then where it is told to."""
+
+    def __init__(
+        self,
+        load: Load,
+        settings: Settings,
+        name: str,
+        shift_seconds: int = 0,
+        *,
+        repairs: bool = False,
+    ) -> None:
+        super().__init__(name=name)
+        self._load, self._stopping, self._repairs = load, threading.Event(), repairs
+        self._world = LiveWorld(settings)
+        self._world.__dict__["clock"] = ShiftedClock(shift_seconds)
+        self.acknowledged = 0
+
+    def run(self) -> None:
+        count = 0
+        while not self._stopping.wait(_PAUSE_SECONDS):
+            count += 1
+            self._post(self._load.chats[count % len(self._load.chats)], count)
+            if self._repairs and count % _REPAIRS_EVERY == 0:
+                self._repair()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+        self._world.ledger.close()  # type: ignore[attr-defined]
+
+    def _post(self, chat: int, count: int) -> None:
+        history, token = self._load.history, self._load.token
+        text = f"{token} {self.name} says {count} at {time.time_ns()}"
+        act = history.begin(self.name, "post", token, chat, texts=(text,))
+        created_at = rfc3339(self._world.clock.now_ms())
+        draft = Message(number=0, revision=0, body=text, created_at=created_at)
+        try:
+            accepted = accept_messages(self._world, Tenant(token, 1), chat, [draft])
+        except UnavailableError:
+            return
+        except OrdinalError as error:
+            history.refuse(act)
+            self._load.wrongly_refused.append(f"{act}: {error!r}")
+            return
+        history.acknowledge(act, accepted.first, accepted.last, accepted.revision)
+        self.acknowledged += 1
+
+    def _repair(self) -> None:
+        try:
+            repair_pending(self._world)
+        except UnavailableError:
+            return

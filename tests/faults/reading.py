@@ -1,0 +1,79 @@
+"""Reads what the stores hold of one application, past the proxies."""
+
+import contextlib
+from collections.abc import Iterator
+
+import httpx
+
+from tests.faults.ground import Ground
+from tests.promises.stored import Stored, StoredChat, StoredMessage
+
+_CHATS = """
+SELECT c.id, c.number, c.revision, c.title, c.deleted_at, c.messages_count
+FROM chats c JOIN applications a ON a.id = c.application_id WHERE a.token = %s
+"""
+_MESSAGES = "SELECT number, revision, body, deleted_at FROM messages WHERE chat_id = %s"
+_COUNT = "SELECT chats_count FROM applications WHERE token = %s"
+
+
+def read_stored(ground: Ground, token: str, secret_key: str) -> Stored:
+    """All of it. `skipped` is what the API reports."""
+    stored = Stored()
+    for id_, number, revision, title, deleted, count in ground.database.sql(_CHATS, (token,)):
+        messages = {
+            n: StoredMessage(r, body, deleted_at is not None)
+            for n, r, body, deleted_at in ground.database.sql(_MESSAGES, (id_,))
+        }
+        chat = StoredChat(revision, title, deleted is not None, count, messages)
+        if not chat.deleted:
+            chat.skipped = _skipped(ground, token, secret_key, number)
+        stored.chats[token, number] = chat
+    [(stored.chats_count[token],)] = ground.database.sql(_COUNT, (token,))
+    stored.indexed = _indexed(ground, token)
+    stored.pending, stored.due = _left_in_redis(ground, token)
+    stored.queued = list(_queued(ground, dead=False))
+    stored.dead = list(_queued(ground, dead=True))
+    return stored
+
+
+def _skipped(ground: Ground, token: str, secret_key: str, number: int) -> list[tuple[int, int]]:
+    answer = httpx.get(
+        f"{ground.base_url}/applications/{token}/chats/{number}",
+        headers={"Authorization": f"Bearer {secret_key}"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return [(one["from"], one["to"]) for one in answer.json()["skipped"]]
+
+
+def _indexed(ground: Ground, token: str) -> dict[tuple[str, int, int], tuple[int, str]]:
+    url = f"{ground.content['opensearch']['url']}/messages"
+    filters = [{"term": {"token": token}}, {"term": {"deleted": False}}]
+    query = {"size": 10_000, "query": {"bool": {"filter": filters}}}
+    with httpx.Client(timeout=30) as client:
+        client.post(f"{url}/_refresh").raise_for_status()
+        answer = client.post(f"{url}/_search", json=query)
+    answer.raise_for_status()
+    sources = [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+    return {
+        (token, s["chat"], s["number"]): (s["revision"], s.get("original", s["body"]))
+        for s in sources
+    }
+
+
+def _left_in_redis(ground: Ground, token: str) -> tuple[list[str], list[str]]:
+    with contextlib.closing(ground.valkeys.client()) as client:
+        counters = [str(name) for name in client.scan_iter(f"{{{token}}}:*:pending", count=1000)]
+        pending = [f"{n} {entry}" for n in counters for entry in client.zrange(n, 0, -1)]
+        return pending, [str(member) for member in client.zrange(f"{{{token}}}:due", 0, -1)]
+
+
+def _queued(ground: Ground, *, dead: bool) -> Iterator[str]:
+    for name, url in ground.queues.items():
+        if name.endswith("-dead") != dead:
+            continue
+        attributes = ground.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        counts = attributes["Attributes"]
+        kinds = ("", "NotVisible", "Delayed")
+        count = sum(int(counts.get(f"ApproximateNumberOfMessages{kind}", 0)) for kind in kinds)
+        yield from (name for _ in range(count))
