@@ -7,6 +7,8 @@ from chatctl.import_command import import_command
 from chatctl.lag_command import lag_command
 from chatctl.recount_command import recount_command
 from chatctl.redrive_command import redrive_command
+from chatctl.reindex_command import reindex_command
+from chatctl.verify_command import verify_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,3 +21,5 @@ cli.add_command(export_command)
 cli.add_command(lag_command)
 cli.add_command(redrive_command)
 cli.add_command(recount_command)
+cli.add_command(reindex_command)
+cli.add_command(verify_command)

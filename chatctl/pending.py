@@ -46,7 +46,7 @@ def backlog(client: redis.Redis, list_tokens: ListTokens) -> Backlog:
             if count:
                 entries += count
                 applications += 1
-                oldest += _accepted_at_ms(client, _counters(client, token))
+                oldest += _accepted_at_ms(client, pending_counters(client, token))
     return Backlog(entries, applications, min(oldest, default=None))
 
 
@@ -57,7 +57,7 @@ def _counts(client: redis.Redis, tokens: Iterable[str]) -> list[int]:
         return pipeline.execute()
 
 
-def _counters(client: redis.Redis, token: str) -> set[Counter]:
+def pending_counters(client: redis.Redis, token: str) -> set[Counter]:
     """The counters of an application that have pending entries: members are `chat:number`."""
     scores = client.zscan_iter(keys.due(token), count=_MEMBERS_AT_ONCE)
     chats = {int(cast(bytes, member).partition(b":")[0]) for member, _ in scores}

@@ -33,6 +33,7 @@ class Stack(msgspec.Struct, frozen=True):
     redis: _Part
     mysql: _Part
     aws: _Part
+    opensearch: _Part
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Places(msgspec.Struct, frozen=True):
     admin_key: str
     redis_url: str
     mysql_url: str
+    opensearch_url: str
     queue_urls: Mapping[str, str]
     dead_queue_urls: Mapping[str, str]
     aws_url: str = ""
@@ -84,7 +86,12 @@ def stack_option(command: Any) -> Any:
 def find_places(stack_file: Path | None, settings: Settings | None = None) -> Places:
     """From the file that is named; or the environment where it names a store; or the usual file."""
     settings = settings or Settings.from_env()
-    named = (settings.redis_url, settings.mysql_url, *settings.queue_urls.values())
+    named = (
+        settings.redis_url,
+        settings.mysql_url,
+        settings.opensearch_url,
+        *settings.queue_urls.values(),
+    )
     if stack_file is None and any(named):
         return _from_settings(settings)
     file = stack_file or STACK_FILE
@@ -103,6 +110,7 @@ def _from_settings(settings: Settings) -> Places:
         admin_key=settings.admin_key,
         redis_url=settings.redis_url,
         mysql_url=settings.mysql_url,
+        opensearch_url=settings.opensearch_url,
         queue_urls=settings.queue_urls,
         dead_queue_urls=settings.dead_queue_urls,
     )
@@ -115,6 +123,7 @@ def _from_stack(file: Path, stack: Stack) -> Places:
         admin_key=stack.admin_key,
         redis_url=stack.redis.url,
         mysql_url=stack.mysql.url,
+        opensearch_url=stack.opensearch.url,
         queue_urls={queue: _queue(stack, queue) for queue in QUEUES},
         dead_queue_urls={queue: _queue(stack, f"{queue}-dead") for queue in QUEUES},
         aws_url=stack.aws.url,

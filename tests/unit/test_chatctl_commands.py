@@ -29,7 +29,12 @@ def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
     Path("var/local").mkdir(parents=True)
     part = {"url": "redis://127.0.0.1:1"}
     stack = {"base_url": URL, "admin_key": SETTINGS.admin_key, "queues": {}}
-    stack |= {"redis": part, "mysql": {"url": "mysql://root@127.0.0.1:1/x"}, "aws": part}
+    stack |= {
+        "redis": part,
+        "mysql": {"url": "mysql://root@127.0.0.1:1/x"},
+        "aws": part,
+        "opensearch": part,
+    }
     Path("var/local/stack.json").write_text(json.dumps(stack))
     return operator
 

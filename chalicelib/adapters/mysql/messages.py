@@ -42,13 +42,13 @@ class Messages(Topic):
 
     def get_message(self, token: str, chat: int, number: int) -> Message | None:
         rows = self._database.read(GET, (chat, token, number))
-        return _message(rows[0]) if rows else None
+        return to_message(rows[0]) if rows else None
 
     def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
-        return [_message(row) for row in rows]
+        return [to_message(row) for row in rows]
 
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
         if not numbers:
@@ -59,7 +59,7 @@ class Messages(Topic):
         return dict(self._database.read(sql.format(marks=marks(numbers)), args))
 
 
-def _message(row: Row) -> Message:
+def to_message(row: Row) -> Message:
     number, revision, body, sender, metadata, created_at, edited_at, deleted_at, key = row
     return Message(
         number=number,

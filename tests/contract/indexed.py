@@ -1,0 +1,106 @@
+"""Messages in a real MySQL and in a real OpenSearch, as the workers put them there."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opensearchpy import OpenSearch
+
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.adapters.mysql.walk import Walk
+from chalicelib.adapters.opensearch.contents import Contents
+from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.migrate import migrate
+from chalicelib.domain.records import Document, Message
+from chalicelib.domain.slices import Position
+from tests.contract.conftest import part_url
+from tests.contract.databases import migrated_database
+from tests.contract.states import LEASE, NOW, chat, chats, message, messages
+
+WINDOW = 1_000
+
+
+class Indexed:
+    """A database and an index of its own."""
+
+    def __init__(self, mysql_url: str, opensearch_url: str) -> None:
+        self.mysql_url, self.opensearch_url = mysql_url, opensearch_url
+        self.alias = f"test-{secrets.token_hex(6)}"
+        self.store = MySqlStore(mysql_url)
+        self.index = OpenSearchIndex(opensearch_url, self.alias)
+        self.contents = Contents(opensearch_url, self.alias)
+        self.client = OpenSearch(opensearch_url)
+        self._walks: list[Walk] = []
+
+    def application(self, chat_numbers: int = 1) -> str:
+        token = secrets.token_hex(15)
+        self.store.create_application(token, "a", NOW)
+        states = [chat(number) for number in range(1, chat_numbers + 1)]
+        self.store.persist_chats([chats(token, *states)], WINDOW)
+        return token
+
+    def say(self, token: str, chat: int, *states: Message) -> None:
+        """Store and index."""
+        self.index.index(self.store_only(token, chat, *states))
+
+    def store_only(self, token: str, chat: int, *states: Message) -> list[Document]:
+        record = messages(token, *states, chat=chat, lease=LEASE)
+        stored = self.store.persist_messages([record], WINDOW)
+        return [Document(token=t, chat=c, message=m) for t, c, m in stored.documents]
+
+    def fill(self, token: str, chat: int, count: int) -> None:
+        self.say(token, chat, *(message(number) for number in range(1, count + 1)))
+
+    def delete_chat(self, token: str, number: int) -> None:
+        """Mark it, and take its documents out of the index."""
+        gone = chat(number, 2, deleted_at=NOW)
+        self.store.persist_chats([chats(token, gone)], WINDOW)
+        self.index.purge(token, number)
+
+    def walk(self, slice_messages: int = 10) -> Walk:
+        """A walk of its own, with a connection of its own."""
+        self._walks.append(Walk(self.mysql_url, slice_messages))
+        return self._walks[-1]
+
+    def stored(self) -> dict[tuple[str, int, int], int]:
+        """Revisions of what MySQL has."""
+        walk = self.walk()
+        return {
+            (slice_.token, *key): revision
+            for slice_ in walk.slices(Position())
+            for key, revision in walk.revisions(slice_).items()
+        }
+
+    def indexed(self) -> dict[tuple[str, int, int], int]:
+        """Revisions of what OpenSearch has."""
+        self.contents.refresh()
+        body = {"size": 10_000, "version": True, "query": {"match_all": {}}}
+        hits: list[Any] = self.client.search(index=self.alias, body=body)["hits"]["hits"]
+        assert len(hits) < 10_000
+        return {
+            (h["_source"]["token"], h["_source"]["chat"], h["_source"]["number"]): h["_version"]
+            for h in hits
+        }
+
+    def indexes(self) -> list[str]:
+        return sorted(self.client.indices.get(index=f"{self.alias}-*", params={}))
+
+    def close(self) -> None:
+        for name in self.indexes():
+            self.client.indices.delete(index=name)
+        for walk in self._walks:
+            walk.close()
+        self.client.close()
+        self.store.close()
+
+
+@contextmanager
+def indexed() -> Iterator[Indexed]:
+    with migrated_database("mariadb") as url:
+        made = Indexed(url, part_url("opensearch"))
+        migrate(made.opensearch_url, made.alias, shards=2)
+        try:
+            yield made
+        finally:
+            made.close()

@@ -1,0 +1,232 @@
+"""A planted difference of each kind is found by `verify`, on real stores; what is under way is named so."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+import redis
+
+from chalicelib.adapters.mysql.allowances import Allowances
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.records import Document, Lease, Message
+from chatctl import verify_index
+from chatctl.failures import ChatctlError
+from chatctl.pending import connect
+from chatctl.verify import Report, verify
+from chatctl.verify_index import IndexCheck
+from chatctl.verify_redis import memory
+from tests.contract.conftest import part_url
+from tests.contract.indexed import Indexed, indexed
+from tests.contract.states import NOW, chat, chats, deleted, message
+from tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+def system() -> Iterator[Indexed]:
+    with indexed() as made:
+        yield made
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    with connect(part_url("redis")) as made:
+        yield made
+
+
+def verified(
+    system: Indexed,
+    client: redis.Redis,
+    only: str | None = None,
+    queued: Callable[[], int] = lambda: 0,
+) -> Report:
+    with closing(system.walk()) as walk, closing(Database(system.mysql_url)) as database:
+        check = IndexCheck(walk, system.contents, queued, seconds=1)
+        return verify(system.store, Allowances(database), client, check, only)
+
+
+def change(system: Indexed, sql: str) -> None:
+    """What a hand does that writes into the tables."""
+    database = Database(system.mysql_url)
+    database.transact(lambda cursor: cursor.execute(sql))
+    database.close()
+
+
+def test_stores_that_hold_the_same_do_not_differ(system: Indexed, client: redis.Redis) -> None:
+    token = system.application(30)
+    for number in range(1, 31):
+        system.fill(token, number, number % 13)
+    system.fill(token, 4, 55)
+    system.say(token, 4, deleted(50, 2), message(51, 3))
+    system.delete_chat(token, 12)
+    report = verified(system, client)
+    assert not report.differs
+    assert report == Report(applications=1, messages=len(system.indexed()))
+
+
+def test_what_the_index_lacks_or_has_in_another_state_is_counted(
+    system: Indexed, client: redis.Redis
+) -> None:
+    token, other = system.application(3), system.application(1)
+    system.fill(token, 1, 25)
+    system.store_only(token, 1, *(message(number) for number in range(26, 30)))
+    system.store_only(token, 1, message(7, 2), message(8, 2), deleted(9, 2))
+    index(system, token, 1, message(3, 9))
+    index(system, token, 1, message(200), message(201))
+    index(system, token, 2, message(1))
+    index(system, "gone", 5, *(message(number) for number in range(1, 7)))
+    report = verified(system, client)
+    assert report.differs
+    assert (report.messages, report.missing_in_opensearch) == (29, 4)
+    assert (report.older_in_opensearch, report.newer_in_opensearch) == (3, 1)
+    assert report.only_in_opensearch == 2 + 1 + 6
+    assert f"missing: {token} chat 1 message 26" in report.examples
+    assert verified(system, client, token).only_in_opensearch == 3
+    assert not verified(system, client, other).differs
+
+
+def test_more_than_is_remembered_is_counted_as_exactly(
+    system: Indexed, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_index, "MOST_SUSPECTS", 5)
+    token = system.application(2)
+    documents = system.store_only(token, 1, *(message(number) for number in range(1, 46)))
+    system.store_only(token, 2, *(message(number) for number in range(1, 31)))
+    assert verified(system, client).missing_in_opensearch == 75
+    records = [2, 1, 0, 0]
+
+    def queued() -> int:
+        if records[0] == 1:
+            system.index.index(documents)
+        return records.pop(0) if len(records) > 1 else 0
+
+    assert verified(system, client, queued=queued).missing_in_opensearch == 30
+
+
+def index(system: Indexed, token: str, chat: int, *states: Message) -> None:
+    system.index.index([Document(token=token, chat=chat, message=m) for m in states])
+
+
+def test_what_waits_in_the_queues_is_under_way(system: Indexed, client: redis.Redis) -> None:
+    token = system.application(1)
+    system.fill(token, 1, 20)
+    system.store_only(token, 1, message(21), message(2, 2))
+    report = verified(system, client, queued=lambda: 1)
+    assert not report.differs
+    assert report.under_way == {"missing_in_opensearch": 1, "older_in_opensearch": 1}
+    assert verified(system, client).differs
+
+
+def test_what_arrives_between_two_looks_is_no_difference(
+    system: Indexed, client: redis.Redis
+) -> None:
+    token = system.application(1)
+    documents = system.store_only(token, 1, message(1), message(2))
+    records = [2, 1, 0]
+
+    def queued() -> int:
+        if records[0] == 1:
+            system.index.index(documents)
+        return records.pop(0) if len(records) > 1 else records[0]
+
+    report = verified(system, client, queued=queued)
+    assert not report.differs
+    assert report.under_way == {}
+
+
+def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
+    system: Indexed, client: redis.Redis
+) -> None:
+    token = system.application(2)
+    system.fill(token, 1, 5)
+    gone = chat(1, 2, deleted_at=NOW)
+    system.store.persist_chats([chats(token, gone)], 1000)
+    report = verified(system, client)
+    assert not report.differs
+    assert report.under_way == {"only_in_opensearch": 5}
+    change(system, "UPDATE chats SET purged_at = deleted_at WHERE number = 1")
+    assert verified(system, client).only_in_opensearch == 5
+
+
+def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisLedger:
+    """Numbers that Redis has handed out for chat 1, under a lease that MySQL knows."""
+    ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
+    ledger.remember_application(token, 1)
+    drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
+    counter = Counter(token, 1)
+    need = ledger.accept(counter, 1, drafts, None)
+    assert isinstance(need, NeedBegin)
+    ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 10)))
+    assert isinstance(ledger.accept(counter, 1, drafts, None), Accepted)
+    return ledger
+
+
+def test_pending_entries_are_under_way(system: Indexed, client: redis.Redis) -> None:
+    token = system.application(1)
+    accepted(system, client, token, 3).close()
+    system.say(token, 1, message(1, 2**40), message(2, 1))
+    report = verified(system, client)
+    assert not report.differs
+    assert report.under_way == {"pending_and_stored": 1, "pending_not_stored": 2}
+
+
+def test_a_counter_that_mysql_contradicts_is_found(system: Indexed, client: redis.Redis) -> None:
+    token = system.application(1)
+    accepted(system, client, token, 3).close()
+    system.fill(token, 1, 3)
+    assert not verified(system, client).differs
+    name = keys.counter(Counter(token, 1))
+    client.hset(name, "last", 2)
+    report = verified(system, client)
+    assert (report.differs, report.counters_behind, report.ceilings_too_high) == (True, 1, 0)
+    client.hset(name, mapping={"last": 3, "ceiling": 10**7})
+    report = verified(system, client)
+    assert (report.counters_behind, report.ceilings_too_high) == (0, 1)
+    client.hset(name, "holder", "another-memory")
+    assert not verified(system, client).differs
+    client.delete(name)
+    assert not verified(system, client).differs
+
+
+def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Redis) -> None:
+    token = system.application(3)
+    name = keys.counter(Counter(token))
+    client.hset(name, mapping={"last": 2, "ceiling": 5, "holder": memory(client)})
+    report = verified(system, client)
+    assert report.counters_behind == 1
+    assert report.examples == [f"counter: {token} chats: last is 2, and 3 is stored"]
+
+
+def test_the_memory_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
+    ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
+    ledger.remember_application("memory", 1)
+    draft = Message(number=0, revision=0, body="b", created_at=NOW)
+    need = ledger.accept(Counter("memory", 1), 1, [draft], None)
+    assert isinstance(need, NeedBegin)
+    assert need.holder == memory(client)
+    ledger.drop_nonce(Counter("memory", 1), need.nonce)
+    ledger.close()
+
+
+def test_wrong_counts_differ_and_skipped_numbers_do_not(
+    system: Indexed, client: redis.Redis
+) -> None:
+    token = system.application(1)
+    system.fill(token, 1, 5)
+    change(
+        system,
+        "INSERT INTO skipped_numbers (application_id, chat_id, `first`, `last`, `at`)"
+        " SELECT application_id, id, 6, 10, created_at FROM chats",
+    )
+    report = verified(system, client)
+    assert (report.differs, report.skipped_numbers) == (False, 5)
+    change(system, "UPDATE chats SET messages_count = 4")
+    report = verified(system, client)
+    assert (report.differs, report.counts_wrong) == (True, 1)
+
+
+def test_an_application_that_is_not_there_is_an_error(system: Indexed, client: redis.Redis) -> None:
+    with pytest.raises(ChatctlError, match="there is no application nobody"):
+        verified(system, client, "nobody")
