@@ -158,7 +158,7 @@ def command_faults(arguments: argparse.Namespace) -> int:
     with _only_command(stack):
         try:
             up(stack, fresh=True)
-            return checks.run_faults(arguments.only, arguments.mix)
+            return checks.run_faults(stack, arguments.only, arguments.mix)
         finally:
             _stop(stack)
 

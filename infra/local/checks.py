@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 
 from infra.local.console import plain, say
-from infra.local.layout import DEV_VENV, REGION, ROOT, Stack
+from infra.local.layout import DEV_VENV, REGION, ROOT, Stack, port_variable
 
 STATIC_CHECKS = (
     ("ruff", "check", "--extend-exclude", "var", "."),
@@ -56,12 +56,13 @@ def run_pytest(stack: Stack, arguments: Sequence[str]) -> int:
             raise
 
 
-def run_faults(only: str | None, minutes: str | None) -> int:
+def run_faults(stack: Stack, only: str | None, minutes: str | None) -> int:
     """Break the stack of faults while it is used; the table is in `var/faults/table.md`."""
     command = [str(DEV_VENV / "bin/python"), "-m", "tests.faults"]
     command += ["--only", only] if only else []
     command += ["--mix", minutes] if minutes else []
-    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as faults:
+    ports = {port_variable(part): str(port) for part, port in stack.ports.items()}
+    with subprocess.Popen(command, cwd=ROOT, env=_environment() | ports) as faults:
         try:
             return faults.wait()
         except BaseException:

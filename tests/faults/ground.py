@@ -22,7 +22,7 @@ from tests.faults.parts import kill_function
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.valkeys import Valkeys
 
-PROXY_PORTS = {"redis": 28480, "mysql": 28481, "opensearch": 28482, "localstack": 28483}
+PROXIED = ("redis", "mysql", "opensearch", "localstack")
 # Six times less than deployed: what a killed worker held comes again after 30 s, not 180.
 VISIBILITY_SECONDS = 30
 
@@ -39,7 +39,7 @@ class Ground:
         self.doubling, self.doubled = False, 0
         self.valkeys = Valkeys(self.stack)
         self.database = StackDatabase(self.stack, self.keys, content["mysql"]["url"])
-        self.proxies = {name: self._proxy(name) for name in PROXY_PORTS}
+        self.proxies = {name: self._proxy(name) for name in PROXIED}
         self.sqs, self._functions = self._client("sqs"), self._client("lambda")
         self.base_url = self._deploy()
         for queue in self.queues.values():
@@ -104,9 +104,13 @@ class Ground:
             proxy.close()
         self.valkeys.drop_link()
 
+    def _port(self, name: str) -> int:
+        """A proxy listens beside its part."""
+        return self.stack.ports[name] + 1
+
     def _proxy(self, name: str) -> Proxy:
         target = self.valkeys.primary if name == "redis" else self.stack.ports[name]
-        return Proxy(PROXY_PORTS[name], target, self._double if name == "localstack" else None)
+        return Proxy(self._port(name), target, self._double if name == "localstack" else None)
 
     async def _double(self, target: int, sent: bytes) -> None:
         if self.doubling:
@@ -114,10 +118,10 @@ class Ground:
 
     def _deploy(self) -> str:
         urls = {
-            "redis": f"redis://127.0.0.1:{PROXY_PORTS['redis']}/0",
-            "mysql": self.database.url_by(PROXY_PORTS["mysql"]),
-            "opensearch": f"http://127.0.0.1:{PROXY_PORTS['opensearch']}",
-            "localstack": f"http://127.0.0.1:{PROXY_PORTS['localstack']}",
+            "redis": f"redis://127.0.0.1:{self._port('redis')}/0",
+            "mysql": self.database.url_by(self._port("mysql")),
+            "opensearch": f"http://127.0.0.1:{self._port('opensearch')}",
+            "localstack": f"http://127.0.0.1:{self._port('localstack')}",
         }
         deployed = deploy(self.stack, urls, self.keys)
         # Clients come past the proxy: what is broken is the functions' way to the queues.

@@ -106,6 +106,15 @@ def redis_restored(ground: Ground, load: Load) -> None:
     last(4)
 
 
+def replica_attached(ground: Ground, load: Load) -> None:
+    """Nothing is lost by it, so no number may be passed over."""
+    replica = ground.valkeys.start_replica()
+    last(5)
+    ground.valkeys.kill(replica)
+    ground.valkeys.drop_link()
+    last(3)
+
+
 def failover(ground: Ground, load: Load) -> None:
     old, new = ground.valkeys.primary, ground.valkeys.start_replica()
     _let_the_replica_lag(ground, 4)
@@ -198,6 +207,7 @@ SCENARIOS = [
     Scenario("redis-flushed", "Valkey: FLUSHALL, 3 times", redis_flushed),
     Scenario("redis-restarted", "Valkey killed, restarted empty", redis_restarted_empty),
     Scenario("redis-restored", "Valkey killed, restarted from an older snapshot", redis_restored),
+    Scenario("replica-attached", "a first replica comes and goes", replica_attached),
     Scenario("failover", "failover to a replica that is 4 s behind", failover),
     Scenario("split", "two primaries for 20 s, both written to", split),
     Scenario("queue-away", "SQS refuses for 20 s", queue_away),

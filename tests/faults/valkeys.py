@@ -14,15 +14,15 @@ from infra.local.processes import Started, is_alive, recorded, spawn, wait_until
 from tests.faults.parts import kill
 from tests.faults.proxy import Proxy
 
-LINK_PORT, SECOND_PORT = 28486, 28485
-
 
 class Valkeys:
     """Servers by port. `primary` is the one that the functions should reach."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._names = {stack.ports["redis"]: Valkey.name, SECOND_PORT: "valkey-second"}
+        first = stack.ports["redis"]  # the proxy of the functions is the next one
+        self._link_port = first + 3
+        self._names = {first: Valkey.name, first + 2: "valkey-second"}
         running = [port for port in self._names if self._process(port) is not None]
         self.primary = running[0]
         self.link: Proxy | None = None
@@ -73,10 +73,10 @@ class Valkeys:
         """Start the other server as a replica behind a proxy, `link`; its port, once it has all."""
         port = next(port for port in self._names if port != self.primary)
         self.kill(port)
-        self.link = Proxy(LINK_PORT, self.primary)
+        self.link = Proxy(self._link_port, self.primary)
         self.start(port=port)
         with contextlib.closing(self.client(port)) as client:
-            client.replicaof("127.0.0.1", str(LINK_PORT))
+            client.replicaof("127.0.0.1", str(self._link_port))
             wait_until(
                 lambda: client.info("replication")["master_link_status"] == "up",
                 lambda: True,
