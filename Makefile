@@ -1,8 +1,10 @@
 # Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
 .DEFAULT_GOAL := help
-.PHONY: help run up down restart status logs mysql redis deploy install test faults check clean
+.PHONY: help run up down restart status logs mysql redis deploy install test faults simulate check clean
 
 STACK ?= local
+SEEDS ?= 10000
+JOBS ?= 2
 LOCAL = @python="$$(sh infra/local/find_python.sh)" || exit 1; exec "$$python" -m infra.local
 
 help: ## this list
@@ -46,6 +48,9 @@ faults: ## faults under load, on a stack of their own; ONLY=<name>, or MIX=<minu
 
 check: ## the static checks only
 	$(LOCAL) check
+
+simulate: ## play the protocol through SEEDS random runs, faults included
+	$(LOCAL) simulate --seeds $(SEEDS) --jobs $(JOBS)
 
 clean: ## stop everything and remove var/ and .venv/
 	$(LOCAL) clean

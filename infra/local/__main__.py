@@ -135,6 +135,13 @@ def command_check(arguments: argparse.Namespace) -> int:
     return checks.static_checks()
 
 
+def command_simulate(arguments: argparse.Namespace) -> int:
+    """Play the protocol through many random runs."""
+    with only_one_installer():
+        install_dev()
+    return checks.run_simulation(arguments.seeds, arguments.jobs)
+
+
 def command_test(arguments: argparse.Namespace) -> int:
     """Check the code, start a fresh test stack, run the tests, stop the stack."""
     stack = stack_named("test")
@@ -226,6 +233,9 @@ def _parse() -> argparse.Namespace:
     add("redis", lambda arguments: clients.open_redis(stack_named(arguments.stack)))
     add("logs", lambda arguments: clients.follow_logs(stack_named(arguments.stack)))
     add("check", command_check)
+    simulate = add("simulate", command_simulate)
+    simulate.add_argument("--seeds", type=int, required=True, help="how many runs")
+    simulate.add_argument("--jobs", type=int, required=True, help="how many at once")
     test = add("test", command_test)
     test.add_argument("--only-tests", action="store_true", help="leave the static checks out")
     test.add_argument("pytest_arguments", nargs="*", help="passed on to pytest (after --)")

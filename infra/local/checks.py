@@ -70,6 +70,13 @@ def run_faults(stack: Stack, only: str | None, minutes: str | None) -> int:
             raise
 
 
+def run_simulation(seeds: int, jobs: int) -> int:
+    """Run `tests.simulation`; its exit code says whether every promise was kept."""
+    counts = ["--seeds", str(seeds), "--jobs", str(jobs)]
+    command = [str(DEV_VENV / "bin/python"), "-m", "tests.simulation", *counts]
+    return subprocess.run(command, cwd=ROOT, env=_environment()).returncode
+
+
 def closing_line(stack: Stack) -> str:
     """pytest's last line with a count in it, as `3 passed in 0.1s`."""
     lines = (stack.logs / "pytest.log").read_text().splitlines()

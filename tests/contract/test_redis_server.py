@@ -85,7 +85,7 @@ def _alike(ours: Reply, theirs: Any) -> bool:
     if isinstance(theirs, bool):
         return ours in ((b"OK", 1) if theirs else (None, 0))
     if isinstance(theirs, float):
-        return ours is not None and float(ours) == theirs  # type: ignore[arg-type]
+        return ours is not None and float(ours) == theirs
     return bool(ours == theirs)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from chalicelib.usecases.ports import Clock
 
-type Reply = bytes | int | None | list[Any]
+type Reply = Any  # bytes, int, None, or a list of them
 
 _SYSTEM = random.SystemRandom()
 

@@ -68,15 +68,27 @@ def backward_reads(history: History, stored: Stored) -> Iterator[str]:
         assert act.chat is not None
         assert act.ended is not None
         seen[act.client, act.token, act.chat, number].append((act.began, act.ended, revision))
+    deleted = _asked_to_delete(history)
     for read in history.reads:
         known = seen[read.client, read.token, read.chat, read.number]
         now = -1 if read.revision is None else read.revision
+        if now == -1 and deleted.get((read.token, read.chat), read.ended) < read.ended:
+            continue  # a list of a deleted chat may be empty, it need not be refused
         for began, ended, revision in known:
             is_older = ended < read.began and now < revision
             if is_older and not history.lost_between(began, read.ended):
                 what = f"{read.number} of chat {read.chat}"
                 yield f"{read.client} read {what} at {now} after {revision}"
         known.append((read.began, read.ended, now))
+
+
+def _asked_to_delete(history: History) -> dict[tuple[str, int | None], int]:
+    """Since when each chat may be deleted."""
+    asked: dict[tuple[str, int | None], int] = {}
+    for act in history.acts:
+        if act.kind == "delete_chat" and act.outcome != "refused":
+            asked.setdefault((act.token, act.chat), act.began)
+    return asked
 
 
 def older_than_what_was_read(history: History, stored: Stored) -> Iterator[str]:

@@ -11,7 +11,13 @@ from tests.promises.answers import (
 )
 from tests.promises.calm import left_overs, wrong_counts, wrong_documents
 from tests.promises.history import History
-from tests.promises.kept import lost_chats, lost_messages, strange_texts, texts_stored_twice
+from tests.promises.kept import (
+    lost_chats,
+    lost_edits,
+    lost_messages,
+    strange_texts,
+    texts_stored_twice,
+)
 from tests.promises.numbers import holes, skipped_without_a_loss
 from tests.promises.stored import Stored
 
@@ -23,6 +29,7 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     older_than_what_was_read,
     lost_chats,
     lost_messages,
+    lost_edits,
     texts_stored_twice,
     strange_texts,
     holes,

@@ -100,6 +100,19 @@ def _wrong_state(
     return f"is stored at {message.revision} with {text!r}, newer than {newest.act}"
 
 
+def lost_edits(history: History, stored: Stored) -> Iterator[str]:
+    """An edit starts from the state before it, so none is overwritten unseen, unless memory was lost."""
+    for act in history.acts:
+        row = stored.chats.get((act.token, act.chat or 0))
+        if act.kind != "edit" or act.outcome != "acknowledged" or row is None or row.deleted:
+            continue
+        message = row.messages.get(act.number or 0)
+        if message is None or message.deleted or message.edits is None:
+            continue
+        if act.texts[0] not in message.edits and not history.lost_between(act.began, None):
+            yield f"{act} was overwritten by {message.body!r}, which did not start from it"
+
+
 def texts_stored_twice(history: History, stored: Stored) -> Iterator[str]:
     """An operation is stored once however often it is sent, unless memory was lost between its tries."""
     operations = _by_text(history)

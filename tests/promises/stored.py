@@ -4,11 +4,15 @@ import msgspec
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A row, also of a deleted message."""
+    """A row, also of a deleted message.
+
+    Where each edit adds its text to a list in the message, `edits` is that list.
+    """
 
     revision: int
     body: str
     deleted: bool = False
+    edits: tuple[str, ...] | None = None
 
 
 class StoredChat(msgspec.Struct):

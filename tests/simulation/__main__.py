@@ -64,9 +64,7 @@ def be_quiet() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1_000, help="how many runs")
-    parser.add_argument(
-        "--first", type=int, default=0, help="the first seed; even: no memory is lost"
-    )
+    parser.add_argument("--first", type=int, default=0, help="the first seed; odd ones lose memory")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once")
     parser.add_argument("--stories", type=int, default=_STORIES, help="how many failures to shrink")
     return parser.parse_args()

@@ -8,7 +8,7 @@ from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.numbering import Counter
 from chalicelib.settings import QUEUES
 from tests.promises.stored import Stored, StoredChat, StoredMessage
-from tests.simulation.requests import TENANT, Request, read_one
+from tests.simulation.requests import TENANT, Request, edits_of, read_one
 from tests.simulation.simulation import Simulation
 from tests.simulation.workers import close_quiet, repair, take_batch
 
@@ -26,6 +26,7 @@ def calm_down(simulation: Simulation) -> Stored:
     chance = random.Random(0)
     simulation.say("all is healed")
     simulation.faults.next.clear()
+    simulation.faults.ambushes.clear()
     simulation.redis.heal(0)
     simulation.processes.run_all(chance)
     _deliver(simulation, chance)
@@ -120,7 +121,7 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
         deleted=row.chat.deleted_at is not None,
         messages_count=row.messages_count,
         messages={
-            n: StoredMessage(m.revision, m.body, m.deleted_at is not None)
+            n: StoredMessage(m.revision, m.body, m.deleted_at is not None, edits_of(m))
             for n, m in chat.messages.items()
         },
         skipped=[(r.first, r.last) for r in simulation.store.skipped(TENANT.token, number)],
@@ -135,7 +136,7 @@ def _left_in_redis(simulation: Simulation) -> tuple[list[str], list[str]]:
     left = [
         f"{entry[:60]!r}"
         for name in pending
-        for entry in server.execute("ZRANGE", name, 0, -1) or []  # type: ignore[union-attr]
+        for entry in server.execute("ZRANGE", name, 0, -1) or []
     ]
     due = server.execute("ZRANGE", keys.due(TENANT.token), 0, -1)
     assert isinstance(due, list)

@@ -6,19 +6,21 @@ import msgspec
 
 # How often each kind of step comes, in relation to the others.
 _ORDINARY = {
-    "chat": 3,
+    "chat": 2,
     "post": 16,
-    "edit": 8,
-    "delete": 3,
+    "edit": 10,
+    "delete": 5,
     "delete_chat": 1,
-    "read": 6,
+    "read": 8,
     "work": 22,
     "minute": 4,
     "close": 3,
     "seconds": 2,
 }
-_FAULTS = {"kill": 4, "pause": 4, "fail": 8}
+_FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10}
 _LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
+# Where the store keeps all writes these lose nothing.
+_KEPT = {"restart": 2, "fail_over": 2}
 _LEAST_STEPS, _MOST_STEPS = 30, 120
 _MOST_GAP = 24
 
@@ -39,11 +41,18 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def plan_of(seed: int) -> list[Step]:
-    """Even seeds lose no memory, odd ones do."""
+    """Odd seeds lose memory, even ones do not; of these, every other has a store that keeps all writes."""
     chance = random.Random(seed)
-    weights = _ORDINARY | _FAULTS | (_LOSSES if seed % 2 else {})
+    losses = _KEPT if seed % 4 == 2 else _LOSSES if seed % 2 else {}
+    weights = _ORDINARY | _FAULTS | losses
     length = chance.randint(_LEAST_STEPS, _MOST_STEPS)
-    kinds = ["chat", "chat", *chance.choices(list(weights), list(weights.values()), k=length)]
+    first = ["keep_writes"] if losses is _KEPT else []
+    kinds = [
+        *first,
+        "chat",
+        "chat",
+        *chance.choices(list(weights), list(weights.values()), k=length),
+    ]
     return [
         Step(
             kind,

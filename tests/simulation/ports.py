@@ -8,6 +8,8 @@ from chalicelib.domain.errors import OrdinalError, UnavailableError
 from tests.simulation.processes import Processes
 
 Mode = Literal["before", "after", "half"]
+# What lies in wait for the next process that makes a certain call: when, and what.
+Ambush = tuple[Literal["before", "after"], Literal["fails", "kills", "pauses"], int]
 
 
 class Faults:
@@ -16,6 +18,7 @@ class Faults:
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.next: dict[str, list[Mode]] = {}
+        self.ambushes: dict[str, Ambush] = {}
         self.trace = 0
         self.closed = False
         self.watch: Callable[[str], None] | None = None
@@ -26,13 +29,32 @@ class Faults:
             process = self.processes.current
             self.watch(f"    {process.name if process else 'at the end'}: {label}")
 
-    def meet(self, part: str) -> Mode | None:
+    def meet(self, label: str) -> Mode | None:
         """How the call that is made now fails. What the simulation does itself never does."""
-        modes = self.next.get(part)
-        return modes.pop() if modes and self.processes.current else None
+        ambush = self.ambushes.get(label)
+        if ambush and ambush[1] == "fails":
+            return self.ambushes.pop(label)[0]
+        modes = self.next.get(label.split(".")[0])
+        return modes.pop() if modes else None
+
+    def catch(self, label: str, when: str) -> None:
+        """Kill or pause the process that makes the call, if that lies in wait for it."""
+        ambush = self.ambushes.get(label)
+        if ambush is None or ambush[0] != when or ambush[1] == "fails":
+            return
+        _, what, ms = self.ambushes.pop(label)
+        self.note(f"{label} {what} {when} it")
+        if what == "kills":
+            self.processes.end()
+        self.processes.wait(ms)
 
 
-class Port:
+def reached(name: str, part: Any, faults: Faults) -> Any:
+    """The part as processes reach it; it has the same methods."""
+    return _Port(name, part, faults)
+
+
+class _Port:
     """Stands before a part; has each of its methods."""
 
     def __init__(self, name: str, part: Any, faults: Faults) -> None:
@@ -53,7 +75,10 @@ def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[.
         if faults.closed:
             raise UnavailableError("the run is over")
         process = give_way(before)
-        mode = faults.meet(part)
+        mode = None
+        if process:
+            faults.catch(label, "before")
+            mode = faults.meet(label)
         if mode == "before":
             note(f"{label} fails")
             raise UnavailableError(f"{part} is away")
@@ -67,6 +92,8 @@ def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[.
             note(f"{label} raises {type(error).__name__}")
             raise
         note(f"{process.number if process else 0} {label} {_short(result)}")
+        if process:
+            faults.catch(label, "after")
         give_way(after)
         if mode:
             note(f"{label} is done, and its answer lost")

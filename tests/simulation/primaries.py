@@ -20,6 +20,8 @@ class Primaries:
         self.servers = [self._server(Memory())]
         self._snapshots: deque[Memory] = deque([Memory()], _SNAPSHOTS)
         self._split: Loss | None = None
+        # The store itself keeps every acknowledged write: what comes after it has all of them.
+        self.keeps_writes = False
 
     def server(self) -> RedisServer:
         """The one that the running process is connected to."""
@@ -37,17 +39,20 @@ class Primaries:
 
     def restart(self) -> None:
         """The server comes back with what it had; its memory has another name."""
-        self._history.lost("started anew")
+        if not self.keeps_writes:
+            self._history.lost("started anew")
         self.servers[0].start()
 
     def fail_over(self, age: int) -> None:
         """A replica that lags, or an old snapshot, takes the place of the primary."""
-        self._history.lost("failed over")
-        self.servers[0] = self._server(self._old(age))
+        if not self.keeps_writes:
+            self._history.lost("failed over")
+        memory = self.servers[0].memory.copy() if self.keeps_writes else self._old(age)
+        self.servers[0] = self._server(memory)
 
     def split(self, age: int) -> bool:
         """A replica that lags becomes a primary while the old one still serves some."""
-        if self._split:
+        if self._split or self.keeps_writes:
             return False
         self._split = self._history.lost("two primaries", lasting=True)
         self.servers.append(self._server(self._old(age)))

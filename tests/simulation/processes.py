@@ -86,6 +86,13 @@ class Processes:
         self.alive.remove(process)
         self._killed.append(process)
 
+    def end(self) -> None:
+        """Kill the process that runs: this does not return."""
+        process = self.current
+        assert process is not None
+        self.kill(process)
+        self._main.switch()
+
     def pause(self, process: Process, ms: int) -> None:
         process.wakes_at = self.now + ms
 

@@ -97,6 +97,16 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Any:
     return send
 
 
+def _edited(request: Request, message: Message, now: str) -> Message:
+    """The new state; it tells all the edits that led to it."""
+    text, before = request.texts[0], edits_of(message)
+    return replace(message, body=text, metadata={"edits": [*before, text]}, edited_at=now)
+
+
+def edits_of(message: Message) -> tuple[str, ...]:
+    return tuple((message.metadata or {"edits": []})["edits"])
+
+
 def _delete_chat(request: Request, world: World, now: str) -> Answer:
     assert request.chat is not None
     row = edit_chat(world, TENANT, request.chat, lambda c: replace(c, deleted_at=now))
@@ -106,7 +116,7 @@ def _delete_chat(request: Request, world: World, now: str) -> Answer:
 _SEND: dict[str, Callable[[Request, World, str], Answer]] = {
     "chat": _chat,
     "post": _post,
-    "edit": _change_message(lambda r, m, now: replace(m, body=r.texts[0], edited_at=now)),
+    "edit": _change_message(_edited),
     "delete": _change_message(lambda r, m, now: replace(m, body="", deleted_at=now)),
     "delete_chat": _delete_chat,
 }

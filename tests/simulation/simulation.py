@@ -10,7 +10,7 @@ import msgspec
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
-from chalicelib.usecases.ports import Clock
+from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.meter import FakeMeter
@@ -19,7 +19,7 @@ from tests.fakes.store import FakeStore
 from tests.promises.history import History
 from tests.simulation.clients import Client
 from tests.simulation.plan import Step
-from tests.simulation.ports import Faults, Mode, Port
+from tests.simulation.ports import Ambush, Faults, Mode, reached
 from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
 from tests.simulation.queues import SimulatedQueues
@@ -32,6 +32,23 @@ _CLIENTS = 4
 _TRIES = 3
 _PARTS = ("queues", "queues", "store", "ledger", "index")
 _MODES: tuple[Mode, ...] = ("before", "after", "half")
+# Every call of these parts; most are rare, and the next failing call of a part is seldom one of them.
+_CALLS = [
+    f"{name}.{call}"
+    for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
+    for call in vars(part)
+    if not call.startswith("_")
+]
+_AMBUSHES: tuple[Ambush, ...] = (
+    ("before", "fails", 0),
+    ("after", "fails", 0),
+    ("before", "kills", 0),
+    ("after", "kills", 0),
+    ("before", "pauses", 8_000),
+    ("after", "pauses", 8_000),
+    ("before", "pauses", 200_000),
+    ("after", "pauses", 200_000),
+)
 
 
 def _quietly(work: Callable[[], None]) -> Callable[[], None]:
@@ -68,15 +85,19 @@ class SimulatedWorld:
 
     def __init__(self, simulation: "Simulation", scripts: LuaScripts) -> None:
         faults, clock = simulation.faults, simulation.clock
-        ledger = FakeLedger(
+        self._ledger = ledger = FakeLedger(
             clock, self.lease_window, find_server=simulation.redis.server, scripts=scripts
         )
         self.clock = clock
-        self.ledger: FakeLedger = Port("ledger", ledger, faults)  # type: ignore[assignment]
-        self.store: FakeStore = Port("store", simulation.store, faults)  # type: ignore[assignment]
-        self.queues: SimulatedQueues = Port("queues", simulation.queues, faults)  # type: ignore[assignment]
-        self.index: FakeSearchIndex = Port("index", simulation.index, faults)  # type: ignore[assignment]
+        self.ledger: Ledger = reached("ledger", ledger, faults)
+        self.store: Store = reached("store", simulation.store, faults)
+        self.queues: Queues = reached("queues", simulation.queues, faults)
+        self.index: SearchIndex = reached("index", simulation.index, faults)
         self.meter = FakeMeter()
+
+    def keep_writes(self) -> None:
+        """As `redis_keeps_writes` in the settings."""
+        self._ledger._fixed_holder = "the-store-keeps-writes"
 
 
 class Simulation:
@@ -214,6 +235,19 @@ class Simulation:
         part, mode = _PARTS[step.which % len(_PARTS)], _MODES[step.who % len(_MODES)]
         self.say(f"the next {step.size} calls of {part} fail ({mode})")
         self.faults.next[part] = [mode] * step.size
+
+    def _ambush(self, step: Step) -> None:
+        label = _CALLS[step.which % len(_CALLS)]
+        ambush = _AMBUSHES[step.who % len(_AMBUSHES)]
+        when, what, ms = ambush
+        whom = {"fails": "", "kills": " its process", "pauses": f" its process for {ms // 1_000} s"}
+        self.say(f"(the next {label} {what}{whom[what]} {when} it is done)")
+        self.faults.ambushes[label] = ambush
+
+    def _keep_writes(self, step: Step) -> None:
+        self.say("the store of Redis keeps every write")
+        self.redis.keeps_writes = True
+        self.world.keep_writes()
 
     def _wipe(self, step: Step) -> None:
         self.say("Redis is wiped")

@@ -95,6 +95,14 @@ def test_a_read_that_went_backwards(story: Story) -> None:
     assert story.broken() == {"backward_reads"}
 
 
+def test_a_deleted_chat_may_look_empty(story: Story) -> None:
+    story.did("delete_chat", 1, None)
+    story.history.read(story.history.now(), "ann", T, 1, 1, None)
+    assert story.broken() == set()
+    story.history.read(story.history.now(), "ann", T, 1, 1, 11)
+    assert story.broken() == {"backward_reads"}
+
+
 def test_a_loss_excuses_what_was_written_before_it_and_nothing_after(story: Story) -> None:
     loss = story.history.lost("two primaries", lasting=True)
     story.history.read(story.history.now(), "ann", T, 1, 1, None)
@@ -177,6 +185,17 @@ def test_a_deletion_whose_revision_was_not_told_is_final(story: Story) -> None:
     story.row.messages[2] = StoredMessage(21, "", True)
     del story.stored.indexed[T, 1, 2]
     story.row.messages_count = 1
+    assert story.broken() == set()
+
+
+def test_an_edit_that_was_overwritten_unseen(story: Story) -> None:
+    story.did("edit", 1, (1, 1, 15), number=1, texts=("a3",))
+    story.holds(1, 15, "a3")
+    story.row.messages[1] = StoredMessage(15, "a3", edits=("a2", "a3"))
+    assert story.broken() == set()
+    story.row.messages[1] = StoredMessage(15, "a3", edits=("a3",))
+    assert story.broken() == {"lost_edits"}
+    story.history.losses.append(Loss("wiped", story.edit.began, story.edit.began))
     assert story.broken() == set()
 
 
