@@ -10,7 +10,7 @@ from infra.local.layout import REGION
 from tests.faults.ground import Ground
 from tests.faults.judging import Verdict, judge
 from tests.faults.load import Load
-from tests.faults.mixing import mixed, resident_mb
+from tests.faults.mixing import mixed
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.table import as_markdown, write
 from tests.promises.history import History
@@ -70,17 +70,8 @@ def _run(ground: Ground, scenario: Scenario) -> Verdict:
 
 
 def _mix(ground: Ground, minutes: float) -> Verdict:
-    say(f"mix: a random fault every 20 s for {minutes:g} min …")
-    before = resident_mb(ground)
-
-    def make(ground: Ground, load: Load) -> None:
-        mixed(ground, load, minutes)
-
-    verdict = _run(ground, Scenario("mix", f"a random fault every 20 s, {minutes:g} min", make))
-    after = resident_mb(ground)
-    for name in sorted(before | after):
-        plain(f"  {name:<28} {before.get(name, 0):>7.1f} MB → {after.get(name, 0):>7.1f} MB")
-    return verdict
+    sentence = f"a random fault every 20 s, {minutes:g} min"
+    return _run(ground, Scenario("mix", sentence, lambda g, load: mixed(g, load, minutes)))
 
 
 def _seen(load: Load) -> int:

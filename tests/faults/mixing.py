@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.local.console import say
+from infra.local.console import plain, say
 from infra.local.processes import marked
 from tests.faults.ground import Ground
 from tests.faults.load import Load
@@ -19,7 +19,8 @@ _FAULT_SECONDS = 8.0
 
 
 def mixed(ground: Ground, load: Load, minutes: float) -> None:
-    """A random fault every 20 s."""
+    """A random fault every 20 s; what the processes that outlive them all have of memory is printed."""
+    memory = resident_mb(ground)
     chance = random.Random(time.time_ns())
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
@@ -29,6 +30,9 @@ def mixed(ground: Ground, load: Load, minutes: float) -> None:
         fault(ground, load)
         ground.heal()
         last(max(0.0, min(end, begun + EVERY_SECONDS) - time.monotonic()))
+    for name, after in sorted(resident_mb(ground).items()):
+        if name in memory:
+            plain(f"           {name:<28} {memory[name]:>7.1f} MB, then {after:>7.1f} MB")
 
 
 def resident_mb(ground: Ground) -> dict[str, float]:

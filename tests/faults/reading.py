@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -13,6 +14,7 @@ SELECT c.id, c.number, c.revision, c.title, c.deleted_at, c.messages_count
 FROM chats c JOIN applications a ON a.id = c.application_id WHERE a.token = %s
 """
 _MESSAGES = "SELECT number, revision, body, deleted_at FROM messages WHERE chat_id = %s"
+_PAGE = 5_000
 _COUNT = "SELECT chats_count FROM applications WHERE token = %s"
 
 
@@ -47,18 +49,29 @@ def _skipped(ground: Ground, token: str, secret_key: str, number: int) -> list[t
 
 
 def _indexed(ground: Ground, token: str) -> dict[tuple[str, int, int], tuple[int, str]]:
-    url = f"{ground.content['opensearch']['url']}/messages"
+    with httpx.Client(base_url=ground.content["opensearch"]["url"], timeout=30) as client:
+        client.post("/messages/_refresh").raise_for_status()
+        return {
+            (token, s["chat"], s["number"]): (s["revision"], s.get("original", s["body"]))
+            for s in _sources(client, token)
+        }
+
+
+def _sources(client: httpx.Client, token: str) -> Iterator[dict[str, Any]]:
+    """The live documents of an application, page by page."""
     filters = [{"term": {"token": token}}, {"term": {"deleted": False}}]
-    query = {"size": 10_000, "query": {"bool": {"filter": filters}}}
-    with httpx.Client(timeout=30) as client:
-        client.post(f"{url}/_refresh").raise_for_status()
-        answer = client.post(f"{url}/_search", json=query)
-    answer.raise_for_status()
-    sources = [hit["_source"] for hit in answer.json()["hits"]["hits"]]
-    return {
-        (token, s["chat"], s["number"]): (s["revision"], s.get("original", s["body"]))
-        for s in sources
+    query: dict[str, Any] = {
+        "size": _PAGE,
+        "query": {"bool": {"filter": filters}},
+        "sort": ["chat", "number"],
     }
+    while True:
+        answer = client.post("/messages/_search", json=query)
+        hits = answer.raise_for_status().json()["hits"]["hits"]
+        yield from (hit["_source"] for hit in hits)
+        if len(hits) < _PAGE:
+            return
+        query["search_after"] = hits[-1]["sort"]
 
 
 def _left_in_redis(ground: Ground, token: str) -> tuple[list[str], list[str]]:

@@ -107,12 +107,19 @@ def redis_restored(ground: Ground, load: Load) -> None:
 
 
 def replica_attached(ground: Ground, load: Load) -> None:
-    """Nothing is lost by it, so no number may be passed over."""
-    replica = ground.valkeys.start_replica()
-    last(5)
-    ground.valkeys.kill(replica)
-    ground.valkeys.drop_link()
-    last(3)
+    """Nothing is lost by it, so no number may be passed over.
+
+    A primary gives its memory another replication id with its first replica, and again with the
+    first one after an hour without any; here the hour is a second.
+    """
+    with contextlib.closing(ground.valkeys.client()) as client:
+        client.config_set("repl-backlog-ttl", 1)
+    for _ in range(2):
+        replica = ground.valkeys.start_replica()
+        last(3)
+        ground.valkeys.kill(replica)
+        ground.valkeys.drop_link()
+        last(4)
 
 
 def failover(ground: Ground, load: Load) -> None:
@@ -207,7 +214,7 @@ SCENARIOS = [
     Scenario("redis-flushed", "Valkey: FLUSHALL, 3 times", redis_flushed),
     Scenario("redis-restarted", "Valkey killed, restarted empty", redis_restarted_empty),
     Scenario("redis-restored", "Valkey killed, restarted from an older snapshot", redis_restored),
-    Scenario("replica-attached", "a first replica comes and goes", replica_attached),
+    Scenario("replica-attached", "a first replica comes and goes, twice", replica_attached),
     Scenario("failover", "failover to a replica that is 4 s behind", failover),
     Scenario("split", "two primaries for 20 s, both written to", split),
     Scenario("queue-away", "SQS refuses for 20 s", queue_away),
