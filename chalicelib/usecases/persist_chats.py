@@ -1,11 +1,16 @@
 """Persist a batch of chat records: one transaction, then the search queue, then Redis."""
 
+import logging
 from collections.abc import Sequence
 
+from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.metrics import CHATS_PERSISTED
 from chalicelib.domain.records import ChatsRecord, PurgeRecord
 from chalicelib.usecases.persist_messages import tell_redis
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.record_log import told
+
+logger = logging.getLogger(__name__)
 
 
 def persist_chats(world: World, records: Sequence[ChatsRecord]) -> None:
@@ -18,4 +23,19 @@ def persist_chats(world: World, records: Sequence[ChatsRecord]) -> None:
         if chat.deleted_at
     )
     world.meter.count(CHATS_PERSISTED, sum(len(record.chats) for record in records))
+    _forget_deleted(world, records)
     tell_redis(world, persisted.settled, persisted.raised)
+
+
+def _forget_deleted(world: World, records: Sequence[ChatsRecord]) -> None:
+    """A memory that was lost since has forgotten them, and would go on taking messages for them."""
+    deleted: dict[str, list[int]] = {}
+    for record in records:
+        numbers = [chat.number for chat in record.chats if chat.deleted_at]
+        if numbers:
+            deleted.setdefault(record.token, []).extend(numbers)
+    try:
+        for token, numbers in deleted.items():
+            world.ledger.forget_chats(token, numbers)
+    except UnavailableError as error:
+        logger.warning("deleted, but Redis was not told", extra=told(error))

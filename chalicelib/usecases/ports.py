@@ -87,6 +87,10 @@ class Ledger(Protocol):
         """Refuse the application's requests from now on: it was deleted."""
         ...
 
+    def forget_chats(self, token: str, numbers: Sequence[int]) -> None:
+        """Refuse requests to these chats from now on: their deletion is persisted."""
+        ...
+
     def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
         """Take a lease that MySQL gave, only where the nonce and the memory are still the same."""
         ...

@@ -178,3 +178,16 @@ def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_bac
     application = world.store.get_application(tenant.token)
     assert application is not None
     assert application.chats_count == 0
+
+
+def test_a_memory_that_was_lost_is_told_of_a_deletion_once_it_is_persisted(
+    world: FakeWorld, tenant: Tenant
+) -> None:
+    accept_chat(world, tenant, CHAT)
+    world.persist()
+    edit_chat(world, tenant, 1, lambda chat: replace(chat, deleted_at=NOW))
+    world.ledger.wipe()
+    accept_messages(world, tenant, 1, [draft()])  # a lease begins: the chat's row still lives
+    world.persist()
+    with pytest.raises(GoneError):
+        accept_messages(world, tenant, 1, [draft()])

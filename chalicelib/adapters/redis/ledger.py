@@ -161,6 +161,19 @@ class RedisLedger:
         name = keys.application(token)
         self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _DELETED_MARK_LIFE_SECONDS)])
 
+    def forget_chats(self, token: str, numbers: Sequence[int]) -> None:
+        names = [keys.counter(Counter(token, number)) for number in numbers]
+        self._pipeline(
+            [
+                command
+                for n in names
+                for command in (
+                    ("HSET", n, "deleted", 1),
+                    ("EXPIRE", n, _DELETED_MARK_LIFE_SECONDS),
+                )
+            ]
+        )
+
     def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
         lease = begun.lease
         taken = self._scripts.run(
