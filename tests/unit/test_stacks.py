@@ -1,0 +1,15 @@
+"""Each stack keeps to its own stores."""
+
+import pytest
+
+from infra.local.layout import EXTERNAL_VARIABLES, stack_named
+
+
+@pytest.mark.parametrize("stack", ["test", "faults"])
+def test_a_run_of_tests_or_faults_never_takes_the_stores_that_somebody_works_with(
+    stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, variable in EXTERNAL_VARIABLES["local"].items():
+        monkeypatch.setenv(variable, f"a {part} in production")
+    assert len(stack_named("local").external) == 4
+    assert stack_named(stack).external == {}
