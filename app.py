@@ -4,6 +4,7 @@ from chalice import Chalice
 
 from chalicelib.entrypoints.http.applications import applications
 from chalicelib.entrypoints.http.chats import chats
+from chalicelib.entrypoints.http.description import description
 from chalicelib.entrypoints.http.framework_errors import framework_errors
 from chalicelib.entrypoints.http.health import health
 from chalicelib.entrypoints.http.messages import messages
@@ -18,6 +19,7 @@ app.register_blueprint(chats)
 app.register_blueprint(messages)
 app.register_blueprint(search)
 app.register_blueprint(health)
+app.register_blueprint(description)
 app.register_blueprint(framework_errors)
 app.register_blueprint(workers)
 app.register_blueprint(schedules)

@@ -1,8 +1,9 @@
 """The tree of errors. Vendor errors become one of these in the adapters; the doors map each to an answer.
 
 OrdinalError
- ├─ InvalidError            the request breaks a rule; names the field
+ ├─ InvalidError            the request breaks rules; names the fields
  ├─ UnauthenticatedError    no credential, or one that does not fit
+ ├─ ForbiddenError          the credential fits, and does not allow this
  ├─ NotFoundError           there is no such thing
  ├─ GoneError               there was such a thing, and it was deleted
  ├─ ConflictError           someone else changes it at this moment; try again
@@ -14,6 +15,8 @@ OrdinalError
 """
 
 import re
+
+import msgspec
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -28,24 +31,36 @@ class OrdinalError(Exception):
     retryable = False
 
 
-class InvalidError(OrdinalError):
-    """The request breaks a rule.
+class Fault(msgspec.Struct, frozen=True):
+    """A field that breaks a rule.
 
     `pointer` is the JSON pointer of the field in the body, or the name of the parameter or header.
     """
 
+    pointer: str
+    rule: str
+
+
+class InvalidError(OrdinalError):
+    """The request breaks a rule, or several: `faults` names each of them that was found."""
+
     code = "invalid-request"
 
-    def __init__(self, pointer: str, rule: str) -> None:
-        super().__init__(f"{pointer}: {rule}")
-        self.pointer = pointer
-        self.rule = rule
+    def __init__(self, pointer: str, rule: str, *others: Fault) -> None:
+        self.faults = (Fault(pointer, rule), *others)
+        super().__init__("; ".join(f"{fault.pointer}: {fault.rule}" for fault in self.faults))
 
 
 class UnauthenticatedError(OrdinalError):
     """There is no credential, or it does not fit what is asked for."""
 
     code = "unauthenticated"
+
+
+class ForbiddenError(OrdinalError):
+    """The credential is right, and does not allow this."""
+
+    code = "forbidden"
 
 
 class NotFoundError(OrdinalError):

@@ -1,11 +1,13 @@
 """What clients send, and the rules that it must keep. What is accepted here is never refused later."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.errors import Fault, InvalidError
 from chalicelib.domain.limits import (
     MAX_BATCH_MESSAGES,
     MAX_BODY_CHARS,
@@ -17,6 +19,7 @@ from chalicelib.domain.limits import (
 )
 from chalicelib.domain.records import Chat, Message, Metadata
 from chalicelib.domain.times import parse_time
+from chalicelib.domain.validation import invalid
 
 Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
 Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARS)]
@@ -101,33 +104,47 @@ class MessageChange(_Request, frozen=True, kw_only=True):
         return msgspec.structs.replace(message, edited_at=now, **_given(self))
 
 
-def check_request(request: _Request, now: str, at: str = "") -> None:
-    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of the field."""
+def check_request(request: _Request, now: str) -> None:
+    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field."""
+    faults = _broken_rules(request, now, "")
+    if (first := next(faults, None)) is not None:
+        raise invalid(chain([first], faults))
+
+
+def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Fault]:
     for field in request.__struct_fields__:
-        value, pointer = getattr(request, field), f"{at}/{field}"
+        value, place = getattr(request, field), f"{at}/{field}"
         match field:
             case "name" | "title" | "body" if isinstance(value, str) and not value.strip():
-                raise InvalidError(pointer, "must not be blank")
+                yield Fault(place, "must not be blank")
             case "metadata" if isinstance(value, dict):
-                _check_metadata(pointer, value)
-            case "created_at" if value is not None and parse_time(pointer, value) > now:
-                raise InvalidError(pointer, "must not be in the future")
+                yield from _broken_by_metadata(place, value)
+            case "created_at" if value is not None:
+                yield from _broken_by_time(place, value, now)
             case "messages":
                 for i, message in enumerate(value):
-                    check_request(message, now, f"{pointer}/{i}")
+                    yield from _broken_rules(message, now, f"{place}/{i}")
     if isinstance(request, ChatChange | MessageChange) and not _given(request):
-        raise InvalidError(at, "must name at least one field to change")
+        yield Fault(at, "must name at least one field to change")
 
 
 def _given(change: ChatChange | MessageChange) -> dict[str, Any]:
     return {f: v for f in change.__struct_fields__ if (v := getattr(change, f)) is not UNSET}
 
 
-def _check_metadata(pointer: str, metadata: Metadata) -> None:
+def _broken_by_metadata(place: str, metadata: Metadata) -> Iterator[Fault]:
     if _depth(metadata) > MAX_METADATA_DEPTH:
-        raise InvalidError(pointer, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
-    if len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
-        raise InvalidError(pointer, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
+        yield Fault(place, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+    elif len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
+        yield Fault(place, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
+
+
+def _broken_by_time(place: str, time: str, now: str) -> Iterator[Fault]:
+    try:
+        if parse_time(place, time) > now:
+            yield Fault(place, "must not be in the future")
+    except InvalidError as error:
+        yield from error.faults
 
 
 def _depth(value: Any) -> int:

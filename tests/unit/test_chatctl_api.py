@@ -76,7 +76,7 @@ def test_a_refusal_is_shown_with_title_detail_and_faults(operator: Operator) -> 
         operator.api().post_messages(operator.token, 1, b'{"messages":[{"body":7}]}', "key")
     assert refused.value.status == 422
     assert "422 The request breaks a rule: " in refused.value.message
-    assert "/messages/0/body: Expected `str`, got `int`" in refused.value.message
+    assert "/messages/0/body: must be `str`, is `int`" in refused.value.message
 
 
 def test_what_api_gateway_itself_says_is_shown() -> None:

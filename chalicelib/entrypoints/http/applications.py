@@ -4,62 +4,72 @@ from chalice import Blueprint, Response
 
 from chalicelib.domain.keys import derive_key
 from chalicelib.domain.requests import ApplicationRequest
-from chalicelib.entrypoints.http.call import Call, page_limit
+from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.views import ListView, application_view, new_application_view
+from chalicelib.entrypoints.http.queries import ApplicationsQuery
+from chalicelib.entrypoints.http.views import (
+    ApplicationView,
+    ListView,
+    NewApplicationView,
+    application_view,
+    new_application_view,
+)
 from chalicelib.usecases import applications as usecases
 
 applications = Blueprint(__name__)
 
+_ALL = "/applications"
+_ONE = _ALL + "/{token}"
 
-@door(applications, "POST", "/applications")
-def create_application(call: Call) -> Response:
-    call.admin()
-    request = call.body(ApplicationRequest)
-    made = usecases.create_application(call.world, request.name)
+
+@door(applications, "POST", _ALL, "admin", {201: NewApplicationView})
+def create_application(call: Call, body: ApplicationRequest) -> Response:
+    """Create an application.
+
+    The answer has its token, by which all its paths begin, and its secret key, which is shown this
+    once.
+    """
+    made = usecases.create_application(call.world, body.name)
     secret_key = derive_key(call.world.settings.need("master_key"), made.token, made.key_version)
-    return answer(
-        201,
-        new_application_view(made, secret_key),
-        {"Location": f"/applications/{made.token}"},
-    )
+    location = {"Location": f"/applications/{made.token}"}
+    return answer(201, new_application_view(made, secret_key), location)
 
 
-@door(applications, "GET", "/applications")
-def list_applications(call: Call) -> Response:
-    call.admin()
-    query = call.query("before", "limit")
-    found, more_from = usecases.list_applications(
-        call.world, query.get("before"), page_limit(query)
-    )
+@door(applications, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
+def list_applications(call: Call, query: ApplicationsQuery) -> Response:
+    """List all applications, newest first."""
+    found, more_from = usecases.list_applications(call.world, query.before or None, query.limit)
     next_url = call.next_url(before=more_from) if more_from else None
     return answer(200, ListView([application_view(a) for a in found], next_url))
 
 
-@door(applications, "GET", "/applications/{token}")
+@door(applications, "GET", _ONE, "key or admin", {200: ApplicationView})
 def get_application(call: Call, token: str) -> Response:
-    _allow(call, token)
+    """Read an application."""
+    _require_valid(call)
     return answer(200, application_view(usecases.get_application(call.world, token)))
 
 
-@door(applications, "PATCH", "/applications/{token}")
-def rename_application(call: Call, token: str) -> Response:
-    _allow(call, token)
-    request = call.body(ApplicationRequest)
-    return answer(
-        200, application_view(usecases.rename_application(call.world, token, request.name))
-    )
+@door(applications, "PATCH", _ONE, "key or admin", {200: ApplicationView})
+def rename_application(call: Call, token: str, body: ApplicationRequest) -> Response:
+    """Rename an application."""
+    _require_valid(call)
+    renamed = usecases.rename_application(call.world, token, body.name)
+    return answer(200, application_view(renamed))
 
 
-@door(applications, "DELETE", "/applications/{token}")
+@door(applications, "DELETE", _ONE, "key or admin", {204: None})
 def delete_application(call: Call, token: str) -> Response:
-    _allow(call, token)
+    """Delete an application with everything in it.
+
+    It is refused from now on; what it held is removed little by little.
+    """
+    _require_valid(call)
     usecases.delete_application(call.world, token)
     return Response(body="", status_code=204, headers={})
 
 
-def _allow(call: Call, token: str) -> None:
-    """The application's own key, or the admin's."""
-    tenant = call.tenant_or_admin(token)
-    if tenant:
-        usecases.require_tenant(call.world, tenant)
+def _require_valid(call: Call) -> None:
+    """The application's own key must still be valid; the admin's always is."""
+    if call.sender:
+        usecases.require_tenant(call.world, call.sender)

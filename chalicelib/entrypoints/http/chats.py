@@ -3,24 +3,40 @@
 from chalice import Blueprint, Response
 from msgspec.structs import replace
 
+from chalicelib.domain.errors import GoneError, HeldBackError
 from chalicelib.domain.records import Chat, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
-from chalicelib.entrypoints.http.call import Call, path_number
-from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.views import ListView, chat_view, one_chat_view
+from chalicelib.entrypoints.http.call import Call
+from chalicelib.entrypoints.http.door import answer, door, etag
+from chalicelib.entrypoints.http.queries import PageQuery
+from chalicelib.entrypoints.http.views import (
+    ChatView,
+    DeletedView,
+    ListView,
+    OneChatView,
+    chat_view,
+    one_chat_view,
+)
 from chalicelib.usecases.accept_chat import accept_chat
 from chalicelib.usecases.accept_edit import edit_chat
-from chalicelib.usecases.get_chat import get_chat
-from chalicelib.usecases.list_chats import list_chats
+from chalicelib.usecases.get_chat import get_chat as find_chat
+from chalicelib.usecases.list_chats import list_chats as find_chats
 
 chats = Blueprint(__name__)
 
+_ALL = "/applications/{token}/chats"
+_ONE = _ALL + "/{chat}"
 
-@door(chats, "POST", "/applications/{token}/chats")
-def create_chat(call: Call, token: str) -> Response:
-    tenant, mark = call.tenant(token), call.mark()
-    draft = call.body(ChatRequest).draft(call.now, mark.key if mark else None)
-    accepted = accept_chat(call.world, tenant, draft, mark)
+
+@door(chats, "POST", _ALL, "key", {202: OneChatView}, (HeldBackError,), idempotent=True, etag=True)
+def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
+    """Create a chat.
+
+    It has its number at once, and messages can be posted to it at once.
+    """
+    mark = call.mark()
+    draft = body.draft(call.now, mark.key if mark else None)
+    accepted = accept_chat(call.world, call.tenant, draft, mark)
     call.accepted(accepted)
     chat = replace(
         draft,
@@ -29,42 +45,51 @@ def create_chat(call: Call, token: str) -> Response:
         created_at=accepted.created_at,
     )
     row = ChatRow(chat=chat, messages_count=0, last_message_number=0)
-    return answer(
-        202,
-        one_chat_view(row, []),
-        {"Location": f"/applications/{token}/chats/{chat.number}"},
-    )
+    location = {"Location": f"/applications/{token}/chats/{chat.number}"}
+    return answer(202, one_chat_view(row, []), location | etag(chat.revision))
 
 
-@door(chats, "GET", "/applications/{token}/chats")
-def get_chats(call: Call, token: str) -> Response:
-    tenant, page = call.tenant(token), call.page()
-    listed = list_chats(call.world, tenant, page)
+@door(chats, "GET", _ALL, "read", {200: ListView[ChatView]})
+def list_chats(call: Call, query: PageQuery) -> Response:
+    """List the chats of an application by number."""
+    page = query.page()
+    listed = find_chats(call.world, call.tenant, page)
     return answer(200, ListView([chat_view(r) for r in listed.items], call.after(page, listed)))
 
 
-@door(chats, "GET", "/applications/{token}/chats/{number}")
-def get_one_chat(call: Call, token: str, number: str) -> Response:
-    row, skipped = get_chat(call.world, call.tenant(token), path_number(number))
-    return answer(200, one_chat_view(row, skipped), {"ETag": f'"{row.chat.revision}"'})
+@door(chats, "GET", _ONE, "read", {200: OneChatView}, (GoneError,), etag=True)
+def get_chat(call: Call, chat: int) -> Response:
+    """Read a chat, with its counts and the message numbers that were skipped."""
+    row, skipped = find_chat(call.world, call.tenant, chat)
+    return answer(200, one_chat_view(row, skipped), etag(row.chat.revision))
 
 
-@door(chats, "PATCH", "/applications/{token}/chats/{number}")
-def change_chat(call: Call, token: str, number: str) -> Response:
-    tenant, chat, seen = call.tenant(token), path_number(number), call.if_match()
-    request = call.body(ChatChange)
-    row = edit_chat(call.world, tenant, chat, lambda c: request.apply(c, call.now), seen)
+@door(
+    chats,
+    "PATCH",
+    _ONE,
+    "key",
+    {202: ChatView},
+    (GoneError, HeldBackError),
+    if_match=True,
+    etag=True,
+)
+def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
+    """Change what is given of a chat; null removes it."""
+    row = edit_chat(
+        call.world, call.tenant, chat, lambda c: body.apply(c, call.now), call.if_match()
+    )
     call.changed(row.chat)
-    return answer(202, chat_view(row), {"ETag": f'"{row.chat.revision}"'})
+    return answer(202, chat_view(row), etag(row.chat.revision))
 
 
-@door(chats, "DELETE", "/applications/{token}/chats/{number}")
-def delete_chat(call: Call, token: str, number: str) -> Response:
-    tenant, chat, seen = call.tenant(token), path_number(number), call.if_match()
+@door(chats, "DELETE", _ONE, "key", {202: DeletedView}, (GoneError, HeldBackError), if_match=True)
+def delete_chat(call: Call, chat: int) -> Response:
+    """Delete a chat with its messages. Its number stays taken."""
 
     def deleted(state: Chat) -> Chat:
         return replace(state, title=None, metadata=None, deleted_at=call.now)
 
-    row = edit_chat(call.world, tenant, chat, deleted, seen)
+    row = edit_chat(call.world, call.tenant, chat, deleted, call.if_match())
     call.changed(row.chat)
-    return answer(202, {"number": chat, "revision": row.chat.revision})
+    return answer(202, DeletedView(chat, row.chat.revision))

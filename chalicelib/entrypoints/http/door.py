@@ -1,9 +1,10 @@
-"""What all HTTP doors share: registering, shaping an answer, turning errors into problems."""
+"""What all HTTP doors share: registering, who may come in, shaping answers, errors as problems."""
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 from chalice import Blueprint, Response
@@ -12,25 +13,66 @@ from chalicelib.bootstrap import world
 from chalicelib.domain.errors import HeldBackError, OrdinalError
 from chalicelib.domain.metrics import ERRORS, HELD_BACK
 from chalicelib.entrypoints import log
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.problems import answer_to, problem
+from chalicelib.entrypoints.http.call import Call, whole_number
+from chalicelib.entrypoints.http.credentials import authenticate
+from chalicelib.entrypoints.http.operation import Access, Operation
+from chalicelib.entrypoints.http.problems import answer_to, failed
+from chalicelib.entrypoints.http.queries import NoQuery
 from chalicelib.entrypoints.http.request_line import log_request
 from chalicelib.usecases.record_log import told
 
 logger = logging.getLogger(__name__)
 
+# Every operation of the API, in the order in which app.py registers them.
+OPERATIONS: list[Operation] = []
+
+View = Callable[..., Response]
+
 
 def door(
-    blueprint: Blueprint, method: str, path: str
-) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Register a door: a function from a `Call` and the path's parameters to an answer."""
+    blueprint: Blueprint,
+    method: str,
+    path: str,
+    access: Access,
+    answers: Mapping[int, Any],
+    errors: tuple[type[OrdinalError], ...] = (),
+    idempotent: bool = False,
+    if_match: bool = False,
+    etag: bool = False,
+) -> Callable[[View], View]:
+    """Register a view: a function from a `Call` and what its parameters name to an answer.
 
-    def register(view: Callable[..., Response]) -> Callable[..., Response]:
+    A view takes what stands in the path by name (`str`, or `int` for numbers), and, if it names them,
+    `body` and `query`, each as the type that it is annotated with. Its docstring is the documentation.
+    `answers` are the types of the bodies by status; `idempotent`, `if_match` and `etag` say which
+    headers it takes and gives.
+    """
+
+    def register(view: View) -> View:
+        types = get_type_hints(view)
+        operation = Operation(
+            method=method,
+            path=path,
+            tag=blueprint._import_name.rpartition(".")[2],
+            name=view.__name__,
+            text=inspect.getdoc(view) or "",
+            access=access,
+            answers=answers,
+            errors=errors,
+            path_types={name: types[name] for name in types if f"{{{name}}}" in path},
+            body=types.get("body"),
+            query=types.get("query"),
+            idempotent=idempotent,
+            if_match=if_match,
+            etag=etag,
+        )
+        OPERATIONS.append(operation)
+
         @functools.wraps(view)
         def handler(**params: str) -> Response:
             call = Call(blueprint.current_request, world())
             log.begin("api", blueprint.lambda_context)
-            response = _answer(view, call, params)
+            response = _answer(operation, view, call)
             log_request(call, params, response.status_code)
             call.world.meter.flush("api")
             return response
@@ -41,11 +83,11 @@ def door(
     return register
 
 
-def _answer(view: Callable[..., Response], call: Call, params: dict[str, str]) -> Response:
+def _answer(operation: Operation, view: View, call: Call) -> Response:
     """The view's answer, or the problem that its error means."""
     meter = call.world.meter
     try:
-        return view(call, **params)
+        return view(call, **_arguments(operation, call))
     except OrdinalError as error:
         meter.count(ERRORS, of=error.code)
         if isinstance(error, HeldBackError):
@@ -55,7 +97,23 @@ def _answer(view: Callable[..., Response], call: Call, params: dict[str, str]) -
     except Exception as error:
         meter.count(ERRORS, of="internal")
         call.note(code="internal", **log.fault(error))
-        return problem("internal", "The service failed", 500, "This is a fault of the service.")
+        return failed()
+
+
+def _arguments(operation: Operation, call: Call) -> dict[str, Any]:
+    """What the view takes. Who comes is checked first, so that others learn nothing from faults."""
+    authorization, params = call.header("authorization") or "", call.params
+    call.sender = authenticate(call.world, operation.access, authorization, params)
+    arguments: dict[str, Any] = {
+        name: whole_number(name, params[name]) if kind is int else params[name]
+        for name, kind in operation.path_types.items()
+    }
+    query = call.query(operation.query or NoQuery)
+    if operation.query:
+        arguments["query"] = query
+    if operation.body:
+        arguments["body"] = call.body(operation.body)
+    return arguments
 
 
 def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
@@ -65,3 +123,8 @@ def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> 
         status_code=status,
         headers={"Content-Type": "application/json", **(headers or {})},
     )
+
+
+def etag(revision: int) -> dict[str, str]:
+    """The header that names a state, for `If-Match`."""
+    return {"ETag": f'"{revision}"'}

@@ -7,10 +7,12 @@ from typing import Any
 from chalice import Blueprint, Response
 
 from chalicelib.entrypoints import log
-from chalicelib.entrypoints.http.problems import problem
+from chalicelib.entrypoints.http.problems import PROBLEMS, problem
 
 framework_errors = Blueprint(__name__)
 logger = logging.getLogger(__name__)
+
+_CODES = {of.status: code for code, of in reversed(PROBLEMS.items())}
 
 
 @framework_errors.middleware("http")
@@ -18,10 +20,8 @@ def shape_errors(event: Any, get_response: Callable[[Any], Response]) -> Respons
     response = get_response(event)
     if response.status_code < 400 or not isinstance(response.body, dict):
         return response
-    code = "".join(f"-{c.lower()}" if c.isupper() else c for c in response.body["Code"])
-    code = code.strip("-").removesuffix("-error")
+    code = _CODES.get(response.status_code, "internal")
     log.begin("api", framework_errors.lambda_context)
     fields = {"method": event.method, "route": event.context.get("resourcePath")}
     logger.info("request", extra={**fields, "status": response.status_code, "code": code})
-    title = "The request cannot be served"
-    return problem(code, title, response.status_code, response.body["Message"])
+    return problem(code, response.body["Message"])

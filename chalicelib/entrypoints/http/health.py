@@ -7,17 +7,20 @@ from chalice import Blueprint, Response
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import answer, door
+from chalicelib.entrypoints.http.views import HealthView, ReadinessView
 
 health = Blueprint(__name__)
 
 
-@door(health, "GET", "/health")
+@door(health, "GET", "/health", "open", {200: HealthView})
 def alive(call: Call) -> Response:
-    return answer(200, {"status": "ok"})
+    """Say whether the API answers."""
+    return answer(200, HealthView("ok"))
 
 
-@door(health, "GET", "/health/ready")
+@door(health, "GET", "/health/ready", "open", {200: ReadinessView, 503: ReadinessView})
 def ready(call: Call) -> Response:
+    """Say whether each part that the API needs answers."""
     world = call.world
     parts: dict[str, Callable[[], None]] = {
         "redis": lambda: world.ledger.ping(),
@@ -27,7 +30,7 @@ def ready(call: Call) -> Response:
     }
     states = {name: _state(ping) for name, ping in parts.items()}
     fine = all(state == "ok" for state in states.values())
-    return answer(200 if fine else 503, {"status": "ok" if fine else "degraded", "parts": states})
+    return answer(200 if fine else 503, ReadinessView("ok" if fine else "degraded", states))
 
 
 def _state(ping: Callable[[], None]) -> str:

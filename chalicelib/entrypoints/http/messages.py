@@ -3,27 +3,40 @@
 from chalice import Blueprint, Response
 from msgspec.structs import replace
 
+from chalicelib.domain.errors import GoneError, HeldBackError
 from chalicelib.domain.records import Message
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
-from chalicelib.entrypoints.http.call import Call, path_number
-from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.views import BatchView, ListView, message_view
+from chalicelib.entrypoints.http.call import Call
+from chalicelib.entrypoints.http.door import answer, door, etag
+from chalicelib.entrypoints.http.queries import PageQuery
+from chalicelib.entrypoints.http.views import (
+    BatchView,
+    DeletedView,
+    ListView,
+    MessageView,
+    message_view,
+)
 from chalicelib.usecases.accept_edit import edit_message
 from chalicelib.usecases.accept_messages import accept_messages
 from chalicelib.usecases.current import current_message
-from chalicelib.usecases.list_messages import list_messages
+from chalicelib.usecases.list_messages import list_messages as find_messages
 
 messages = Blueprint(__name__)
 
-_LIST = "/applications/{token}/chats/{chat}/messages"
-_ONE = _LIST + "/{number}"
+_ALL = "/applications/{token}/chats/{chat}/messages"
+_ONE = _ALL + "/{number}"
+_WRITING = (GoneError, HeldBackError)
 
 
-@door(messages, "POST", _LIST)
-def create_message(call: Call, token: str, chat: str) -> Response:
-    tenant, into, mark = call.tenant(token), path_number(chat), call.mark()
-    draft = call.body(MessageRequest).draft(call.now, mark.key if mark else None)
-    accepted = accept_messages(call.world, tenant, into, [draft], mark)
+@door(messages, "POST", _ALL, "write", {202: MessageView}, _WRITING, idempotent=True, etag=True)
+def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> Response:
+    """Post a message.
+
+    202 means that it is kept under the number in the answer, and that its writer can read it at once.
+    """
+    mark = call.mark()
+    draft = body.draft(call.now, mark.key if mark else None)
+    accepted = accept_messages(call.world, call.tenant, chat, [draft], mark)
     call.accepted(accepted)
     message = replace(
         draft,
@@ -31,62 +44,58 @@ def create_message(call: Call, token: str, chat: str) -> Response:
         revision=accepted.revision,
         created_at=accepted.created_at,
     )
-    location = f"/applications/{token}/chats/{into}/messages/{message.number}"
-    return answer(202, message_view(message), {"Location": location})
+    location = {"Location": f"/applications/{token}/chats/{chat}/messages/{message.number}"}
+    return answer(202, message_view(message), location | etag(message.revision))
 
 
-@door(messages, "POST", _LIST + "/batch")
-def create_messages(call: Call, token: str, chat: str) -> Response:
-    tenant, into, mark = call.tenant(token), path_number(chat), call.mark()
+@door(messages, "POST", _ALL + "/batch", "write", {202: BatchView}, _WRITING, idempotent=True)
+def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
+    """Post messages that get numbers following each other, all of them or none."""
+    mark = call.mark()
     key = mark.key if mark else None
-    drafts = [m.draft(call.now, key) for m in call.body(BatchRequest).messages]
-    accepted = accept_messages(call.world, tenant, into, drafts, mark)
+    drafts = [m.draft(call.now, key) for m in body.messages]
+    accepted = accept_messages(call.world, call.tenant, chat, drafts, mark)
     call.accepted(accepted)
     return answer(202, BatchView(accepted.first, accepted.last))
 
 
-@door(messages, "GET", _LIST)
-def get_messages(call: Call, token: str, chat: str) -> Response:
-    tenant, page = call.tenant(token), call.page()
-    listed = list_messages(call.world, tenant, path_number(chat), page)
+@door(messages, "GET", _ALL, "read", {200: ListView[MessageView]}, (GoneError,))
+def list_messages(call: Call, chat: int, query: PageQuery) -> Response:
+    """List the messages of a chat by number. Deleted ones are left out."""
+    page = query.page()
+    listed = find_messages(call.world, call.tenant, chat, page)
     return answer(200, ListView([message_view(m) for m in listed.items], call.after(page, listed)))
 
 
-@door(messages, "GET", _ONE)
-def get_message(call: Call, token: str, chat: str, number: str) -> Response:
-    current = current_message(
-        call.world, call.tenant(token), path_number(chat), path_number(number)
-    )
-    return answer(200, message_view(current.state), {"ETag": f'"{current.state.revision}"'})
+@door(messages, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
+def get_message(call: Call, chat: int, number: int) -> Response:
+    """Read a message."""
+    current = current_message(call.world, call.tenant, chat, number)
+    return answer(200, message_view(current.state), etag(current.state.revision))
 
 
-@door(messages, "PATCH", _ONE)
-def change_message(call: Call, token: str, chat: str, number: str) -> Response:
-    tenant, request = call.tenant(token), call.body(MessageChange)
+@door(messages, "PATCH", _ONE, "write", {202: MessageView}, _WRITING, if_match=True, etag=True)
+def change_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
+    """Edit a message: change what is given of it."""
     message = edit_message(
         call.world,
-        tenant,
-        path_number(chat),
-        path_number(number),
-        lambda m: request.apply(m, call.now),
+        call.tenant,
+        chat,
+        number,
+        lambda m: body.apply(m, call.now),
         call.if_match(),
     )
     call.changed(message)
-    return answer(202, message_view(message), {"ETag": f'"{message.revision}"'})
+    return answer(202, message_view(message), etag(message.revision))
 
 
-@door(messages, "DELETE", _ONE)
-def delete_message(call: Call, token: str, chat: str, number: str) -> Response:
+@door(messages, "DELETE", _ONE, "write", {202: DeletedView}, _WRITING, if_match=True)
+def delete_message(call: Call, chat: int, number: int) -> Response:
+    """Delete a message. Its number stays taken."""
+
     def deleted(state: Message) -> Message:
         return replace(state, body="", sender=None, metadata=None, deleted_at=call.now)
 
-    message = edit_message(
-        call.world,
-        call.tenant(token),
-        path_number(chat),
-        path_number(number),
-        deleted,
-        call.if_match(),
-    )
+    message = edit_message(call.world, call.tenant, chat, number, deleted, call.if_match())
     call.changed(message)
-    return answer(202, {"number": message.number, "revision": message.revision})
+    return answer(202, DeletedView(message.number, message.revision))

@@ -1,46 +1,112 @@
-"""One table from errors to answers (RFC 9457). An error that is not in it fails a test."""
+"""The one table of problems (RFC 9457): what each code means, and what a client does about it.
+
+Errors of the domain find theirs by their `code`; the rest are said by Chalice and API Gateway.
+`docs/errors.md` and the OpenAPI document are made from it.
+"""
 
 import msgspec
 from chalice import Response
 
-from chalicelib.domain.errors import (
-    ConflictError,
-    GoneError,
-    HeldBackError,
-    InvalidError,
-    KeyReusedError,
-    NotFoundError,
-    OrdinalError,
-    PoisonError,
-    RevisionMismatchError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from chalicelib.domain.errors import Fault, InvalidError, OrdinalError, UnavailableError
 
 CONTENT_TYPE = "application/problem+json"
-_TYPE_PREFIX = "urn:ordinal:problem:"
+TYPE_PREFIX = "urn:ordinal:problem:"
 
-# error → (status, title)
-TABLE: dict[type[OrdinalError], tuple[int, str]] = {
-    InvalidError: (422, "The request breaks a rule"),
-    UnauthenticatedError: (401, "The credential does not fit"),
-    NotFoundError: (404, "There is no such thing"),
-    GoneError: (410, "It was deleted"),
-    ConflictError: (409, "Others changed it at the same time"),
-    RevisionMismatchError: (412, "It has another revision"),
-    KeyReusedError: (422, "The Idempotency-Key was used for another request"),
-    HeldBackError: (503, "Not available at this moment"),
-    UnavailableError: (503, "Not available at this moment"),
-    PoisonError: (500, "The service failed"),
-    OrdinalError: (500, "The service failed"),
+
+class ProblemType(msgspec.Struct, frozen=True):
+    """Status and title of a problem, when it is answered, and what to do then."""
+
+    status: int
+    title: str
+    when: str
+    remedy: str
+
+
+_AGAIN = "Send the request again after `Retry-After` seconds, with the same `Idempotency-Key`."
+_REPORT = "Nothing, but to report it with the request's id."
+
+PROBLEMS: dict[str, ProblemType] = {
+    "bad-request": ProblemType(
+        400,
+        "The request cannot be read",
+        "It is no HTTP request that can be served.",
+        "Correct it.",
+    ),
+    "unauthenticated": ProblemType(
+        401,
+        "The credential does not fit",
+        "There is no `Authorization: Bearer …`, or the key or token is not one that fits the path.",
+        "Send a credential of this application; an expired token must be made anew.",
+    ),
+    "forbidden": ProblemType(
+        403,
+        "The credential does not allow this",
+        "The credential is right, but this needs another one, another scope, or is another's.",
+        "Use a credential that may do it.",
+    ),
+    "not-found": ProblemType(
+        404,
+        "There is no such thing",
+        "There is no such application, chat, message or path.",
+        "Check the path.",
+    ),
+    "method-not-allowed": ProblemType(
+        405,
+        "The path has no such method",
+        "The path does not take this method.",
+        "Check the method.",
+    ),
+    "conflict": ProblemType(
+        409,
+        "Others changed it at the same time",
+        "Others kept changing messages of the same chat for two seconds.",
+        "Send the request again.",
+    ),
+    "gone": ProblemType(
+        410,
+        "It was deleted",
+        "The chat or the message was deleted. Its number stays taken.",
+        "Forget it.",
+    ),
+    "revision-mismatch": ProblemType(
+        412,
+        "It has another revision",
+        "`If-Match` names another revision than the current one: someone was faster.",
+        "Read it again, and decide anew.",
+    ),
+    "request-too-large": ProblemType(
+        413, "The request is too large", "Its body is over 10 MB.", "Send less at once."
+    ),
+    "unsupported-media-type": ProblemType(
+        415,
+        "The body is of another type",
+        "The `Content-Type` is not `application/json`.",
+        "Send JSON, and say so.",
+    ),
+    "invalid-request": ProblemType(
+        422,
+        "The request breaks a rule",
+        "A field, a parameter or a header breaks a rule; `errors` names each with its rule.",
+        "Correct what `errors` names.",
+    ),
+    "idempotency-key-reused": ProblemType(
+        422,
+        "The Idempotency-Key was used for another request",
+        "Within 24 hours the same key came with another method, path or body.",
+        "Use a new key for a new request.",
+    ),
+    "internal": ProblemType(500, "The service failed", "A fault of the service.", _REPORT),
+    "poison-record": ProblemType(500, "The service failed", "A fault of the service.", _REPORT),
+    "unavailable": ProblemType(
+        503,
+        "Not available at this moment",
+        "A part of the service is away, slow, or too much waits to be persisted.",
+        _AGAIN,
+    ),
+    "timed-out": ProblemType(
+        504, "The service took too long", "The service did not answer within 29 seconds.", _AGAIN
+    ),
 }
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """A field that breaks a rule: its JSON pointer or name, and the rule."""
-
-    pointer: str
-    rule: str
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,34 +121,44 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def answer_to(error: OrdinalError) -> Response:
     """The answer that an error means. Details of a failing part stay inside: they are in the log."""
-    status, title = TABLE[type(error)]
     headers = {}
     detail = str(error)
     faults: tuple[Fault, ...] = ()
     if isinstance(error, InvalidError):
-        faults = (Fault(error.pointer, error.rule),)
+        faults = error.faults
+        detail = _in_short(faults)
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
         detail = (
             "A part of the service is not ready. Nothing is wrong with the request: send it again."
         )
-    if status == 401:
+    if PROBLEMS[error.code].status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.code, title, status, detail, faults, headers)
+    return problem(error.code, detail, faults, headers)
+
+
+def failed() -> Response:
+    """The answer to what nobody expected."""
+    return problem("internal", "This is a fault of the service.")
 
 
 def problem(
     code: str,
-    title: str,
-    status: int,
     detail: str,
     faults: tuple[Fault, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """A problem as an answer."""
-    body = Problem(_TYPE_PREFIX + code, title, status, detail, faults)
+    """A problem of the table as an answer."""
+    of = PROBLEMS[code]
+    body = Problem(TYPE_PREFIX + code, of.title, of.status, detail, faults)
     return Response(
         body=msgspec.json.encode(body).decode(),
-        status_code=status,
+        status_code=of.status,
         headers={"Content-Type": CONTENT_TYPE, **(headers or {})},
     )
+
+
+def _in_short(faults: tuple[Fault, ...]) -> str:
+    first, *others = faults
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{first.pointer or 'the body'}: {first.rule}{more}"

@@ -65,6 +65,26 @@ class BatchView(msgspec.Struct, frozen=True):
     last: int
 
 
+class DeletedView(msgspec.Struct, frozen=True):
+    """What was deleted, and the revision of its deletion."""
+
+    number: int
+    revision: int
+
+
+class HealthView(msgspec.Struct, frozen=True):
+    """Whether the API answers."""
+
+    status: str
+
+
+class ReadinessView(msgspec.Struct, frozen=True):
+    """Whether all parts answer, and each of them: `ok`, or what is wrong."""
+
+    status: str
+    parts: dict[str, str]
+
+
 class ListView[T](msgspec.Struct, frozen=True):
     """A page of a list."""
 

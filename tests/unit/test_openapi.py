@@ -1,0 +1,58 @@
+"""The OpenAPI document says what the doors do."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from openapi_spec_validator import validate
+
+from app import app
+from chalicelib.entrypoints.http.door import OPERATIONS
+from chalicelib.entrypoints.http.examples import EXAMPLES
+from chalicelib.entrypoints.http.openapi import openapi_json
+from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX
+
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = json.loads(openapi_json())
+
+
+def test_it_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+def test_every_route_is_in_it_and_no_other() -> None:
+    routes = {(path, method) for path, methods in app.routes.items() for method in methods}
+    described = {
+        (path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert described == routes
+
+
+def test_the_file_in_docs_is_the_same() -> None:
+    assert json.loads((DOCS / "openapi.json").read_text()) == DOCUMENT
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=str)
+def test_every_example_fits_its_type(kind: type) -> None:
+    msgspec.convert(EXAMPLES[kind], kind)
+
+
+def test_every_body_has_an_example() -> None:
+    used = {t for o in OPERATIONS for t in (o.body, *o.answers.values())}
+    without = {t for t in used - set(EXAMPLES) if t is not None}
+    assert [t for t in without if isinstance(t, type) and issubclass(t, msgspec.Struct)] == []
+
+
+def test_every_operation_says_what_it_does() -> None:
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+
+
+def test_the_page_on_errors_has_the_table_of_problems() -> None:
+    page = (DOCS / "errors.md").read_text()
+    for code, of in PROBLEMS.items():
+        row = f"| `{TYPE_PREFIX}{code}` | {of.status} | {of.title} | {of.when} | {of.remedy} |"
+        assert row in page
+    assert page.count(f"| `{TYPE_PREFIX}") == len(PROBLEMS)
