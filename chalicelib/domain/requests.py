@@ -21,10 +21,15 @@ from chalicelib.domain.records import Chat, Message, Metadata
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 
-Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
-Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARS)]
-Body = Annotated[str, Meta(max_length=MAX_BODY_CHARS)]
+# Rules that `check_request` checks, as the documentation shows them.
+_NOT_BLANK = {"pattern": r"\S"}
+_A_TIME = {"format": "date-time"}
+
+Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS, extra_json_schema=_NOT_BLANK)]
+Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARS, extra_json_schema=_NOT_BLANK)]
+Body = Annotated[str, Meta(max_length=MAX_BODY_CHARS, extra_json_schema=_NOT_BLANK)]
 Sender = Annotated[str, Meta(max_length=MAX_SENDER_CHARS)]
+Time = Annotated[str, Meta(extra_json_schema=_A_TIME)]
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +77,7 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
     body: Body
     sender: Sender | None = None
     metadata: Metadata | None = None
-    created_at: str | None = None
+    created_at: Time | None = None
 
     def draft(self, now: str, idempotency_key: str | None) -> Message:
         """The message without its number."""

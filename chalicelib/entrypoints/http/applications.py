@@ -6,7 +6,7 @@ from chalicelib.domain.keys import derive_key
 from chalicelib.domain.requests import ApplicationRequest
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.queries import ApplicationsQuery
+from chalicelib.entrypoints.http.queries import ApplicationsQuery, or_none
 from chalicelib.entrypoints.http.views import (
     ApplicationView,
     ListView,
@@ -38,7 +38,7 @@ def create_application(call: Call, body: ApplicationRequest) -> Response:
 @door(applications, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
 def list_applications(call: Call, query: ApplicationsQuery) -> Response:
     """List all applications, newest first."""
-    found, more_from = usecases.list_applications(call.world, query.before or None, query.limit)
+    found, more_from = usecases.list_applications(call.world, or_none(query.before), query.limit)
     next_url = call.next_url(before=more_from) if more_from else None
     return answer(200, ListView([application_view(a) for a in found], next_url))
 

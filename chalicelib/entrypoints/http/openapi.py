@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from chalicelib.domain.requests import ChatChange, MessageChange
 from chalicelib.entrypoints.http.examples import EXAMPLES
 from chalicelib.entrypoints.http.openapi_parts import (
     REF,
@@ -62,14 +63,16 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document of these operations."""
     places, schemas = _schemas(operations)
     queries = {name_of(places[o.query]) for o in operations if o.query}
+    shared: dict[str, Schema] = {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ordinal", "version": "0.1.0", "description": _ABOUT},
         "servers": [{"url": "."}],
         "tags": [{"name": tag} for tag in _TAGS],
-        "paths": _paths(operations, places, schemas),
+        "paths": _paths(operations, places, schemas, shared),
         "components": {
             "schemas": {k: v for k, v in sorted(schemas.items()) if k not in queries},
+            "responses": shared,
             "securitySchemes": _SECURITY,
         },
         "x-problems": [
@@ -87,16 +90,23 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Places, dict[str, Schema]
     for kind, place in places.items():
         if kind in EXAMPLES:
             schemas[name_of(place)]["examples"] = [EXAMPLES[kind]]
+    for change in (ChatChange, MessageChange):
+        schemas[name_of(places[change])]["minProperties"] = 1
     return places, schemas
 
 
 def _paths(
-    operations: Sequence[Operation], places: Places, schemas: dict[str, Schema]
+    operations: Sequence[Operation],
+    places: Places,
+    schemas: dict[str, Schema],
+    shared: dict[str, Schema],
 ) -> dict[str, Schema]:
     paths: dict[str, Schema] = {}
     for operation in operations:
         of_path = paths.setdefault(operation.path, {})
-        of_path[operation.method.lower()] = _operation(operation, places, schemas)
+        described = _operation(operation, places, schemas)
+        described["responses"] = responses(operation, places, shared)
+        of_path[operation.method.lower()] = described
     return paths
 
 
@@ -116,7 +126,7 @@ def _operation(operation: Operation, places: Places, schemas: dict[str, Schema])
     if operation.body:
         content = {"application/json": {"schema": places[operation.body]}}
         found["requestBody"] = {"required": True, "content": content}
-    return found | {"responses": responses(operation, places)}
+    return found
 
 
 if __name__ == "__main__":

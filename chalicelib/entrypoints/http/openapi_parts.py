@@ -35,7 +35,7 @@ _IF_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` of the state that the client has seen; 412 if it is not the current one.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": '^([*]|"?[1-9][0-9]{0,14}"?)$'},
 }
 _HEADERS: dict[str, tuple[str, Schema]] = {
     "ETag": ("Names the state, for `If-Match`.", {"type": "string"}),
@@ -62,8 +62,8 @@ def parameters(operation: Operation, places: Places, schemas: Mapping[str, Schem
     return found
 
 
-def responses(operation: Operation, places: Places) -> dict[str, Schema]:
-    """Every answer by status: successes first."""
+def responses(operation: Operation, places: Places, shared: dict[str, Schema]) -> dict[str, Schema]:
+    """Every answer by status: successes first. Problems stand in `shared`, by name."""
     found = {
         str(status): _success(operation, status, places.get(kind))
         for status, kind in operation.answers.items()
@@ -74,11 +74,13 @@ def responses(operation: Operation, places: Places) -> dict[str, Schema]:
     for code in dict.fromkeys(codes):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     for status, of_status in sorted(by_status.items()):
-        found.setdefault(str(status), problem_response(of_status))
+        name = "Or".join(_camel(code) for code in of_status)
+        shared.setdefault(name, _problem_response(of_status))
+        found.setdefault(str(status), {"$ref": f"#/components/responses/{name}"})
     return found
 
 
-def problem_response(codes: Sequence[str]) -> Schema:
+def _problem_response(codes: Sequence[str]) -> Schema:
     """An answer that is one of these problems, all of one status."""
     retried = any(PROBLEMS[code].status == 503 for code in codes)
     return {
@@ -142,3 +144,7 @@ def _example(code: str) -> Schema:
         fault = {"pointer": "/body", "rule": "must not be blank"}
         return example | {"errors": [fault]}
     return example
+
+
+def _camel(code: str) -> str:
+    return "".join(part.title() for part in code.split("-"))

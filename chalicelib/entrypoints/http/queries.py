@@ -13,6 +13,7 @@ from chalicelib.domain.limits import (
     MAX_SENDER_CHARS,
 )
 from chalicelib.domain.numbering import Page
+from chalicelib.domain.requests import Time
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="How many items at most.")]
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -43,7 +44,7 @@ class PageQuery(_Query, frozen=True, kw_only=True):
 
     def page(self) -> Page:
         """The same, as the use cases take it."""
-        return Page(limit=self.limit, before=self.before or None, after=_or_none(self.after))
+        return Page(limit=self.limit, before=or_none(self.before), after=or_none(self.after))
 
 
 class ApplicationsQuery(_Query, frozen=True, kw_only=True):
@@ -68,14 +69,15 @@ class SearchQuery(_Query, frozen=True, kw_only=True):
         ),
     ]
     sender: Annotated[str, Meta(max_length=MAX_SENDER_CHARS)] | UnsetType = UNSET
-    from_: (
-        Annotated[str, Meta(description="Messages created at this time or later.")] | UnsetType
-    ) = msgspec.field(name="from", default=UNSET)
-    to: Annotated[str, Meta(description="Messages created before this time.")] | UnsetType = UNSET
+    from_: Annotated[Time, Meta(description="Messages created then or later.")] | UnsetType = (
+        msgspec.field(name="from", default=UNSET)
+    )
+    to: Annotated[Time, Meta(description="Messages created before then.")] | UnsetType = UNSET
     sort: Literal["relevance", "number"] = "relevance"
     limit: Limit = DEFAULT_PAGE_ITEMS
     cursor: Annotated[str, Meta(description="Opaque: from `next`.")] | UnsetType = UNSET
 
 
-def _or_none(value: int | UnsetType) -> int | None:
+def or_none[T](value: T | UnsetType) -> T | None:
+    """None where the parameter was not given."""
     return None if value is UNSET else value

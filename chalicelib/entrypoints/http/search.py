@@ -1,6 +1,7 @@
 """Doors of the search: inside one chat, and across an application."""
 
 from chalice import Blueprint, Response
+from msgspec import UNSET, UnsetType
 
 from chalicelib.domain.errors import GoneError
 from chalicelib.domain.query_text import parse_query
@@ -8,7 +9,7 @@ from chalicelib.domain.search import Query
 from chalicelib.domain.times import parse_time
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.queries import SearchQuery
+from chalicelib.entrypoints.http.queries import SearchQuery, or_none
 from chalicelib.entrypoints.http.views import FoundView, hit_view
 from chalicelib.usecases.search_messages import search_messages
 
@@ -45,14 +46,18 @@ def _search(call: Call, given: SearchQuery, chat: int | None) -> Response:
         token=call.tenant.token,
         chat=chat,
         terms=parse_query(given.q),
-        sender=given.sender or None,
-        created_from=parse_time("from", given.from_) if given.from_ else None,
-        created_to=parse_time("to", given.to) if given.to else None,
+        sender=or_none(given.sender),
+        created_from=_time("from", given.from_),
+        created_to=_time("to", given.to),
         sort=given.sort,
         limit=given.limit,
-        cursor=given.cursor or None,
+        cursor=or_none(given.cursor),
     )
     found = search_messages(call.world, call.tenant, query)
     hits = [hit_view(h.chat, h.message, h.highlight) for h in found.hits]
     next_url = call.next_url(cursor=found.cursor) if found.cursor else None
     return answer(200, FoundView(hits, found.total, next_url))
+
+
+def _time(name: str, given: str | UnsetType) -> str | None:
+    return None if given is UNSET else parse_time(name, given)

@@ -1,0 +1,29 @@
+"""What schemathesis is told about this API beside its document."""
+
+import uuid
+
+import schemathesis
+
+_HIGHEST = {"chat": 20, "number": 9}
+
+
+@schemathesis.hook
+def before_call(
+    context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, object]
+) -> None:
+    """Make of valid requests such as mean something here, which no schema can say.
+
+    Numbers are those of chats and messages that there may be, an Idempotency-Key is a new one, and no
+    message is of the future.
+    """
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    for name, highest in _HIGHEST.items():
+        if isinstance(number := (case.path_parameters or {}).get(name), int) and number > 1_000:
+            case.path_parameters[name] = number % highest + 1
+    if isinstance(case.body, dict):
+        for message in (case.body, *case.body.get("messages", ())):
+            if message.get("created_at") is not None:
+                message["created_at"] = "2026-01-31T12:00:00Z"

@@ -1,0 +1,88 @@
+"""Thousands of requests made from the OpenAPI document, valid and not, alone and one after another."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Application, Stack
+
+_HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+_EXAMPLES = 30
+_CASES = re.compile(r"(\d+) generated")
+
+# What positive requests may meet: what they name may be gone, or changed by another request.
+_FINE = '["2xx", "401", "403", "404", "409", "410", "412", "429"]'
+# A search text of accents alone, say, is refused: no schema can say so. A cursor must be one that was given.
+_FINE_FOR_SEARCH = '["2xx", "401", "403", "404", "410", "422", "429"]'
+
+
+@pytest.mark.timeout(600)
+def test_every_answer_is_one_that_the_document_names(
+    stack: Stack, application: Application, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        chat = application.new_chat()
+        for i in range(5):
+            application.post(f"{chat}/messages", {"body": f"message {i}", "sender": "ann"})
+    document = tmp_path / "openapi.json"
+    document.write_text(
+        json.dumps(_for_one_tenant(application.get("/openapi.json"), application.token))
+    )
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(_config(application.key, stack.file["admin_key"]))
+    run = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("schemathesis"), "--config-file", config),
+            *("run", document, "--url", stack.base_url, "--max-examples", str(_EXAMPLES)),
+            *("--continue-on-failure", "--phases", "examples,coverage,fuzzing,stateful"),
+            *("--report", "junit", "--report-dir", tmp_path),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    cases = _CASES.search(run.stdout)
+    assert cases is not None, run.stdout
+    with capsys.disabled():
+        print(f"\nschemathesis: {cases[1]} requests")
+    assert int(cases[1]) > 1_000
+
+
+def _for_one_tenant(document: dict, token: str) -> dict:
+    """The document, with the one token that there is in the place of all tokens."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "token":
+                    parameter["schema"] = {"type": "string", "enum": [token]}
+    return document
+
+
+def _config(key: str, admin_key: str) -> str:
+    return f"""
+hooks = "{_HOOKS}"
+headers = {{ Authorization = "Bearer {key}" }}
+
+[checks]
+positive_data_acceptance.expected-statuses = {_FINE}
+# API Gateway answers a method that a path does not have as it answers an unknown path.
+unsupported_method.enabled = false
+
+[[operations]]
+include-path = "/applications"
+headers = {{ Authorization = "Bearer {admin_key}" }}
+
+[[operations]]
+include-tag = "search"
+checks.positive_data_acceptance.expected-statuses = {_FINE_FOR_SEARCH}
+
+# It would end the tenant that all other requests need.
+[[operations]]
+include-operation-id = "delete_application"
+enabled = false
+"""
