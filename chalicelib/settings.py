@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.domain.errors import UnavailableError
 
-QUEUES = ("chats", "messages", "search")
+QUEUES = ("inbox", "chats", "messages", "search")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.records import (
     AnyRecord,
     Chat,
@@ -33,8 +34,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
 
 
-def identities(record: AnyRecord) -> list[Identity]:
-    """One for each counter that the record holds states of."""
+def identities(record: AnyRecord | InboxRecord) -> list[Identity]:
+    """One for each counter that the record holds states of. What is in the inbox has no number yet."""
     match record:
         case MessagesRecord():
             return [identity_of(record.token, record.chat, record.messages)]
@@ -42,6 +43,10 @@ def identities(record: AnyRecord) -> list[Identity]:
             return [identity_of(record.token, None, record.chats)]
         case DocumentsRecord():
             return _of_documents(record)
+        case InboxChat():
+            return [Identity(token=record.token, states=1)]
+        case InboxMessage():
+            return [Identity(token=record.token, chat=record.chat, states=1)]
     return [Identity(token=record.token, chat=record.chat)]
 
 

@@ -152,7 +152,7 @@ def records_of(
     ]
 
 
-def halves(record: AnyRecord) -> list[AnyRecord]:
+def halves[R: msgspec.Struct](record: R) -> list[R]:
     """The record's first and second half, or the record alone where it holds only one thing."""
     field = next((f for f in ("messages", "chats", "documents") if hasattr(record, f)), None)
     items: list[Any] = getattr(record, field) if field else []

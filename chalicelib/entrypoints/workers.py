@@ -10,10 +10,13 @@ from chalice import Blueprint
 from chalice.app import SQSEvent
 
 from chalicelib.bootstrap import worker_world
+from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
+from chalicelib.usecases.accept_inbox import accept_inbox as accept_inbox_records
 from chalicelib.usecases.index_messages import index_messages as index
 from chalicelib.usecases.persist_chats import persist_chats as persist_chat_records
 from chalicelib.usecases.persist_messages import persist_messages as persist_message_records
@@ -29,31 +32,40 @@ _STAGE = Settings.from_env().stage
 _BATCH: dict[str, Any] = {"batch_size": 500, "maximum_batching_window_in_seconds": 1}
 
 
+@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-inbox", name="accept_inbox", **_BATCH)
+def accept_inbox(event: SQSEvent) -> dict[str, Any]:
+    now = rfc3339(worker_world().clock.now_ms())
+    return _work_off("inbox", event, lambda body: decode_inbox(body, now), accept_inbox_records)
+
+
 @workers.on_sqs_message(queue=f"ordinal-{_STAGE}-chats", name="persist_chats", **_BATCH)
 def persist_chats(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("chats", event, ChatsRecord, persist_chat_records)
+    return _work_off("chats", event, _decoder(ChatsRecord), persist_chat_records)
 
 
 @workers.on_sqs_message(queue=f"ordinal-{_STAGE}-messages", name="persist_messages", **_BATCH)
 def persist_messages(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("messages", event, MessagesRecord, persist_message_records)
+    return _work_off("messages", event, _decoder(MessagesRecord), persist_message_records)
 
 
 @workers.on_sqs_message(queue=f"ordinal-{_STAGE}-search", name="index_messages", **_BATCH)
 def index_messages(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("search", event, SearchRecord, index)
+    return _work_off("search", event, _decoder(SearchRecord), index)
+
+
+def _decoder(kind: Any) -> Callable[[str], Any]:
+    return msgspec.json.Decoder(kind).decode
 
 
 def _work_off(
     queue: str,
     event: SQSEvent,
-    kind: Any,
+    decode: Callable[[str], Any],
     handle: Callable[[World, Sequence[Any]], None],
 ) -> dict[str, Any]:
     """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     began = perf_counter()
     log.begin("workers", event.context)
-    decoder = msgspec.json.Decoder(kind)
     received = [
         Received(
             id=record["messageId"],
@@ -67,9 +79,7 @@ def _work_off(
     live = worker_world()
     batch: dict[str, Any] = {"queue": queue, "records": len(received)}
     try:
-        again = work_off(
-            live, queue, received, decoder.decode, lambda records: handle(live, records)
-        )
+        again = work_off(live, queue, received, decode, lambda records: handle(live, records))
         batch["again"] = len(again)
     except Exception as error:
         live.meter.count(ERRORS, of="internal")

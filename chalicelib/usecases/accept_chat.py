@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from chalicelib.domain.metrics import CHATS_ACCEPTED, REPLAYS
 from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
-from chalicelib.domain.records import Chat, ChatsRecord, Lease, records_of
+from chalicelib.domain.records import AnyRecord, Chat, ChatsRecord, Lease, records_of
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.leases import with_lease
@@ -17,20 +17,26 @@ def accept_chat(
     world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None = None
 ) -> Accepted:
     """Give the chat its number. Messages can be posted to it at once. Raises as `accept_messages`."""
+    accepted, records = number_chat(world, tenant, draft, mark)
+    hand_over(world, records)
+    world.meter.count(REPLAYS if accepted.replayed else CHATS_ACCEPTED)
+    return accepted
+
+
+def number_chat(
+    world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None
+) -> tuple[Accepted, list[AnyRecord]]:
+    """Give the chat its number; the records are the caller's to hand over, as `number_messages`."""
     counter = Counter(tenant.token)
     accepted = with_lease(
         world, counter, lambda: world.ledger.accept(counter, tenant.key_version, [draft], mark)
     )
     if accepted.replayed:
-        hand_over(world, records_of(tenant.token, None, accepted.pending))
-        world.meter.count(REPLAYS)
-        return accepted
+        return accepted, [*records_of(tenant.token, None, accepted.pending)]
     chat = replace(
         draft,
         number=accepted.first,
         revision=accepted.revision,
         messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, world.lease_window),
     )
-    hand_over(world, [ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])])
-    world.meter.count(CHATS_ACCEPTED)
-    return accepted
+    return accepted, [ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])]

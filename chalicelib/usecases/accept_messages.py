@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from chalicelib.domain.metrics import MESSAGES_ACCEPTED, REPLAYS
 from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
-from chalicelib.domain.records import Message, MessagesRecord, records_of
+from chalicelib.domain.records import AnyRecord, Message, MessagesRecord, records_of
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.hand_over import hand_over
 from chalicelib.usecases.leases import with_lease
@@ -26,19 +26,35 @@ def accept_messages(
     retry with the same key, or the repair, completes them. Raises `GoneError`, `NotFoundError`,
     `KeyReusedError`, `UnauthenticatedError`.
     """
+    accepted, records = number_messages(world, tenant, chat, drafts, mark)
+    hand_over(world, records)
+    if accepted.replayed:
+        world.meter.count(REPLAYS)
+    else:
+        world.meter.count(MESSAGES_ACCEPTED, len(drafts))
+    return accepted
+
+
+def number_messages(
+    world: World,
+    tenant: Tenant,
+    chat: int,
+    drafts: Sequence[Message],
+    mark: IdempotencyMark | None,
+) -> tuple[Accepted, list[AnyRecord]]:
+    """Give the drafts their numbers; the records are the caller's to hand over. Raises likewise.
+
+    A retry gets the records of what may not have reached the queue.
+    """
     counter = Counter(tenant.token, chat)
     accepted = with_lease(
         world, counter, lambda: world.ledger.accept(counter, tenant.key_version, drafts, mark)
     )
     if accepted.replayed:
-        hand_over(world, records_of(tenant.token, chat, accepted.pending))
-        world.meter.count(REPLAYS)
-        return accepted
+        return accepted, [*records_of(tenant.token, chat, accepted.pending)]
     messages = [
         replace(draft, number=accepted.first + i, revision=accepted.revision + i)
         for i, draft in enumerate(drafts)
     ]
     record = MessagesRecord(token=tenant.token, chat=chat, lease=accepted.lease, messages=messages)
-    hand_over(world, [record])
-    world.meter.count(MESSAGES_ACCEPTED, len(messages))
-    return accepted
+    return accepted, [record]

@@ -5,12 +5,15 @@ from collections.abc import Iterable
 
 from chalicelib.domain.errors import OrdinalError, safe_text
 from chalicelib.domain.identity import identities
+from chalicelib.domain.inbox import InboxRecord
 from chalicelib.domain.records import AnyRecord
 
 logger = logging.getLogger(__name__)
 
 
-def log_records(level: int, text: str, records: Iterable[AnyRecord], **fields: str) -> None:
+def log_records(
+    level: int, text: str, records: Iterable[AnyRecord | InboxRecord], **fields: str
+) -> None:
     """One line for each counter that a record holds states of."""
     if logger.isEnabledFor(level):
         for record in records:

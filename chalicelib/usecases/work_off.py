@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError, PoisonError
+from chalicelib.domain.inbox import InboxRecord
 from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_AGAIN, RECORDS_BURIED
 from chalicelib.domain.records import AnyRecord, halves
 from chalicelib.usecases.ports import World
@@ -31,7 +31,7 @@ class Received(msgspec.Struct, frozen=True):
     sent_at_ms: int
 
 
-class _Item[R: AnyRecord](msgspec.Struct, frozen=True):
+class _Item[R: AnyRecord | InboxRecord](msgspec.Struct, frozen=True):
     """A record, or a part of one, and what it came in."""
 
     received: Received
@@ -39,7 +39,7 @@ class _Item[R: AnyRecord](msgspec.Struct, frozen=True):
     body: str
 
 
-def work_off[R: AnyRecord](
+def work_off[R: AnyRecord | InboxRecord](
     world: World,
     queue: str,
     received: Sequence[Received],
@@ -69,7 +69,7 @@ def work_off[R: AnyRecord](
     return list(again)
 
 
-def _handle[R: AnyRecord](
+def _handle[R: AnyRecord | InboxRecord](
     world: World,
     queue: str,
     batch: Sequence[_Item[R]],
@@ -100,20 +100,20 @@ def _handle[R: AnyRecord](
         _log(logging.INFO, "worked off", queue, batch)
 
 
-def _log[R: AnyRecord](
+def _log[R: AnyRecord | InboxRecord](
     level: int, text: str, queue: str, batch: Sequence[_Item[R]], **fields: str
 ) -> None:
     for item in batch:
         log_records(level, text, [item.record], queue=queue, message_id=item.received.id, **fields)
 
 
-def _halves[R: AnyRecord](batch: Sequence[_Item[R]]) -> list[Sequence[_Item[R]]]:
+def _halves[R: AnyRecord | InboxRecord](batch: Sequence[_Item[R]]) -> list[Sequence[_Item[R]]]:
     """Two halves of the batch, or of its only record; the batch alone where nothing can be halved."""
     if len(batch) > 1:
         middle = len(batch) // 2
         return [batch[:middle], batch[middle:]]
     [item] = batch
-    parts = cast(list[R], halves(item.record))
+    parts = halves(item.record)
     if len(parts) == 1:
         return [batch]
     return [[_Item(item.received, part, msgspec.json.encode(part).decode())] for part in parts]

@@ -23,6 +23,7 @@ from chalicelib.domain.records import (
     MessagesRecord,
     PurgeRecord,
 )
+from chalicelib.settings import QUEUES
 from tests.contract.conftest import part_url
 from tests.fakes.queues import FakeQueues
 
@@ -71,7 +72,7 @@ def real_queues() -> Iterator[Both]:
         attributes = {"MaximumMessageSize": "1048576"}
         return client.create_queue(QueueName=f"{prefix}-{name}", Attributes=attributes)["QueueUrl"]
 
-    urls = {name: make(name) for name in ("chats", "messages", "search")}
+    urls = {name: make(name) for name in QUEUES}
     dead_urls = {name: make(f"{name}-dead") for name in urls}
 
     def take(queue: str) -> list[str]:
@@ -139,7 +140,7 @@ def test_nothing_to_send_is_fine(both: Both) -> None:
 def test_dead_letters_are_counted_by_queue(both: Both) -> None:
     for queue in ("messages", "messages", "search"):
         both.queues.bury(queue, "not json", "no good")
-    assert both.queues.dead_letters() == {"chats": 0, "messages": 2, "search": 1}
+    assert both.queues.dead_letters() == {"inbox": 0, "chats": 0, "messages": 2, "search": 1}
 
 
 def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

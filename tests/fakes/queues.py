@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 from chalicelib.adapters.sqs import queue_of, split_to_fit
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.records import AnyRecord
+from chalicelib.settings import QUEUES
 
 
 class FakeQueues:
     """`away` makes every call fail; `dead` holds (queue, body, reason)."""
 
     def __init__(self) -> None:
-        self.sent: dict[str, list[str]] = {"chats": [], "messages": [], "search": []}
+        self.sent: dict[str, list[str]] = {queue: [] for queue in QUEUES}
         self.dead: list[tuple[str, str, str]] = []
         self.delays: dict[str, int] = {}
         self.away = False

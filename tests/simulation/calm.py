@@ -6,8 +6,8 @@ from typing import Any
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.numbering import Counter
-from chalicelib.settings import QUEUES
 from tests.promises.stored import Stored, StoredChat, StoredMessage
+from tests.simulation.queues import WORKED_OFF
 from tests.simulation.requests import TENANT, Request, edits_of, read_one
 from tests.simulation.simulation import Simulation
 from tests.simulation.workers import close_quiet, repair, take_batch
@@ -46,7 +46,7 @@ def _deliver(simulation: Simulation, chance: random.Random) -> None:
     for _ in range(_ROUNDS):
         simulation.processes.now += _ROUND_MS
         repair(simulation.world)
-        for queue in QUEUES:
+        for queue in WORKED_OFF:
             count, work = take_batch(simulation.world, simulation.queues, queue, 500, chance)
             if count:
                 work()

@@ -13,6 +13,9 @@ from chalicelib.usecases.ports import Clock
 from chalicelib.usecases.work_off import Received
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
+# The simulated clients come over HTTP.
+WORKED_OFF = tuple(queue for queue in QUEUES if queue != "inbox")
+
 _TWICE = 0.1
 
 
@@ -30,7 +33,7 @@ class SimulatedQueues:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ids = count(1)
-        self.records: dict[str, dict[str, _Record]] = {queue: {} for queue in QUEUES}
+        self.records: dict[str, dict[str, _Record]] = {queue: {} for queue in WORKED_OFF}
         self.dead: list[tuple[str, str]] = []
 
     def send(self, records: Iterable[AnyRecord]) -> None:

@@ -9,7 +9,6 @@ import msgspec
 
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
-from chalicelib.settings import QUEUES
 from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
@@ -22,7 +21,7 @@ from tests.simulation.plan import Step
 from tests.simulation.ports import Ambush, Faults, Mode, reached
 from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
-from tests.simulation.queues import SimulatedQueues
+from tests.simulation.queues import WORKED_OFF, SimulatedQueues
 from tests.simulation.requests import TENANT, Request, read_one, read_page
 from tests.simulation.workers import close_quiet, repair, take_batch
 
@@ -203,7 +202,7 @@ class Simulation:
         )
 
     def _work(self, step: Step) -> None:
-        queue = QUEUES[step.which % len(QUEUES)]
+        queue = WORKED_OFF[step.which % len(WORKED_OFF)]
         count, work = take_batch(self.world, self.queues, queue, 10 * step.size, self._chance)
         if count:
             self.say(f"a worker takes {count} records of {queue}")

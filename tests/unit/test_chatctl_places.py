@@ -12,7 +12,7 @@ from chatctl.places import find_places
 from chatctl.queue_pairs import queue_pairs
 from chatctl.remembered import Credential, remember, remembered
 
-QUEUES = [f"ordinal-local-{name}" for name in ("chats", "messages", "search")]
+QUEUES = [f"ordinal-local-{name}" for name in ("inbox", "chats", "messages", "search")]
 STACK = {
     "stack": "local",
     "base_url": "http://127.0.0.1:4566/_aws/execute-api/x/api",
@@ -46,11 +46,11 @@ def test_the_stack_file_names_everything(stack_file: Path) -> None:
     assert (places.need("base_url"), places.admin_key) == (STACK["base_url"], "admin_1")
     pairs = [(pair.name, pair.url, pair.dead_url) for pair in queue_pairs(places)]
     assert pairs[0] == (
-        "chats",
-        "http://q/ordinal-local-chats",
-        "http://q/ordinal-local-chats-dead",
+        "inbox",
+        "http://q/ordinal-local-inbox",
+        "http://q/ordinal-local-inbox-dead",
     )
-    assert len(pairs) == 3
+    assert len(pairs) == 4
 
 
 def test_the_environment_goes_before_the_usual_stack_file() -> None:
@@ -66,7 +66,7 @@ def test_half_of_one_place_and_half_of_another_are_never_mixed(stack_file: Path)
         ChatctlError, match=r"the environment .* does not say what the mysql_url is"
     ):
         places.need("mysql_url")
-    with pytest.raises(ChatctlError, match="does not say where the queue messages"):
+    with pytest.raises(ChatctlError, match="does not say where the queue inbox"):
         queue_pairs(places)
 
 

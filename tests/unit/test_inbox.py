@@ -1,0 +1,132 @@
+"""The inbox: other services create chats and messages by putting records on a queue."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.numbering import IdempotencyMark, Page
+from chalicelib.domain.records import Message
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.accept_inbox import accept_inbox
+from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.usecases.list_chats import list_chats
+from chalicelib.usecases.list_messages import list_messages
+from chalicelib.usecases.work_off import Received, work_off
+from tests.fakes.world import FakeWorld
+
+NOW = "2026-01-31T12:00:00.000Z"
+
+
+class Inbox:
+    """What another service puts on the queue, and the worker that takes it."""
+
+    def __init__(self, world: FakeWorld, tenant: Tenant) -> None:
+        self.world, self.tenant = world, tenant
+
+    def chat(self, key: str, **fields: Any) -> str:
+        record = {"type": "chat.create", "token": self.tenant.token, "key": key}
+        return json.dumps(record | fields)
+
+    def message(self, key: str, body: str = "hello", chat: int = 1, **fields: Any) -> str:
+        record = {"type": "message.create", "token": self.tenant.token, "chat": chat, "key": key}
+        return json.dumps(record | {"body": body} | fields)
+
+    def deliver(self, *bodies: str) -> list[str]:
+        """The ids of the records that come again."""
+        return work_off(
+            self.world,
+            "inbox",
+            [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)],
+            lambda body: decode_inbox(body, NOW),
+            lambda records: accept_inbox(self.world, records),
+        )
+
+    def messages(self, chat: int = 1) -> list[tuple[int, str, str | None]]:
+        listed = list_messages(self.world, self.tenant, chat, Page(limit=100, after=0))
+        return [(m.number, m.body, m.sender) for m in listed.items]
+
+    def reasons(self) -> list[str]:
+        assert {queue for queue, _, _ in self.world.queues.dead} <= {"inbox"}
+        return [reason for _, _, reason in self.world.queues.dead]
+
+
+@pytest.fixture
+def inbox(world: FakeWorld, tenant: Tenant) -> Inbox:
+    return Inbox(world, tenant)
+
+
+def test_chats_and_messages_are_accepted_in_a_batch(inbox: Inbox) -> None:
+    assert (
+        inbox.deliver(
+            inbox.chat("c", title="from elsewhere"),
+            inbox.message("a", "first", sender="billing"),
+            inbox.message("b", "second", metadata={"invoice": 7}),
+        )
+        == []
+    )
+    listed = list_chats(inbox.world, inbox.tenant, Page(limit=9))
+    assert [row.chat.title for row in listed.items] == ["from elsewhere"]
+    assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
+    inbox.world.persist()
+    assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
+
+
+def test_what_is_delivered_twice_is_accepted_once(inbox: Inbox) -> None:
+    batch = [inbox.chat("c"), inbox.message("a"), inbox.message("a")]
+    inbox.deliver(*batch)
+    inbox.deliver(*batch)
+    assert inbox.messages() == [(1, "hello", None)]
+    assert len(list_chats(inbox.world, inbox.tenant, Page(limit=9)).items) == 1
+
+
+def test_a_key_of_the_inbox_is_not_one_of_http(inbox: Inbox) -> None:
+    inbox.deliver(inbox.chat("c"))
+    draft = Message(number=0, revision=0, body="over HTTP", created_at=NOW)
+    accept_messages(inbox.world, inbox.tenant, 1, [draft], IdempotencyMark("k", "a fingerprint"))
+    inbox.deliver(inbox.message("k"))
+    assert [body for _, body, _ in inbox.messages()] == ["over HTTP", "hello"]
+
+
+def test_bad_records_are_buried_with_their_reasons_and_take_no_other_along(inbox: Inbox) -> None:
+    inbox.deliver(inbox.chat("c"))
+    again = inbox.deliver(
+        inbox.message("1", "good"),
+        "{",
+        json.dumps({"type": "message.delete"}),
+        inbox.message("2", " ", sender="s" * 256),
+        inbox.message("3", chat=7),
+        inbox.message("4", created_at="2100-01-01T00:00:00Z"),
+        inbox.message("5", token="f" * 30),
+        inbox.message("1", "other"),
+        inbox.message("6", v=2),
+        inbox.message("7", "good too"),
+    )
+    assert again == []
+    assert [body for _, body, _ in inbox.messages()] == ["good", "good too"]
+    reasons = "\n".join(inbox.reasons())
+    assert len(inbox.reasons()) == 8
+    for part in (
+        "JSON",
+        "/type",
+        "/sender: must be",
+        "no such chat",
+        "/created_at: must not be in the future",
+        "no such application",
+        "used for another request",
+        "/v",
+    ):
+        assert part in reasons
+
+
+def test_what_cannot_be_accepted_now_comes_again_and_is_accepted_once(inbox: Inbox) -> None:
+    inbox.deliver(inbox.chat("c"))
+    inbox.world.queues.away = True
+    batch = [inbox.message("a", "x"), inbox.message("b", "y")]
+    assert inbox.deliver(*batch) == ["id-0", "id-1"]
+    inbox.world.queues.away = False
+    assert inbox.deliver(*batch) == []
+    inbox.world.persist()
+    assert inbox.messages() == [(1, "x", None), (2, "y", None)]
+    assert inbox.reasons() == []
