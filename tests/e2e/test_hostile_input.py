@@ -1,0 +1,252 @@
+"""Hostile input, in every field: a clear 4xx, or stored and given back exactly."""
+
+import json
+import socket
+from itertools import batched
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
+from tests.e2e.naughty import naughty_strings
+
+STRINGS = naughty_strings()
+SENDABLE = [s for s in STRINGS if s.strip()]
+CLIENTS = 8
+
+
+def as_message(text: str) -> dict[str, Any]:
+    """A message with the text in each of its fields."""
+    return {"body": text, "sender": text[:255], "metadata": {text[:500]: [text[:500], None]}}
+
+
+def refused(answer: httpx.Response, *statuses: int) -> bool:
+    """Whether it is a problem of one of these statuses that says what is wrong."""
+    assert answer.status_code in statuses, (answer.status_code, answer.text)
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    return problem["status"] == answer.status_code and bool(problem["detail"])
+
+
+@pytest.fixture(scope="module")
+def filled(stack: Stack) -> Any:
+    """A chat with a message for each string, by number."""
+    application = stack.new_application("hostile input")
+    chat = application.new_chat()
+    for some in batched(SENDABLE, 100):
+        application.post(f"{chat}/messages/batch", {"messages": [as_message(s) for s in some]})
+    yield application, chat
+    application.close()
+
+
+def sent(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: message[name] for name in ("body", "sender", "metadata")}
+
+
+def test_every_string_is_given_back_exactly(filled: tuple[Application, str]) -> None:
+    application, chat = filled
+    expected = [as_message(s) for s in SENDABLE]
+    listing = f"{chat}/messages?after=0&limit=100"
+    assert [sent(m) for m in application.all(listing)] == expected
+    wait_until(
+        "all to be persisted",
+        lambda: application.get(chat)["messages_count"] == len(SENDABLE),
+    )
+    assert [sent(m) for m in application.all(listing)] == expected
+
+
+def test_every_string_is_a_title_and_a_name(application: Application) -> None:
+    titles = [s[:255] for s in SENDABLE if s[:255].strip()]
+    path = f"{application.path}/chats"
+
+    def create(i: int) -> tuple[str, str]:
+        body = {"title": titles[i], "metadata": {"text": titles[i]}}
+        return titles[i], application.post(path, body)["title"]
+
+    assert all(a == b for a, b in in_parallel(CLIENTS, create, range(len(titles))))
+    chats = application.all(f"{path}?limit=100")
+    assert sorted(c["title"] for c in chats) == sorted(titles)
+    assert all(c["metadata"] == {"text": c["title"]} for c in chats)
+    for name in titles[::25]:
+        assert application("PATCH", application.path, {"name": name}).json()["name"] == name
+        assert application.get(application.path)["name"] == name
+
+
+def test_every_string_is_text_to_the_search(filled: tuple[Application, str]) -> None:
+    """Whatever it looks like: it finds the message that it stands in, or is refused by name."""
+    application, chat = filled
+    wait_until(
+        "the last one to be searchable",
+        lambda: application.get(f"{chat}/messages/search?q=etc/passwd&sort=number")["total"],
+    )
+
+    def look(i: int) -> str | None:
+        text = STRINGS[i]
+        answer = application("GET", f"{chat}/messages/search?q={quote(text)}&limit=100")
+        if answer.status_code == 200:
+            found = answer.json()
+            numbers = [m["number"] for m in found["items"]]
+            here = SENDABLE.index(text) + 1 in numbers or found["total"] > 100
+            return None if here else f"{text!r} is not found"
+        refused(answer, 422)
+        [fault] = answer.json()["errors"]
+        return None if fault["pointer"] == "q" else f"{text!r}: {fault}"
+
+    assert [said for said in in_parallel(CLIENTS, look, range(len(STRINGS))) if said] == []
+
+
+def test_every_string_in_a_parameter_is_text_or_refused(filled: tuple[Application, str]) -> None:
+    application, chat = filled
+
+    def look(i: int) -> None:
+        text = quote(STRINGS[i], safe="")
+        by_sender = application("GET", f"{application.path}/search?q=a&sender={text}")
+        assert by_sender.status_code == 200 or refused(by_sender, 422)
+        for name in ("limit", "before", "after"):
+            answer = application("GET", f"{chat}/messages?{name}={text}")
+            assert answer.status_code == 200 or refused(answer, 422)
+        for name in ("cursor", "from", "to", "sort"):
+            answer = application("GET", f"{chat}/messages/search?q=a&{name}={text}")
+            assert refused(answer, 422), (name, STRINGS[i])
+
+    in_parallel(CLIENTS, look, range(0, len(STRINGS), 4))
+
+
+def test_every_string_as_a_key_is_taken_or_refused(application: Application) -> None:
+    chat = application.new_chat()
+    made: dict[str, int] = {}
+    for text in STRINGS[::4]:
+        try:
+            key = text.encode("latin-1").decode("latin-1")
+            answer = application(
+                "POST", f"{chat}/messages", {"body": "x"}, **{"Idempotency-Key": key}
+            )
+        except (httpx.LocalProtocolError, UnicodeEncodeError):
+            continue  # no client can send it
+        if answer.status_code == 202:
+            number = answer.json()["number"]
+            assert made.setdefault(key.strip(), number) == number
+        else:
+            refused(answer, 422)
+    assert len(set(made.values())) == len(made) > 20
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        '{"n": 12345678901234567890}',
+        '{"n": -9223372036854775809}',
+        '{"n": 0.1, "m": 1e308, "z": -0.0}',
+        '{"n": 100000000000000000000000000000}',
+        '{"": "", " ": [[[[[[[[]]]]]]]], "\\u0000": "\\u0000"}',
+        '{"a": {"b": {"c": [true, false, null, 1, "1", {}]}}}',
+    ],
+)
+def test_odd_metadata_is_given_back_exactly(application: Application, metadata: str) -> None:
+    chat = application.new_chat()
+    content = f'{{"body": "x", "metadata": {metadata}}}'.encode()
+    answer = application.send("POST", f"{chat}/messages", content)
+    assert answer.status_code == 202, answer.text
+    assert application.get(f"{chat}/messages/1")["metadata"] == json.loads(metadata)
+    wait_until("it to be persisted", lambda: application.get(chat)["messages_count"] == 1)
+    assert application.get(f"{chat}/messages/1")["metadata"] == json.loads(metadata)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"body": "\\ud800"}',
+        b'{"body": "x", "sender": "\\udfff"}',
+        b'{"body": "x", "metadata": {"\\ud83d": 1}}',
+        b'{"body": "\xed\xa0\x80"}',
+        b'{"body": "x", "metadata": {"n": 1e400}}',
+        b'{"body": "x", "metadata": {"n": NaN}}',
+        b'{"body": "x", "metadata": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001,
+        b'{"body": "x", "metadata": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+        b"[" * 100_000,
+        b'{"body": "' + b"x" * 1_000_000 + b'"}',
+        b'{"body": "x", "metadata": {"a": "' + b"x" * 1_000_000 + b'"}}',
+        b'{"body": "x", "' + b"k" * 1_000_000 + b'": 1}',
+        b'{"body": {"$gt": ""}}',
+        b'{"body": ["x"]}',
+        b'{"body": "x", "number": 7}',
+        b'{"body": "x", "revision": 7, "token": "f"}',
+        b'{"body": "x"} {"body": "y"}',
+        b'{"body": "x",}',
+        b"\x00",
+        b"",
+        b"null",
+        b"7",
+    ],
+    ids=lambda content: content[:40].decode(errors="replace"),
+)
+def test_a_broken_body_is_refused_and_nothing_is_stored(
+    application: Application, content: bytes
+) -> None:
+    chat = application.new_chat()
+    for method, path in (
+        ("POST", f"{chat}/messages"),
+        ("PATCH", chat),
+        ("PATCH", application.path),
+    ):
+        assert refused(application.send(method, path, content), 422)
+    assert application.all(f"{chat}/messages") == []
+
+
+def test_a_body_of_megabytes_is_refused(application: Application) -> None:
+    chat = application.new_chat()
+    message = {"body": "x" * 20_000}
+    content = json.dumps({"messages": [message] * 501}).encode()
+    assert refused(application.send("POST", f"{chat}/messages/batch", content), 413, 422)
+    assert application.all(f"{chat}/messages") == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/chats/1%00",
+        "/chats/%2e%2e%2f",
+        "/chats/1%0d%0aX-Injected:%20yes",
+        "/chats/-1",
+        "/chats/1e3",
+        "/chats/0x10",
+        "/chats/%D9%A1",
+        "/chats/9007199254740993",
+        "/chats/" + "9" * 2_000,
+        "/chats/1/messages/1%20OR%201=1",
+        "/chats/1/messages/%27",
+    ],
+)
+def test_a_broken_path_is_refused(application: Application, path: str) -> None:
+    application.new_chat()
+    for method in ("GET", "DELETE"):
+        assert refused(application(method, application.path + path), 404, 405, 422)
+
+
+@pytest.mark.parametrize(
+    "token", ["%27%20OR%201", "f" * 29, "f" * 3_000, "%00", "*", "{t}", "..%2f"]
+)
+def test_a_broken_token_says_nothing(application: Application, token: str) -> None:
+    assert refused(application("GET", f"/applications/{token}/chats"), 401, 404)
+
+
+def test_headers_cannot_be_injected(stack: Stack, application: Application) -> None:
+    """What a client puts behind a line feed is a header of its own request, and in no answer."""
+    chat = application.new_chat()
+    url = urlsplit(stack.base_url)
+    body = '{"body": "x\\r\\nX-Injected: yes"}'
+    request = (
+        f"POST {url.path}{chat}/messages HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Authorization: Bearer {application.key}\r\nContent-Type: application/json\r\n"
+        f"Idempotency-Key: a\r\nX-Injected: yes\r\nIf-Match: x\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=60) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert b" 202 " in head.split(b"\r\n")[0]
+    assert b"x-injected" not in head.lower()
+    assert b"X-Injected: yes" in content
