@@ -6,6 +6,7 @@ from chalice import Blueprint, Response
 
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import door
+from chalicelib.entrypoints.http.operation import Html
 
 description = Blueprint(__name__)
 
@@ -17,3 +18,12 @@ def get_openapi(call: Call) -> Response:
     from chalicelib.entrypoints.http.openapi import openapi_json
 
     return Response(openapi_json(), headers={"Content-Type": "application/json"})
+
+
+@door(description, "GET", "/docs", "open", {200: Html})
+def get_docs(call: Call) -> Response:
+    """Show this API on a page, on which it can be tried."""
+    from chalicelib.entrypoints.http.docs_page import docs_page
+
+    page, headers = docs_page()
+    return Response(page, headers={**headers})

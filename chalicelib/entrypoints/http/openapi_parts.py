@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
-from chalicelib.entrypoints.http.operation import Operation
+from chalicelib.entrypoints.http.operation import Html, Operation
 from chalicelib.entrypoints.http.problems import CONTENT_TYPE, PROBLEMS, TYPE_PREFIX
 
 REF = "#/components/schemas/{name}"
@@ -124,7 +124,8 @@ def _success(operation: Operation, status: int, place: Schema | None) -> Schema:
     if headers:
         found["headers"] = _headers(*headers)
     if place is not None:
-        found["content"] = {"application/json": {"schema": place}}
+        media = "text/html" if operation.answers[status] is Html else "application/json"
+        found["content"] = {media: {"schema": place}}
     return found
 
 

@@ -1,7 +1,7 @@
 """What a door takes and answers, in one value: the door acts on it, and OpenAPI is made from it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 import msgspec
 
@@ -20,6 +20,9 @@ from chalicelib.domain.errors import (
 # Whose credential opens a door. `read` and `write` are the scopes that a user token needs; the
 # application's secret key has both.
 Access = Literal["open", "admin", "key or admin", "key", "read", "write"]
+
+# An answer that is a page for people, in place of JSON.
+Html = NewType("Html", str)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
