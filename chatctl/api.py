@@ -1,25 +1,29 @@
-"""Ordinal's HTTP API, as chatctl uses it.
+"""Ordinal's HTTP API, as chatctl uses it: the client, with the patience of a whole run."""
 
-Every POST that is sent again carries the Idempotency-Key of its first attempt, so that trying again
-after a lost answer can never post twice.
-"""
-
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import msgspec
+from ordinal_client import (
+    Application,
+    Attempts,
+    Batch,
+    Chat,
+    Client,
+    Message,
+    NewApplication,
+    OneChat,
+    OrdinalError,
+    ProblemError,
+)
 
 from chatctl.failures import ChatctlError, RefusedError
 from chatctl.patience import Patience
-from chatctl.problems import in_words
-from chatctl.shapes import Application, Batch, Chat, Message, Page
+from chatctl.remembered import Credential
 
-# API Gateway answers within 29 s, one way or the other.
-_TIMEOUT = httpx.Timeout(35.0, connect=5.0)
-_TRIED_AGAIN = (429, 502, 503, 504)
 _PAGE_ITEMS = 100
 
 
@@ -29,15 +33,16 @@ class Api:
     def __init__(
         self,
         base_url: str,
-        key: str,
+        credential: Credential,
         patience: Patience,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._patience = patience
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            timeout=_TIMEOUT,
+        self._client = Client(
+            base_url,
+            credential.key,
+            credential.token,
+            retries=_PatientPolicy(patience),
             transport=transport,
         )
 
@@ -50,90 +55,86 @@ class Api:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self._client.close()
 
-    def create_application(self, name: str) -> Application:
-        """Never tried again: this route takes no Idempotency-Key, so a second try could make two."""
-        try:
-            response = self._http.post("/applications", content=msgspec.json.encode({"name": name}))
-        except httpx.TransportError as error:
-            raise ChatctlError(f"{self._http.base_url} cannot be reached: {error}") from error
-        return _decoded(response, Application)
+    def create_application(self, name: str) -> NewApplication:
+        with self._told():
+            return self._client.create_application(name)
 
-    def get_application(self, token: str) -> Application:
-        return self._call(Application, "GET", f"/applications/{token}")
+    def get_application(self) -> Application:
+        with self._told():
+            return self._client.get_application()
 
     def create_chat(
-        self, token: str, title: str, metadata: Mapping[str, Any], idempotency_key: str
-    ) -> Chat:
-        content = msgspec.json.encode({"title": title, "metadata": metadata})
-        path = f"/applications/{token}/chats"
-        return self._call(Chat, "POST", path, content, idempotency_key)
+        self, title: str | None, metadata: Mapping[str, Any], idempotency_key: str
+    ) -> OneChat:
+        with self._told():
+            return self._client.create_chat(title, dict(metadata), idempotency_key=idempotency_key)
 
-    def get_chat(self, token: str, chat: int) -> Chat:
-        return self._call(Chat, "GET", f"/applications/{token}/chats/{chat}")
+    def get_chat(self, chat: int) -> OneChat:
+        with self._told():
+            return self._client.get_chat(chat)
 
-    def list_chats(self, token: str) -> Iterator[Chat]:
+    def list_chats(self) -> Iterator[Chat]:
         """All chats, pending ones too, oldest first."""
-        return self._pages(Chat, f"/applications/{token}/chats?after=0&limit={_PAGE_ITEMS}")
+        return self._each(self._client.chats(after=0, limit=_PAGE_ITEMS))
 
-    def newest_message(self, token: str, chat: int) -> Message | None:
+    def newest_message(self, chat: int) -> Message | None:
         """The message with the highest number that is not deleted, pending ones too."""
-        path = f"/applications/{token}/chats/{chat}/messages?limit=1"
-        items = self._call(Page[Message], "GET", path).items
+        with self._told():
+            items = self._client.list_messages(chat, limit=1).items
         return items[0] if items else None
 
-    def list_messages(self, token: str, chat: int, after: int) -> Iterator[Message]:
+    def list_messages(self, chat: int, after: int) -> Iterator[Message]:
         """Messages with higher numbers than `after`, oldest first."""
-        path = f"/applications/{token}/chats/{chat}/messages?after={after}&limit={_PAGE_ITEMS}"
-        return self._pages(Message, path)
+        return self._each(self._client.messages(chat, after=after, limit=_PAGE_ITEMS))
 
-    def post_messages(self, token: str, chat: int, content: bytes, idempotency_key: str) -> Batch:
-        path = f"/applications/{token}/chats/{chat}/messages/batch"
-        return self._call(Batch, "POST", path, content, idempotency_key)
+    def post_messages(self, chat: int, items: Sequence[bytes], idempotency_key: str) -> Batch:
+        """Post messages that are JSON already."""
+        with self._told():
+            raw = map(msgspec.Raw, items)
+            return self._client.post_batch(chat, raw, idempotency_key=idempotency_key)
 
-    def _pages[T](self, kind: type[T], path: str) -> Iterator[T]:
-        following: str | None = path
-        while following:
-            page = self._call(Page[kind], "GET", following)  # type: ignore[valid-type]
-            yield from page.items
-            following = page.next
+    def _each[T](self, items: Iterator[T]) -> Iterator[T]:
+        with self._told():
+            for item in items:
+                self._patience.progressed()
+                yield item
 
-    def _call[T](
-        self,
-        kind: type[T],
-        method: str,
-        path: str,
-        content: bytes | None = None,
-        idempotency_key: str | None = None,
-    ) -> T:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        for attempt in count():
-            self._patience.check()
-            try:
-                response = self._http.request(method, path, content=content, headers=headers)
-            except httpx.TransportError as error:
-                self._patience.pause(attempt, 0, f"{type(error).__name__}: {error}")
-                continue
-            if response.status_code in _TRIED_AGAIN:
-                self._patience.pause(attempt, _retry_after_seconds(response), in_words(response))
-                continue
-            decoded = _decoded(response, kind)
-            self._patience.progressed()
-            return decoded
-        raise AssertionError("count() has no end")
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Whatever ends a request ends it in chatctl's words; what gets through is progress."""
+        try:
+            yield
+        except ProblemError as error:
+            raise RefusedError(error.status, str(error)) from error
+        except OrdinalError as error:
+            raise ChatctlError(str(error)) from error
+        self._patience.progressed()
 
 
-def _retry_after_seconds(response: httpx.Response) -> float:
-    """What the service asks for; 0 where it does not, or names a date."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+class _PatientPolicy:
+    """Tries again for as long as the run has patience, which all its threads share."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+
+    def begin(self) -> Attempts:
+        self._patience.check()
+        return _PatientAttempts(self._patience)
 
 
-def _decoded[T](response: httpx.Response, kind: type[T]) -> T:
-    if not response.is_success:
-        raise RefusedError(response.status_code, in_words(response))
-    try:
-        return msgspec.json.decode(response.content, type=kind)
-    except msgspec.DecodeError as error:
-        raise ChatctlError(f"what answers at {response.url} is not Ordinal: {error}") from None
+class _PatientAttempts:
+    """The attempts of one request."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._made = 0
+
+    def pause_seconds(self, error: OrdinalError) -> float:
+        """No more: `Patience` has waited already, and would have woken up for a run that is stopped."""
+        if not error.retryable:
+            raise error
+        self._patience.pause(self._made, error.retry_after_seconds, str(error))
+        self._made += 1
+        return 0.0

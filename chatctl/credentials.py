@@ -10,15 +10,15 @@ from chatctl.failures import RefusedError
 from chatctl.patience import Patience
 from chatctl.remembered import Credential, remember, remembered
 
-OpenApi = Callable[[str], Api]
+OpenApi = Callable[[Credential], Api]
 _NOT_THIS_ONE = (401, 404)
 
 
 def api_opener(base_url: str, patience: Patience) -> OpenApi:
-    """What makes an `Api` of a key. Raises `click.UsageError` where the URL is none."""
+    """What makes an `Api` of a credential. Raises `click.UsageError` where the URL is none."""
     if not base_url.startswith(("http://", "https://")):
         raise click.UsageError(f"the base URL {base_url!r} must begin with http:// or https://")
-    return lambda key: Api(base_url, key, patience)
+    return lambda credential: Api(base_url, credential, patience)
 
 
 def own_application(
@@ -29,7 +29,7 @@ def own_application(
         if _is_there(open_api, credential):
             remember(file, base_url, name, credential)
             return credential, False
-    with open_api(admin_key()) as api:
+    with open_api(Credential("", admin_key())) as api:
         made = api.create_application(name)
     credential = Credential(made.token, made.secret_key)
     remember(file, base_url, name, credential)
@@ -38,9 +38,9 @@ def own_application(
 
 def _is_there(open_api: OpenApi, credential: Credential) -> bool:
     """False where the service does not know it: its data was thrown away, or it was deleted."""
-    with open_api(credential.key) as api:
+    with open_api(credential) as api:
         try:
-            api.get_application(credential.token)
+            api.get_application()
         except RefusedError as error:
             if error.status in _NOT_THIS_ONE:
                 return False

@@ -1,10 +1,12 @@
 """The line of an NDJSON file: what `export` writes and `import` reads."""
 
+from datetime import UTC, datetime
+
 import msgspec
+from ordinal_client import Chat, Message
 
 from chalicelib.domain.records import Metadata
 from chalicelib.domain.requests import Body, MessageRequest, Sender
-from chatctl.shapes import Chat, Message
 
 
 class Entry(
@@ -44,7 +46,12 @@ def entry_of(chat: Chat, name: str, message: Message, with_chat_metadata: bool) 
         body=message.body,
         sender=message.sender,
         metadata=message.metadata,
-        created_at=message.created_at,
-        edited_at=message.edited_at,
+        created_at=_text(message.created_at),
+        edited_at=_text(message.edited_at) if message.edited_at else None,
         chat_metadata=chat.metadata if with_chat_metadata else None,
     )
+
+
+def _text(at: datetime) -> str:
+    """As the API writes times."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from ordinal_client import Chat
 
 from chatctl.api import Api
 from chatctl.entries import Entry, entry_of
 from chatctl.failures import ChatctlError
-from chatctl.shapes import Chat
 
 _TITLE_CHARS = 200
 _BLOCK_BYTES = 1_000_000  # no line is longer
@@ -22,18 +22,18 @@ class Mark(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-def export_chats(api: Api, token: str, only: int | None, mark: Mark) -> Iterator[Entry]:
+def export_chats(api: Api, only: int | None, mark: Mark) -> Iterator[Entry]:
     """The messages behind the mark: chats by number, messages by number."""
-    chats = list(api.list_chats(token))
+    chats = list(api.list_chats())
     names = chat_names(chats)
     if only is not None:
-        api.get_chat(token, only)  # says why, where there is none
+        api.get_chat(only)  # says why, where there is none
     for chat in chats:
         if chat.number < mark.chat or only not in (None, chat.number):
             continue
         after = mark.number if chat.number == mark.chat else 0
         first = after == 0
-        for message in api.list_messages(token, chat.number, after):
+        for message in api.list_messages(chat.number, after):
             yield entry_of(chat, names[chat.number], message, with_chat_metadata=first)
             first = False
 

@@ -11,6 +11,7 @@ from chatctl.export import Mark, export_chats, read_mark
 from chatctl.failures import ChatctlError
 from chatctl.patience import Patience
 from chatctl.places import find_places, stack_option
+from chatctl.remembered import Credential
 
 
 @click.command("export")
@@ -45,18 +46,18 @@ def export_command(
         )
     url = (base_url or find_places(stack_file).need("base_url")).rstrip("/")
     open_api = api_opener(url, Patience(say=lambda text: click.echo(text, err=True)))
-    with open_api(key) as api:
-        _export(api, application, chat, output)
+    with open_api(Credential(application, key)) as api:
+        _export(api, chat, output)
 
 
-def _export(api: Api, token: str, chat: int | None, output: Path | None) -> None:
+def _export(api: Api, chat: int | None, output: Path | None) -> None:
     mark = read_mark(output) if output else Mark()
     if chat is not None and mark.chat not in (0, chat):
         raise ChatctlError(f"{output} ends in chat {mark.chat}, not in chat {chat}")
     encoder = msgspec.json.Encoder()
     count = 0
     with output.open("ab") if output else click.open_file("-", "wb") as out:
-        for entry in export_chats(api, token, chat, mark):
+        for entry in export_chats(api, chat, mark):
             out.write(encoder.encode(entry) + b"\n")
             count += 1
     click.echo(f"{count:,} messages written", err=True)

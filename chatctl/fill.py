@@ -11,12 +11,12 @@ from collections.abc import Callable
 from itertools import count, islice
 
 import msgspec
+from ordinal_client import Message, OneChat
 
 from chalicelib.domain.requests import MessageRequest
 from chatctl.api import Api
 from chatctl.chunks import Chunk, chunks
 from chatctl.failures import MismatchError, RefusedError
-from chatctl.shapes import Chat, Message
 from chatctl.sources import Source
 
 _GONE = 410
@@ -37,7 +37,6 @@ class State(msgspec.Struct, frozen=True):
 
 def fill(
     api: Api,
-    token: str,
     source: Source,
     chat: int,
     there: Callable[[int], None],
@@ -47,7 +46,7 @@ def fill(
 
     Raises `MismatchError`, `RefusedError`, `GaveUpError`, `StoppedError`.
     """
-    state = look(api, token, chat)
+    state = look(api, chat)
     _refuse_surplus(state, source)
     there(min(state.done, source.count))
     number = state.next_number
@@ -55,14 +54,14 @@ def fill(
         _compare(chunk, state, source)
         rest = chunk.behind(state.done)
         if rest.items:
-            number = _send(api, token, source, rest, state.chat, number)
+            number = _send(api, source, rest, state.chat, number)
             sent(len(rest.items))
 
 
-def look(api: Api, token: str, chat: int) -> State:
+def look(api: Api, chat: int) -> State:
     """How far the chat is. Deleted messages count: they keep their numbers."""
-    newest = api.newest_message(token, chat)
-    described = api.get_chat(token, chat)
+    newest = api.newest_message(chat)
+    described = api.get_chat(chat)
     highest = max(newest.number if newest else 0, described.last_message_number)
     return State(
         chat=chat,
@@ -73,7 +72,7 @@ def look(api: Api, token: str, chat: int) -> State:
     )
 
 
-def create(api: Api, token: str, source: Source) -> int:
+def create(api: Api, source: Source) -> int:
     """Make the source's chat and return its number.
 
     Where one that was made within the last day has been deleted, its key still answers with its
@@ -82,20 +81,20 @@ def create(api: Api, token: str, source: Source) -> int:
     for generation in count():
         seed = f"{source.name}\n{generation}".encode()
         key = "import-chat-" + hashlib.sha256(seed).hexdigest()
-        number = api.create_chat(token, source.title, source.metadata, key).number
+        number = api.create_chat(source.title, source.metadata, key).number
         try:
-            return api.get_chat(token, number).number
+            return api.get_chat(number).number
         except RefusedError as error:
             if error.status != _GONE:
                 raise
     raise AssertionError("count() has no end")
 
 
-def _send(api: Api, token: str, source: Source, chunk: Chunk, chat: int, number: int) -> int:
+def _send(api: Api, source: Source, chunk: Chunk, chat: int, number: int) -> int:
     """Send a chunk whose first message should become `number`. Returns the number behind it."""
     key = chunk.idempotency_key(source.name, chat)
-    batch = api.post_messages(token, chat, chunk.content(), key)
-    if batch.first != number and not _skipped(api.get_chat(token, chat), number, batch.first - 1):
+    batch = api.post_messages(chat, chunk.items, key)
+    if batch.first != number and not _skipped(api.get_chat(chat), number, batch.first - 1):
         raise MismatchError(
             f"{source.name}: message {chunk.first + 1} became number {batch.first} of chat {chat}"
             f" instead of {number}: someone else posts to this chat"
@@ -124,13 +123,13 @@ def _compare(chunk: Chunk, state: State, source: Source) -> None:
         )
 
 
-def _position(chat: Chat, number: int) -> int:
+def _position(chat: OneChat, number: int) -> int:
     """Which message of the chat a number is, counted from 1."""
     passed = (min(s.last, number) - s.first + 1 for s in chat.skipped if s.first <= number)
     return number - sum(passed)
 
 
-def _skipped(chat: Chat, first: int, last: int) -> bool:
+def _skipped(chat: OneChat, first: int, last: int) -> bool:
     """Whether the service passed over all of these numbers, because its memory was lost."""
     within = (min(s.last, last) - max(s.first, first) + 1 for s in chat.skipped)
     return first <= last and sum(n for n in within if n > 0) == last - first + 1

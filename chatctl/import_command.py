@@ -80,11 +80,9 @@ def _run(options: Options, contents: Contents) -> list[str]:
     base_url = options.base_url or find_places(options.stack_file).need("base_url")
     open_api = api_opener(base_url.rstrip("/"), patience)
     credential = _credential(options, open_api, base_url.rstrip("/"))
-    with open_api(credential.key) as api:
+    with open_api(credential) as api:
         try:
-            return run_import(
-                api, credential.token, contents.sources, options.parallel, patience, progress
-            )
+            return run_import(api, contents.sources, options.parallel, patience, progress)
         finally:
             progress.close()
             _summarize(credential.token, contents, progress)

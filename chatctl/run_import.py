@@ -19,19 +19,18 @@ from chatctl.sources import Source
 
 def run_import(
     api: Api,
-    token: str,
     sources: Sequence[Source],
     parallel: int,
     patience: Patience,
     progress: Progress,
 ) -> list[str]:
     """Fill all chats. Returns what failed: one chat's failure does not hold up others, an outage does."""
-    numbers = _numbers_by_title(api, token)
+    numbers = _numbers_by_title(api)
     with ThreadPoolExecutor(parallel) as pool:
         # A chat takes one lease of messages before its row is there: made first, it has its row by then.
-        chats = [pool.submit(_chat, api, token, s, numbers[s.title]) for s in sources]
+        chats = [pool.submit(_chat, api, s, numbers[s.title]) for s in sources]
         futures = [
-            pool.submit(_fill_one, api, token, source, chat, progress)
+            pool.submit(_fill_one, api, source, chat, progress)
             for source, chat in zip(sources, chats, strict=True)
         ]
         try:
@@ -41,18 +40,18 @@ def run_import(
             raise
 
 
-def _chat(api: Api, token: str, source: Source, numbers: list[int]) -> int:
+def _chat(api: Api, source: Source, numbers: list[int]) -> int:
     """The number of the source's chat, which is made where there is none yet."""
     if len(numbers) > 1:
         listed = ", ".join(map(str, numbers))
         raise MismatchError(f"{source.name}: chats {listed} all have the title {source.title!r}")
-    return numbers[0] if numbers else create(api, token, source)
+    return numbers[0] if numbers else create(api, source)
 
 
-def _fill_one(api: Api, token: str, source: Source, chat: Future[int], progress: Progress) -> None:
+def _fill_one(api: Api, source: Source, chat: Future[int], progress: Progress) -> None:
     """Fill one chat. The pool works in order, so `chat` is being made by now, or is made."""
     try:
-        fill(api, token, source, chat.result(), progress.add_there, progress.add_sent)
+        fill(api, source, chat.result(), progress.add_there, progress.add_sent)
     except RefusedError as error:
         if error.concerns_all:
             raise
@@ -77,9 +76,9 @@ def _failures(futures: Sequence[Future[None]], patience: Patience) -> list[str]:
     return failures
 
 
-def _numbers_by_title(api: Api, token: str) -> defaultdict[str, list[int]]:
+def _numbers_by_title(api: Api) -> defaultdict[str, list[int]]:
     numbers: defaultdict[str, list[int]] = defaultdict(list)
-    for chat in api.list_chats(token):
+    for chat in api.list_chats():
         if chat.title is not None:
             numbers[chat.title].append(chat.number)
     return numbers

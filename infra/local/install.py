@@ -82,8 +82,10 @@ def install_dev() -> None:
         ROOT / "requirements.txt",
         ROOT / "requirements-dev.txt",
         ROOT / "infra/deploy/requirements.txt",
+        HERE / "requirements-clients.txt",
     ]
-    _venv(DEV_VENV, [file for file in files if file.exists()], ".venv")
+    client = ROOT / "clients/python/pyproject.toml"
+    _venv(DEV_VENV, [file for file in files if file.exists()], ".venv", also=[client])
     if not _stamp_is(WHEELS, _hash([ROOT / "requirements.txt"])):
         with step("packages", "downloading what the functions need", "downloaded"):
             _fetch_wheels()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 import httpx
 import pytest
-from chalice.test import Client
+from chalice.test import Client as ChaliceClient
+from ordinal_client import Client
 
 from app import app
 from chalicelib.domain.keys import derive_key
@@ -13,9 +14,12 @@ from chalicelib.entrypoints.http import door
 from chatctl.api import Api
 from chatctl.patience import Patience
 from chatctl.progress import Progress
+from chatctl.remembered import Credential
 from chatctl.run_import import run_import
 from chatctl.sources import Source
 from tests.fakes.world import SETTINGS, FakeWorld
+
+URL = "http://ordinal.test/stage"
 
 # How a request fails: `before` the service has seen it, or `after`, when only the answer is lost; or
 # with a status in place of the service's answer.
@@ -34,7 +38,7 @@ class Service(httpx.BaseTransport):
         self.requests: list[httpx.Request] = []
         self.fail: Callable[[int], Failure | None] = lambda n: None
         self.fail_posts: Callable[[int], Failure | None] = lambda n: None
-        self._client = Client(app)
+        self._client = ChaliceClient(app)
         self._lock = threading.Lock()
         self._posts = 0
 
@@ -99,7 +103,12 @@ class Operator:
 
     def api(self, limit_seconds: float = 60) -> Api:
         self.patience = Patience(limit_seconds, clock=lambda: self._now, wait=self._wait)
-        return Api("http://ordinal.test/stage", self.key, self.patience, self.service)
+        credential = Credential(self.token, self.key)
+        return Api(URL, credential, self.patience, self.service)
+
+    def client(self) -> Client:
+        """The same credential without chatctl."""
+        return Client(URL, self.key, self.token, transport=self.service)
 
     def _wait(self, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -111,13 +120,13 @@ class Operator:
         """One run of `chatctl import`; `progress` has its counts."""
         self.progress = Progress(len(sources), 0)
         with self.api() as api:
-            return run_import(api, self.token, sources, parallel, self.patience, self.progress)
+            return run_import(api, sources, parallel, self.patience, self.progress)
 
     def chat(self, number: int) -> list[tuple[int, str, str | None]]:
         """Number, body and sender of all messages of a chat."""
         with self.api() as api:
-            return [(m.number, m.body, m.sender) for m in api.list_messages(self.token, number, 0)]
+            return [(m.number, m.body, m.sender) for m in api.list_messages(number, 0)]
 
     def titles(self) -> dict[str | None, int]:
         with self.api() as api:
-            return {chat.title: chat.number for chat in api.list_chats(self.token)}
+            return {chat.title: chat.number for chat in api.list_chats()}

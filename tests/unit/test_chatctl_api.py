@@ -6,7 +6,11 @@ import pytest
 from chatctl.api import Api
 from chatctl.failures import ChatctlError, GaveUpError, RefusedError, StoppedError
 from chatctl.patience import Patience
-from tests.unit.chatctl_service import Operator
+from chatctl.remembered import Credential
+from tests.fakes.world import SETTINGS
+from tests.unit.chatctl_service import URL, Operator
+
+NOBODY = Credential("t", "key")
 
 
 @pytest.fixture
@@ -19,20 +23,20 @@ def test_what_may_succeed_later_is_tried_again_after_what_the_service_asks_for(
     operator: Operator, status: int
 ) -> None:
     operator.service.fail = lambda n: status if n < 6 else None
-    assert operator.api().get_application(operator.token).name == "an application"
+    assert operator.api().get_application().name == "an application"
     assert operator.pauses == [7, 7, 7, 7, 8, 16]
 
 
 def test_pauses_grow_up_to_half_a_minute(operator: Operator) -> None:
     operator.service.fail = lambda n: "before" if n < 8 else None
-    operator.api(limit_seconds=600).get_application(operator.token)
+    operator.api(limit_seconds=600).get_application()
     assert operator.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_it_gives_up_when_nothing_came_through_for_long_enough(operator: Operator) -> None:
     operator.service.fail = lambda n: "before"
     with pytest.raises(GaveUpError, match="after 60 s without progress: ConnectError: made up"):
-        operator.api().get_application(operator.token)
+        operator.api().get_application()
     assert sum(operator.pauses) <= 60
 
 
@@ -60,7 +64,7 @@ def test_a_run_that_was_stopped_sends_nothing_more(operator: Operator) -> None:
     api = operator.api()
     operator.patience.stop()
     with pytest.raises(StoppedError):
-        api.get_application(operator.token)
+        api.get_application()
     assert operator.service.requests == []
 
 
@@ -73,7 +77,7 @@ def test_a_pause_ends_when_the_run_is_stopped() -> None:
 
 def test_a_refusal_is_shown_with_title_detail_and_faults(operator: Operator) -> None:
     with pytest.raises(RefusedError) as refused:
-        operator.api().post_messages(operator.token, 1, b'{"messages":[{"body":7}]}', "key")
+        operator.api().post_messages(1, [b'{"body":7}'], "key")
     assert refused.value.status == 422
     assert "422 The request breaks a rule: " in refused.value.message
     assert "/messages/0/body: must be `str`, is `int`" in refused.value.message
@@ -83,32 +87,35 @@ def test_what_api_gateway_itself_says_is_shown() -> None:
     def forbid(request: httpx.Request) -> httpx.Response:
         return httpx.Response(403, json={"message": "Forbidden"})
 
-    api = Api("http://ordinal.test", "key", Patience(), httpx.MockTransport(forbid))
+    api = Api("http://ordinal.test", NOBODY, Patience(), httpx.MockTransport(forbid))
     with pytest.raises(RefusedError, match=r"^403 Forbidden$"):
-        api.get_application("t")
+        api.get_application()
 
 
 def test_an_answer_of_something_else_is_named_as_that() -> None:
     def page(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, text="<html>")
 
-    api = Api("http://ordinal.test", "key", Patience(), httpx.MockTransport(page))
+    api = Api("http://ordinal.test", NOBODY, Patience(), httpx.MockTransport(page))
     with pytest.raises(
         ChatctlError, match=r"what answers at http://ordinal\.test/applications/t is not"
     ):
-        api.get_application("t")
+        api.get_application()
 
 
-def test_an_application_is_never_made_by_a_second_try(operator: Operator) -> None:
-    operator.service.fail = lambda n: "after"
-    with pytest.raises(ChatctlError, match="cannot be reached"):
-        operator.api().create_application("x")
-    assert len(operator.service.requests) == 1
+def test_an_application_whose_answer_was_lost_is_asked_for_again_under_its_key(
+    operator: Operator,
+) -> None:
+    operator.service.fail = lambda n: "after" if n == 0 else None
+    admin, patience = Credential("", SETTINGS.admin_key), Patience(wait=lambda seconds: False)
+    assert Api(URL, admin, patience, operator.service).create_application("x").secret_key
+    first, second = operator.service.requests
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
 
 
 def test_lists_are_followed_over_pages_below_the_path_of_the_stage(operator: Operator) -> None:
     with operator.api() as api:
         for i in range(230):
-            api.create_chat(operator.token, f"chat {i}", {}, str(i))
-        assert [c.number for c in api.list_chats(operator.token)] == list(range(1, 231))
+            api.create_chat(f"chat {i}", {}, str(i))
+        assert [c.number for c in api.list_chats()] == list(range(1, 231))
     assert {r.url.path.split("/")[1] for r in operator.service.requests} == {"stage"}

@@ -13,9 +13,7 @@ from chatctl import credentials, lag
 from chatctl.api import Api
 from chatctl.main import cli
 from tests.fakes.world import SETTINGS
-from tests.unit.chatctl_service import Operator
-
-URL = "http://ordinal.test/stage"
+from tests.unit.chatctl_service import URL, Operator
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
 """Exporting from the real application on fakes, and bringing it back."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from ordinal_client import Chat
 
 from chatctl.entries import Entry
 from chatctl.export import Mark, chat_names, export_chats, read_mark
 from chatctl.failures import ChatctlError, RefusedError
 from chatctl.ndjson import scan_ndjson
-from chatctl.shapes import Chat
 from tests.unit.chatctl_service import Operator
 
 NOW = "2026-09-22T00:00:00.000Z"
@@ -20,18 +21,20 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
     """Two chats: one of 230 messages with metadata, one of a single message without a title."""
     operator = Operator(monkeypatch)
     with operator.api() as api:
-        api.create_chat(operator.token, "first", {"colour": "blue"}, "1")
-        body = [{"body": f"message {i}", "sender": "ann", "metadata": {"i": i}} for i in range(230)]
-        api.post_messages(operator.token, 1, msgspec.json.encode({"messages": body}), "2")
-        api._http.post(f"/applications/{operator.token}/chats", json={}).raise_for_status()
-        api.post_messages(operator.token, 2, b'{"messages":[{"body":"alone"}]}', "3")
+        api.create_chat("first", {"colour": "blue"}, "1")
+        items = [
+            {"body": f"message {i}", "sender": "ann", "metadata": {"i": i}} for i in range(230)
+        ]
+        api.post_messages(1, [msgspec.json.encode(item) for item in items], "2")
+        api.create_chat(None, {}, "3")
+        api.post_messages(2, [b'{"body":"alone"}'], "4")
     operator.service.world.persist()
     return operator
 
 
 def export(operator: Operator, only: int | None = None, mark: Mark | None = None) -> list[Entry]:
     with operator.api() as api:
-        return list(export_chats(api, operator.token, only, mark or Mark()))
+        return list(export_chats(api, only, mark or Mark()))
 
 
 def write(file: Path, entries: list[Entry]) -> bytes:
@@ -88,7 +91,11 @@ def test_a_file_that_export_did_not_write_is_not_continued(tmp_path: Path) -> No
             read_mark(file)
 
 
+def chat(number: int, title: str | None) -> Chat:
+    return Chat(number, title, None, 0, 0, 1, datetime.now(UTC), None)
+
+
 def test_no_two_chats_have_the_same_name_in_a_file() -> None:
     titles = ["a", None, "a", "5", None]
-    names = chat_names([Chat(number, title) for number, title in enumerate(titles, 1)])
+    names = chat_names([chat(number, title) for number, title in enumerate(titles, 1)])
     assert names == {1: "a #1", 2: "2", 3: "a #3", 4: "5 #4", 5: "5 #5"}

@@ -133,16 +133,11 @@ Change = Callable[[Operator], None]
 
 
 def edited(operator: Operator) -> None:
-    request(operator, "PATCH", {"body": "corrected"})
+    operator.client().edit_message(1, 20, body="corrected")
 
 
 def deleted(operator: Operator) -> None:
-    request(operator, "DELETE", None)
-
-
-def request(operator: Operator, method: str, body: object) -> None:
-    path = f"/applications/{operator.token}/chats/1/messages/20"
-    operator.api()._http.request(method, path, json=body).raise_for_status()
+    operator.client().delete_message(1, 20)
 
 
 @pytest.mark.parametrize("change", [edited, deleted])
@@ -162,7 +157,7 @@ def test_a_last_message_that_was_changed_since_is_not_sent_again(
 
 def test_a_chat_that_was_deleted_is_made_anew_the_same_day(operator: Operator) -> None:
     operator.import_([log()])
-    operator.api()._http.delete(f"/applications/{operator.token}/chats/1").raise_for_status()
+    operator.client().delete_chat(1)
     assert operator.import_([log()]) == []
     assert operator.titles() == {"a day": 2}
     assert holds(operator, log())
@@ -195,8 +190,7 @@ def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> Non
     def intrude(n: int) -> None:
         if n == 1:
             with operator.api() as api:
-                content = b'{"messages":[{"body":"hi"}]}'
-                api.post_messages(operator.token, 1, content, "another key")
+                api.post_messages(1, [b'{"body":"hi"}'], "another key")
 
     operator.service.fail_posts = intrude
     (failure,) = operator.import_([log(count=1_600)])
@@ -206,7 +200,7 @@ def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> Non
 def test_titles_that_two_chats_have_are_refused(operator: Operator) -> None:
     with operator.api() as api:
         for key in "ab":
-            api.create_chat(operator.token, "a day", {}, key)
+            api.create_chat("a day", {}, key)
     assert operator.import_([log()]) == ["a day.txt: chats 1, 2 all have the title 'a day'"]
 
 

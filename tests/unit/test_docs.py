@@ -11,7 +11,13 @@ from chalicelib.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CLIENTS = sorted((ROOT / "clients").glob("*/README.md"))
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *CLIENTS,
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 class Recorder(dict[str, str]):

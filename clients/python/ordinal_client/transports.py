@@ -1,0 +1,128 @@
+"""The only I/O: sending a request until it is answered, once for sync and once for async code."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Self
+
+import anyio
+import httpx
+
+from ordinal_client.errors import ConnectionFailedError, OrdinalError
+from ordinal_client.request import Request, behind
+from ordinal_client.retries import Policy, Retries
+from ordinal_client.shapes import Page
+
+# API Gateway answers within 29 s, one way or the other.
+_TIMEOUT = httpx.Timeout(35.0, connect=5.0)
+
+
+class Transport:
+    """One credential at one service. Safe for threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        application: str = "",
+        retries: Policy | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.application = application
+        self._retries: Policy = retries or Retries()
+        self._http = httpx.Client(**_options(base_url, key), transport=transport)
+
+    def send[T](self, request: Request[T]) -> T:
+        """The answer. Raises `OrdinalError` where there is none, or none but a refusal."""
+        attempts = self._retries.begin()
+        while True:
+            try:
+                return request.read(self._once(request))
+            except OrdinalError as error:
+                pause_seconds = attempts.pause_seconds(error)
+            time.sleep(pause_seconds)
+
+    def every[T](self, request: Request[Page[T]]) -> Iterator[T]:
+        """The items of this page and of all behind it; each page is asked for when it is reached."""
+        following: Request[Page[T]] | None = request
+        while following:
+            page = self.send(following)
+            yield from page.items
+            following = behind(following, page)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _once(self, request: Request[Any]) -> httpx.Response:
+        try:
+            return self._http.send(self._http.build_request(**request.parts()))
+        except httpx.RequestError as error:
+            raise _failed(error) from error
+
+
+class AsyncTransport:
+    """The same for async code, on asyncio or trio."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        application: str = "",
+        retries: Policy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.application = application
+        self._retries: Policy = retries or Retries()
+        self._http = httpx.AsyncClient(**_options(base_url, key), transport=transport)
+
+    async def send[T](self, request: Request[T]) -> T:
+        """The answer. Raises `OrdinalError` where there is none, or none but a refusal."""
+        attempts = self._retries.begin()
+        while True:
+            try:
+                return request.read(await self._once(request))
+            except OrdinalError as error:
+                pause_seconds = attempts.pause_seconds(error)
+            await anyio.sleep(pause_seconds)
+
+    async def every[T](self, request: Request[Page[T]]) -> AsyncIterator[T]:
+        """The items of this page and of all behind it; each page is asked for when it is reached."""
+        following: Request[Page[T]] | None = request
+        while following:
+            page = await self.send(following)
+            for item in page.items:
+                yield item
+            following = behind(following, page)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.close()
+
+    async def _once(self, request: Request[Any]) -> httpx.Response:
+        try:
+            return await self._http.send(self._http.build_request(**request.parts()))
+        except httpx.RequestError as error:
+            raise _failed(error) from error
+
+
+def _options(base_url: str, key: str) -> dict[str, Any]:
+    if not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"the base URL {base_url!r} must begin with http:// or https://")
+    headers = {"Authorization": f"Bearer {key}"}
+    return {"base_url": base_url, "headers": headers, "timeout": _TIMEOUT}
+
+
+def _failed(error: httpx.RequestError) -> ConnectionFailedError:
+    return ConnectionFailedError(f"{type(error).__name__}: {error}".removesuffix(": "))

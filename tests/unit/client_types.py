@@ -1,0 +1,28 @@
+"""What type checkers make of both clients: `make check` reads this, nothing runs it."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
+
+from ordinal_client import AsyncClient, Client, Found, Hit, Message, OneChat, Page
+
+
+def sync(client: Client) -> None:
+    assert_type(client.create_chat("a title", idempotency_key="k"), OneChat)
+    assert_type(client.list_messages(1, before=7), Page[Message])
+    assert_type(client.messages(1, after=0), Iterator[Message])
+    assert_type(client.search("q"), Found)
+    assert_type(client.hits("q", chat=1), Iterator[Hit])
+    client.delete_application()
+    client.create_chat(titel="a title")  # type: ignore[call-arg]
+    client.get_message("1", 2)  # type: ignore[arg-type]
+
+
+async def not_sync(client: AsyncClient) -> None:
+    assert_type(await client.create_chat("a title", idempotency_key="k"), OneChat)
+    assert_type(await client.list_messages(1, before=7), Page[Message])
+    assert_type(client.messages(1, after=0), AsyncIterator[Message])
+    assert_type(await client.search("q"), Found)
+    assert_type(client.hits("q", chat=1), AsyncIterator[Hit])
+    await client.delete_application()
+    await client.create_chat(titel="a title")  # type: ignore[call-arg]
+    await client.get_message("1", 2)  # type: ignore[arg-type]
