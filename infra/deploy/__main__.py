@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy.chalice import app_name, chalice_deploy, deployed_resources, gateway_stage
+from infra.deploy.gateway_answers import put_gateway_answers
 from infra.deploy.leftovers import reconcile
 from infra.deploy.partial_batches import PartialBatchesOffError, switch_on_partial_batches
 from infra.deploy.queues import create_queues, queue_variables
@@ -63,8 +64,10 @@ def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> 
         raise PartialBatchesOffError(f"{expected} queues trigger functions, {count} were found.")
     _say(f"partial batch responses are on for {count} queues")
     api = next(one["rest_api_id"] for one in resources if one["resource_type"] == "rest_api")
-    path = f"/_aws/execute-api/{api}/{gateway_stage(copy, settings.stage)}"
-    base_url = settings.endpoint_url + path
+    stage = gateway_stage(copy, settings.stage)
+    _say("API Gateway's own answers")
+    put_gateway_answers(settings, api, stage)
+    base_url = f"{settings.endpoint_url}/_aws/execute-api/{api}/{stage}"
     return {"base_url": base_url, "queues": queues, "functions": functions}
 
 

@@ -336,6 +336,31 @@ def test_another_content_type_is_refused_in_the_shape_of_all_errors(chat: Api) -
     assert headers["Content-Type"] == "application/problem+json"
 
 
+def test_where_no_body_is_taken_any_content_type_will_do(chat: Api) -> None:
+    assert chat("GET", "/chats/1", Content_Type="text/plain")[0] == 200
+    assert chat("DELETE", "/chats/1", Content_Type="application/x-www-form-urlencoded")[0] == 202
+
+
+def test_a_method_that_a_path_does_not_take_is_a_problem_and_names_the_others(chat: Api) -> None:
+    status, problem, headers = chat("PUT", "/chats/1")
+    assert (status, problem["type"]) == (405, "urn:ordinal:problem:method-not-allowed")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert set(headers["Allow"].split(", ")) == {"GET", "PATCH", "DELETE"}
+
+
+def test_a_fault_of_a_middleware_has_the_shape_of_all_errors(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: Any, get_response: Any) -> Any:
+        raise ValueError("a secret")
+
+    monkeypatch.setattr(app, "middleware_handlers", [*app.middleware_handlers, (broken, "http")])
+    answer = client.http.get("/health")
+    assert (answer.status_code, answer.json_body["type"]) == (500, "urn:ordinal:problem:internal")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "a secret" not in answer.body.decode() + caplog.text
+
+
 def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200

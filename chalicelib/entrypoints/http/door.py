@@ -77,7 +77,12 @@ def door(
             call.world.meter.flush("api")
             return response
 
-        blueprint.route(path, methods=[method], name=view.__name__)(handler)
+        # Without a body its type says nothing, whatever a client sends.
+        types_taken = ["application/json"] if operation.body else ["*/*"]
+        route = blueprint.route(
+            path, methods=[method], name=view.__name__, content_types=types_taken
+        )
+        route(handler)
         return handler
 
     return register

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
 from chalicelib.entrypoints.http.operation import Html, Operation
-from chalicelib.entrypoints.http.problems import CONTENT_TYPE, PROBLEMS, TYPE_PREFIX
+from chalicelib.entrypoints.http.problems import CONTENT_TYPE, PROBLEMS, RETRIED, TYPE_PREFIX
 
 REF = "#/components/schemas/{name}"
 
@@ -43,7 +43,7 @@ _HEADERS: dict[str, tuple[str, Schema]] = {
     "Retry-After": ("Seconds to wait before the next try.", {"type": "integer"}),
 }
 # What API Gateway and Chalice may answer at any path, beside what the door does.
-_ALWAYS = ("bad-request", "request-too-large", "internal", "timed-out")
+_ALWAYS = ("bad-request", "request-too-large", "internal", "unavailable", "timed-out")
 
 
 def parameters(operation: Operation, places: Places, schemas: Mapping[str, Schema]) -> list[Schema]:
@@ -82,7 +82,7 @@ def responses(operation: Operation, places: Places, shared: dict[str, Schema]) -
 
 def _problem_response(codes: Sequence[str]) -> Schema:
     """An answer that is one of these problems, all of one status."""
-    retried = any(PROBLEMS[code].status == 503 for code in codes)
+    retried = any(PROBLEMS[code].status in RETRIED for code in codes)
     return {
         "description": " Or: ".join(PROBLEMS[code].when for code in codes),
         **({"headers": _headers("Retry-After")} if retried else {}),

@@ -95,6 +95,12 @@ PROBLEMS: dict[str, ProblemType] = {
         "Within 24 hours the same key came with another method, path or body.",
         "Use a new key for a new request.",
     ),
+    "rate-limited": ProblemType(
+        429,
+        "Too many requests",
+        "The application, or the user, has sent more than its share; `RateLimit` says what is left.",
+        _AGAIN,
+    ),
     "internal": ProblemType(500, "The service failed", "A fault of the service.", _REPORT),
     "poison-record": ProblemType(500, "The service failed", "A fault of the service.", _REPORT),
     "unavailable": ProblemType(
@@ -107,6 +113,9 @@ PROBLEMS: dict[str, ProblemType] = {
         504, "The service took too long", "The service did not answer within 29 seconds.", _AGAIN
     ),
 }
+
+# The statuses that come with `Retry-After`.
+RETRIED = (429, 503, 504)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

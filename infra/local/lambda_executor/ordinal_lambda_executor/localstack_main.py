@@ -1,6 +1,7 @@
 """LocalStack's own entry point, made fit to run outside of its container.
 
-It listens on this machine only, keeps its files to itself, and runs on Python 3.12 as well.
+It listens on this machine only, keeps its files to itself, runs on Python 3.12 as well, and
+answers as API Gateway does where no function has answered.
 """
 
 from __future__ import annotations
@@ -40,10 +41,31 @@ def keep_files_apart() -> None:
     provider.DEFAULT_S3_TMP_DIR = os.path.join(tempfile.gettempdir(), "s3")
 
 
+def answer_as_api_gateway_does() -> None:
+    """Of what was put for API Gateway's own answers LocalStack takes the status and leaves the rest."""
+    from localstack.services.apigateway.next_gen.execute_api.handlers import gateway_exception
+
+    handler = gateway_exception.GatewayExceptionHandler
+    with_status = handler.create_exception_response
+
+    def with_body_and_headers(self: Any, exception: Any, context: Any) -> Any:
+        answer = with_status(self, exception, context)
+        put = context.deployment.rest_api.gateway_responses.get(exception.type)
+        if put is not None:
+            # Ours hold no variables; a header's value stands in single quotes.
+            answer.set_data(put["responseTemplates"]["application/json"])
+            for name, value in put["responseParameters"].items():
+                answer.headers[name.removeprefix("gatewayresponse.header.")] = value.strip("'")
+        return answer
+
+    handler.create_exception_response = with_body_and_headers
+
+
 if __name__ == "__main__":
     provide_deprecated()
     listen_locally()
     keep_files_apart()
+    answer_as_api_gateway_does()
     from localstack.runtime.main import main
 
     main()
