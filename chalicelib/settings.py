@@ -15,7 +15,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `message_window` and `chat_window` are how many numbers a lease gives (docs/design.md).
     `redis_keeps_writes` says that the store keeps every acknowledged write over a failover, so that
-    a failover need not begin new leases.
+    a failover need not begin new leases. `cors_origin` is the origin whose pages may call the API.
     """
 
     stage: str = "local"
@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_queue_urls: dict[str, str] = {}
     lease_window: int = 1_000
     redis_keeps_writes: bool = False
+    cors_origin: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             dead_queue_urls={q: env.get(f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL", "") for q in QUEUES},
             lease_window=int(env.get("ORDINAL_LEASE_WINDOW", "1000")),
             redis_keeps_writes=env.get("ORDINAL_REDIS_KEEPS_WRITES", "0") == "1",
+            cors_origin=env.get("ORDINAL_CORS_ORIGIN", ""),
         )
 
     def need(self, name: str) -> str:

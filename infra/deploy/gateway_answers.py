@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chalicelib.entrypoints.http.cors import cors_headers, cors_of
 from chalicelib.entrypoints.http.problems import PROBLEMS, RETRIED, problem
 from infra.deploy.aws import aws_client
 from infra.deploy.settings import DeploySettings
@@ -50,14 +51,17 @@ def put_gateway_answers(settings: DeploySettings, api: str, stage: str) -> None:
     """Put them all, and deploy the API once more: until then the stage answers as before."""
     client = aws_client(settings, "apigateway")
     for kind in CODES:
-        client.put_gateway_response(restApiId=api, **gateway_answer(kind))
+        answer = gateway_answer(kind, settings.cors_origin)
+        client.put_gateway_response(restApiId=api, **answer)
     client.create_deployment(restApiId=api, stageName=stage)
 
 
-def gateway_answer(kind: str) -> dict[str, Any]:
+def gateway_answer(kind: str, cors_origin: str) -> dict[str, Any]:
     """One of them, as API Gateway takes it."""
     of = PROBLEMS[CODES[kind]]
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if of.status in RETRIED else {}
+    headers = cors_headers(cors_of(cors_origin))
+    if of.status in RETRIED:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     answer = problem(CODES[kind], DETAILS.get(CODES[kind], of.when), headers=headers)
     return {
         "responseType": kind,

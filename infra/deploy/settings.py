@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
+
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class DeploySettings:
     opensearch_url: str
     master_key: str
     admin_key: str
+    cors_origin: str
 
     def for_functions(self) -> dict[str, str]:
         """The functions' environment, but for the queues."""
@@ -30,6 +34,7 @@ class DeploySettings:
             "ORDINAL_OPENSEARCH_URL": self.opensearch_url,
             "ORDINAL_MASTER_KEY": self.master_key,
             "ORDINAL_ADMIN_KEY": self.admin_key,
+            "ORDINAL_CORS_ORIGIN": self.cors_origin,
             "AWS_ENDPOINT_URL": self.functions_endpoint_url,
             "AWS_DEFAULT_REGION": self.region,
         }
@@ -51,7 +56,15 @@ def read_settings() -> DeploySettings:
         opensearch_url=_required("ORDINAL_OPENSEARCH_URL"),
         master_key=_required("ORDINAL_MASTER_KEY"),
         admin_key=_required("ORDINAL_ADMIN_KEY"),
+        cors_origin=checked_origin(os.environ.get("ORDINAL_CORS_ORIGIN", "")),
     )
+
+
+def checked_origin(origin: str) -> str:
+    """The same, if a browser can ever send it; ends the program with a sentence if not."""
+    if origin in ("", "*") or ORIGIN.fullmatch(origin):
+        return origin
+    sys.exit(f"ORDINAL_CORS_ORIGIN={origin} is neither * nor an origin like https://chat.example.")
 
 
 def _required(name: str) -> str:

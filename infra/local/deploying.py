@@ -52,6 +52,7 @@ def _environment(stack: Stack, urls: dict[str, str], keys: Keys) -> dict[str, st
         "ORDINAL_OPENSEARCH_URL": urls["opensearch"],
         "ORDINAL_MASTER_KEY": keys.master_key,
         "ORDINAL_ADMIN_KEY": keys.admin_key,
+        "ORDINAL_CORS_ORIGIN": stack.cors_origin,
         "AWS_ENDPOINT_URL": urls["localstack"],
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",

@@ -62,6 +62,9 @@ EXTERNAL_VARIABLES = {
     "faults": {},
 }
 
+# The tests look at the stack as a page of this origin does.
+TEST_ORIGIN = "https://chat.example"
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -75,6 +78,12 @@ class Stack:
     def directory(self) -> Path:
         """Everything this stack writes."""
         return VAR / self.name
+
+    @property
+    def cors_origin(self) -> str:
+        """The origin whose pages may call the API; what the person asks for is for `local` only."""
+        of = {"local": os.environ.get("ORDINAL_CORS_ORIGIN", ""), "test": TEST_ORIGIN}
+        return of.get(self.name, "")
 
     @property
     def data(self) -> Path:

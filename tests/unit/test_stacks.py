@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.layout import EXTERNAL_VARIABLES, stack_named
+from infra.local.layout import EXTERNAL_VARIABLES, TEST_ORIGIN, stack_named
 
 
 @pytest.mark.parametrize("stack", ["test", "faults"])
@@ -13,3 +13,11 @@ def test_a_run_of_tests_or_faults_never_takes_the_stores_that_somebody_works_wit
         monkeypatch.setenv(variable, f"a {part} in production")
     assert len(stack_named("local").external) == 4
     assert stack_named(stack).external == {}
+
+
+def test_the_origin_that_somebody_lets_in_is_let_in_on_their_own_stack_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ORDINAL_CORS_ORIGIN", "*")
+    origins = {name: stack_named(name).cors_origin for name in EXTERNAL_VARIABLES}
+    assert origins == {"local": "*", "test": TEST_ORIGIN, "faults": ""}

@@ -14,6 +14,7 @@ from chalicelib.domain.errors import HeldBackError, OrdinalError
 from chalicelib.domain.metrics import ERRORS, HELD_BACK
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.call import Call, whole_number
+from chalicelib.entrypoints.http.cors import CORS
 from chalicelib.entrypoints.http.credentials import authenticate
 from chalicelib.entrypoints.http.operation import Access, Operation
 from chalicelib.entrypoints.http.problems import answer_to, failed
@@ -80,7 +81,7 @@ def door(
         # Without a body its type says nothing, whatever a client sends.
         types_taken = ["application/json"] if operation.body else ["*/*"]
         route = blueprint.route(
-            path, methods=[method], name=view.__name__, content_types=types_taken
+            path, methods=[method], name=view.__name__, content_types=types_taken, cors=CORS
         )
         route(handler)
         return handler

@@ -7,6 +7,7 @@ from typing import Any
 from chalice import Blueprint, Response
 
 from chalicelib.entrypoints import log
+from chalicelib.entrypoints.http.cors import CORS, cors_headers
 from chalicelib.entrypoints.http.problems import PROBLEMS, failed, problem
 
 framework_errors = Blueprint(__name__)
@@ -21,13 +22,19 @@ def shape_errors(event: Any, get_response: Callable[[Any], Response]) -> Respons
         response = get_response(event)
     except Exception as error:  # a middleware's: what a view raises does not come this far
         _log(event, 500, code="internal", **log.fault(error))
-        return failed()
+        return _with_cors(failed())
     if response.status_code < 400 or not isinstance(response.body, dict):
         return response
     code = _CODES.get(response.status_code, "internal")
     _log(event, response.status_code, code=code)
     headers = {name: str(value) for name, value in response.headers.items()}
-    return problem(code, response.body["Message"], headers=headers)
+    return _with_cors(problem(code, response.body["Message"], headers=headers))
+
+
+def _with_cors(response: Response) -> Response:
+    """Chalice adds them to what routes answer; what is answered here may have met no route."""
+    response.headers |= cors_headers(CORS)
+    return response
 
 
 def _log(event: Any, status: int, **fields: Any) -> None:
