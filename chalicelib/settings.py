@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.limits import APPLICATION_RATE, USER_RATE
 
 QUEUES = ("inbox", "chats", "messages", "search")
 
@@ -15,7 +16,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `message_window` and `chat_window` are how many numbers a lease gives (docs/design.md).
     `redis_keeps_writes` says that the store keeps every acknowledged write over a failover, so that
-    a failover need not begin new leases. `cors_origin` is the origin whose pages may call the API.
+    a failover need not begin new leases. `cors_origin` is the origin whose pages may call the API. The
+    rates are what an application and a user may ask for in a second.
     """
 
     stage: str = "local"
@@ -29,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_window: int = 1_000
     redis_keeps_writes: bool = False
     cors_origin: str = ""
+    application_rate: int = APPLICATION_RATE
+    user_rate: int = USER_RATE
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -45,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lease_window=int(env.get("ORDINAL_LEASE_WINDOW", "1000")),
             redis_keeps_writes=env.get("ORDINAL_REDIS_KEEPS_WRITES", "0") == "1",
             cors_origin=env.get("ORDINAL_CORS_ORIGIN", ""),
+            application_rate=int(env.get("ORDINAL_APPLICATION_RATE", str(APPLICATION_RATE))),
+            user_rate=int(env.get("ORDINAL_USER_RATE", str(USER_RATE))),
         )
 
     def need(self, name: str) -> str:

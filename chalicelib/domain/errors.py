@@ -9,6 +9,8 @@ OrdinalError
  ├─ ConflictError           someone else changes it at this moment; try again
  ├─ RevisionMismatchError   the state is not the one that `If-Match` names
  ├─ KeyReusedError          the Idempotency-Key was used for another request
+ ├─ InProgressError         the first request with this Idempotency-Key is still under way
+ ├─ RateLimitedError        the application or the user asks for too much; try again later
  ├─ UnavailableError        a part is away or slow; trying again can help
  │   └─ HeldBackError        too much is waiting to be persisted
  └─ PoisonError             a record that can never be persisted or indexed
@@ -92,6 +94,25 @@ class KeyReusedError(OrdinalError):
     """The Idempotency-Key was used for a request with other content."""
 
     code = "idempotency-key-reused"
+
+
+class InProgressError(OrdinalError):
+    """The first request with this Idempotency-Key has no answer yet; later it will have one."""
+
+    code = "request-in-progress"
+    retryable = True
+
+
+class RateLimitedError(OrdinalError):
+    """The application, or the user, has asked for more than its share. `limit` says which."""
+
+    code = "rate-limited"
+    retryable = True
+
+    def __init__(self, limit: str, retry_after_seconds: int) -> None:
+        super().__init__(f"the {limit} sends too many requests")
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnavailableError(OrdinalError):

@@ -14,6 +14,17 @@ DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100
 MAX_QUERY_CHARS = 500
 
+# What an application and a user may ask for in a second, unless the settings say otherwise. Their buckets
+# hold what flows back in `BURST_SECONDS`, and at least the largest batch.
+APPLICATION_RATE = 20_000
+USER_RATE = 50
+BURST_SECONDS = 2
+
+# Accepted and not yet persisted. A few minutes of what the workers can take; ten times what a chat has
+# pending in an import at full speed; an entry takes about half a kilobyte beside its body.
+MAX_PENDING_OF_CHAT = 20_000
+MAX_PENDING_OF_APPLICATION = 200_000
+
 # A number travels through Lua and JSON as a double: beyond 2**53 neighbours would melt together.
 MAX_NUMBER = 2**53 - 1
 

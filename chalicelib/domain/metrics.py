@@ -26,6 +26,7 @@ MESSAGES_ACCEPTED = Metric("MessagesAccepted", "Count")
 CHANGES_ACCEPTED = Metric("ChangesAccepted", "Count")
 REPLAYS = Metric("Replays", "Count")
 HELD_BACK = Metric("RequestsHeldBack", "Count")
+RATE_LIMITED = Metric("RequestsRateLimited", "Count", by="limit")
 ERRORS = Metric("Errors", "Count", by="code")
 
 CHATS_PERSISTED = Metric("ChatsPersisted", "Count")

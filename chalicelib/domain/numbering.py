@@ -23,11 +23,27 @@ class IdempotencyMark(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
+class Once(msgspec.Struct, frozen=True):
+    """A change that goes straight to MySQL and is to be made once.
+
+    `scope` is who asks for it: an application's token, or `ADMIN`.
+    """
+
+    scope: str
+    mark: IdempotencyMark
+    now_ms: int
+
+
+# No token: those are hexadecimal.
+ADMIN = "admin"
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """Numbers `first` … `last` were given, with revisions that follow each other from `revision`.
 
     `created_at` is that of the first answer. `replayed` marks an answer that was given before;
-    `pending` then holds those of its states that may not have reached the queue.
+    `pending` then holds those of its states that may not have reached the queue, and `kept` what an
+    edit left for the answer to a retry.
     """
 
     first: int
@@ -36,6 +52,7 @@ class Accepted(msgspec.Struct, frozen=True):
     created_at: str
     lease: Lease
     replayed: bool = False
+    kept: bytes = b""
     pending: tuple[Pending, ...] = ()
 
 
@@ -96,12 +113,15 @@ class Look(msgspec.Struct, frozen=True):
     `cut` is true where there were more than asked for. `known` is true where the counter, or the
     chat that it belongs to, is there. `edits` counts the changes of existing states accepted so far:
     a state that is read from MySQL after this look is current as long as `edits` stays the same.
+    `replayed` is what the request got before, where its Idempotency-Key says so; then nothing else
+    was looked at.
     """
 
     pending: tuple[Pending, ...]
     cut: bool
     known: bool
     edits: int
+    replayed: Accepted | None = None
 
 
 class Page(msgspec.Struct, frozen=True):

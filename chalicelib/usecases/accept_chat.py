@@ -28,8 +28,11 @@ def number_chat(
 ) -> tuple[Accepted, list[AnyRecord]]:
     """Give the chat its number; the records are the caller's to hand over, as `number_messages`."""
     counter = Counter(tenant.token)
+    key_version, allowance = tenant.key_version, tenant.allowance
     accepted = with_lease(
-        world, counter, lambda: world.ledger.accept(counter, tenant.key_version, [draft], mark)
+        world,
+        counter,
+        lambda: world.ledger.accept(counter, key_version, [draft], mark, allowance),
     )
     if accepted.replayed:
         return accepted, [*records_of(tenant.token, None, accepted.pending)]

@@ -24,7 +24,7 @@ def accept_messages(
 
     When this returns, SQS has them. Where it raises `UnavailableError`, they may have numbers: a
     retry with the same key, or the repair, completes them. Raises `GoneError`, `NotFoundError`,
-    `KeyReusedError`, `UnauthenticatedError`.
+    `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`.
     """
     accepted, records = number_messages(world, tenant, chat, drafts, mark)
     hand_over(world, records)
@@ -47,8 +47,11 @@ def number_messages(
     A retry gets the records of what may not have reached the queue.
     """
     counter = Counter(tenant.token, chat)
+    key_version, allowance = tenant.key_version, tenant.allowance
     accepted = with_lease(
-        world, counter, lambda: world.ledger.accept(counter, tenant.key_version, drafts, mark)
+        world,
+        counter,
+        lambda: world.ledger.accept(counter, key_version, drafts, mark, allowance),
     )
     if accepted.replayed:
         return accepted, [*records_of(tenant.token, chat, accepted.pending)]

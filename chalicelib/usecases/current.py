@@ -3,7 +3,7 @@
 import msgspec
 
 from chalicelib.domain.errors import GoneError, NotFoundError
-from chalicelib.domain.numbering import Counter, Look, Page
+from chalicelib.domain.numbering import Counter, IdempotencyMark, Look, Page
 from chalicelib.domain.records import Chat, ChatRow, Message
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.leases import with_lease
@@ -17,9 +17,21 @@ class Current[T](msgspec.Struct, frozen=True):
     edits: int
 
 
-def look_at(world: World, tenant: Tenant, counter: Counter, page: Page) -> Look:
-    """The pending states of a page. It also checks that the key's version is valid."""
-    return with_lease(world, counter, lambda: world.ledger.look(counter, tenant.key_version, page))
+def look_at(
+    world: World,
+    tenant: Tenant,
+    counter: Counter,
+    page: Page,
+    mark: IdempotencyMark | None = None,
+) -> Look:
+    """The pending states of a page, or what a request with this mark got before.
+
+    It also checks that the key's version is valid, and takes from the tenant's allowance.
+    """
+    key_version, allowance = tenant.key_version, tenant.allowance
+    return with_lease(
+        world, counter, lambda: world.ledger.look(counter, key_version, page, mark, allowance)
+    )
 
 
 def one(number: int) -> Page:
@@ -30,6 +42,13 @@ def one(number: int) -> Page:
 def current_message(world: World, tenant: Tenant, chat: int, number: int) -> Current[Message]:
     """Raises `NotFoundError`, `GoneError`. Redis is asked first: what left it since is in MySQL."""
     look = look_at(world, tenant, Counter(tenant.token, chat), one(number))
+    return message_after(world, tenant, chat, number, look)
+
+
+def message_after(
+    world: World, tenant: Tenant, chat: int, number: int, look: Look
+) -> Current[Message]:
+    """The message as it is after a look at its number."""
     message = world.store.get_message(tenant.token, chat, number)
     for entry in look.pending:
         if isinstance(entry.state, Message) and (
@@ -47,6 +66,11 @@ def current_message(world: World, tenant: Tenant, chat: int, number: int) -> Cur
 def current_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, int]:
     """The chat with its counts, and the edits as in `Current`. Raises `NotFoundError`, `GoneError`."""
     look = look_at(world, tenant, Counter(tenant.token), one(number))
+    return chat_after(world, tenant, number, look)
+
+
+def chat_after(world: World, tenant: Tenant, number: int, look: Look) -> tuple[ChatRow, int]:
+    """The chat as it is after a look at its number."""
     row = world.store.get_chat(tenant.token, number)
     for entry in look.pending:
         if isinstance(entry.state, Chat):

@@ -14,10 +14,12 @@ from chalicelib.domain.numbering import (
     NeedApplication,
     NeedBegin,
     NeedClose,
+    Once,
     Page,
     PersistedChats,
     PersistedMessages,
 )
+from chalicelib.domain.rates import Allowance
 from chalicelib.domain.records import (
     AnyRecord,
     Application,
@@ -58,25 +60,46 @@ class Ledger(Protocol):
         key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
         mark: IdempotencyMark | None,
+        allowance: Allowance | None = None,
     ) -> Accepted | Need:
         """Give the drafts (whose number and revision are 0) their numbers and keep them as pending.
 
-        Raises `GoneError` (chat deleted), `KeyReusedError`.
+        It takes one for each draft from the allowance, and nothing where a `Need` is answered.
+        Raises `GoneError` (chat deleted), `KeyReusedError`, `RateLimitedError`.
         """
         ...
 
     def edit(
-        self, counter: Counter, key_version: int, state: Message | Chat, base: int, edits: int
+        self,
+        counter: Counter,
+        key_version: int,
+        state: Message | Chat,
+        base: int,
+        edits: int,
+        mark: IdempotencyMark | None = None,
+        kept: bytes = b"",
     ) -> Accepted | Need:
         """Accept a new state of a number that is in use; its revision becomes a newer one.
 
-        `base` is the revision that the state was made from, `edits` what the look before said.
-        Raises `ConflictError` where another change came in between, `GoneError`.
+        `base` is the revision that the state was made from, `edits` what the look before said. `kept`
+        comes back with a replay. Raises `ConflictError` where another change came in between,
+        `GoneError`, `KeyReusedError`.
         """
         ...
 
-    def look(self, counter: Counter, key_version: int, page: Page) -> Look | NeedApplication:
-        """Pending states of a page. Raises `GoneError` where the chat was deleted."""
+    def look(
+        self,
+        counter: Counter,
+        key_version: int,
+        page: Page,
+        mark: IdempotencyMark | None = None,
+        allowance: Allowance | None = None,
+    ) -> Look | NeedApplication:
+        """Pending states of a page, or, where the mark is known, what its request got before.
+
+        It takes one from the allowance. Raises `GoneError` where the chat was deleted,
+        `KeyReusedError`, `RateLimitedError`.
+        """
         ...
 
     def remember_application(self, token: str, key_version: int) -> None:
@@ -156,7 +179,14 @@ class Ledger(Protocol):
 class Store(Protocol):
     """MySQL. Every method is one transaction. Any can raise `UnavailableError`."""
 
-    def create_application(self, token: str, name: str, created_at: str) -> Application: ...
+    def create_application(
+        self, token: str, name: str, created_at: str, once: Once | None = None
+    ) -> Application:
+        """With `once`, keep the answer in the same transaction; so do those below.
+
+        Raises `InProgressError` where another request with the key was first.
+        """
+        ...
 
     def get_application(self, token: str) -> Application | None:
         """None where it was never there or was deleted."""
@@ -166,10 +196,23 @@ class Store(Protocol):
         """Newest first; those created before the application with the token `before`."""
         ...
 
-    def rename_application(self, token: str, name: str) -> Application | None: ...
+    def rename_application(
+        self, token: str, name: str, once: Once | None = None
+    ) -> Application | None:
+        """None where it is not there."""
+        ...
 
-    def delete_application(self, token: str, at: str) -> bool:
+    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
         """Mark it as deleted; `purge` removes what it holds. False where it is not there."""
+        ...
+
+    def kept_answer(self, once: Once) -> bytes | None:
+        """What a request with this key made less than 24 hours ago: the application as JSON, or nothing
+        where it was deleted. None where no such request has ended. Raises `KeyReusedError`."""
+        ...
+
+    def drop_answers(self, before: str, rows: int) -> int:
+        """Remove up to `rows` answers that were kept before then; how many."""
         ...
 
     def lease_epoch(self, counter: Counter) -> int | None:

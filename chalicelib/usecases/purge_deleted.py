@@ -1,5 +1,6 @@
-"""Remove, a little at a time, what deleted chats and applications held."""
+"""Remove, a little at a time, what deleted chats and applications held, and answers kept long enough."""
 
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.records import PurgeRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import World
@@ -11,7 +12,9 @@ _LATE_RECORDS_MS = 15 * 60_000
 
 def purge_deleted(world: World) -> int:
     """How many chats and applications are now gone whole."""
-    before = rfc3339(world.clock.now_ms() - _LATE_RECORDS_MS)
+    now = world.clock.now_ms()
+    world.store.drop_answers(rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN)
+    before = rfc3339(now - _LATE_RECORDS_MS)
     gone = world.store.purge(before, _ROWS_A_RUN)
     world.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
     for token, chat in gone:

@@ -15,6 +15,7 @@ from chalicelib.domain.errors import (
     GoneError,
     KeyReusedError,
     NotFoundError,
+    RateLimitedError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -30,6 +31,7 @@ from chalicelib.domain.numbering import (
     NeedWait,
     Page,
 )
+from chalicelib.domain.rates import Allowance, Bucket
 from chalicelib.domain.records import Chat, Lease, Message
 from chalicelib.usecases.ports import Ledger
 from tests.contract.conftest import part_url
@@ -88,8 +90,14 @@ def accept(
     return accepted
 
 
-def look(ledger: Ledger, counter: Counter, page: Page = ALL) -> Look:
-    seen = ledger.look(counter, 1, page)
+def look(
+    ledger: Ledger,
+    counter: Counter,
+    page: Page = ALL,
+    mark: IdempotencyMark | None = None,
+    allowance: Allowance | None = None,
+) -> Look:
+    seen = ledger.look(counter, 1, page, mark, allowance)
     assert isinstance(seen, Look)
     return seen
 
@@ -374,6 +382,189 @@ def test_a_key_used_for_another_request_is_refused(ledger: Ledger, token: str) -
     accept(ledger, Counter(token, 1), [message()], IdempotencyMark("a key", "fingerprint"))
     with pytest.raises(KeyReusedError):
         ledger.accept(Counter(token, 1), 1, [message()], IdempotencyMark("a key", "other"))
+
+
+def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
+    ledger: Ledger, token: str
+) -> None:
+    counter, mark = Counter(token, 1), IdempotencyMark("a key", "fingerprint")
+    begin(ledger, counter)
+    accept(ledger, counter, [message()])
+    seen = ledger.look(counter, 1, ALL, mark)
+    assert isinstance(seen, Look)
+    assert seen.replayed is None
+    state = replace(seen.pending[0].state, body="new")
+    edited = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b'{"a": 1}')
+    assert isinstance(edited, Accepted)
+    again = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b"another")
+    assert isinstance(again, Accepted)
+    assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
+    assert [p.state for p in again.pending] == [replace(state, revision=edited.revision)]
+    assert look(ledger, counter, ALL, mark).replayed == again
+    assert len(look(ledger, counter).pending) == 1
+    ledger.settle(counter, {1: edited.revision})
+    assert look(ledger, counter, ALL, mark).replayed == replace(again, pending=())
+
+
+def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(ledger: Ledger, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 1)
+    begin(ledger, chats)
+    accept(ledger, chats, [CHAT])
+    accept(ledger, messages, [message()])
+    of_chat, of_message = IdempotencyMark("chat", "f"), IdempotencyMark("message", "f")
+    for counter, mark in ((messages, of_message), (chats, of_chat)):
+        seen = look(ledger, counter)
+        state = replace(seen.pending[0].state, deleted_at=NOW)
+        deleted = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b"")
+        assert isinstance(deleted, Accepted)
+    for counter, mark in ((messages, of_message), (chats, of_chat)):
+        replayed = look(ledger, counter, ALL, mark).replayed
+        assert replayed is not None
+        assert replayed.first == 1
+    with pytest.raises(GoneError):
+        ledger.look(messages, 1, ALL)
+
+
+def test_a_key_of_another_request_is_refused_by_looks_and_edits(ledger: Ledger, token: str) -> None:
+    counter, other = Counter(token, 1), IdempotencyMark("a key", "other")
+    begin(ledger, counter)
+    accept(ledger, counter, [message()], IdempotencyMark("a key", "fingerprint"))
+    seen = look(ledger, counter)
+    state = seen.pending[0].state
+    with pytest.raises(KeyReusedError):
+        ledger.look(counter, 1, ALL, other)
+    with pytest.raises(KeyReusedError):
+        ledger.edit(counter, 1, state, state.revision, seen.edits, other, b"")
+
+
+# --- limits
+
+
+def of_application(rate: float = 0.01, size: int = 5) -> Bucket:
+    """One that fills so slowly that a test does not notice."""
+    return Bucket(rate, size)
+
+
+def left(allowance: Allowance) -> list[tuple[str, int]]:
+    return [(of.bucket.name, of.left) for of in allowance.left]
+
+
+def test_a_request_takes_one_and_a_batch_one_for_each_message(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    for drafts, still in (([message()], 4), ([message()] * 3, 1)):
+        allowance = Allowance(of_application())
+        assert isinstance(ledger.accept(counter, 1, drafts, None, allowance), Accepted)
+        assert left(allowance) == [("application", still)]
+    allowance = Allowance(of_application())
+    look(ledger, counter, ALL, None, allowance)
+    assert left(allowance) == [("application", 0)]
+
+
+def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    ledger.accept(counter, 1, [message()] * 3, None, Allowance(of_application()))
+    refused = Allowance(of_application())
+    with pytest.raises(RateLimitedError) as error:
+        ledger.accept(counter, 1, [message()] * 3, None, refused)
+    assert (error.value.limit, error.value.retry_after_seconds) == ("application", 100)
+    assert left(refused) == [("application", 2)]
+    assert 200_000 < refused.left[0].full_in_ms <= 300_000
+    ledger.accept(counter, 1, [message()] * 2, None, Allowance(of_application()))
+    with pytest.raises(RateLimitedError):
+        ledger.look(counter, 1, ALL, None, Allowance(of_application()))
+    assert accept(ledger, counter, [message()]).first == 6
+
+
+def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
+    ledger: Ledger, token: str, clock: FakeClock
+) -> None:
+    counter, quick = Counter(token, 1), of_application(rate=20, size=4)
+    begin(ledger, counter)
+    for _ in range(2):
+        ledger.accept(counter, 1, [message()] * 4, None, Allowance(quick))
+        until = time.monotonic() + 20
+        while True:
+            probe = Allowance(quick)
+            with pytest.raises(RateLimitedError):
+                ledger.accept(counter, 1, [message()] * 5, None, probe)
+            if left(probe) == [("application", 4)]:
+                break
+            assert time.monotonic() < until
+            clock.wait(0.1)
+            time.sleep(0.05)  # the pause between two looks
+        clock.wait(10)
+
+
+def test_an_application_that_is_refused_holds_up_no_other(ledger: Ledger, token: str) -> None:
+    other = secrets.token_hex(15)
+    ledger.remember_application(other, 1)
+    ledger.look(Counter(token), 1, ALL, None, Allowance(of_application(size=1)))
+    with pytest.raises(RateLimitedError):
+        ledger.look(Counter(token), 1, ALL, None, Allowance(of_application(size=1)))
+    allowance = Allowance(of_application(size=1))
+    look(ledger, Counter(other), ALL, None, allowance)
+    assert left(allowance) == [("application", 0)]
+
+
+def test_a_user_is_held_to_both_buckets_and_takes_from_both_or_none(
+    ledger: Ledger, token: str
+) -> None:
+    def ask(user: str | None) -> Allowance:
+        of_user = () if user is None else (Bucket(0.01, 2, user),)
+        allowance = Allowance(of_application(), *of_user)
+        try:
+            ledger.look(Counter(token), 1, ALL, None, allowance)
+        except RateLimitedError as error:
+            refused.append(error.limit)
+        return allowance
+
+    refused: list[str] = []
+    assert left(ask("ann")) == [("application", 4), ("user", 1)]
+    assert left(ask("ann")) == [("application", 3), ("user", 0)]
+    assert left(ask("ann")) == [("application", 3), ("user", 0)]
+    assert left(ask("bob")) == [("application", 2), ("user", 1)]
+    assert [left(ask(None)), left(ask(None))] == [[("application", 1)], [("application", 0)]]
+    assert left(ask("bob")) == [("application", 0), ("user", 1)]
+    assert refused == ["user", "application"]
+
+
+def test_one_request_takes_once_and_only_when_it_is_served(ledger: Ledger, token: str) -> None:
+    counter, allowance = Counter(token, 1), Allowance(of_application())
+    need = ledger.accept(counter, 1, [message()], None, allowance)
+    assert isinstance(need, NeedBegin)
+    assert isinstance(ledger.accept(counter, 1, [message()], None, allowance), NeedWait)
+    assert allowance.left == ()
+    assert ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))
+    for _ in range(3):
+        assert isinstance(ledger.accept(counter, 1, [message()], None, allowance), Accepted)
+        look(ledger, counter, ALL, None, allowance)
+        assert left(allowance) == [("application", 4)]
+
+
+def test_a_replay_takes_as_its_request_did(ledger: Ledger, token: str) -> None:
+    counter, mark = Counter(token, 1), IdempotencyMark("a key", "fingerprint")
+    begin(ledger, counter)
+    for still in (3, 1):
+        allowance = Allowance(of_application())
+        answer = ledger.accept(counter, 1, [message()] * 2, mark, allowance)
+        assert isinstance(answer, Accepted)
+        assert left(allowance) == [("application", still)]
+    with pytest.raises(RateLimitedError):
+        ledger.accept(counter, 1, [message()] * 2, mark, Allowance(of_application()))
+
+
+def test_a_look_into_a_deleted_chat_takes_and_a_post_to_it_does_not(
+    ledger: Ledger, token: str
+) -> None:
+    ledger.forget_chats(token, [1])
+    looking, posting = Allowance(of_application()), Allowance(of_application())
+    with pytest.raises(GoneError):
+        ledger.look(Counter(token, 1), 1, ALL, None, looking)
+    with pytest.raises(GoneError):
+        ledger.accept(Counter(token, 1), 1, [message()], None, posting)
+    assert (left(looking), left(posting)) == ([("application", 4)], [])
 
 
 def test_pending_states_come_by_number_and_page(ledger: Ledger, token: str) -> None:

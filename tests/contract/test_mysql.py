@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql import messages as reading
 from chalicelib.adapters.mysql import rows
+from chalicelib.adapters.mysql.answers import keep_answer
 from chalicelib.adapters.mysql.connection import (
     LOCK_WAIT_SECONDS,
     REQUEST_READ_TIMEOUT_SECONDS,
@@ -21,11 +23,13 @@ from chalicelib.adapters.mysql.connection import (
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.mysql.values import marks
-from chalicelib.domain.errors import PoisonError, UnavailableError
-from chalicelib.domain.numbering import Counter
+from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
+from chalicelib.domain.numbering import Counter, IdempotencyMark, Once
 from chalicelib.domain.records import Numbers
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.states import LEASE, NOW, begin, chat, chats, message, messages
+
+MIGRATIONS = sorted((Path(reading.__file__).parent / "migrations").glob("*.sql"))
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -268,6 +272,26 @@ def test_locking_chats_touches_no_other_rows(
         assert_range_of_primary_key(plan)
 
 
+# --- requests that are made once
+
+
+def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
+    store: MySqlStore, database: Database
+) -> None:
+    key = Once("scope", IdempotencyMark(secrets.token_hex(8), "f"), 1_790_000_000_000)
+    token = secrets.token_hex(16)
+
+    def first_try(cursor: Cursor) -> None:
+        keep_answer(cursor, key, b"{}")
+        assert store.kept_answer(key) is None
+        with pytest.raises(InProgressError):
+            store.create_application(token, "an application", NOW, key)
+
+    database.transact(first_try)
+    assert store.kept_answer(key) == b"{}"
+    assert store.get_application(token) is None
+
+
 # --- migrations
 
 
@@ -275,7 +299,7 @@ def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> Non
     with fresh_database(url) as empty:
         with ThreadPoolExecutor(3) as pool:
             names = list(pool.map(migrate, [empty] * 3))
-        assert sorted(names, key=len) == [[], [], ["0001_initial.sql", "0002_beginnings.sql"]]
+        assert sorted(names, key=len) == [[], [], [path.name for path in MIGRATIONS]]
         with closing(MySqlStore(empty)) as store:
             store.ping()
 

@@ -8,12 +8,29 @@ from itertools import permutations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import json
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.domain.errors import ConflictError, GoneError, PoisonError, UnavailableError
-from chalicelib.domain.numbering import Begun, Counter, NeedBegin, NeedClose, Page
-from chalicelib.domain.records import Lease, Message, MessagesRecord, Numbers
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    InProgressError,
+    KeyReusedError,
+    PoisonError,
+    UnavailableError,
+)
+from chalicelib.domain.numbering import (
+    Begun,
+    Counter,
+    IdempotencyMark,
+    NeedBegin,
+    NeedClose,
+    Once,
+    Page,
+)
+from chalicelib.domain.records import Application, Lease, Message, MessagesRecord, Numbers
+from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
 from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
@@ -530,6 +547,82 @@ def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token:
     assert not store.chat_may_come(token, 5, 12, MUCH_LATER)
     assert store.chat_may_come(token, 12, 12, MUCH_LATER)
     assert not store.chat_may_come("nobody", 1, 1, NOW)
+
+
+# --- requests that are made once
+
+
+def once(key: str, fingerprint: str = "f", now_ms: int = 1_790_000_000_000) -> Once:
+    return Once("scope", IdempotencyMark(key, fingerprint), now_ms)
+
+
+def new_key() -> str:
+    return secrets.token_hex(8)
+
+
+def test_a_change_leaves_its_answer_under_the_key_of_its_request(store: Store) -> None:
+    token, keys = secrets.token_hex(16), [once(new_key()) for _ in range(3)]
+    assert store.kept_answer(keys[0]) is None
+    made = store.create_application(token, "a name", NOW, keys[0])
+    renamed = store.rename_application(token, "another", keys[1])
+    assert store.delete_application(token, LATER, keys[2])
+    answers = [store.kept_answer(key) for key in keys]
+    assert [json.decode(a or b"", type=Application) for a in answers[:2]] == [made, renamed]
+    assert answers[2] == b""
+    assert store.kept_answer(replace(keys[0], scope="another")) is None
+    with pytest.raises(KeyReusedError):
+        store.kept_answer(replace(keys[0], mark=replace(keys[0].mark, fingerprint="g")))
+
+
+def test_a_second_change_with_a_key_changes_nothing(store: Store, token: str) -> None:
+    key, other = once(new_key()), secrets.token_hex(16)
+    store.rename_application(token, "first", key)
+    with pytest.raises(InProgressError):
+        store.rename_application(token, "second", key)
+    with pytest.raises(InProgressError):
+        store.create_application(other, "a name", NOW, key)
+    with pytest.raises(InProgressError):
+        store.delete_application(token, NOW, key)
+    application = store.get_application(token)
+    assert application is not None
+    assert (application.name, store.get_application(other)) == ("first", None)
+
+
+def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
+    key, tokens = once(new_key()), [secrets.token_hex(16) for _ in range(8)]
+
+    def create(token: str) -> bool:
+        try:
+            store.create_application(token, "a name", NOW, key)
+        except InProgressError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(create, tokens))
+    assert sum(made) == 1
+    assert [store.get_application(token) is not None for token in tokens] == made
+
+
+def test_what_did_not_happen_leaves_no_answer(store: Store) -> None:
+    key = once(new_key())
+    assert store.rename_application("nobody", "a name", key) is None
+    assert not store.delete_application("nobody", NOW, key)
+    assert store.kept_answer(key) is None
+
+
+def test_an_answer_is_kept_for_a_day_and_then_removed(store: Store, token: str) -> None:
+    day, key = 24 * 3_600_000, once(new_key())
+    store.rename_application(token, "first", key)
+    assert store.kept_answer(replace(key, now_ms=key.now_ms + day)) is not None
+    later = replace(key, now_ms=key.now_ms + day + 1)
+    assert store.kept_answer(later) is None
+    store.rename_application(token, "second", later)
+    store.rename_application(token, "third", other := once(new_key()))
+    while store.drop_answers(rfc3339(later.now_ms), 1):
+        pass
+    assert store.kept_answer(other) is None
+    assert store.kept_answer(later) is not None
 
 
 # --- purge

@@ -7,13 +7,21 @@ from functools import wraps
 
 import msgspec
 
-from chalicelib.domain.errors import ConflictError, GoneError, PoisonError, UnavailableError
-from chalicelib.domain.limits import MAX_TITLE_CHARS
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    InProgressError,
+    KeyReusedError,
+    PoisonError,
+    UnavailableError,
+)
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
 from chalicelib.domain.numbering import (
     Begun,
     Counter,
     NeedBegin,
     NeedClose,
+    Once,
     Page,
     PersistedChats,
     PersistedMessages,
@@ -28,6 +36,7 @@ from chalicelib.domain.records import (
     MessagesRecord,
     Numbers,
 )
+from chalicelib.domain.times import rfc3339
 
 
 @dataclass
@@ -113,6 +122,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self._applications: dict[str, _Application] = {}
+        self._answers: dict[tuple[str, str], tuple[Once, bytes]] = {}
 
     def ping(self) -> None:
         pass
@@ -130,9 +140,13 @@ class FakeStore:
         return chat if chat and chat.state.deleted_at is None else None
 
     @_transaction
-    def create_application(self, token: str, name: str, created_at: str) -> Application:
-        self._applications[token] = _Application(token, name, created_at)
-        return self._applications[token].shown()
+    def create_application(
+        self, token: str, name: str, created_at: str, once: Once | None = None
+    ) -> Application:
+        application = _Application(token, name, created_at)
+        self._keep_answer(once, msgspec.json.encode(application.shown()))
+        self._applications[token] = application
+        return application.shown()
 
     @_transaction
     def get_application(self, token: str) -> Application | None:
@@ -154,20 +168,51 @@ class FakeStore:
         return [token for token in tokens if self._alive(token)][:limit]
 
     @_transaction
-    def rename_application(self, token: str, name: str) -> Application | None:
+    def rename_application(
+        self, token: str, name: str, once: Once | None = None
+    ) -> Application | None:
         application = self._alive(token)
         if application is None:
             return None
+        shown = msgspec.structs.replace(application.shown(), name=name)
+        self._keep_answer(once, msgspec.json.encode(shown))
         application.name = name
-        return application.shown()
+        return shown
 
     @_transaction
-    def delete_application(self, token: str, at: str) -> bool:
+    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
         application = self._alive(token)
         if application is None:
             return False
+        self._keep_answer(once, b"")
         application.deleted_at = at
         return True
+
+    def _keep_answer(self, once: Once | None, answer: bytes) -> None:
+        if once is None:
+            return
+        if self._answer(once):
+            raise InProgressError("a request with this Idempotency-Key is under way")
+        self._answers[once.scope, once.mark.key] = (once, answer)
+
+    def _answer(self, once: Once) -> tuple[Once, bytes] | None:
+        found = self._answers.get((once.scope, once.mark.key))
+        kept_ms = IDEMPOTENCY_KEY_KEPT_SECONDS * 1000
+        return found if found and found[0].now_ms >= once.now_ms - kept_ms else None
+
+    @_transaction
+    def kept_answer(self, once: Once) -> bytes | None:
+        found = self._answer(once)
+        if found and found[0].mark.fingerprint != once.mark.fingerprint:
+            raise KeyReusedError("the Idempotency-Key was used for another request")
+        return found[1] if found else None
+
+    @_transaction
+    def drop_answers(self, before: str, rows: int) -> int:
+        old = [key for key, (once, _) in self._answers.items() if rfc3339(once.now_ms) < before]
+        for key in old[:rows]:
+            del self._answers[key]
+        return len(old[:rows])
 
     def _numbering(self, counter: Counter) -> tuple[_Numbering, set[int]] | None:
         """The counter's numbering and the numbers that have a row."""

@@ -93,7 +93,11 @@ def _asked_to_delete(history: History) -> dict[tuple[str, int | None], int]:
 
 def older_than_what_was_read(history: History, stored: Stored) -> Iterator[str]:
     """Who changes a message after reading it writes a newer state, unless memory was lost in between:
-    a state that is older than the stored one would never be stored."""
+    a state that is older than the stored one would never be stored. A retry is answered with what its
+    first try wrote."""
+    tried: dict[object, int] = {}
+    for act in history.acts:
+        tried.setdefault(act.operation, act.began)
     reads: dict[tuple[str, str, int, int], list[Read]] = defaultdict(list)
     for read in history.reads:
         reads[read.client, read.token, read.chat, read.number].append(read)
@@ -103,7 +107,7 @@ def older_than_what_was_read(history: History, stored: Stored) -> Iterator[str]:
         if act.kind == "post":
             continue
         for read in reads.get((act.client, act.token, act.chat, number), ()):
-            is_older = read.ended < act.began and revision <= (read.revision or 0)
+            is_older = read.ended < tried[act.operation] and revision <= (read.revision or 0)
             if is_older and not history.lost_between(read.began, act.ended):
                 yield f"{act} was accepted at {revision} after {read.revision} was read"
 

@@ -12,6 +12,7 @@ from tests.promises.answers import (
 from tests.promises.calm import left_overs, wrong_counts, wrong_documents
 from tests.promises.history import History
 from tests.promises.kept import (
+    edits_made_twice,
     lost_chats,
     lost_edits,
     lost_messages,
@@ -30,6 +31,7 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     lost_chats,
     lost_messages,
     lost_edits,
+    edits_made_twice,
     texts_stored_twice,
     strange_texts,
     holes,

@@ -113,6 +113,17 @@ def lost_edits(history: History, stored: Stored) -> Iterator[str]:
             yield f"{act} was overwritten by {message.body!r}, which did not start from it"
 
 
+def edits_made_twice(history: History, stored: Stored) -> Iterator[str]:
+    """An edit is made once however often it is sent, unless memory was lost between its tries."""
+    operations = _by_text(history)
+    for (_, chat), row in stored.chats.items():
+        for number, message in row.messages.items():
+            edits = message.edits or ()
+            for text in sorted({text for text in edits if edits.count(text) > 1}):
+                if not _forgotten(history, operations.get(text, [])):
+                    yield f"message {number} of chat {chat} was edited to {text!r} twice"
+
+
 def texts_stored_twice(history: History, stored: Stored) -> Iterator[str]:
     """An operation is stored once however often it is sent, unless memory was lost between its tries."""
     operations = _by_text(history)

@@ -126,7 +126,8 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "settling drops newer edits": lambda: _script(
         "settle", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
-    "an edit does not look for others": lambda: _script("edit", "~= ARGV[12]", "== 'never'"),
+    "an edit does not look for others": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
+    "an edit leaves no mark": lambda: _script("edit", "if mark then", "if false then"),
     "the last state wins in the store": lambda: Parts(store=_LastWins),
     "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
     "counts are made after the commit": lambda: Parts(store=_Counting),

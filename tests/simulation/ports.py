@@ -79,6 +79,8 @@ def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[.
         if process:
             faults.catch(label, "before")
             mode = faults.meet(label)
+        else:
+            faults.processes.now += 1  # patience ends at the end of a run as well
         if mode == "before":
             note(f"{label} fails")
             raise UnavailableError(f"{part} is away")

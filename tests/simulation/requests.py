@@ -90,8 +90,14 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Any:
         assert request.chat is not None
         assert request.number is not None
         state = edit_message(
-            world, TENANT, request.chat, request.number, lambda m: change(request, m, now)
-        )
+            world,
+            TENANT,
+            request.chat,
+            request.number,
+            lambda m: change(request, m, now),
+            None,
+            _mark(request),
+        ).state
         return state.number, state.number, state.revision
 
     return send
@@ -109,7 +115,15 @@ def edits_of(message: Message) -> tuple[str, ...]:
 
 def _delete_chat(request: Request, world: World, now: str) -> Answer:
     assert request.chat is not None
-    row = edit_chat(world, TENANT, request.chat, lambda c: replace(c, deleted_at=now))
+    done = edit_chat(
+        world,
+        TENANT,
+        request.chat,
+        lambda c: replace(c, deleted_at=now),
+        None,
+        _mark(request),
+    )
+    row = done.state
     return row.chat.number, row.chat.number, row.chat.revision
 
 

@@ -1,6 +1,7 @@
 """One run: a world, its clients, and the steps of a plan, one after the other."""
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -38,7 +39,7 @@ _CALLS = [
     f"{name}.{call}"
     for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
     for call in vars(part)
-    if not call.startswith("_") and "application" not in call and call != "ping"
+    if not call.startswith("_") and not re.search("application|answer|ping", call)
 ]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
@@ -175,20 +176,22 @@ class Simulation:
     def _edit(self, step: Step) -> None:
         texts, chat = self._texts_for(1), self._a_chat(step)
         if chat and (number := self._a_message(step, chat)):
-            self._ask(step, Request("edit", chat, number, texts))
+            key = self._key(step, texts[0])
+            self._ask(step, Request("edit", chat, number, texts, key))
             if step.size > 1:
                 # Somebody else edits it at the same time.
                 other = self.clients[(step.who + 1) % len(self.clients)]
                 other.ask(Request("edit", chat, number, self._texts_for(1)), 1)
 
     def _delete(self, step: Step) -> None:
-        chat = self._a_chat(step)
+        key, chat = self._key(step, *self._texts_for(1)), self._a_chat(step)
         if chat and (number := self._a_message(step, chat)):
-            self._ask(step, Request("delete", chat, number))
+            self._ask(step, Request("delete", chat, number, key=key))
 
     def _delete_chat(self, step: Step) -> None:
+        key = self._key(step, *self._texts_for(1))
         if chat := self._a_chat(step):
-            self._ask(step, Request("delete_chat", chat))
+            self._ask(step, Request("delete_chat", chat, key=key))
 
     def _read(self, step: Step) -> None:
         chat, client = self._a_chat(step), self._client(step)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app import app
+from chalicelib.domain import limits
 from chalicelib.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,13 @@ def test_the_settings_table_lists_what_the_code_reads() -> None:
     table = README.split("## Settings")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`(ORDINAL_\w+)`", " ".join(rows))) == environment.asked
+
+
+def test_the_table_of_limits_has_every_limit_with_its_value() -> None:
+    page = (ROOT / "docs/limits.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| [^|]* \| [^|]+ \|$", page, re.M)
+    of_code = {k: v for k, v in vars(limits).items() if k.isupper()}
+    assert [(name, int(value.replace(",", ""))) for name, value in rows] == list(of_code.items())
 
 
 def _documented(text: str) -> Iterator[tuple[str, str]]:

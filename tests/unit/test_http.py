@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from chalice.test import Client
+from msgspec.structs import replace
 
 from app import app
 from chalicelib.domain.keys import derive_key
 from chalicelib.domain.tenants import Tenant
-from chalicelib.entrypoints.http import door
+from chalicelib.entrypoints.http import credentials, door
 from tests.fakes.world import SETTINGS, FakeWorld
 
 ADMIN = {"Authorization": f"Bearer {SETTINGS.admin_key}"}
@@ -141,6 +142,100 @@ def test_a_retry_with_the_same_key_is_one_message(chat: Api) -> None:
     status, problem, _ = chat("POST", "/chats/1/messages", {"body": "y"}, Idempotency_Key="k")
     assert (status, problem["type"]) == (422, "urn:ordinal:problem:idempotency-key-reused")
     assert chat("GET", "/chats/1/messages")[1]["items"] == [first[1]]
+
+
+def test_every_change_with_a_key_is_made_once_and_its_replay_is_the_same_answer(chat: Api) -> None:
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "/chats", {"title": "b"}),
+        ("POST", "/chats/1/messages", {"body": "x"}),
+        ("POST", "/chats/1/messages/batch", {"messages": [{"body": "y"}]}),
+        ("PATCH", "/chats/1/messages/1", {"body": "z"}),
+        ("PATCH", "/chats/1", {"metadata": {"a": 1}}),
+        ("DELETE", "/chats/1/messages/1", None),
+        ("DELETE", "/chats/1", None),
+        ("PATCH", "", {"name": "new"}),
+        ("DELETE", "", None),
+    ]
+    for i, request in enumerate(requests):
+        first = chat(*request, Idempotency_Key=f"k{i}")
+        again = chat(*request, Idempotency_Key=f"k{i}")
+        assert first[:2] == again[:2], request
+        assert first[0] < 300
+        assert ("Idempotency-Replayed" in first[2], again[2]["Idempotency-Replayed"]) == (
+            False,
+            "true",
+        )
+        for name in ("ETag", "Location"):
+            assert first[2].get(name) == again[2].get(name)
+
+
+def test_an_application_is_made_once_for_a_key_and_its_secret_key_is_told_again(
+    client: Client, world: FakeWorld
+) -> None:
+    headers = {**ADMIN, "Content-Type": "application/json", "Idempotency-Key": "k"}
+    first, again = (
+        client.http.post("/applications", headers=headers, body=b'{"name": "demo"}')
+        for _ in range(2)
+    )
+    assert (again.status_code, again.json_body) == (201, first.json_body)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert first.json_body["secret_key"] not in str(world.store._answers)
+    other = client.http.post("/applications", headers=headers, body=b'{"name": "other"}')
+    assert other.json_body["type"] == "urn:ordinal:problem:idempotency-key-reused"
+    assert len(client.http.get("/applications", headers=ADMIN).json_body["items"]) == 1
+
+
+def test_a_key_belongs_to_its_method_path_and_body(chat: Api) -> None:
+    for body in ("x", "y"):
+        chat("POST", "/chats/1/messages", {"body": body})
+    assert chat("PATCH", "/chats/1/messages/1", {"body": "z"}, Idempotency_Key="k")[0] == 202
+    for method, path, body in (
+        ("PATCH", "/chats/1/messages/1", {"body": "other"}),
+        ("PATCH", "/chats/1/messages/2", {"body": "z"}),
+        ("POST", "/chats/1/messages", {"body": "z"}),
+        ("DELETE", "/chats/1/messages/1", None),
+    ):
+        status, problem, headers = chat(method, path, body, Idempotency_Key="k")
+        assert (status, problem["type"]) == (422, "urn:ordinal:problem:idempotency-key-reused")
+        assert "Idempotency-Replayed" not in headers
+    assert chat("GET", "/chats/1/messages/2")[1]["body"] == "y"
+
+
+def test_a_key_between_quotes_is_the_same_key(chat: Api) -> None:
+    first = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key='a"b')
+    again = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key='"a\\"b"')
+    assert again[:2] == first[:2]
+
+
+def test_beyond_the_rate_a_request_is_refused_and_told_when_to_come_again(
+    chat: Api, world: FakeWorld
+) -> None:
+    world.persist()
+    world.settings = replace(world.settings, application_rate=100)
+    world.clock.wait(1)
+    _, _, headers = chat("GET", "/chats/1/messages/9")
+    assert headers["RateLimit-Policy"] == '"application";q=500;w=5'
+    assert headers["RateLimit"].startswith('"application";r=499;t=')
+    batch = {"messages": [{"body": "x"}] * 500}
+    status, problem, headers = chat("POST", "/chats/1/messages/batch", batch)
+    assert (status, problem["type"]) == (429, "urn:ordinal:problem:rate-limited")
+    assert headers["Retry-After"] == "1"
+    assert headers["RateLimit"].startswith('"application";r=499;t=')
+    assert world.meter.counts["RequestsRateLimited:application"] == 1
+    world.clock.wait(1)
+    assert chat("POST", "/chats/1/messages/batch", batch)[0] == 202
+    assert chat("GET", "/chats/1")[0] == 429
+
+
+def test_the_admin_and_open_doors_have_no_limit(client: Client) -> None:
+    for path in ("/applications", "/health"):
+        assert "RateLimit" not in client.http.get(path, headers=ADMIN).headers
+
+
+def test_a_user_has_a_limit_within_the_applications() -> None:
+    allowance = credentials._allowance(SETTINGS, "ann")
+    assert [b.name for b in allowance.untaken] == ["application", "user"]
+    assert [(b.rate, b.size) for b in allowance.untaken] == [(20_000, 40_000), (50, 500)]
 
 
 def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
@@ -324,7 +419,7 @@ def test_an_applications_name_has_rules(client: Client) -> None:
         assert (response.status_code, response.json_body["errors"][0]["pointer"]) == (422, "/name")
 
 
-@pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\tb", '"open', '""', '"a"b"'])
 def test_an_idempotency_key_has_rules(chat: Api, key: str) -> None:
     status, problem, _ = chat("POST", "/chats/1/messages", {"body": "x"}, Idempotency_Key=key)
     assert (status, problem["errors"][0]["pointer"]) == (422, "Idempotency-Key")

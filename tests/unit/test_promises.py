@@ -199,6 +199,27 @@ def test_an_edit_that_was_overwritten_unseen(story: Story) -> None:
     assert story.broken() == set()
 
 
+def test_an_edit_that_was_made_twice(story: Story) -> None:
+    for _ in range(2):
+        story.did("edit", 1, None, number=1, texts=("a3",), key="e")
+    story.row.messages[1] = StoredMessage(16, "a3", edits=("a2", "a3", "a3"))
+    story.stored.indexed[T, 1, 1] = (16, "a3")
+    assert story.broken() == {"edits_made_twice"}
+    story.history.lost("wiped")
+    assert story.broken() == set()
+
+
+def test_a_retry_is_as_old_as_its_first_try(story: Story) -> None:
+    story.did("edit", 1, None, number=1, texts=("a3",), key="e")
+    story.did("edit", 1, (1, 1, 17), number=1, texts=("a4",))
+    story.holds(1, 17, "a4")
+    story.history.read(story.history.now(), "ann", T, 1, 1, 17)
+    story.did("edit", 1, (1, 1, 16), number=1, texts=("a3",), key="e")
+    assert story.broken() == set()
+    story.did("edit", 1, (1, 1, 15), number=1, texts=("a5",), key="f")
+    assert "older_than_what_was_read" in story.broken()
+
+
 def test_a_text_that_is_stored_twice(story: Story) -> None:
     story.did("post", 1, None, texts=("d",), key="k2")
     story.holds(4, 20, "d")

@@ -14,7 +14,7 @@ from tests.simulation.shrink import shrink
 # A run takes 20 ms.
 FIXED_SEEDS = range(300)
 NEW_SEEDS = range(first := random.SystemRandom().randrange(10**6, 10**9), first + 40)
-MOST_SEEDS = 500
+MOST_SEEDS = 2_000
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,13 @@
 """Applications: they are rare, and go straight to MySQL."""
 
+import msgspec
 from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql.answers import keep_answer
 from chalicelib.adapters.mysql.connection import Row
 from chalicelib.adapters.mysql.topic import Topic
 from chalicelib.adapters.mysql.values import moment_out, time_in, time_out
+from chalicelib.domain.numbering import Once
 from chalicelib.domain.records import Application
 
 COLUMNS = "token, name, chats_count, created_at, key_version, deleted_at"
@@ -31,11 +34,15 @@ ORDER BY id LIMIT %s
 class Applications(Topic):
     """Create, read, rename and mark as deleted."""
 
-    def create_application(self, token: str, name: str, created_at: str) -> Application:
+    def create_application(
+        self, token: str, name: str, created_at: str, once: Once | None = None
+    ) -> Application:
         def work(cursor: Cursor) -> Application:
             cursor.execute(INSERT, (token, name, time_in(created_at)))
             cursor.execute(GET, (token,))
-            return _application(cursor.fetchall()[0])
+            made = _application(cursor.fetchall()[0])
+            keep_answer(cursor, once, msgspec.json.encode(made))
+            return made
 
         return self._database.transact(work)
 
@@ -50,19 +57,29 @@ class Applications(Topic):
             rows = self._database.read(LIST_BEFORE, (before, limit))
         return [_application(row) for row in rows]
 
-    def rename_application(self, token: str, name: str) -> Application | None:
+    def rename_application(
+        self, token: str, name: str, once: Once | None = None
+    ) -> Application | None:
         def work(cursor: Cursor) -> Application | None:
             cursor.execute(RENAME, (name, token))
             cursor.execute(GET, (token,))
             rows = cursor.fetchall()
-            return _application(rows[0]) if rows else None
+            if not rows:
+                return None
+            renamed = _application(rows[0])
+            keep_answer(cursor, once, msgspec.json.encode(renamed))
+            return renamed
 
         return self._database.transact(work)
 
-    def delete_application(self, token: str, at: str) -> bool:
-        return self._database.transact(
-            lambda cursor: cursor.execute(DELETE, (time_in(at), token)) > 0
-        )
+    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
+        def work(cursor: Cursor) -> bool:
+            if not cursor.execute(DELETE, (time_in(at), token)):
+                return False
+            keep_answer(cursor, once, b"")
+            return True
+
+        return self._database.transact(work)
 
     def list_tokens(self, after: str | None, limit: int) -> list[str]:
         if after is None:

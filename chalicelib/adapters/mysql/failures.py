@@ -29,9 +29,10 @@ _LOST = {
     4031,  # MySQL: disconnected for inactivity
 }
 _NOT_REACHED = 2003  # PyMySQL: no connection could be made
+LOCK_WAIT_TIMEOUT = 1205
 _BUSY = {
     1020,  # MariaDB: the record changed since it was read
-    1205,  # lock wait time-out
+    LOCK_WAIT_TIMEOUT,
     1213,  # deadlock
 }
 _POISON = {

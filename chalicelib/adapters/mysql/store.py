@@ -1,5 +1,6 @@
 """The `Store` port on MySQL, put together from one module a topic."""
 
+from chalicelib.adapters.mysql.answers import Answers
 from chalicelib.adapters.mysql.applications import Applications
 from chalicelib.adapters.mysql.chats import Chats
 from chalicelib.adapters.mysql.connection import READ_TIMEOUT_SECONDS, Database
@@ -13,7 +14,16 @@ from chalicelib.adapters.mysql.skipped import Skipped
 
 
 class MySqlStore(
-    Applications, Chats, Messages, Leases, Skipped, PersistChats, PersistMessages, Purge, Recount
+    Applications,
+    Answers,
+    Chats,
+    Messages,
+    Leases,
+    Skipped,
+    PersistChats,
+    PersistMessages,
+    Purge,
+    Recount,
 ):
     """Everything that is asked of MySQL. `url` is `mysql://user:password@host:port/database`.
 

@@ -1,37 +1,31 @@
 -- Give new chats or messages their numbers and keep them as pending until they are persisted.
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
---       8 idempotency mark (only where the request has one)
+--       then the idempotency mark (only where the request has one)  then the buckets
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
---       10 fingerprint  11 mark's life, ms  12 created_at of the answer
---       13 window of a new chat's first lease or ''
---       14… one JSON state each, from after its revision on (`,"body":…}`)
--- Returns {'accepted', first, revision, holder, epoch, ceiling}
---         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, pending entry…}
+--       10 fingerprint or ''  11 mark's life, ms  12 created_at of the answer
+--       13 window of a new chat's first lease or ''  14 limits of the buckets
+--       15… one JSON state each, from after its revision on (`,"body":…}`)
+-- Returns {'accepted', first, revision, holder, epoch, ceiling, left in the buckets}
+--         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, '', left, pending entry…}
+--         {'limited', left in the buckets, which has too little, ms until it has enough}
 --         {'reused'} {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
 --         {'close', holder, epoch, last}
 --         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
-local chat, now, count = ARGV[5], ARGV[6], #ARGV - 13
+local chat, now, count = ARGV[5], ARGV[6], #ARGV - 14
 
 local no = refusal(KEYS[1], ARGV[1])
 if no then return no end
 
-if KEYS[8] then
-  local mark = redis.call('HMGET', KEYS[8], 'fingerprint', 'first', 'last', 'revision',
-                          'created_at', 'holder', 'epoch', 'ceiling')
-  if mark[1] then
-    if mark[1] ~= ARGV[10] then return {'reused'} end
-    local answer = {'replayed', unpack(mark, 2)}
-    for _, entry in ipairs(redis.call('ZRANGEBYSCORE', k.pending, mark[2], mark[3])) do
-      answer[#answer + 1] = entry
-    end
-    return answer
-  end
-end
+local mark = ARGV[10] ~= '' and KEYS[8]
+local buckets, limited = buckets_for(count, mark and 9 or 8, ARGV[14])
+if limited then return limited end
+local before = mark and replay(mark, ARGV[10], k.pending, buckets)
+if before then return before end
 
 if full(k, count, ARGV[8], ARGV[9]) then return {'full'} end
 local me = memory(ARGV[2])
@@ -43,17 +37,15 @@ local first, revision = c.last + 1, next_revision(k.counter, c.epoch, count)
 redis.call('HSET', k.counter, 'last', whole(c.last + count))
 for i = 1, count do
   local json = '{"number":' .. whole(first + i - 1) .. ',"revision":' .. whole(revision + i - 1)
-    .. ARGV[13 + i]
+    .. ARGV[14 + i]
   if ARGV[13] ~= '' then
     json = string.sub(json, 1, -2) .. ',"messages_lease":{"holder":"' .. me
       .. '","epoch":1,"ceiling":' .. ARGV[13] .. '}}'
   end
   keep_pending(k, chat, me, c, now, ARGV[7], first + i - 1, revision + i - 1, json)
 end
-if KEYS[8] then
-  redis.call('HSET', KEYS[8], 'fingerprint', ARGV[10], 'first', whole(first),
-             'last', whole(c.last + count), 'revision', whole(revision), 'created_at', ARGV[12],
-             'holder', me, 'epoch', whole(c.epoch), 'ceiling', whole(c.ceiling))
-  redis.call('PEXPIRE', KEYS[8], ARGV[11])
+if mark then
+  keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', whole(first), 'last', whole(c.last + count),
+            'revision', whole(revision), 'created_at', ARGV[12]})
 end
-return {'accepted', whole(first), whole(revision), me, whole(c.epoch), whole(c.ceiling)}
+return {'accepted', whole(first), whole(revision), me, whole(c.epoch), whole(c.ceiling), take(buckets)}

@@ -48,10 +48,75 @@ local function first_lease(counter_key, chat, me)
   return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch}
 end
 
--- Milliseconds since 1970 by this server's clock: one clock for all who wait for each other.
-local function server_ms()
+-- Time since 1970 by this server's clock: one clock for all who wait for each other.
+local function server_us()
   local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
+  return now[1] * 1000000 + now[2]
+end
+
+local function server_ms() return math.floor(server_us() / 1000) end
+
+-- What is left in each bucket, and in how many milliseconds it is full again: `<left>/<ms> …`.
+local function left_in(buckets)
+  local told = {}
+  for i, b in ipairs(buckets) do
+    told[i] = whole(math.floor(b.size - b.full_in / b.unit)) .. '/' .. whole(math.ceil(b.full_in / 1000))
+  end
+  return table.concat(told, ' ')
+end
+
+-- The buckets from which a request is to take `cost`, or nil and the answer that refuses it: where one of
+-- them has too little, none is taken from. `limits` is `<rate>/<size> …`; the keys begin at KEYS[first].
+--
+-- A bucket holds `size`, and `rate` a second flow back. Its key says when it is full again, in microseconds,
+-- and is gone by then. It is never emptier than empty, so a clock that was set back locks nobody out.
+local function buckets_for(cost, first, limits)
+  local buckets, longest, which = {cost = cost}, 0, 0
+  for rate, size in string.gmatch(limits, '([%d.]+)/(%d+)') do
+    buckets.now = buckets.now or server_us()
+    local b = {key = KEYS[first + #buckets], unit = 1000000 / rate, size = tonumber(size)}
+    local full_in = (tonumber(redis.call('GET', b.key) or 0)) - buckets.now
+    b.full_in = math.min(math.max(full_in, 0), b.size * b.unit)
+    buckets[#buckets + 1] = b
+    local wait = b.full_in + (cost - b.size) * b.unit
+    if wait > longest then longest, which = wait, #buckets end
+  end
+  if which == 0 then return buckets end
+  return nil, {'limited', left_in(buckets), which, whole(math.ceil(longest / 1000))}
+end
+
+-- Take what the request costs; returns what is left.
+local function take(buckets)
+  for _, b in ipairs(buckets) do
+    b.full_in = b.full_in + buckets.cost * b.unit
+    redis.call('SET', b.key, whole(math.floor(buckets.now + b.full_in)),
+               'PX', whole(math.ceil(b.full_in / 1000)))
+  end
+  return left_in(buckets)
+end
+
+-- nil, or the answer to a request whose Idempotency-Key was used before: the first answer, with those of
+-- its states that are still pending.
+local function replay(mark_key, fingerprint, pending_key, buckets)
+  local mark = redis.call('HMGET', mark_key, 'fingerprint', 'first', 'last', 'revision', 'created_at',
+                          'holder', 'epoch', 'ceiling', 'kept')
+  if not mark[1] then return nil end
+  if mark[1] ~= fingerprint then return {'reused'} end
+  mark[1] = 'replayed'
+  mark[9] = mark[9] or ''
+  mark[10] = take(buckets)
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', pending_key, mark[2], mark[3])) do
+    mark[#mark + 1] = entry
+  end
+  return mark
+end
+
+-- Note what a request with an Idempotency-Key was answered: `answer` holds `first`, `last`, `revision`,
+-- `created_at`, and of an edit `kept`.
+local function keep_mark(mark_key, life_ms, fingerprint, me, c, answer)
+  redis.call('HSET', mark_key, 'fingerprint', fingerprint, 'holder', me, 'epoch', whole(c.epoch),
+             'ceiling', whole(c.ceiling), unpack(answer))
+  redis.call('PEXPIRE', mark_key, life_ms)
 end
 
 -- Who is beginning a lease on the counter, and who gave up before: the attempts that were never installed.

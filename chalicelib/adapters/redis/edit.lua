@@ -1,22 +1,30 @@
 -- Accept a new state (an edit or a deletion) of a number that is in use.
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
---       8 counter of the messages of the chat that is deleted (only for that)
+--       then the idempotency mark (only where the request has one)
+--       then the counter of the messages of the chat that is deleted (only for that)
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
---       10 number  11 revision of the state this one was made from
---       12 edits seen by the look before  13 life of a deleted chat's mark, ms
---       14 JSON of the state, from after its revision on
+--       10 fingerprint or ''  11 mark's life, ms  12 created_at of the answer
+--       13 what else a retry needs for the same answer
+--       14 number  15 revision of the state this one was made from
+--       16 edits seen by the look before  17 life of a deleted chat's mark, ms
+--       18 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
---         {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'} {'close', holder, epoch, last}
+--         {'replayed', number, number, revision, created_at, holder, epoch, ceiling, kept, '', pending entry…}
+--         {'reused'} {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
+--         {'close', holder, epoch, last}
 --         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
-local chat, number = ARGV[5], ARGV[10]
+local chat, number = ARGV[5], ARGV[14]
 
 local no = refusal(KEYS[1], ARGV[1])
 if no then return no end
+local mark = ARGV[10] ~= '' and KEYS[8]
+local before = mark and replay(mark, ARGV[10], k.pending, {})
+if before then return before end
 if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
 local me = memory(ARGV[2])
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
@@ -26,19 +34,19 @@ if not c then return need end
 -- under which this state was made. Its revisions are too low to win: MySQL will not raise its lease, so
 -- that it begins anew.
 local newest = c.epoch * 4294967296 + tonumber(redis.call('HGET', k.counter, 'revision') or '0')
-if tonumber(ARGV[11]) > newest then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
+if tonumber(ARGV[15]) > newest then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
 
 -- The state was made from what was pending, or from MySQL's row. A pending one must still be the same.
 -- MySQL's row is current where no edit was accepted since the look: an edit accepted before it was either
 -- pending then, and seen, or persisted, and read.
 local entry = pending_entry(k.pending, number)
 if entry then
-  if entry_revision(entry) ~= tonumber(ARGV[11]) then return {'conflict'} end
-elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[12] then
+  if entry_revision(entry) ~= tonumber(ARGV[15]) then return {'conflict'} end
+elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[16] then
   return {'conflict'}
 end
 
-local state = ARGV[14]
+local state = ARGV[18]
 if not entry then
   -- A chat that is persisted has its first lease already: it must never be made again (`first_lease`).
   state = string.gsub(state, ',"messages_lease":%b{}}$', '}')
@@ -47,9 +55,14 @@ local revision = next_revision(k.counter, c.epoch, 1)
 redis.call('HINCRBY', k.counter, 'edits', 1)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
              '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
-if KEYS[8] then
+local deleted_chat = KEYS[mark and 9 or 8]
+if deleted_chat then
   -- Also where the counter is missing, so that a lease that is being begun for it opens nothing.
-  redis.call('HSET', KEYS[8], 'deleted', 1)
-  redis.call('PEXPIRE', KEYS[8], ARGV[13])
+  redis.call('HSET', deleted_chat, 'deleted', 1)
+  redis.call('PEXPIRE', deleted_chat, ARGV[17])
+end
+if mark then
+  keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', number, 'last', number, 'revision', whole(revision),
+            'created_at', ARGV[12], 'kept', ARGV[13]})
 end
 return {'accepted', number, whole(revision), me, whole(c.epoch), whole(c.ceiling)}

@@ -3,6 +3,7 @@
 import hashlib
 
 from chalicelib.domain.numbering import Counter
+from chalicelib.domain.rates import Bucket
 
 
 def application(token: str) -> str:
@@ -33,6 +34,13 @@ def due(token: str) -> str:
 def mark(token: str, idempotency_key: str) -> str:
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
     return f"{{{token}}}:mark:{digest}"
+
+
+def bucket(token: str, of: Bucket) -> str:
+    if of.user is None:
+        return f"{{{token}}}:rate"
+    digest = hashlib.sha256(of.user.encode()).hexdigest()
+    return f"{{{token}}}:rate:{digest}"
 
 
 def common(of: Counter) -> list[str]:

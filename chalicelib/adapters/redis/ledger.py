@@ -10,11 +10,17 @@ from chalicelib.adapters.redis.entries import fragment, parse_entry
 from chalicelib.adapters.redis.replies import (
     parse_closing,
     parse_lease,
+    parse_left,
+    parse_limited,
     parse_need,
     parse_replayed,
     state_type,
 )
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
+from chalicelib.domain.limits import (
+    IDEMPOTENCY_KEY_KEPT_SECONDS,
+    MAX_PENDING_OF_APPLICATION,
+    MAX_PENDING_OF_CHAT,
+)
 from chalicelib.domain.numbering import (
     Accepted,
     Begun,
@@ -26,6 +32,7 @@ from chalicelib.domain.numbering import (
     NeedClose,
     Page,
 )
+from chalicelib.domain.rates import Allowance, Bucket
 from chalicelib.domain.records import Chat, Lease, Message, Pending
 from chalicelib.usecases.ports import Clock
 
@@ -34,13 +41,13 @@ from chalicelib.usecases.ports import Clock
 _OTHERS_WAIT_MS = 5_000
 # An entry is overdue when its record should have been persisted long since.
 OVERDUE_AFTER_MS = 60_000
-# A few minutes of what the workers can take. Ten times what a chat has pending in an import at full speed;
-# an entry takes about half a kilobyte beside its body.
-MOST_PENDING_OF_COUNTER = 20_000
-MOST_PENDING_OF_APPLICATION = 200_000
 # How long this memory keeps what MySQL knows better.
 _APPLICATION_LIFE_SECONDS = 3_600
 _DELETED_MARK_LIFE_SECONDS = 24 * 3_600
+
+# Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
+# nothing.
+_LEFT_AT = {b"accepted": 6, b"replayed": 9, b"look": 3, b"gone": 1, b"limited": 1}
 
 
 class RedisLedger:
@@ -52,8 +59,8 @@ class RedisLedger:
         clock: Clock,
         window: int,
         fixed_holder: str = "",
-        most_pending_of_counter: int = MOST_PENDING_OF_COUNTER,
-        most_pending_of_application: int = MOST_PENDING_OF_APPLICATION,
+        most_pending_of_counter: int = MAX_PENDING_OF_CHAT,
+        most_pending_of_application: int = MAX_PENDING_OF_APPLICATION,
     ) -> None:
         self._scripts = Scripts(url)
         self._clock = clock
@@ -68,23 +75,21 @@ class RedisLedger:
         key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
         mark: IdempotencyMark | None,
+        allowance: Allowance | None = None,
     ) -> Accepted | Need:
-        names = keys.common(counter)
-        if mark:
-            names.append(keys.mark(counter.token, mark.key))
+        buckets = allowance.untaken if allowance else ()
         nonce, created_at = secrets.token_hex(16), drafts[0].created_at
         reply = self._scripts.run(
             "accept",
-            names,
+            [*keys.common(counter), *_names(counter.token, mark, buckets)],
             [
-                *self._head(counter, key_version, nonce),
-                mark.fingerprint if mark else "",
-                IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
-                created_at,
+                *self._head(counter, key_version, nonce, mark, created_at),
                 self._window if counter.chat is None else "",
+                _limits(buckets),
                 *map(fragment, drafts),
             ],
         )
+        _note_left(reply, allowance, buckets)
         if reply[0] == b"accepted":
             first, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
             return Accepted(first, first + len(drafts) - 1, revision, created_at, lease)
@@ -93,16 +98,27 @@ class RedisLedger:
         return parse_need(reply, nonce)
 
     def edit(
-        self, counter: Counter, key_version: int, state: Message | Chat, base: int, edits: int
+        self,
+        counter: Counter,
+        key_version: int,
+        state: Message | Chat,
+        base: int,
+        edits: int,
+        mark: IdempotencyMark | None = None,
+        kept: bytes = b"",
     ) -> Accepted | Need:
-        names, nonce = keys.common(counter), secrets.token_hex(16)
+        names, nonce = (
+            [*keys.common(counter), *_names(counter.token, mark, ())],
+            secrets.token_hex(16),
+        )
         if counter.chat is None and state.deleted_at:
             names.append(keys.counter(Counter(counter.token, state.number)))
         reply = self._scripts.run(
             "edit",
             names,
             [
-                *self._head(counter, key_version, nonce),
+                *self._head(counter, key_version, nonce, mark, state.created_at),
+                kept,
                 state.number,
                 base,
                 edits,
@@ -113,9 +129,19 @@ class RedisLedger:
         if reply[0] == b"accepted":
             number, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
             return Accepted(number, number, revision, state.created_at, lease)
+        if reply[0] == b"replayed":
+            return parse_replayed(reply, state_type(counter))
         return parse_need(reply, nonce)
 
-    def look(self, counter: Counter, key_version: int, page: Page) -> Look | NeedApplication:
+    def look(
+        self,
+        counter: Counter,
+        key_version: int,
+        page: Page,
+        mark: IdempotencyMark | None = None,
+        allowance: Allowance | None = None,
+    ) -> Look | NeedApplication:
+        buckets = allowance.untaken if allowance else ()
         reply = self._scripts.run(
             "look",
             [
@@ -123,6 +149,7 @@ class RedisLedger:
                 keys.counter(counter),
                 keys.pending(counter),
                 keys.pending(Counter(counter.token)),
+                *_names(counter.token, mark, buckets),
             ],
             [
                 key_version,
@@ -131,18 +158,24 @@ class RedisLedger:
                 "+inf" if page.before is None else f"({page.before}",
                 "asc" if page.ascending else "desc",
                 page.limit + 1,
+                mark.fingerprint if mark else "",
+                _limits(buckets),
             ],
         )
+        _note_left(reply, allowance, buckets)
+        if reply[0] == b"replayed":
+            before = parse_replayed(reply, state_type(counter))
+            return Look(pending=(), cut=False, known=True, edits=0, replayed=before)
         if reply[0] != b"look":
             need = parse_need(reply, "")
             assert isinstance(need, NeedApplication)
             return need
         entries = tuple(
-            parse_entry(entry, state_type(counter)) for entry in reply[3 : 3 + page.limit]
+            parse_entry(entry, state_type(counter)) for entry in reply[4 : 4 + page.limit]
         )
         return Look(
             pending=entries,
-            cut=len(reply) - 3 > page.limit,
+            cut=len(reply) - 4 > page.limit,
             known=bool(reply[1]),
             edits=int(reply[2]),
         )
@@ -300,8 +333,15 @@ class RedisLedger:
     def ping(self) -> None:
         self._pipeline([("PING",)])
 
-    def _head(self, counter: Counter, key_version: int, nonce: str) -> list[str | int]:
-        """ARGV 1 to 9 of the scripts that accept."""
+    def _head(
+        self,
+        counter: Counter,
+        key_version: int,
+        nonce: str,
+        mark: IdempotencyMark | None,
+        created_at: str,
+    ) -> list[str | int]:
+        """ARGV 1 to 12 of the scripts that accept."""
         now = self._clock.now_ms()
         chat = "" if counter.chat is None else counter.chat
         return [
@@ -314,6 +354,9 @@ class RedisLedger:
             now + OVERDUE_AFTER_MS,
             self._most_pending_of_counter,
             self._most_pending_of_application,
+            mark.fingerprint if mark else "",
+            IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
+            created_at,
         ]
 
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
@@ -322,6 +365,28 @@ class RedisLedger:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return pipeline.execute()
+
+
+def _names(token: str, mark: IdempotencyMark | None, buckets: Sequence[Bucket]) -> list[str]:
+    """The keys of a request's Idempotency-Key, where it has one, and of its buckets."""
+    marks = [keys.mark(token, mark.key)] if mark else []
+    return marks + [keys.bucket(token, bucket) for bucket in buckets]
+
+
+def _limits(buckets: Sequence[Bucket]) -> str:
+    return " ".join(f"{bucket.rate}/{bucket.size}" for bucket in buckets)
+
+
+def _note_left(reply: list[bytes], allowance: Allowance | None, buckets: Sequence[Bucket]) -> None:
+    """Tell the allowance what was taken. Raises `RateLimitedError` where a bucket has too little."""
+    at = _LEFT_AT.get(reply[0])
+    if not allowance or not buckets or at is None or at >= len(reply):
+        return
+    left = parse_left(reply[at], buckets)
+    if reply[0] == b"limited":
+        allowance.refused(*left)
+        raise parse_limited(reply, buckets)
+    allowance.taken(*left)
 
 
 def _member(token: str, member: bytes) -> tuple[Counter, int]:

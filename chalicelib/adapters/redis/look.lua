@@ -1,20 +1,31 @@
--- What is pending in a range of a counter, by descending or ascending number.
+-- What is pending in a range of a counter, by descending or ascending number. Where the request changes
+-- something, also what its Idempotency-Key got before.
 --
 -- KEYS  1 application  2 counter  3 pending  4 chats' pending
+--       then the idempotency mark (only where the request has one)  then the buckets
 -- ARGV  1 key version  2 chat number or ''  3 least number or '-inf'  4 highest number or '+inf'
---       5 'asc' or 'desc'  6 how many at most
--- Returns {'look', known (0 or 1), edits, pending entry…}
---         {'application'} {'deleted'} {'key'} {'gone'}
+--       5 'asc' or 'desc'  6 how many at most  7 fingerprint or ''  8 limits of the buckets
+-- Returns {'look', known (0 or 1), edits, left in the buckets, pending entry…} {'gone', left}
+--         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, left, pending entry…}
+--         {'limited', left in the buckets, which has too little, ms until it has enough}
+--         {'application'} {'deleted'} {'key'} {'reused'}
 
 local no = refusal(KEYS[1], ARGV[1])
 if no then return no end
+local mark = ARGV[7] ~= '' and KEYS[5]
+local buckets, limited = buckets_for(1, mark and 6 or 5, ARGV[8])
+if limited then return limited end
+local before = mark and replay(mark, ARGV[7], KEYS[3], buckets)
+if before then return before end
+
+local left = take(buckets)
 local c = redis.call('HMGET', KEYS[2], 'deleted', 'last', 'edits')
-if c[1] then return {'gone'} end
+if c[1] then return {'gone', left} end
 local known = c[2] and 1 or 0
 if ARGV[2] ~= '' then
   local entry = pending_entry(KEYS[4], ARGV[2])
   if entry then
-    if entry_state(entry).deleted_at then return {'gone'} end
+    if entry_state(entry).deleted_at then return {'gone', left} end
     known = 1
   end
 end
@@ -24,4 +35,4 @@ if ARGV[5] == 'asc' then
 else
   entries = redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[3], 'LIMIT', 0, ARGV[6])
 end
-return {'look', known, c[3] or '0', unpack(entries)}
+return {'look', known, c[3] or '0', left, unpack(entries)}

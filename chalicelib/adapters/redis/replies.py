@@ -1,5 +1,6 @@
 """What the scripts answer, as values or named errors."""
 
+import math
 from collections.abc import Sequence
 
 from chalicelib.adapters.redis.entries import parse_entry
@@ -9,6 +10,7 @@ from chalicelib.domain.errors import (
     HeldBackError,
     KeyReusedError,
     NotFoundError,
+    RateLimitedError,
     UnauthenticatedError,
 )
 from chalicelib.domain.numbering import (
@@ -21,6 +23,7 @@ from chalicelib.domain.numbering import (
     NeedRaise,
     NeedWait,
 )
+from chalicelib.domain.rates import Bucket, Left
 from chalicelib.domain.records import Chat, Lease, Message
 
 _FULL_RETRY_SECONDS = 5
@@ -46,8 +49,22 @@ def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Acce
         created_at=reply[4].decode(),
         lease=parse_lease(reply[5:8]),
         replayed=True,
-        pending=tuple(parse_entry(entry, kind) for entry in reply[8:]),
+        kept=reply[8],
+        pending=tuple(parse_entry(entry, kind) for entry in reply[10:]),
     )
+
+
+def parse_left(told: bytes, buckets: Sequence[Bucket]) -> list[Left]:
+    """What is left in each bucket, as `left_in` of the scripts tells it."""
+    pairs = [pair.split(b"/") for pair in told.split()]
+    return [
+        Left(bucket, int(left), int(ms)) for bucket, (left, ms) in zip(buckets, pairs, strict=True)
+    ]
+
+
+def parse_limited(reply: Sequence[bytes], buckets: Sequence[Bucket]) -> RateLimitedError:
+    """The error that says which of the buckets has too little, and until when."""
+    return RateLimitedError(buckets[int(reply[2]) - 1].name, math.ceil(int(reply[3]) / 1000))
 
 
 def parse_need(reply: list[bytes], nonce: str) -> Need:

@@ -2,6 +2,7 @@
 
 from chalice import Blueprint, Response
 
+from chalicelib.domain.errors import InProgressError
 from chalicelib.domain.keys import derive_key
 from chalicelib.domain.requests import ApplicationRequest
 from chalicelib.entrypoints.http.call import Call
@@ -20,16 +21,19 @@ applications = Blueprint(__name__)
 
 _ALL = "/applications"
 _ONE = _ALL + "/{token}"
+_ONCE = (InProgressError,)
 
 
-@door(applications, "POST", _ALL, "admin", {201: NewApplicationView})
+@door(applications, "POST", _ALL, "admin", {201: NewApplicationView}, _ONCE, idempotent=True)
 def create_application(call: Call, body: ApplicationRequest) -> Response:
     """Create an application.
 
     The answer has its token, by which all its paths begin, and its secret key, which is shown this
     once.
     """
-    made = usecases.create_application(call.world, body.name)
+    changed = usecases.create_application(call.world, body.name, call.once())
+    made = changed.state
+    call.replayed(changed.replayed)
     secret_key = derive_key(call.world.settings.need("master_key"), made.token, made.key_version)
     location = {"Location": f"/applications/{made.token}"}
     return answer(201, new_application_view(made, secret_key), location)
@@ -50,22 +54,22 @@ def get_application(call: Call, token: str) -> Response:
     return answer(200, application_view(usecases.get_application(call.world, token)))
 
 
-@door(applications, "PATCH", _ONE, "key or admin", {200: ApplicationView})
+@door(applications, "PATCH", _ONE, "key or admin", {200: ApplicationView}, _ONCE, idempotent=True)
 def rename_application(call: Call, token: str, body: ApplicationRequest) -> Response:
     """Rename an application."""
     _require_valid(call)
-    renamed = usecases.rename_application(call.world, token, body.name)
-    return answer(200, application_view(renamed))
+    renamed = usecases.rename_application(call.world, token, body.name, call.once())
+    call.replayed(renamed.replayed)
+    return answer(200, application_view(renamed.state))
 
 
-@door(applications, "DELETE", _ONE, "key or admin", {204: None})
+@door(applications, "DELETE", _ONE, "key or admin", {204: None}, _ONCE, idempotent=True)
 def delete_application(call: Call, token: str) -> Response:
     """Delete an application with everything in it.
 
     It is refused from now on; what it held is removed little by little.
     """
-    _require_valid(call)
-    usecases.delete_application(call.world, token)
+    call.replayed(usecases.delete_application(call.world, token, call.sender, call.once()))
     return Response(body="", status_code=204, headers={})
 
 

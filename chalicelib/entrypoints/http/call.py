@@ -1,6 +1,7 @@
 """One request: its parts as values, and what is noted of it for the log."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from time import perf_counter
@@ -13,13 +14,17 @@ from chalice.app import Request
 from chalicelib.bootstrap import LiveWorld
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
-from chalicelib.domain.numbering import Accepted, IdempotencyMark, Page
+from chalicelib.domain.numbering import ADMIN, Accepted, IdempotencyMark, Once, Page
 from chalicelib.domain.pages import Listed
 from chalicelib.domain.records import Chat, Message
 from chalicelib.domain.requests import check_request
 from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.validation import decode, from_text
+from chalicelib.entrypoints.http.rate_headers import rate_headers
+
+_QUOTED_KEY = re.compile(r'"(?:[^"\\]|\\["\\])*"')
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 class Call:
@@ -35,6 +40,7 @@ class Call:
         self.began = perf_counter()
         self.noted: dict[str, Any] = {}
         self.sender: Tenant | None = None
+        self._is_replay = False
 
     @property
     def tenant(self) -> Tenant:
@@ -66,11 +72,24 @@ class Call:
     def accepted(self, accepted: Accepted) -> None:
         """Note which numbers were given."""
         first, last, revision = accepted.first, accepted.last, accepted.revision
-        self.note(first=first, last=last, revision=revision, replayed=accepted.replayed)
+        self.note(first=first, last=last, revision=revision)
+        self.replayed(accepted.replayed)
 
-    def changed(self, state: Message | Chat) -> None:
+    def changed(self, state: Message | Chat, replayed: bool) -> None:
         """Note which state was accepted."""
         self.note(first=state.number, last=state.number, revision=state.revision)
+        self.replayed(replayed)
+
+    def replayed(self, is_replay: bool) -> None:
+        """Note whether the request is answered with what its Idempotency-Key got before."""
+        self.note(replayed=is_replay)
+        self._is_replay = is_replay
+
+    def headers(self) -> dict[str, str]:
+        """What every answer to this request says beside its own headers."""
+        allowance = self.sender.allowance if self.sender else None
+        found = rate_headers(allowance.left) if allowance else {}
+        return found | ({"Idempotency-Replayed": "true"} if self._is_replay else {})
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name."""
@@ -95,17 +114,18 @@ class Call:
 
     def mark(self) -> IdempotencyMark | None:
         """The Idempotency-Key with the fingerprint of this request."""
-        key = self.header("idempotency-key")
-        if key is None:
+        text = self.header("idempotency-key")
+        if text is None:
             return None
-        if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
-            raise InvalidError(
-                "Idempotency-Key",
-                f"must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters",
-            )
+        key = idempotency_key(text)
         digest = hashlib.sha256(f"{self.method} {self._path}\n".encode())
         digest.update(self._raw_body)
         return IdempotencyMark(key, digest.hexdigest())
+
+    def once(self) -> Once | None:
+        """The same for a change that goes straight to MySQL."""
+        mark, scope = self.mark(), self.sender.token if self.sender else ADMIN
+        return Once(scope, mark, self.world.clock.now_ms()) if mark else None
 
     def if_match(self) -> int | None:
         """The revision that the client names as the one it has seen."""
@@ -145,6 +165,19 @@ class Call:
             return raw.encode() if isinstance(raw, str) else raw
         except UnicodeEncodeError:
             raise InvalidError("", "must be JSON in UTF-8") from None
+
+
+def idempotency_key(text: str) -> str:
+    """A key as it is, or as a string of structured fields (RFC 8941): between quotes."""
+    key = text
+    if text.startswith('"'):
+        if not _QUOTED_KEY.fullmatch(text):
+            raise InvalidError("Idempotency-Key", "must end with the quote that it begins with")
+        key = _ESCAPED.sub(r"\1", text[1:-1])
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
+        rule = f"must have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"
+        raise InvalidError("Idempotency-Key", rule)
+    return key
 
 
 def whole_number(name: str, text: str) -> int:

@@ -71,25 +71,42 @@ def get_chat(call: Call, chat: int) -> Response:
     "key",
     {202: ChatView},
     (GoneError, HeldBackError),
+    idempotent=True,
     if_match=True,
     etag=True,
 )
 def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
     """Change what is given of a chat; null removes it."""
-    row = edit_chat(
-        call.world, call.tenant, chat, lambda c: body.apply(c, call.now), call.if_match()
+    changed = edit_chat(
+        call.world,
+        call.tenant,
+        chat,
+        lambda c: body.apply(c, call.now),
+        call.if_match(),
+        call.mark(),
     )
-    call.changed(row.chat)
+    row = changed.state
+    call.changed(row.chat, changed.replayed)
     return answer(202, chat_view(row), etag(row.chat.revision))
 
 
-@door(chats, "DELETE", _ONE, "key", {202: DeletedView}, (GoneError, HeldBackError), if_match=True)
+@door(
+    chats,
+    "DELETE",
+    _ONE,
+    "key",
+    {202: DeletedView},
+    (GoneError, HeldBackError),
+    idempotent=True,
+    if_match=True,
+)
 def delete_chat(call: Call, chat: int) -> Response:
     """Delete a chat with its messages. Its number stays taken."""
 
     def deleted(state: Chat) -> Chat:
         return replace(state, title=None, metadata=None, deleted_at=call.now)
 
-    row = edit_chat(call.world, call.tenant, chat, deleted, call.if_match())
-    call.changed(row.chat)
-    return answer(202, DeletedView(chat, row.chat.revision))
+    changed = edit_chat(call.world, call.tenant, chat, deleted, call.if_match(), call.mark())
+    state = changed.state.chat
+    call.changed(state, changed.replayed)
+    return answer(202, DeletedView(chat, state.revision))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from chalicelib.bootstrap import LiveWorld
 from chalicelib.domain.errors import UnauthenticatedError
 from chalicelib.domain.keys import check_admin_key, check_key
+from chalicelib.domain.rates import Allowance, bucket
 from chalicelib.domain.tenants import Tenant
 from chalicelib.entrypoints.http.operation import Access
+from chalicelib.settings import Settings
 
 _TOKEN = re.compile(r"[0-9a-f]{30}")
 
@@ -29,7 +31,16 @@ def authenticate(
     token = params["token"]
     if not _TOKEN.fullmatch(token):
         raise UnauthenticatedError("the key is not one of this application")
-    return Tenant(token, check_key(world.settings.need("master_key"), token, credential))
+    version = check_key(world.settings.need("master_key"), token, credential)
+    return Tenant(token, version, _allowance(world.settings))
+
+
+def _allowance(settings: Settings, user: str | None = None) -> Allowance:
+    """What one request may take: from the application's bucket, and from the user's where it is one's."""
+    buckets = [bucket(settings.application_rate)]
+    if user is not None:
+        buckets.append(bucket(settings.user_rate, user))
+    return Allowance(*buckets)
 
 
 def _credential(authorization: str) -> str:

@@ -10,8 +10,8 @@ import msgspec
 from chalice import Blueprint, Response
 
 from chalicelib.bootstrap import world
-from chalicelib.domain.errors import HeldBackError, OrdinalError
-from chalicelib.domain.metrics import ERRORS, HELD_BACK
+from chalicelib.domain.errors import HeldBackError, OrdinalError, RateLimitedError
+from chalicelib.domain.metrics import ERRORS, HELD_BACK, RATE_LIMITED
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.call import Call, whole_number
 from chalicelib.entrypoints.http.cors import CORS
@@ -74,6 +74,7 @@ def door(
             call = Call(blueprint.current_request, world())
             log.begin("api", blueprint.lambda_context)
             response = _answer(operation, view, call)
+            response.headers |= call.headers()
             log_request(call, params, response.status_code)
             call.world.meter.flush("api")
             return response
@@ -98,6 +99,8 @@ def _answer(operation: Operation, view: View, call: Call) -> Response:
         meter.count(ERRORS, of=error.code)
         if isinstance(error, HeldBackError):
             meter.count(HELD_BACK)
+        if isinstance(error, RateLimitedError):
+            meter.count(RATE_LIMITED, of=error.limit)
         call.note(**told(error) if error.retryable else {"code": error.code})
         return answer_to(error)
     except Exception as error:

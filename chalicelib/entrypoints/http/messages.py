@@ -74,28 +74,52 @@ def get_message(call: Call, chat: int, number: int) -> Response:
     return answer(200, message_view(current.state), etag(current.state.revision))
 
 
-@door(messages, "PATCH", _ONE, "write", {202: MessageView}, _WRITING, if_match=True, etag=True)
+@door(
+    messages,
+    "PATCH",
+    _ONE,
+    "write",
+    {202: MessageView},
+    _WRITING,
+    idempotent=True,
+    if_match=True,
+    etag=True,
+)
 def change_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
     """Edit a message: change what is given of it."""
-    message = edit_message(
+    changed = edit_message(
         call.world,
         call.tenant,
         chat,
         number,
         lambda m: body.apply(m, call.now),
         call.if_match(),
+        call.mark(),
     )
-    call.changed(message)
+    message = changed.state
+    call.changed(message, changed.replayed)
     return answer(202, message_view(message), etag(message.revision))
 
 
-@door(messages, "DELETE", _ONE, "write", {202: DeletedView}, _WRITING, if_match=True)
+@door(
+    messages,
+    "DELETE",
+    _ONE,
+    "write",
+    {202: DeletedView},
+    _WRITING,
+    idempotent=True,
+    if_match=True,
+)
 def delete_message(call: Call, chat: int, number: int) -> Response:
     """Delete a message. Its number stays taken."""
 
     def deleted(state: Message) -> Message:
         return replace(state, body="", sender=None, metadata=None, deleted_at=call.now)
 
-    message = edit_message(call.world, call.tenant, chat, number, deleted, call.if_match())
-    call.changed(message)
+    changed = edit_message(
+        call.world, call.tenant, chat, number, deleted, call.if_match(), call.mark()
+    )
+    message = changed.state
+    call.changed(message, changed.replayed)
     return answer(202, DeletedView(message.number, message.revision))

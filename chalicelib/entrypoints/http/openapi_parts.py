@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.errors import InvalidError, RateLimitedError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
 from chalicelib.entrypoints.http.operation import Html, Operation
 from chalicelib.entrypoints.http.problems import CONTENT_TYPE, PROBLEMS, RETRIED, TYPE_PREFIX
@@ -40,6 +40,18 @@ _IF_MATCH = {
 _HEADERS: dict[str, tuple[str, Schema]] = {
     "ETag": ("Names the state, for `If-Match`.", {"type": "string"}),
     "Location": ("The path of what was made.", {"type": "string"}),
+    "Idempotency-Replayed": (
+        "`true` where the answer is the one that an earlier request with the same key got.",
+        {"type": "string", "enum": ["true"]},
+    ),
+    "RateLimit-Policy": (
+        "The limit: what may be asked for at once (`q`), and in how many seconds that flows back (`w`).",
+        {"type": "string"},
+    ),
+    "RateLimit": (
+        "What is left of the limit (`r`), and in how many seconds nothing of it is used (`t`).",
+        {"type": "string"},
+    ),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "integer"}),
 }
 # What API Gateway and Chalice may answer at any path, beside what the door does.
@@ -120,7 +132,11 @@ def _in_query(name: str, of_field: Schema, required: bool) -> Schema:
 def _success(operation: Operation, status: int, place: Schema | None) -> Schema:
     found: Schema = {"description": HTTPStatus(status).phrase}
     headers = ["ETag"] if operation.etag else []
+    headers += ["Idempotency-Replayed"] if operation.idempotent else []
     headers += ["Location"] if operation.method == "POST" and operation.etag else []
+    headers += (
+        ["RateLimit-Policy", "RateLimit"] if RateLimitedError in operation.all_errors() else []
+    )
     if headers:
         found["headers"] = _headers(*headers)
     if place is not None:

@@ -12,6 +12,7 @@ from chalicelib.domain.errors import (
     KeyReusedError,
     NotFoundError,
     OrdinalError,
+    RateLimitedError,
     RevisionMismatchError,
     UnauthenticatedError,
     UnavailableError,
@@ -52,7 +53,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         if self.access != "open":
             found += [UnauthenticatedError, UnavailableError]
         if self.access not in ("open", "admin"):
-            found.append(ForbiddenError)
+            found += [ForbiddenError, RateLimitedError]
         if "{" in self.path and self.access != "open":
             found.append(NotFoundError)
         found.append(InvalidError)

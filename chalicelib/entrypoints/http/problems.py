@@ -7,7 +7,13 @@ Errors of the domain find theirs by their `code`; the rest are said by Chalice a
 import msgspec
 from chalice import Response
 
-from chalicelib.domain.errors import Fault, InvalidError, OrdinalError, UnavailableError
+from chalicelib.domain.errors import (
+    Fault,
+    InvalidError,
+    OrdinalError,
+    RateLimitedError,
+    UnavailableError,
+)
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ordinal:problem:"
@@ -89,6 +95,12 @@ PROBLEMS: dict[str, ProblemType] = {
         "A field, a parameter or a header breaks a rule; `errors` names each with its rule.",
         "Correct what `errors` names.",
     ),
+    "request-in-progress": ProblemType(
+        409,
+        "The first request with this Idempotency-Key is under way",
+        "A request with the same key has no answer yet.",
+        "Send the request again, with the same `Idempotency-Key`.",
+    ),
     "idempotency-key-reused": ProblemType(
         422,
         "The Idempotency-Key was used for another request",
@@ -136,8 +148,9 @@ def answer_to(error: OrdinalError) -> Response:
     if isinstance(error, InvalidError):
         faults = error.faults
         detail = _in_short(faults)
-    if isinstance(error, UnavailableError):
+    if isinstance(error, UnavailableError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, UnavailableError):
         detail = (
             "A part of the service is not ready. Nothing is wrong with the request: send it again."
         )
