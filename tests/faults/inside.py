@@ -42,7 +42,7 @@ class Inside(threading.Thread):
     ) -> None:
         super().__init__(name=name)
         self._load, self._stopping, self._repairs = load, threading.Event(), repairs
-        self._world = LiveWorld(settings)
+        self._world = LiveWorld(settings, for_requests=True)
         self._world.__dict__["clock"] = ShiftedClock(shift_seconds)
         self.acknowledged = 0
 

@@ -77,7 +77,7 @@ def _sources(client: httpx.Client, token: str) -> Iterator[dict[str, Any]]:
 def _left_in_redis(ground: Ground, token: str) -> tuple[list[str], list[str]]:
     with contextlib.closing(ground.valkeys.client()) as client:
         counters = [str(name) for name in client.scan_iter(f"{{{token}}}:*:pending", count=1000)]
-        pending = [f"{n} {entry}" for n in counters for entry in client.zrange(n, 0, -1)]
+        pending = [f"{n} {entry!s}" for n in counters for entry in client.zrange(n, 0, -1)]
         return pending, [str(member) for member in client.zrange(f"{{{token}}}:due", 0, -1)]
 
 
