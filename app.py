@@ -3,6 +3,7 @@
 from chalice import Chalice
 
 from chalicelib.entrypoints.http.applications import applications
+from chalicelib.entrypoints.http.changes import changes
 from chalicelib.entrypoints.http.chats import chats
 from chalicelib.entrypoints.http.description import description
 from chalicelib.entrypoints.http.framework_errors import framework_errors
@@ -17,6 +18,7 @@ app = Chalice(app_name="ordinal")
 app.register_blueprint(applications)
 app.register_blueprint(chats)
 app.register_blueprint(messages)
+app.register_blueprint(changes)
 app.register_blueprint(search)
 app.register_blueprint(health)
 app.register_blueprint(description)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from chalicelib.domain.changes import Change, Since
 from chalicelib.domain.metrics import Metric
 from chalicelib.domain.numbering import (
     Accepted,
@@ -288,6 +289,13 @@ class Store(Protocol):
 
     def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
         """Up to `limit` messages of the page that are not deleted, in the page's order."""
+        ...
+
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        """Up to `limit` messages whose state was stored after `since`, in that order, deleted ones too.
+
+        What is stored later is always behind what was listed. Nothing where the chat was deleted.
+        """
         ...
 
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql import changes, rows
 from chalicelib.adapters.mysql import messages as reading
-from chalicelib.adapters.mysql import rows
 from chalicelib.adapters.mysql.answers import keep_answer
 from chalicelib.adapters.mysql.connection import (
     LOCK_WAIT_SECONDS,
@@ -23,6 +23,7 @@ from chalicelib.adapters.mysql.connection import (
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.mysql.values import marks
+from chalicelib.domain.changes import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
 from chalicelib.domain.numbering import Counter, IdempotencyMark, Once
 from chalicelib.domain.records import Numbers
@@ -242,11 +243,11 @@ def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token
 # --- plans
 
 
-def assert_range_of_primary_key(plan: list[tuple[object, ...]]) -> None:
+def assert_range(plan: list[tuple[object, ...]], index: str = "PRIMARY") -> None:
     """Servers write plans in different ways; the last line is the table that counts."""
     text = str(plan[-1])
     assert "range" in text
-    assert "PRIMARY" in text
+    assert index in text
     assert "sort" not in text.lower()
 
 
@@ -259,7 +260,19 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
         sql = reading.LIST.format(direction=direction)
-        assert_range_of_primary_key(run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50))
+        assert_range(run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50))
+
+
+def test_changes_are_one_range_of_their_index(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    lease = replace(LEASE, ceiling=5000)
+    states = [message(n) for n in range(1, 2001)]
+    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    run(database, "ANALYZE TABLE messages")
+    for position in (0, 900, 1990):
+        plan = run(database, "EXPLAIN " + changes.LIST, 1, token, position, position, 0, 51)
+        assert_range(plan, "messages_by_position")
 
 
 def test_locking_chats_touches_no_other_rows(
@@ -269,7 +282,7 @@ def test_locking_chats_touches_no_other_rows(
     ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
     for sql in (rows.LOCK_CHATS, rows.LOCK_APPLICATIONS):
         plan = run(database, "EXPLAIN " + sql.format(marks=marks(ids)), *ids)
-        assert_range_of_primary_key(plan)
+        assert_range(plan)
 
 
 # --- requests that are made once
@@ -295,13 +308,38 @@ def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
 # --- migrations
 
 
+MIGRATIONS = ["0001_initial.sql", "0002_beginnings.sql", "0003_changes.sql"]
+
+
 def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> None:
     with fresh_database(url) as empty:
         with ThreadPoolExecutor(3) as pool:
             names = list(pool.map(migrate, [empty] * 3))
-        assert sorted(names, key=len) == [[], [], [path.name for path in MIGRATIONS]]
+        assert sorted(names, key=len) == [[], [], MIGRATIONS]
         with closing(MySqlStore(empty)) as store:
             store.ping()
+
+
+# --- what was stored before positions were kept
+
+
+def test_messages_without_a_position_come_first_and_in_the_order_of_their_numbers(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    store.persist_messages([messages(token, *(message(n) for n in (4, 2, 3, 1)))], 10)
+    run(
+        database,
+        "UPDATE messages m JOIN chats c ON c.id = m.chat_id"
+        " JOIN applications a ON a.id = c.application_id"
+        " SET m.position = 0, c.last_position = 0 WHERE a.token = %s",
+        token,
+    )
+    store.persist_messages([messages(token, message(2, 9), message(5, 8))], 10)
+    numbers, since = [], Since()
+    while found := store.list_changes(token, 1, since, 2):
+        numbers += [change.message.number for change in found]
+        since = found[-1].since
+    assert numbers == [1, 3, 4, 5, 2]
 
 
 # --- repairs
@@ -369,7 +407,7 @@ def test_the_floor_waits_for_a_number_that_is_missing(
 def test_a_migration_that_failed_half_way_runs_again(url: str) -> None:
     with fresh_database(url) as empty:
         migrate(empty)
-        run(Database(empty), "DELETE FROM schema_migrations WHERE version = 2 LIMIT 1")
+        run(Database(empty), "DELETE FROM schema_migrations WHERE version > 1")
         run(Database(empty), "ALTER TABLE chats DROP COLUMN messages_nonce")
-        assert migrate(empty) == ["0002_beginnings.sql"]
+        assert migrate(empty) == MIGRATIONS[1:]
         assert run(Database(empty), "SELECT messages_nonce FROM chats") == []

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
+from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.changes import Since
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -115,6 +117,7 @@ def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) ->
     assert store.get_chat(token, 1) is None
     assert store.get_message(token, 1, 1) is None
     assert store.skipped(token, 1) == []
+    assert store.list_changes(token, 1, Since(), 10) == []
     assert store.revisions(Counter(token, 1), [1]) == {}
     assert store.revisions(Counter(token, 1), []) == {}
 
@@ -260,6 +263,123 @@ def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
     assert store.persist_messages([messages(token)], WINDOW).settled == {}
     assert store.persist_chats([], WINDOW).settled == {}
     assert store.get_chat(token, 1) is None
+
+
+# --- changes
+
+
+def states_since(store: Store, token: str, since: Since, limit: int = 100) -> list[tuple[int, int]]:
+    """Number and revision of what the changes of chat 1 tell."""
+    changes = store.list_changes(token, 1, since, limit)
+    return [(c.message.number, c.message.revision) for c in changes]
+
+
+def test_changes_follow_the_order_in_which_states_were_stored_and_not_their_revisions(
+    store: Store, token: str
+) -> None:
+    for state in (message(3, 9), message(1, 4), message(2, 6)):
+        store.persist_messages([messages(token, state)], WINDOW)
+    assert states_since(store, token, Since()) == [(3, 9), (1, 4), (2, 6)]
+    [_, second, _] = store.list_changes(token, 1, Since(), 100)
+    assert states_since(store, token, second.since) == [(2, 6)]
+    assert states_since(store, token, Since(), 2) == [(3, 9), (1, 4)]
+    assert second.message == message(1, 4)
+
+
+def test_what_is_stored_together_is_told_in_the_order_of_revisions(
+    store: Store, token: str
+) -> None:
+    records = [messages(token, message(3, 5), message(1, 9)), messages(token, message(2, 7))]
+    store.persist_messages(records, WINDOW)
+    assert states_since(store, token, Since()) == [(3, 5), (2, 7), (1, 9)]
+
+
+def test_a_message_is_told_once_in_its_newest_state_also_when_deleted(
+    store: Store, token: str
+) -> None:
+    store.persist_messages([messages(token, message(1, 1), message(2, 2))], WINDOW)
+    [_, last] = store.list_changes(token, 1, Since(), 100)
+    edited = message(1, 3, edited_at=LATER)
+    store.persist_messages([messages(token, edited)], WINDOW)
+    store.persist_messages([messages(token, deleted(2, 4))], WINDOW)
+    assert states_since(store, token, Since()) == [(1, 3), (2, 4)]
+    assert states_since(store, token, last.since) == [(1, 3), (2, 4)]
+    assert [c.type for c in store.list_changes(token, 1, last.since, 9)] == ["edited", "deleted"]
+
+
+def test_what_changes_nothing_is_not_told_again(store: Store, token: str) -> None:
+    records = [messages(token, message(1, 2)), messages(token, message(2, 3))]
+    store.persist_messages(records, WINDOW)
+    [_, last] = store.list_changes(token, 1, Since(), 100)
+    for again in (records[0], messages(token, message(2, 1)), messages(token, message(1, 2))):
+        store.persist_messages([again], WINDOW)
+    store.persist_chats([chats(token, chat(1, 5, title="late"))], WINDOW)
+    assert states_since(store, token, last.since) == []
+    store.persist_messages([messages(token, message(3, 4))], WINDOW)
+    assert states_since(store, token, last.since) == [(3, 4)]
+
+
+def test_changes_of_a_chat_are_its_own(store: Store, token: str) -> None:
+    other = new_application(store)
+    for of, number in ((token, 1), (token, 2), (other, 1)):
+        store.persist_messages([messages(of, message(7, number), chat=number)], WINDOW)
+    assert states_since(store, token, Since()) == [(7, 1)]
+    assert store.list_changes(token, 3, Since(), 9) == []
+    assert store.list_changes("nobody", 1, Since(), 9) == []
+
+
+def test_a_deleted_chat_has_no_changes(store: Store, token: str) -> None:
+    store.persist_messages([messages(token, message(1))], WINDOW)
+    store.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
+    assert states_since(store, token, Since()) == []
+
+
+def follow(store: Store, token: str, copy: dict[int, Message], since: Since) -> Since:
+    """Bring a copy of chat 1 up to date, three changes at a time; each is newer than what it had."""
+    while changes := store.list_changes(token, 1, since, 3):
+        for change in changes:
+            held = copy.get(change.message.number)
+            assert held is None or held.revision < change.message.revision
+            copy[change.message.number] = change.message
+        since = changes[-1].since
+    return since
+
+
+def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, token: str) -> None:
+    lease = replace(LEASE, ceiling=1000)
+    records = [
+        messages(token, state, lease=lease)
+        for n in range(1, 61)
+        for state in (message(n, n), message(n, 100 + n, edited_at=NOW))
+    ]
+    records += [messages(token, deleted(n, 200 + n), lease=lease) for n in range(1, 61, 3)]
+    done = Event()
+
+    def write(turn: int) -> None:
+        own = records[turn::4][:: 1 if turn % 2 else -1]
+        for start in range(0, len(own), 1 + turn):
+            store.persist_messages(own[start : start + 1 + turn], 1000)
+
+    def read(_: int) -> dict[int, Message]:
+        copy: dict[int, Message] = {}
+        since = Since()
+        while not done.is_set():
+            since = follow(store, token, copy, since)
+        follow(store, token, copy, since)
+        return copy
+
+    with ThreadPoolExecutor(7) as pool:
+        readers = pool.map(read, range(3))
+        try:
+            list(pool.map(write, range(4)))
+        finally:
+            done.set()
+        copies = list(readers)
+    stored = {n: deleted(n, 200 + n) if n % 3 == 1 else None for n in range(1, 61)}
+    for copy in copies:
+        assert copy == {
+            n: state or message(n, 100 + n, edited_at=NOW) for n, state in stored.items()
+        }
 
 
 # --- chats

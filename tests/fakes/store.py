@@ -7,6 +7,7 @@ from functools import wraps
 
 import msgspec
 
+from chalicelib.domain.changes import Change, Since
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -71,6 +72,8 @@ class _Chat:
     numbering: _Numbering
     messages: dict[int, Message] = field(default_factory=dict)
     last: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+    last_position: int = 0
     purged: bool = False
 
     def row(self) -> ChatRow:
@@ -342,24 +345,23 @@ class FakeStore:
         settled: dict[Counter, dict[int, int]] = {}
         leases: dict[Counter, list[Lease]] = {}
         given: set[tuple[Counter, int, int]] = set()
-        for record in records:
+        states = [(record, message) for record in records for message in record.messages]
+        for record, message in sorted(states, key=lambda pair: pair[1].revision):
             counter = Counter(record.token, record.chat)
-            for message in record.messages:
-                leases.setdefault(counter, []).append(record.lease)
-                revisions = settled.setdefault(counter, {})
-                stored = self._persist_message(record, message)
-                revisions[message.number] = max(revisions.get(message.number, 0), stored)
-                given.add((counter, message.number, message.revision))
+            leases.setdefault(counter, []).append(record.lease)
+            revisions = settled.setdefault(counter, {})
+            stored = self._persist_message(record, message)
+            revisions[message.number] = max(revisions.get(message.number, 0), stored)
+            given.add((counter, message.number, message.revision))
         documents: list[tuple[str, int, Message]] = []
         raised: list[tuple[Counter, Lease]] = []
         for counter, revisions in settled.items():
             chat = self._open_chat(counter.token, counter.chat or 0)
             if chat is None:
                 continue
-            states = [chat.messages[number] for number in revisions]
             documents += [
                 (counter.token, counter.chat or 0, message)
-                for message in states
+                for message in map(chat.messages.__getitem__, revisions)
                 if (counter, message.number, message.revision) in given
             ]
             lease = chat.numbering.follow(leases[counter], chat.last, window)
@@ -381,6 +383,8 @@ class FakeStore:
         stored = chat.messages.get(message.number)
         if stored is None or message.revision > stored.revision:
             chat.messages[message.number] = message
+            chat.last_position += 1
+            chat.positions[message.number] = chat.last_position
         chat.last = max(chat.last, message.number)
         return chat.messages[message.number].revision
 
@@ -407,6 +411,15 @@ class FakeStore:
         messages = found.messages if found else {}
         alive = [number for number, message in messages.items() if message.deleted_at is None]
         return [messages[number] for number in _of_page(alive, page)[:limit]]
+
+    @_transaction
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        found = self._open_chat(token, chat)
+        messages = found.messages.items() if found else ()
+        changes = [Change(found.positions[n], message) for n, message in messages if found]
+        after = (since.position, since.number)
+        behind = [c for c in changes if (c.position, c.message.number) > after]
+        return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
 
     @_transaction
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:

@@ -249,6 +249,37 @@ def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
     assert chat("GET", "/chats/1/messages")[1] == {"items": [], "next": None}
 
 
+def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, world: FakeWorld) -> None:
+    start = {"items": [], "since": "0", "next": None}
+    assert chat("GET", "/chats/1/changes")[:2] == (200, start)
+    for body in "abc":
+        chat("POST", "/chats/1/messages", {"body": body})
+    chat("PATCH", "/chats/1/messages/1", {"body": "a2"})
+    assert chat("GET", "/chats/1/changes?since=0")[1] == start
+    world.persist()
+    page = chat("GET", "/chats/1/changes?limit=2")[1]
+    assert [(c["type"], c["number"]) for c in page["items"]] == [("created", 2), ("created", 3)]
+    path = f"/chats/1/changes?limit=2&since={page['since']}"
+    assert page["next"] == f"/applications/{chat.token}{path}"
+    rest = chat("GET", path)[1]
+    edited = chat("GET", "/chats/1/messages/1")[1]
+    change = {"type": "edited", "number": 1, "revision": edited["revision"], "message": edited}
+    assert (rest["items"], rest["next"]) == ([change], None)
+    deleted = chat("DELETE", "/chats/1/messages/2")[1]
+    world.persist()
+    last = chat("GET", f"/chats/1/changes?since={rest['since']}")[1]
+    assert last["items"] == [{"type": "deleted", **deleted, "message": None}]
+    assert chat("GET", "/chats/2/changes")[0] == 404
+    chat("DELETE", "/chats/1")
+    assert chat("GET", "/chats/1/changes")[0] == 410
+
+
+@pytest.mark.parametrize("query", ["since=x", "since=", "since=5", "since=1.2.3"])
+def test_changes_since_what_is_no_place_are_refused(chat: Api, query: str) -> None:
+    status, problem, _ = chat("GET", f"/chats/1/changes?{query}")
+    assert (status, problem["errors"][0]["pointer"]) == (422, "since")
+
+
 def test_a_chat_is_changed_and_deleted(chat: Api) -> None:
     status, changed, _ = chat("PATCH", "/chats/1", {"title": None, "metadata": {"a": 1}})
     assert (status, changed["title"], changed["metadata"]) == (202, None, {"a": 1})

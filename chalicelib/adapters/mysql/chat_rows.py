@@ -27,10 +27,10 @@ ON DUPLICATE KEY UPDATE revision = VALUES(revision), title = VALUES(title),
 """
 WRITE_COUNTS = """
 INSERT INTO chats (id, application_id, number, created_at,
-  messages_count, last_message_number, messages_floor, messages_ceiling)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+  messages_count, last_message_number, last_position, messages_floor, messages_ceiling)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE messages_count = VALUES(messages_count),
-  last_message_number = VALUES(last_message_number),
+  last_message_number = VALUES(last_message_number), last_position = VALUES(last_position),
   messages_floor = VALUES(messages_floor), messages_ceiling = VALUES(messages_ceiling)
 """
 WRITE_APPLICATIONS = """
@@ -58,7 +58,7 @@ def write_states(cursor: Cursor, chats: Iterable[tuple[LockedChat, Chat]]) -> No
 
 
 def write_counts(cursor: Cursor, rows: Collection[LockedChat]) -> None:
-    """Write what the rows say of their messages: count, last number, floor, ceiling."""
+    """Write what the rows say of their messages: count, last number and position, floor, ceiling."""
     cursor.executemany(WRITE_COUNTS, [_counts(row) for row in rows])
 
 
@@ -84,7 +84,7 @@ def _state(chat: Chat) -> tuple[object, ...]:
 
 def _counts(row: LockedChat) -> tuple[object, ...]:
     unchanged = (row.id, row.application_id, row.number, row.created_at)
-    counts = (row.messages_count, row.last_message_number)
+    counts = (row.messages_count, row.last_message_number, row.last_position)
     return (*unchanged, *counts, row.messages_floor, row.messages_ceiling)
 
 

@@ -17,18 +17,18 @@ KNOWN = """
 SELECT chat_id, number, revision, deleted_at IS NOT NULL FROM messages WHERE {ranges}
 """
 INSERT = """
-INSERT INTO messages (chat_id, number, revision, body, sender, metadata,
+INSERT INTO messages (chat_id, position, number, revision, body, sender, metadata,
   created_at, edited_at, deleted_at, idempotency_key)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 REPLACE = f"""{INSERT}
-ON DUPLICATE KEY UPDATE revision = VALUES(revision), body = VALUES(body),
+ON DUPLICATE KEY UPDATE position = VALUES(position), revision = VALUES(revision), body = VALUES(body),
   sender = VALUES(sender), metadata = VALUES(metadata), created_at = VALUES(created_at),
   edited_at = VALUES(edited_at), deleted_at = VALUES(deleted_at),
   idempotency_key = VALUES(idempotency_key)
 """
 
-MessageOfChat = tuple[int, Message]  # chat id, state
+MessageOfChat = tuple[int, int, Message]  # chat id, position, state
 
 
 class Known(NamedTuple):
@@ -65,9 +65,10 @@ def replace_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
     cursor.executemany(REPLACE, [_row(*message) for message in messages])
 
 
-def _row(chat_id: int, message: Message) -> tuple[object, ...]:
+def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:
     return (
         chat_id,
+        position,
         message.number,
         message.revision,
         message.body,

@@ -13,8 +13,8 @@ from chalicelib.adapters.mysql.connection import Database
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.settings import Settings
 
-# The column was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
-DUPLICATE_COLUMN = 1060
+# The column or key was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
+DUPLICATE_COLUMN, DUPLICATE_KEY = 1060, 1061
 LOCK_WAIT_SECONDS = 60
 READ_TIMEOUT_SECONDS = 900
 
@@ -73,7 +73,7 @@ def _run(cursor: Cursor, statement: str) -> None:
     try:
         cursor.execute(statement)
     except pymysql.OperationalError as error:
-        if error.args[0] != DUPLICATE_COLUMN:
+        if error.args[0] not in (DUPLICATE_COLUMN, DUPLICATE_KEY):
             raise
 
 

@@ -80,16 +80,18 @@ def _maybe_stored(row: LockedChat, batch: Batch) -> list[int]:
 def _apply(
     outcome: Outcome, name: ChatName, row: LockedChat, batch: Batch, known: Mapping[int, Known]
 ) -> None:
-    """Take each state that is newer than what is stored, and count it."""
+    """Take each state that is newer than what is stored, count it, and give it the next position."""
     settled = outcome.settled.setdefault(Counter(*name), {})
-    for number, message in batch.newest.items():
+    for message in sorted(batch.newest.values(), key=lambda state: state.revision):
+        number = message.number
         stored = known.get(number, NOT_STORED)
         settled[number] = max(message.revision, stored.revision)
         if message.revision >= stored.revision:
             outcome.documents.append((*name, message))
         if message.revision > stored.revision:
             changes = outcome.new if stored is NOT_STORED else outcome.newer
-            changes.append((row.id, message))
+            row.last_position += 1
+            changes.append((row.id, row.last_position, message))
             row.messages_count += (message.deleted_at is None) - (not stored.deleted)
     row.last_message_number = max(row.last_message_number, *batch.newest)
 

@@ -57,6 +57,7 @@ class LockedChat:
     deleted_at: str | None
     messages_count: int
     last_message_number: int
+    last_position: int
     messages_floor: int
     messages_ceiling: int
     messages_holder: str

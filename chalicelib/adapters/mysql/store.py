@@ -2,6 +2,7 @@
 
 from chalicelib.adapters.mysql.answers import Answers
 from chalicelib.adapters.mysql.applications import Applications
+from chalicelib.adapters.mysql.changes import Changes
 from chalicelib.adapters.mysql.chats import Chats
 from chalicelib.adapters.mysql.connection import READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.mysql.leases import Leases
@@ -18,6 +19,7 @@ class MySqlStore(
     Answers,
     Chats,
     Messages,
+    Changes,
     Leases,
     Skipped,
     PersistChats,

@@ -13,6 +13,7 @@ from chalicelib.domain.requests import (
 from chalicelib.entrypoints.http.views import (
     ApplicationView,
     BatchView,
+    ChangesView,
     ChatView,
     DeletedView,
     FoundView,
@@ -69,6 +70,14 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     ListView[MessageView]: {
         "items": [_MESSAGE],
         "next": f"{_PATH}/chats/7/messages?before=42",
+    },
+    ChangesView: {
+        "items": [
+            {"type": "created", "number": 42, "revision": 4294967338, "message": _MESSAGE},
+            {"type": "deleted", "number": 40, "revision": 4294967339, "message": None},
+        ],
+        "since": "57.40",
+        "next": None,
     },
     BatchView: {"first": 43, "last": 44},
     DeletedView: {"number": 42, "revision": 4294967339},

@@ -57,6 +57,15 @@ class ApplicationsQuery(_Query, frozen=True, kw_only=True):
     limit: Limit = DEFAULT_PAGE_ITEMS
 
 
+class ChangesQuery(_Query, frozen=True, kw_only=True):
+    """From where the changes of a chat go on."""
+
+    since: Annotated[
+        str, Meta(description="`0` for all, or the `since` of an earlier answer.", examples=["0"])
+    ] = "0"
+    limit: Limit = DEFAULT_PAGE_ITEMS
+
+
 class SearchQuery(_Query, frozen=True, kw_only=True):
     """What to look for in messages, and which page of what is found."""
 

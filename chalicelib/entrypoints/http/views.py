@@ -2,6 +2,7 @@
 
 import msgspec
 
+from chalicelib.domain.changes import Change, ChangeType
 from chalicelib.domain.records import Application, ChatRow, Message, Metadata, Numbers
 
 
@@ -49,6 +50,23 @@ class MessageView(msgspec.Struct, frozen=True):
     revision: int
     created_at: str
     edited_at: str | None
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    """A message that was changed, in its newest state. There is no message where it was deleted."""
+
+    type: ChangeType
+    number: int
+    revision: int
+    message: MessageView | None
+
+
+class ChangesView(msgspec.Struct, frozen=True):
+    """Changes; `since` goes on behind them, and `next` is there while more are stored."""
+
+    items: list[ChangeView]
+    since: str
+    next: str | None
 
 
 class HitView(MessageView, frozen=True):
@@ -126,6 +144,12 @@ def one_chat_view(row: ChatRow, skipped: list[Numbers]) -> OneChatView:
 
 def message_view(message: Message) -> MessageView:
     return MessageView(*_message_fields(message))
+
+
+def change_view(change: Change) -> ChangeView:
+    message = change.message
+    view = None if change.type == "deleted" else message_view(message)
+    return ChangeView(change.type, message.number, message.revision, view)
 
 
 def hit_view(chat: int, message: Message, highlight: str | None) -> HitView:
