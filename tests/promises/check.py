@@ -10,6 +10,7 @@ from tests.promises.answers import (
     revisions_given_twice,
 )
 from tests.promises.calm import left_overs, wrong_counts, wrong_documents
+from tests.promises.followed import backward_changes, wrong_copies
 from tests.promises.history import History
 from tests.promises.kept import (
     edits_made_twice,
@@ -38,6 +39,8 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     skipped_without_a_loss,
     wrong_counts,
     wrong_documents,
+    wrong_copies,
+    backward_changes,
     left_overs,
 )
 

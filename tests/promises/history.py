@@ -1,8 +1,10 @@
-"""What clients saw: every request with its outcome, every read, and when Redis lost its memory.
+"""What clients saw: every request with its outcome, every read, the copies of those who follow the
+changes of a chat, and when Redis lost its memory.
 
 Append-only, and safe to write from many threads. Times are positions in this record, not of a clock.
 """
 
+from collections.abc import Iterable
 from itertools import count
 from threading import Lock
 from typing import Literal
@@ -62,6 +64,21 @@ class Read(msgspec.Struct, frozen=True):
     ended: int
 
 
+class Copy(msgspec.Struct, eq=False):
+    """What somebody holds who follows the changes of a chat: each message as it was told last.
+
+    A state is a revision and a text, which is None where the message is deleted. `since` is from where
+    it goes on; `backwards` are messages that were told in an older state than before.
+    """
+
+    client: str
+    token: str
+    chat: int
+    since: str = "0"
+    states: dict[int, tuple[int, str | None]] = {}
+    backwards: list[str] = []
+
+
 class Loss(msgspec.Struct, eq=False):
     """Redis lost memory. One that lasts (two primaries) has no end until it is over."""
 
@@ -82,6 +99,7 @@ class History:
     def __init__(self) -> None:
         self.acts: list[Act] = []
         self.reads: list[Read] = []
+        self.copies: dict[tuple[str, str, int], Copy] = {}
         self.losses: list[Loss] = []
         self._positions = count(1)
         self._lock = Lock()
@@ -128,6 +146,29 @@ class History:
         with self._lock:
             ended = next(self._positions)
             self.reads.append(Read(client, token, chat, number, revision, began, ended))
+
+    def copy(self, client: str, token: str, chat: int) -> Copy:
+        """The client's copy of a chat, empty at first."""
+        with self._lock:
+            return self.copies.setdefault((client, token, chat), Copy(client, token, chat))
+
+    def followed(
+        self,
+        copy: Copy,
+        asked_since: str,
+        changes: Iterable[tuple[int, int, str | None]],
+        since: str,
+    ) -> None:
+        """Changes (number, revision, text) were told; not to a copy that has gone on in between."""
+        with self._lock:
+            if copy.since != asked_since:
+                return
+            for number, revision, text in changes:
+                before, _ = copy.states.get(number, (0, None))
+                if revision < before:
+                    copy.backwards.append(f"{number} at {revision} after {before}")
+                copy.states[number] = (revision, text)
+            copy.since = since
 
     def lost(self, what: str, *, lasting: bool = False) -> Loss:
         """Redis loses memory now, or, where that lasts, from now on until `over`.

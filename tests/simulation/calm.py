@@ -17,6 +17,7 @@ _ROUND_MS = 200_000
 # Records of what was deleted may be late by a quarter of an hour; then the last removal comes.
 _LATE_MS = 16 * 60_000
 _TRIES = 4
+_MOST_PAGES = 10_000
 _BETWEEN_TRIES_SECONDS = 6
 _CLIENT = "the last client"
 
@@ -38,6 +39,7 @@ def calm_down(simulation: Simulation) -> Stored:
     _deliver(simulation, chance)
     simulation.processes.now += _LATE_MS
     _deliver(simulation, chance)
+    _follow_to_the_end(simulation)
     return look(simulation)
 
 
@@ -70,6 +72,15 @@ def _edit_once_more(simulation: Simulation) -> None:
         if number is not None:
             read_one(simulation.world, simulation.history, _CLIENT, chat, number)
             _ask(simulation, Request("edit", chat, number, (f"last edit {chat}",)))
+
+
+def _follow_to_the_end(simulation: Simulation) -> None:
+    """Those who follow a chat ask until there is no more, and somebody begins who never did."""
+    chats = _live(simulation)
+    old = [(copy.client, copy.chat) for copy in simulation.history.copies.values()]
+    for client, chat in [*old, *((_CLIENT, chat) for chat in chats)]:
+        if chat in chats:
+            simulation.follow_changes(client, chat, _MOST_PAGES)
 
 
 def _ask(simulation: Simulation, request: Request) -> None:

@@ -10,8 +10,13 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from chalicelib.domain.numbering import PersistedMessages
-from chalicelib.domain.records import ChatRow, Document, Lease, MessagesRecord
+from chalicelib.domain.changes import Change, Changes, Since
+from chalicelib.domain.numbering import Counter, Page, PersistedMessages
+from chalicelib.domain.records import ChatRow, Document, Lease, Message, MessagesRecord
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.current import look_at
+from chalicelib.usecases.list_changes import list_changes
+from chalicelib.usecases.ports import World
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
@@ -95,6 +100,57 @@ class _LastWins(FakeStore):
         return super()._persist_message(record, message)
 
 
+class _ByRevision(FakeStore):
+    """Changes are told in the order of their revisions, and go on from the last one."""
+
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        found = super().list_changes(token, chat, Since(), 1_000_000)
+        by_revision = [Change(c.message.revision, c.message) for c in found]
+        by_revision.sort(key=lambda change: change.position)
+        return [change for change in by_revision if change.position > since.position][:limit]
+
+
+_LONG_TRANSACTION_SLICES = 40
+
+
+class _EarlyPositions(FakeStore):
+    """Positions are taken before the commit, as an AUTO_INCREMENT takes them."""
+
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        taken: dict[tuple[str, int], tuple[int, int]] = {}
+        for place in {(record.token, record.chat) for record in records}:
+            if chat := self._open_chat(*place):
+                first = chat.last_position
+                chat.last_position += sum(len(record.messages) for record in records)
+                taken[place] = (first, chat.last_position)
+        if parent := getcurrent().parent:
+            for _ in range(_LONG_TRANSACTION_SLICES):
+                parent.switch()
+        for place, (first, _) in taken.items():
+            if chat := self._open_chat(*place):
+                chat.last_position = first
+        done = super().persist_messages(records, window)
+        for place, (_, last) in taken.items():
+            if chat := self._open_chat(*place):
+                chat.last_position = max([last, *chat.positions.values()])
+        return done
+
+
+def _with_pending(world: World, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
+    """What is only pending is told as well."""
+    look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=1_000))
+    stored = world.store.list_changes(tenant.token, chat, Since(), 1_000_000)
+    revisions = {change.message.number: change.message.revision for change in stored}
+    pending = [
+        Change(0, entry.state)
+        for entry in look.pending
+        if isinstance(entry.state, Message)
+        and entry.state.revision > revisions.get(entry.state.number, 0)
+    ]
+    changes = list_changes(world, tenant, chat, since, limit)
+    return Changes((*changes.items, *pending), changes.since, changes.more)
+
+
 class _WithoutVersions(FakeSearchIndex):
     """What comes last is indexed."""
 
@@ -131,6 +187,9 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "the last state wins in the store": lambda: Parts(store=_LastWins),
     "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
     "counts are made after the commit": lambda: Parts(store=_Counting),
+    "changes go by their revisions": lambda: Parts(store=_ByRevision),
+    "positions are taken before the commit": lambda: Parts(store=_EarlyPositions),
+    "changes tell what is pending": lambda: Parts(list_changes=_with_pending),
     "the index has no versions": lambda: Parts(index=_WithoutVersions),
 }
 

@@ -23,6 +23,8 @@ _LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
 _KEPT = {"restart": 2, "fail_over": 2}
 _LEAST_STEPS, _MOST_STEPS = 30, 120
 _MOST_GAP = 24
+# In every third run somebody follows chats: a step for so many others.
+_FOLLOW_ONE_IN = 3
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -53,14 +55,19 @@ def plan_of(seed: int) -> list[Step]:
         "chat",
         *chance.choices(list(weights), list(weights.values()), k=length),
     ]
-    return [
-        Step(
-            kind,
-            chance.randrange(1000),
-            chance.randrange(1000),
-            chance.choice((1, 1, 1, 2, 4, 12)),
-            chance.randrange(_MOST_GAP),
-            chance.getrandbits(32),
-        )
-        for kind in kinds
-    ]
+    steps = [_step(kind, chance) for kind in kinds]
+    if seed % 3 == 0:
+        for _ in range(length // _FOLLOW_ONE_IN):
+            steps.insert(chance.randrange(len(steps)), _step("follow", chance))
+    return steps
+
+
+def _step(kind: str, chance: random.Random) -> Step:
+    return Step(
+        kind,
+        chance.randrange(1000),
+        chance.randrange(1000),
+        chance.choice((1, 1, 1, 2, 4, 12)),
+        chance.randrange(_MOST_GAP),
+        chance.getrandbits(32),
+    )

@@ -53,9 +53,12 @@ class Processes:
         return process
 
     def give_way(self, at: str) -> Process | None:
-        """Let others run: the switch point of every call of a port."""
+        """Let others run: the switch point of every call of a port. Time goes on for the simulation too,
+        or what tries until time is up would try for ever."""
         process = self._by_green.get(getcurrent())
-        if process is not None:
+        if process is None:
+            self.now += _SLICE_MS
+        else:
             process.at = at
             self._main.switch()
         return process

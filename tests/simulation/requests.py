@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from chalicelib.domain.changes import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.numbering import IdempotencyMark, Page
@@ -22,6 +23,9 @@ from tests.promises.history import GONE, Act, History, Kind
 
 TENANT = Tenant("0123456789abcdef0123456789abcd", 1)
 _PAGE = 8
+_CHANGES = 3
+
+ListChanges = Callable[[World, Tenant, int, Since, int], Changes]
 
 # First number, last number, revision.
 Answer = tuple[int, int, int]
@@ -163,6 +167,23 @@ def read_page(world: World, history: History, client: str, chat: int, after: int
     for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
         if after < number <= last:
             history.read(began, client, TENANT.token, chat, number, None)
+
+
+def follow(
+    list_changes: ListChanges, world: World, history: History, client: str, chat: int, pages: int
+) -> None:
+    """Bring the client's copy of a chat up to date, by so many pages of changes at most."""
+    copy = history.copy(client, TENANT.token, chat)
+    for _ in range(pages):
+        since = copy.since
+        changes = list_changes(world, TENANT, chat, parse_since(since), _CHANGES)
+        states = [
+            (m.number, m.revision, None if m.deleted_at else m.body)
+            for m in (change.message for change in changes.items)
+        ]
+        history.followed(copy, since, states, str(changes.since))
+        if not changes.more:
+            return
 
 
 def _own(history: History, client: str, chat: int) -> set[int]:

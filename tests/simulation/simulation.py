@@ -10,6 +10,7 @@ import msgspec
 
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
+from chalicelib.usecases.list_changes import list_changes
 from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
@@ -23,7 +24,14 @@ from tests.simulation.ports import Ambush, Faults, Mode, reached
 from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
 from tests.simulation.queues import WORKED_OFF, SimulatedQueues
-from tests.simulation.requests import TENANT, Request, read_one, read_page
+from tests.simulation.requests import (
+    TENANT,
+    ListChanges,
+    Request,
+    follow,
+    read_one,
+    read_page,
+)
 from tests.simulation.workers import close_quiet, repair, take_batch
 
 _START_MS = 1_790_000_000_000
@@ -34,12 +42,16 @@ _TRIES = 3
 _MOST_FAILURES = 4
 _PARTS = ("queues", "queues", "store", "ledger", "index")
 _MODES: tuple[Mode, ...] = ("before", "after", "half")
+# Who follows has nothing half done: a kill or a failure there is that of any step.
+_NO_TRAP = ("ping", "list_changes")
 # Every call of these parts; most are rare, and the next failing call of a part is seldom one of them.
 _CALLS = [
     f"{name}.{call}"
     for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
     for call in vars(part)
-    if not call.startswith("_") and not re.search("application|answer|ping", call)
+    if not call.startswith("_")
+    and not re.search("application|answer", call)
+    and call not in _NO_TRAP
 ]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
@@ -75,6 +87,7 @@ class Parts(msgspec.Struct, frozen=True):
     store: Callable[[], FakeStore] = FakeStore
     index: Callable[[], FakeSearchIndex] = FakeSearchIndex
     queues: Callable[[Clock], SimulatedQueues] = SimulatedQueues
+    list_changes: ListChanges = list_changes
 
 
 REAL = Parts()
@@ -115,6 +128,7 @@ class Simulation:
         self.queues = parts.queues(self.clock)
         self.index = parts.index()
         self.store = parts.store()
+        self.list_changes = parts.list_changes
         self.world = SimulatedWorld(self, parts.scripts())
         self.clients = [
             Client(n, self.world, self.history, self.processes, say) for n in range(1, _CLIENTS + 1)
@@ -203,6 +217,19 @@ class Simulation:
             client.number,
             _quietly(lambda: read(self.world, self.history, client.name, chat, number)),
         )
+
+    def _follow(self, step: Step) -> None:
+        chat, client = self._a_chat(step), self._client(step)
+        if chat:
+            self.processes.start(
+                f"{client.name}'s following",
+                client.number,
+                _quietly(lambda: self.follow_changes(client.name, chat, step.size)),
+            )
+
+    def follow_changes(self, client: str, chat: int, pages: int) -> None:
+        """Bring a client's copy of a chat up to date, or nearer to that."""
+        follow(self.list_changes, self.world, self.history, client, chat, pages)
 
     def _work(self, step: Step) -> None:
         queue = WORKED_OFF[step.which % len(WORKED_OFF)]

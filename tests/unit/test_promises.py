@@ -292,3 +292,33 @@ def test_documents_of_what_was_deleted(story: Story) -> None:
 def test_anything_left_over(story: Story, where: str) -> None:
     setattr(story.stored, where, ["something"])
     assert story.broken() == {"left_overs"}
+
+
+def followed(story: Story, changes: list[tuple[int, int, str | None]]) -> None:
+    copy = story.history.copy("bob", T, 1)
+    story.history.followed(copy, copy.since, changes, f"{int(copy.since) + 1}")
+
+
+def test_a_copy_that_is_not_what_is_stored(story: Story) -> None:
+    followed(story, [(1, 10, "a"), (2, 11, "b"), (3, 13, "c")])
+    assert story.broken() == {"wrong_copies"}
+    followed(story, [(1, 12, "a2"), (3, 14, None)])
+    assert story.broken() == set()
+    followed(story, [(4, 15, "what nobody else has")])
+    assert story.broken() == {"wrong_copies"}
+    story.did("delete_chat", 1, None)
+    story.row.deleted = True
+    assert "wrong_copies" not in story.broken()
+
+
+def test_an_answer_that_comes_too_late_changes_no_copy(story: Story) -> None:
+    copy = story.history.copy("bob", T, 1)
+    followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
+    story.history.followed(copy, "0", [(1, 10, "a")], "1")
+    assert story.broken() == set()
+
+
+def test_a_message_that_is_told_in_an_older_state(story: Story) -> None:
+    followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
+    followed(story, [(1, 10, "a")])
+    assert story.broken() == {"backward_changes", "wrong_copies"}
