@@ -56,7 +56,7 @@ def message_after(
         ):
             message = entry.state
     if message is None:
-        require_chat(world, tenant, chat, look)
+        require_chat(world, tenant, chat, look.known)
         raise NotFoundError("there is no such message")
     if message.deleted_at:
         raise GoneError("the message was deleted")
@@ -91,9 +91,9 @@ def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
     return row
 
 
-def require_chat(world: World, tenant: Tenant, chat: int, look: Look) -> None:
-    """Raises `NotFoundError` or `GoneError` unless the chat is there; `look` is one into it."""
-    if look.known:
+def require_chat(world: World, tenant: Tenant, chat: int, known: bool) -> None:
+    """Raises `NotFoundError` or `GoneError` unless the chat is there; `known` is what Redis says."""
+    if known:
         return
     row = world.store.get_chat(tenant.token, chat)
     if row is None:

@@ -16,6 +16,6 @@ def list_changes(world: World, tenant: Tenant, chat: int, since: Since, limit: i
     look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=0))
     found = world.store.list_changes(tenant.token, chat, since, limit + 1)
     if not found:
-        require_chat(world, tenant, chat, look)
+        require_chat(world, tenant, chat, look.known)
     shown = found[:limit]
     return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > limit)

@@ -16,7 +16,7 @@ def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed
     look = look_at(world, tenant, Counter(tenant.token, chat), wide)
     rows = world.store.list_messages(tenant.token, chat, page, rows_wanted(page, look))
     if not rows:
-        require_chat(world, tenant, chat, look)
+        require_chat(world, tenant, chat, look.known)
     newest = {row.number: row for row in rows}
     for entry in look.pending:
         state = entry.state

@@ -21,6 +21,7 @@ from chalicelib.domain.numbering import (
     PersistedMessages,
 )
 from chalicelib.domain.rates import Allowance
+from chalicelib.domain.reading import Ahead, Marker, Reading
 from chalicelib.domain.records import (
     AnyRecord,
     Application,
@@ -101,6 +102,12 @@ class Ledger(Protocol):
         It takes one from the allowance. Raises `GoneError` where the chat was deleted,
         `KeyReusedError`, `RateLimitedError`.
         """
+        ...
+
+    def ahead(
+        self, token: str, key_version: int, chats: Sequence[int]
+    ) -> dict[int, Ahead] | NeedApplication:
+        """What is known here of some chats, none of which need be there, before MySQL knows it."""
         ...
 
     def remember_application(self, token: str, key_version: int) -> None:
@@ -295,6 +302,27 @@ class Store(Protocol):
         """Up to `limit` messages whose state was stored after `since`, in that order, deleted ones too.
 
         What is stored later is always behind what was listed. Nothing where the chat was deleted.
+        """
+        ...
+
+    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+        """Move a user's marker up to a number, never back.
+
+        Not above the last number that is stored or, as `pending_last`, pending. The chat need not be
+        there yet; nothing happens where it, or the application, was deleted.
+        """
+        ...
+
+    def list_markers(self, token: str, user: str, page: Page, limit: int) -> list[Marker]:
+        """Up to `limit` of a user's markers, by chat, in chats that are not known as deleted."""
+        ...
+
+    def count_unread(
+        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
+    ) -> list[Reading]:
+        """How many messages that are not deleted lie above each marker, pending ones included.
+
+        `ahead` is what Redis said of these chats before. Chats that are not there are left out.
         """
         ...
 

@@ -11,5 +11,5 @@ def search_messages(world: World, tenant: Tenant, query: Query) -> Found:
     """Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor."""
     look = look_at(world, tenant, Counter(tenant.token, query.chat), Page(limit=0))
     if query.chat is not None:
-        require_chat(world, tenant, query.chat, look)
+        require_chat(world, tenant, query.chat, look.known)
     return world.index.search(query)

@@ -32,6 +32,7 @@ from chalicelib.domain.numbering import (
     Page,
 )
 from chalicelib.domain.rates import Allowance, Bucket
+from chalicelib.domain.reading import Ahead
 from chalicelib.domain.records import Chat, Lease, Message
 from chalicelib.usecases.ports import Ledger
 from tests.contract.conftest import part_url
@@ -262,8 +263,10 @@ def test_an_application_that_is_gone_leaves_nothing_behind(ledger: Ledger, token
     quiet_chat(ledger, token)
     begin(ledger, Counter(token, 2))
     accept(ledger, Counter(token, 2), [message()])
+    delete(ledger, Counter(token, 2), 1)
     begin(ledger, Counter(token))
     ledger.erase_application(token)
+    assert ahead(ledger, token, 2) == [Ahead()]
     assert ledger.quiet([token], 0, 10) == []
     assert ledger.overdue([token], 10) == []
     assert not look(ledger, Counter(token, 1)).known
@@ -683,6 +686,89 @@ def test_a_lease_begun_before_the_deletion_opens_nothing(ledger: Ledger, token: 
     ledger.install_lease(messages, need.nonce, Begun(0, Lease(need.holder, 2, 1000)))
     with pytest.raises(GoneError):
         ledger.accept(messages, 1, [message()], None)
+
+
+# --- what is ahead of MySQL
+
+
+def ahead(ledger: Ledger, token: str, *chats: int) -> list[Ahead]:
+    found = ledger.ahead(token, 1, chats)
+    assert isinstance(found, dict)
+    assert list(found) == list(chats)
+    return list(found.values())
+
+
+def delete(ledger: Ledger, counter: Counter, number: int) -> int:
+    """Its revision."""
+    seen = look(ledger, counter, Page(limit=1, after=number - 1, before=number + 1))
+    stored = replace(message(), number=number, revision=1)
+    state = seen.pending[0].state if seen.pending else stored
+    deleted = ledger.edit(counter, 1, replace(state, deleted_at=NOW), state.revision, seen.edits)
+    assert isinstance(deleted, Accepted)
+    return deleted.revision
+
+
+def test_the_highest_pending_number_is_told_of_each_chat(ledger: Ledger, token: str) -> None:
+    one, two = Counter(token, 1), Counter(token, 2)
+    begin(ledger, one)
+    begin(ledger, two, floor=500)
+    first = accept(ledger, one, [message('"number":9'), message(), message()])
+    accept(ledger, two, [message()])
+    assert ahead(ledger, token, 2, 3, 1) == [Ahead(True, last=501), Ahead(), Ahead(True, last=3)]
+    ledger.settle(one, dict.fromkeys((2, 3), first.revision + 2))
+    assert ahead(ledger, token, 1) == [Ahead(True, last=1)]
+    ledger.settle(one, {1: first.revision})
+    assert ahead(ledger, token, 1) == [Ahead(True)]
+    assert ahead(ledger, token) == []
+
+
+def test_pending_deletions_are_told_until_they_are_settled(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message(), message(), message()])
+    revisions = {number: delete(ledger, counter, number) for number in (3, 1)}
+    assert ahead(ledger, token, 1) == [Ahead(True, last=3, deletions=(1, 3))]
+    ledger.settle(counter, {n: first.revision + n - 1 for n in (1, 2, 3)})
+    assert ahead(ledger, token, 1) == [Ahead(True, last=3, deletions=(1, 3))]
+    ledger.settle(counter, {3: revisions[3]})
+    assert ahead(ledger, token, 1) == [Ahead(True, last=1, deletions=(1,))]
+    ledger.settle(counter, {1: revisions[1]})
+    assert ahead(ledger, token, 1) == [Ahead(True)]
+
+
+def test_the_deletion_of_a_stored_message_is_told(ledger: Ledger, token: str) -> None:
+    counter = Counter(token, 1)
+    begin(ledger, counter)
+    first = accept(ledger, counter, [message(), message()])
+    ledger.settle(counter, dict.fromkeys((1, 2), first.revision + 1))
+    revision = delete(ledger, counter, 1)
+    assert ahead(ledger, token, 1) == [Ahead(True, last=1, deletions=(1,))]
+    ledger.settle(counter, {1: revision})
+    assert ahead(ledger, token, 1) == [Ahead(True)]
+
+
+def test_chats_that_are_pending_or_deleted_are_told_as_such(ledger: Ledger, token: str) -> None:
+    counter = Counter(token)
+    begin(ledger, counter)
+    accept(ledger, counter, [CHAT, CHAT])
+    state = look(ledger, counter).pending[0].state
+    assert ahead(ledger, token, 1, 2, 3) == [Ahead(True), Ahead(True), Ahead()]
+    deleted = ledger.edit(counter, 1, replace(state, deleted_at=NOW), state.revision, 0)
+    assert isinstance(deleted, Accepted)
+    for _ in range(2):
+        assert ahead(ledger, token, 1, 2) == [Ahead(True), Ahead(gone=True)]
+        ledger.settle(counter, {2: deleted.revision})
+
+
+def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
+    ledger: Ledger, token: str
+) -> None:
+    assert ledger.ahead(secrets.token_hex(15), 1, [1]) == NeedApplication()
+    with pytest.raises(UnauthenticatedError):
+        ledger.ahead(token, 2, [])
+    ledger.forget_application(token)
+    with pytest.raises(NotFoundError):
+        ledger.ahead(token, 1, [])
 
 
 def test_what_is_not_settled_becomes_overdue(ledger: Ledger, token: str, clock: FakeClock) -> None:

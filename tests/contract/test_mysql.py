@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql import changes, rows
+from chalicelib.adapters.mysql import changes, readers, rows
 from chalicelib.adapters.mysql import messages as reading
 from chalicelib.adapters.mysql.answers import keep_answer
 from chalicelib.adapters.mysql.connection import (
@@ -25,12 +25,14 @@ from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.mysql.values import marks
 from chalicelib.domain.changes import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
-from chalicelib.domain.numbering import Counter, IdempotencyMark, Once
+from chalicelib.domain.numbering import Counter, IdempotencyMark, Once, Page
+from chalicelib.domain.reading import Marker
 from chalicelib.domain.records import Numbers
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.states import LEASE, NOW, begin, chat, chats, message, messages
+from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
 
-MIGRATIONS = sorted((Path(reading.__file__).parent / "migrations").glob("*.sql"))
+_FOLDER = Path(reading.__file__).parent / "migrations"
+MIGRATIONS = sorted(path.name for path in _FOLDER.glob("*.sql"))
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -308,9 +310,6 @@ def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
 # --- migrations
 
 
-MIGRATIONS = ["0001_initial.sql", "0002_beginnings.sql", "0003_changes.sql"]
-
-
 def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> None:
     with fresh_database(url) as empty:
         with ThreadPoolExecutor(3) as pool:
@@ -348,7 +347,7 @@ def test_messages_without_a_position_come_first_and_in_the_order_of_their_number
 def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
     store: MySqlStore, database: Database, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1), message(2))], 10)
+    store.persist_messages([messages(token, message(1), message(2), deleted(3, 2))], 10)
     store.persist_chats([chats(token, chat(2), chat(3, deleted_at=NOW))], 10)
     assert store.recount(token) == []
     run(database, "UPDATE applications SET chats_count = 9 WHERE token = %s", token)
@@ -358,10 +357,17 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
         " AND application_id = (SELECT id FROM applications WHERE token = %s)",
         token,
     )
+    run(
+        database,
+        "DELETE FROM deleted_messages WHERE chat_id = (SELECT c.id FROM chats c"
+        " JOIN applications a ON a.id = c.application_id WHERE a.token = %s AND c.number = 1)",
+        token,
+    )
     wrong = [
         (None, "chats_count", 9, 2),
         (1, "messages_count", 7, 2),
-        (1, "last_message_number", 1, 2),
+        (1, "last_message_number", 1, 3),
+        (1, "deleted_messages", 0, 1),
     ]
     assert store.recount(token) == wrong
     assert store.recount(token, repair=True) == wrong
@@ -411,3 +417,88 @@ def test_a_migration_that_failed_half_way_runs_again(url: str) -> None:
         run(Database(empty), "ALTER TABLE chats DROP COLUMN messages_nonce")
         assert migrate(empty) == MIGRATIONS[1:]
         assert run(Database(empty), "SELECT messages_nonce FROM chats") == []
+
+
+def test_deletions_that_were_stored_before_are_counted(url: str) -> None:
+    with fresh_database(url) as older, closing(Database(older)) as database:
+        migrate(older)
+        with closing(MySqlStore(older)) as store:
+            token = store.create_application(secrets.token_hex(16), "an application", NOW).token
+            store.persist_messages([messages(token, message(1), deleted(2, 2), deleted(3, 2))], 10)
+            for before in ("DROP TABLE readers, deleted_messages", "DELETE FROM deleted_messages"):
+                run(database, before)
+                run(database, "DELETE FROM schema_migrations WHERE version = 4 LIMIT 1")
+                assert migrate(older) == ["0004_readers.sql"]
+                assert store.recount(token) == []
+
+
+# --- readers
+
+
+def test_a_marker_does_not_wait_for_those_who_persist(
+    url: str, store: MySqlStore, database: Database, token: str
+) -> None:
+    store.persist_messages([messages(token, message(1))], 10)
+
+    def while_it_is_locked(cursor: Cursor) -> None:
+        found = rows.find_applications(cursor, [token])
+        rows.lock_applications(cursor, found.values())
+        ids = rows.find_chats(cursor, [(found[token], 1)])
+        assert rows.lock_chats(cursor, ids.values())
+        with closing(MySqlStore(url, REQUEST_READ_TIMEOUT_SECONDS)) as reader:
+            reader.move_marker(token, "ann", Marker(1, 1), 0)
+
+    database.transact(while_it_is_locked)
+    assert store.list_markers(token, "ann", Page(limit=1), 1) == [Marker(1, 1)]
+
+
+def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    def left() -> list[int]:
+        counts = [
+            "SELECT COUNT(*) FROM readers r JOIN applications a ON a.id = r.application_id"
+            " WHERE a.token = %s",
+            "SELECT COUNT(*) FROM deleted_messages d JOIN chats c ON c.id = d.chat_id"
+            " JOIN applications a ON a.id = c.application_id WHERE a.token = %s",
+        ]
+        return [n for sql in counts for (n,) in database.read(sql, (token,))]
+
+    def purge(*expected: int | None) -> None:
+        told: list[int | None] = []
+        for _ in range(100):
+            gone = store.purge("2030-01-01T00:00:00.000Z", 3)
+            told += [number for one, number in gone if one == token]
+            store.forget(gone)
+        assert told == list(expected)
+
+    for number in (1, 2):
+        states = (message(1), *(deleted(n, 2) for n in range(2, 9)))
+        store.persist_messages([messages(token, *states, chat=number)], 10)
+        for user in ("ann", "bob", "cem", "dan"):
+            store.move_marker(token, user, Marker(number, 1), 0)
+    store.move_marker(token, "ann", Marker(77, 1), 1)
+    assert left() == [9, 14]
+    store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], 10)
+    purge(1)
+    assert left() == [5, 7]
+    [(id_,)] = database.read("SELECT id FROM applications WHERE token = %s", (token,))
+    store.delete_application(token, NOW)
+    purge(None)
+    assert database.read("SELECT 1 FROM readers WHERE application_id = %s", (id_,)) == []
+    assert (
+        database.read("SELECT 1 FROM deleted_messages WHERE chat_id NOT IN (SELECT id FROM chats)")
+        == []
+    )
+
+
+def test_a_page_of_markers_is_read_without_sorting(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    for number in range(1, 100):
+        store.move_marker(token, "ann", Marker(number, 1), 1)
+    run(database, "ANALYZE TABLE readers")
+    for direction in ("ASC", "DESC"):
+        sql = readers.LIST.format(direction=direction)
+        plan = run(database, "EXPLAIN " + sql, b"ann", token, 0, 100, 10)
+        assert "sort" not in str(plan).lower()

@@ -1,7 +1,7 @@
 """The `Store` port in memory. It counts what it holds instead of caching counts."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 
@@ -27,6 +27,7 @@ from chalicelib.domain.numbering import (
     PersistedChats,
     PersistedMessages,
 )
+from chalicelib.domain.reading import Ahead, Marker, Reading
 from chalicelib.domain.records import (
     Application,
     Chat,
@@ -94,6 +95,7 @@ class _Application:
     deleted_at: str | None = None
     numbering: _Numbering = field(default_factory=_Numbering)
     chats: dict[int, _Chat] = field(default_factory=dict)
+    readers: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def shown(self) -> Application:
         return Application(
@@ -422,6 +424,44 @@ class FakeStore:
         return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
 
     @_transaction
+    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+        application = self._alive(token)
+        chat = self._chat(token, marker.chat)
+        if application is None or (chat and chat.state.deleted_at is not None):
+            return
+        place = (user, marker.chat)
+        number = min(marker.number, max(pending_last, chat.last if chat else 0))
+        application.readers[place] = max(number, application.readers.get(place, 0))
+
+    @_transaction
+    def list_markers(self, token: str, user: str, page: Page, limit: int) -> list[Marker]:
+        application = self._alive(token)
+        readers = application.readers if application else {}
+        chats = [
+            chat
+            for name, chat in readers
+            if name == user and (self._open_chat(token, chat) or not self._chat(token, chat))
+        ]
+        return [Marker(chat, readers[user, chat]) for chat in _of_page(chats, page)[:limit]]
+
+    @_transaction
+    def count_unread(
+        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
+    ) -> list[Reading]:
+        readings: list[Reading] = []
+        for marker in markers:
+            chat, redis = self._chat(token, marker.chat), ahead[marker.chat]
+            if redis.gone or (chat.state.deleted_at is not None if chat else not redis.known):
+                continue
+            last = max(marker.number, redis.last, chat.last if chat else 0)
+            unread = set(range(marker.number + 1, last + 1)) - set(redis.deletions)
+            if chat:
+                unread -= {n for n, m in chat.messages.items() if m.deleted_at is not None}
+                unread -= {n for n, _ in chat.numbering.skipped if n not in chat.messages}
+            readings.append(Reading(marker.chat, marker.number, len(unread), last))
+        return readings
+
+    @_transaction
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
         application = self._applications.get(counter.token)
         states: dict[int, int] = {}
@@ -440,8 +480,12 @@ class FakeStore:
                 deleted_at = application.deleted_at or chat.state.deleted_at
                 if deleted_at is None or (chat.purged and application.deleted_at is None):
                     continue
-                while chat.messages and rows > 0:
-                    chat.messages.popitem()
+                readers = [place for place in application.readers if place[1] == number]
+                while (chat.messages or readers) and rows > 0:
+                    if chat.messages:
+                        chat.messages.popitem()
+                    else:
+                        del application.readers[readers.pop()]
                     rows -= 1
                 if rows > 0 and application.deleted_at is not None:
                     del application.chats[number]

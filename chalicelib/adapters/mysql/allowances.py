@@ -3,6 +3,7 @@
 import msgspec
 
 from chalicelib.adapters.mysql.skipped import Skipped
+from chalicelib.domain.gaps import size
 from chalicelib.domain.numbering import Counter
 
 OF_CHATS = """
@@ -48,5 +49,4 @@ class Allowances(Skipped):
     def skipped_messages(self, token: str) -> int:
         """How many message numbers were passed over and are missing."""
         chats = [chat for (chat,) in self._database.read(SKIPPING, (token,))]
-        ranges = (gap for chat in chats for gap in self.skipped(token, chat))
-        return sum(gap.last - gap.first + 1 for gap in ranges)
+        return sum(size(self.skipped(token, chat)) for chat in chats)

@@ -27,8 +27,14 @@ ON DUPLICATE KEY UPDATE position = VALUES(position), revision = VALUES(revision)
   edited_at = VALUES(edited_at), deleted_at = VALUES(deleted_at),
   idempotency_key = VALUES(idempotency_key)
 """
+MARK_DELETED = """
+INSERT INTO deleted_messages (chat_id, number) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE number = VALUES(number)
+"""
+UNMARK_DELETED = "DELETE FROM deleted_messages WHERE chat_id = %s AND number = %s"
 
 MessageOfChat = tuple[int, int, Message]  # chat id, position, state
+MessageKey = tuple[int, int]  # chat id, number
 
 
 class Known(NamedTuple):
@@ -63,6 +69,16 @@ def insert_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
 def replace_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
     """Overwrite rows that are there."""
     cursor.executemany(REPLACE, [_row(*message) for message in messages])
+
+
+def mark_deleted(cursor: Cursor, keys: Iterable[MessageKey]) -> None:
+    """Note which numbers are those of deleted messages: unread ones are counted by them."""
+    cursor.executemany(MARK_DELETED, list(keys))
+
+
+def unmark_deleted(cursor: Cursor, keys: Iterable[MessageKey]) -> None:
+    """These have a newer state, which was made from one before the deletion."""
+    cursor.executemany(UNMARK_DELETED, list(keys))
 
 
 def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:

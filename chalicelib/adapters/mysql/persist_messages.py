@@ -18,10 +18,13 @@ from chalicelib.adapters.mysql.message_batches import Batch, ChatName, gather
 from chalicelib.adapters.mysql.message_rows import (
     NOT_STORED,
     Known,
+    MessageKey,
     MessageOfChat,
     insert_messages,
     known_states,
+    mark_deleted,
     replace_messages,
+    unmark_deleted,
 )
 from chalicelib.adapters.mysql.rows import LockedChat
 from chalicelib.adapters.mysql.stubs import open_chats
@@ -36,6 +39,8 @@ class Outcome:
 
     new: list[MessageOfChat] = field(default_factory=list)
     newer: list[MessageOfChat] = field(default_factory=list)
+    deleted: list[MessageKey] = field(default_factory=list)
+    brought_back: list[MessageKey] = field(default_factory=list)
     documents: list[tuple[str, int, Message]] = field(default_factory=list)
     raised: list[tuple[Counter, Lease]] = field(default_factory=list)
     settled: dict[Counter, dict[int, int]] = field(default_factory=dict)
@@ -66,6 +71,8 @@ def _persist(cursor: Cursor, batches: Mapping[ChatName, Batch], window: int) -> 
             outcome.settled[Counter(*name)] = revisions
     insert_messages(cursor, outcome.new)
     replace_messages(cursor, outcome.newer)
+    mark_deleted(cursor, outcome.deleted)
+    unmark_deleted(cursor, outcome.brought_back)
     for row in raised_rows:
         follow_messages(cursor, row, window)
     write_counts(cursor, rows.values())
@@ -92,6 +99,10 @@ def _apply(
             changes = outcome.new if stored is NOT_STORED else outcome.newer
             row.last_position += 1
             changes.append((row.id, row.last_position, message))
+            if message.deleted_at is not None:
+                outcome.deleted.append((row.id, number))
+            elif stored.deleted and stored is not NOT_STORED:
+                outcome.brought_back.append((row.id, number))
             row.messages_count += (message.deleted_at is None) - (not stored.deleted)
     row.last_message_number = max(row.last_message_number, *batch.newest)
 

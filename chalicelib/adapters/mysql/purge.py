@@ -36,6 +36,10 @@ ORDER BY c.deleted_at LIMIT %s
 CHATS_OF = "SELECT id FROM chats WHERE application_id IN ({marks}) LIMIT %s"
 HAS_CHATS = "SELECT 1 FROM chats WHERE application_id = %s LIMIT 1"
 DELETE_MESSAGES = "DELETE FROM messages WHERE chat_id = %s ORDER BY number LIMIT %s"
+DELETE_MARKS = "DELETE FROM deleted_messages WHERE chat_id = %s ORDER BY number LIMIT %s"
+DELETE_READERS = """
+DELETE FROM readers WHERE application_id = %s AND chat = %s ORDER BY user LIMIT %s
+"""
 DELETE_CHAT = "DELETE FROM chats WHERE id = %s"
 FORGET_CHAT = """
 DELETE s FROM skipped_numbers s JOIN chats c ON c.id = s.chat_id
@@ -49,6 +53,11 @@ WHERE a.token = %s AND c.number = %s AND c.deleted_at IS NOT NULL
 """
 FORGET_APPLICATION = """
 DELETE s FROM skipped_numbers s JOIN applications a ON a.id = s.application_id
+WHERE a.token = %s AND a.deleted_at IS NOT NULL
+"""
+# Those of chats that never got a row.
+FORGET_READERS = """
+DELETE r FROM readers r JOIN applications a ON a.id = r.application_id
 WHERE a.token = %s AND a.deleted_at IS NOT NULL
 """
 DELETE_APPLICATION = "DELETE FROM applications WHERE token = %s AND deleted_at IS NOT NULL"
@@ -69,6 +78,7 @@ class Purge(Topic):
             for token, chat in names:
                 if chat is None:
                     cursor.execute(FORGET_APPLICATION, (token,))
+                    cursor.execute(FORGET_READERS, (token,))
                     cursor.execute(DELETE_APPLICATION, (token,))
                 else:
                     cursor.execute(FORGET_CHAT, (token, chat))
@@ -109,10 +119,15 @@ class _Run:
         return [id_ for (id_,) in self._cursor.fetchall()]
 
     def _empty(self, chat: LockedChat) -> bool:
-        """Remove messages; True where the chat is known to have none any more."""
-        if self._rows_left > 0:
-            args = (chat.id, self._rows_left)
-            self._rows_left -= self._cursor.execute(DELETE_MESSAGES, args)
+        """Remove what hangs on it; True where it is known that nothing does any more."""
+        parts: tuple[tuple[str, tuple[int, ...]], ...] = (
+            (DELETE_MESSAGES, (chat.id,)),
+            (DELETE_MARKS, (chat.id,)),
+            (DELETE_READERS, (chat.application_id, chat.number)),
+        )
+        for sql, key in parts:
+            if self._rows_left > 0:
+                self._rows_left -= self._cursor.execute(sql, (*key, self._rows_left))
         return self._rows_left > 0
 
     def _finish(self, chat: LockedChat, with_application: bool) -> bool:

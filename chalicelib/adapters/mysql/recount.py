@@ -19,12 +19,22 @@ FROM applications a WHERE a.id = %s AND a.deleted_at IS NULL
 """
 COUNT_MESSAGES = """
 SELECT c.number, c.messages_count, c.last_message_number,
+  (SELECT COUNT(*) FROM deleted_messages d WHERE d.chat_id = c.id),
   (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.deleted_at IS NULL),
-  (SELECT COALESCE(MAX(m.number), 0) FROM messages m WHERE m.chat_id = c.id)
+  (SELECT COALESCE(MAX(m.number), 0) FROM messages m WHERE m.chat_id = c.id),
+  (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.deleted_at IS NOT NULL)
 FROM chats c WHERE c.id = %s AND c.deleted_at IS NULL
 """
+COUNTS = ("messages_count", "last_message_number", "deleted_messages")
 REPAIR_APPLICATION = "UPDATE applications SET chats_count = %s WHERE id = %s"
 REPAIR_CHAT = "UPDATE chats SET messages_count = %s, last_message_number = %s WHERE id = %s"
+REPAIR_MARKS = (
+    "DELETE FROM deleted_messages WHERE chat_id = %s",
+    """
+    INSERT INTO deleted_messages (chat_id, number)
+    SELECT chat_id, number FROM messages WHERE chat_id = %s AND deleted_at IS NOT NULL
+    """,
+)
 
 # Chat number (None: the application), column, what it said, what the rows say.
 Difference = tuple[int | None, str, int, int]
@@ -60,15 +70,16 @@ class Recount(Topic):
             if repair:
                 lock_chats(cursor, [chat_id])
             differences: list[Difference] = []
-            for number, count, last, counted, counted_last in _rows(
-                cursor, COUNT_MESSAGES, chat_id
-            ):
-                if count != counted:
-                    differences.append((number, "messages_count", count, counted))
-                if last != counted_last:
-                    differences.append((number, "last_message_number", last, counted_last))
+            for number, *said, counted, last, deleted in _rows(cursor, COUNT_MESSAGES, chat_id):
+                differences += [
+                    (number, *difference)
+                    for difference in zip(COUNTS, said, (counted, last, deleted), strict=True)
+                    if difference[1] != difference[2]
+                ]
                 if differences and repair:
-                    cursor.execute(REPAIR_CHAT, (counted, counted_last, chat_id))
+                    cursor.execute(REPAIR_CHAT, (counted, last, chat_id))
+                    for statement in REPAIR_MARKS:
+                        cursor.execute(statement, (chat_id,))
             return differences
 
         return self._database.transact(work)

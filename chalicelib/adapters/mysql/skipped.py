@@ -1,12 +1,12 @@
 """Numbers that were passed over when a memory was lost: noted once, reported while still missing."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.topic import Topic
 from chalicelib.adapters.mysql.values import time_in
+from chalicelib.domain.gaps import joined, size, without
 from chalicelib.domain.records import Numbers
 
 # How many numbers one statement looks at, so that none comes near the read time-out.
@@ -54,7 +54,7 @@ class Skipped(Topic):
         bounds = tuple(bound for _, first, last in rows for bound in (first, last))
         arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
         noted = (Numbers(first, last) for _, first, last in rows)
-        return list(_missing(noted, [number for (number,) in arrived]))
+        return list(without(noted, [number for (number,) in arrived]))
 
     def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
         rows = self._database.read(MAY_COME, (number, number, time_in(since), token))
@@ -71,11 +71,11 @@ def note_gaps(
 
     Under the parent's lock.
     """
-    gaps = _joined(_gaps(cursor, application_id, chat_id, *passed))
+    gaps = joined(_gaps(cursor, application_id, chat_id, *passed))
     cursor.executemany(
         NOTE, [(application_id, chat_id, gap.first, gap.last, time_in(at)) for gap in gaps]
     )
-    return sum(gap.last - gap.first + 1 for gap in gaps)
+    return size(gaps)
 
 
 def _gaps(
@@ -89,26 +89,3 @@ def _gaps(
         high = min(low + STRIDE, ceiling)
         cursor.execute(sql, (low, parent_id, low, high, high + 1))
         yield from (Numbers(first, last) for first, last in cursor.fetchall())
-
-
-def _joined(ranges: Iterable[Numbers]) -> list[Numbers]:
-    """Ranges, in order, with those that touch each other made into one."""
-    joined: list[Numbers] = []
-    for following in ranges:
-        if joined and joined[-1].last + 1 == following.first:
-            joined[-1] = Numbers(joined[-1].first, following.last)
-        else:
-            joined.append(following)
-    return joined
-
-
-def _missing(noted: Iterable[Numbers], arrived: list[int]) -> Iterator[Numbers]:
-    """What is left of the ranges without the numbers that have arrived; both are in order."""
-    for gap in _joined(noted):
-        first = gap.first
-        for number in arrived[bisect_left(arrived, first) : bisect_right(arrived, gap.last)]:
-            if number > first:
-                yield Numbers(first, number - 1)
-            first = number + 1
-        if first <= gap.last:
-            yield Numbers(first, gap.last)

@@ -10,8 +10,10 @@ from chalicelib.adapters.mysql.messages import Messages
 from chalicelib.adapters.mysql.persist_chats import PersistChats
 from chalicelib.adapters.mysql.persist_messages import PersistMessages
 from chalicelib.adapters.mysql.purge import Purge
+from chalicelib.adapters.mysql.readers import Readers
 from chalicelib.adapters.mysql.recount import Recount
 from chalicelib.adapters.mysql.skipped import Skipped
+from chalicelib.adapters.mysql.unread import Unread
 
 
 class MySqlStore(
@@ -20,6 +22,8 @@ class MySqlStore(
     Chats,
     Messages,
     Changes,
+    Readers,
+    Unread,
     Leases,
     Skipped,
     PersistChats,

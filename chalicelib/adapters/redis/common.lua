@@ -34,6 +34,16 @@ local function entry_state(entry)
   return cjson.decode(string.match(entry, '^%d+|%d+|[^|]*|%d+|%d+|(.*)$'))
 end
 
+-- Whether a counter is there, or the chat that it belongs to (chat: '' for the chats' counter): 1 or 0;
+-- nil where the chat was deleted.
+local function known(counter_key, chats_pending_key, chat)
+  local c = redis.call('HMGET', counter_key, 'deleted', 'last')
+  if c[1] then return nil end
+  local entry = chat ~= '' and pending_entry(chats_pending_key, chat)
+  if entry and entry_state(entry).deleted_at then return nil end
+  return (c[2] or entry) and 1 or 0
+end
+
 -- Make the counter of a chat's messages under the first lease, which a chat is made with. Only while the
 -- chat is pending, in the memory that it was made in, and where the counter was never there: so a counter
 -- that was lost is not made again, because what loses it (a wipe) loses the pending entry as well.

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
 --       then the idempotency mark (only where the request has one)
---       then the counter of the messages of the chat that is deleted (only for that)
+--       then the counter of the messages of the chat that is deleted, or the deletions of the chat whose
+--       message is deleted (only for these)
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
 --       10 fingerprint or ''  11 mark's life, ms  12 created_at of the answer
@@ -55,11 +56,13 @@ local revision = next_revision(k.counter, c.epoch, 1)
 redis.call('HINCRBY', k.counter, 'edits', 1)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
              '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
-local deleted_chat = KEYS[mark and 9 or 8]
-if deleted_chat then
+local deletion = KEYS[mark and 9 or 8]
+if deletion and chat ~= '' then
+  redis.call('ZADD', deletion, number, number)
+elseif deletion then
   -- Also where the counter is missing, so that a lease that is being begun for it opens nothing.
-  redis.call('HSET', deleted_chat, 'deleted', 1)
-  redis.call('PEXPIRE', deleted_chat, ARGV[17])
+  redis.call('HSET', deletion, 'deleted', 1)
+  redis.call('PEXPIRE', deletion, ARGV[17])
 end
 if mark then
   keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', number, 'last', number, 'revision', whole(revision),

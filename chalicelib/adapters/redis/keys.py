@@ -22,6 +22,11 @@ def pending(of: Counter) -> str:
     return f"{counter(of)}:pending"
 
 
+def deletions(chat: Counter) -> str:
+    """Numbers of the chat's messages whose deletion is pending."""
+    return f"{counter(chat)}:deletions"
+
+
 def quiet(token: str) -> str:
     """Counters that nothing is pending of (chat number, or 0 for the chats), by when that began."""
     return f"{{{token}}}:quiet"

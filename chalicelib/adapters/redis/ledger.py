@@ -8,6 +8,7 @@ from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.connection import Scripts
 from chalicelib.adapters.redis.entries import fragment, parse_entry
 from chalicelib.adapters.redis.replies import (
+    need_application,
     parse_closing,
     parse_lease,
     parse_left,
@@ -33,6 +34,7 @@ from chalicelib.domain.numbering import (
     Page,
 )
 from chalicelib.domain.rates import Allowance, Bucket
+from chalicelib.domain.reading import Ahead
 from chalicelib.domain.records import Chat, Lease, Message, Pending
 from chalicelib.usecases.ports import Clock
 
@@ -111,8 +113,9 @@ class RedisLedger:
             [*keys.common(counter), *_names(counter.token, mark, ())],
             secrets.token_hex(16),
         )
-        if counter.chat is None and state.deleted_at:
-            names.append(keys.counter(Counter(counter.token, state.number)))
+        if state.deleted_at:
+            of_chat = Counter(counter.token, state.number)
+            names.append(keys.counter(of_chat) if counter.chat is None else keys.deletions(counter))
         reply = self._scripts.run(
             "edit",
             names,
@@ -167,9 +170,7 @@ class RedisLedger:
             before = parse_replayed(reply, state_type(counter))
             return Look(pending=(), cut=False, known=True, edits=0, replayed=before)
         if reply[0] != b"look":
-            need = parse_need(reply, "")
-            assert isinstance(need, NeedApplication)
-            return need
+            return need_application(reply)
         entries = tuple(
             parse_entry(entry, state_type(counter)) for entry in reply[4 : 4 + page.limit]
         )
@@ -179,6 +180,27 @@ class RedisLedger:
             known=bool(reply[1]),
             edits=int(reply[2]),
         )
+
+    def ahead(
+        self, token: str, key_version: int, chats: Sequence[int]
+    ) -> dict[int, Ahead] | NeedApplication:
+        counters = [Counter(token, chat) for chat in chats]
+        of_chat = (keys.counter, keys.pending, keys.deletions)
+        reply = self._scripts.run(
+            "ahead",
+            [
+                keys.application(token),
+                keys.pending(Counter(token)),
+                *(name(counter) for counter in counters for name in of_chat),
+            ],
+            [key_version, *chats],
+        )
+        if reply[0] != b"ahead":
+            return need_application(reply)
+        return {
+            chat: Ahead(known == 1, known == -1, int(last), tuple(map(int, deletions)))
+            for chat, (known, last, deletions) in zip(chats, reply[1:], strict=True)
+        }
 
     def remember_application(self, token: str, key_version: int) -> None:
         # HSETNX: a deletion that was noted in between must stay.
@@ -272,7 +294,8 @@ class RedisLedger:
         )
         chats = {int(member.split(b":")[0]) for member in (*quiet, *due)} - {0}
         counters = [Counter(token), *(Counter(token, chat) for chat in sorted(chats))]
-        names = [name(of) for of in counters for name in (keys.counter, keys.nonce, keys.pending)]
+        of_counter = (keys.counter, keys.nonce, keys.pending, keys.deletions)
+        names = [name(of) for of in counters for name in of_counter]
         self._pipeline([("UNLINK", *names, keys.due(token), keys.quiet(token))])
 
     def raise_lease(self, counter: Counter, lease: Lease) -> None:
@@ -285,6 +308,8 @@ class RedisLedger:
         names = [keys.pending(counter), keys.due(counter.token), keys.quiet(counter.token)]
         if counter.chat is None:
             names += [keys.counter(Counter(counter.token, number)) for number in revisions]
+        else:
+            names.append(keys.deletions(counter))
         self._scripts.run("settle", names, [counter.chat or 0, self._fixed_holder, *pairs])
 
     def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:

@@ -19,20 +19,12 @@ local before = mark and replay(mark, ARGV[7], KEYS[3], buckets)
 if before then return before end
 
 local left = take(buckets)
-local c = redis.call('HMGET', KEYS[2], 'deleted', 'last', 'edits')
-if c[1] then return {'gone', left} end
-local known = c[2] and 1 or 0
-if ARGV[2] ~= '' then
-  local entry = pending_entry(KEYS[4], ARGV[2])
-  if entry then
-    if entry_state(entry).deleted_at then return {'gone', left} end
-    known = 1
-  end
-end
+local is_known = known(KEYS[2], KEYS[4], ARGV[2])
+if not is_known then return {'gone', left} end
 local entries
 if ARGV[5] == 'asc' then
   entries = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[3], ARGV[4], 'LIMIT', 0, ARGV[6])
 else
   entries = redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[3], 'LIMIT', 0, ARGV[6])
 end
-return {'look', known, c[3] or '0', left, unpack(entries)}
+return {'look', is_known, redis.call('HGET', KEYS[2], 'edits') or '0', left, unpack(entries)}

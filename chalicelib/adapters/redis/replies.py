@@ -67,6 +67,13 @@ def parse_limited(reply: Sequence[bytes], buckets: Sequence[Bucket]) -> RateLimi
     return RateLimitedError(buckets[int(reply[2]) - 1].name, math.ceil(int(reply[3]) / 1000))
 
 
+def need_application(reply: list[bytes]) -> NeedApplication:
+    """What a script that only reads asks for, or the error that its refusal means."""
+    need = parse_need(reply, "")
+    assert isinstance(need, NeedApplication)
+    return need
+
+
 def parse_need(reply: list[bytes], nonce: str) -> Need:
     """What a script asks for, or the error that its refusal means."""
     match reply[0]:

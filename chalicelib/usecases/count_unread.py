@@ -1,0 +1,54 @@
+"""How many messages a user has not read, in one chat or in all in which the user has a marker."""
+
+from collections.abc import Sequence
+
+from chalicelib.domain.errors import GoneError
+from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.pages import Listed
+from chalicelib.domain.reading import Ahead, Marker, Reading
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.current import one, require_chat
+from chalicelib.usecases.leases import with_lease
+from chalicelib.usecases.ports import World
+
+
+def count_unread(world: World, tenant: Tenant, user: str, chat: int) -> Reading:
+    """All of them, where the user never set a marker. Raises `NotFoundError`, `GoneError`."""
+    return read_on(world, tenant, user, chat, chat_ahead(world, tenant, chat))
+
+
+def list_unread(world: World, tenant: Tenant, user: str, page: Page) -> Listed[Reading]:
+    """A page of the user's markers, by chat. One that is not full need not be the last."""
+    markers = world.store.list_markers(tenant.token, user, page, page.limit + 1)
+    shown = markers[: page.limit]
+    ahead = _ahead(world, tenant, [marker.chat for marker in shown])
+    readings = world.store.count_unread(tenant.token, shown, ahead)
+    more_from = shown[-1].chat if len(markers) > page.limit else None
+    return Listed(tuple(readings), more_from)
+
+
+def chat_ahead(world: World, tenant: Tenant, chat: int) -> Ahead:
+    """What Redis knows of a chat. Raises `NotFoundError`, `GoneError` unless the chat is there."""
+    ahead = _ahead(world, tenant, [chat])[chat]
+    if ahead.gone:
+        raise GoneError("the chat was deleted")
+    require_chat(world, tenant, chat, ahead.known)
+    return ahead
+
+
+def read_on(world: World, tenant: Tenant, user: str, chat: int, ahead: Ahead) -> Reading:
+    """What lies above the user's marker. `ahead` was read before it."""
+    markers = world.store.list_markers(tenant.token, user, one(chat), 1) or [Marker(chat, 0)]
+    readings = world.store.count_unread(tenant.token, markers, {chat: ahead})
+    if not readings:
+        raise GoneError("the chat was deleted")
+    return readings[0]
+
+
+def _ahead(world: World, tenant: Tenant, chats: Sequence[int]) -> dict[int, Ahead]:
+    """It also checks that the key's version is valid, without any chat too."""
+    return with_lease(
+        world,
+        Counter(tenant.token),
+        lambda: world.ledger.ahead(tenant.token, tenant.key_version, chats),
+    )

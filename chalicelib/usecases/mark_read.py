@@ -1,0 +1,17 @@
+"""Move a user's read marker in a chat: only ever forward, and not above the last message."""
+
+from chalicelib.domain.reading import Marker, Reading
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.count_unread import chat_ahead, read_on
+from chalicelib.usecases.ports import World
+
+
+def mark_read(world: World, tenant: Tenant, user: str, chat: int, number: int) -> Reading:
+    """The marker as it is now. Raises `NotFoundError`, `GoneError`.
+
+    Redis is asked first: a number that is not pending there any more is in MySQL by the time that it
+    is asked.
+    """
+    ahead = chat_ahead(world, tenant, chat)
+    world.store.move_marker(tenant.token, user, Marker(chat, number), ahead.last)
+    return read_on(world, tenant, user, chat, ahead)

@@ -1,0 +1,300 @@
+"""What every store promises of read markers and of unread counts, on the fake and on real servers."""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.reading import Ahead, Marker, Reading
+from chalicelib.domain.records import Message
+from chalicelib.usecases.ports import Store
+from tests.contract.databases import SERVERS, migrated_database
+from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
+from tests.fakes.store import FakeStore
+
+WINDOW = 10
+ALL = Page(limit=1000)
+FAR = 10**6
+
+
+@pytest.fixture(scope="module", params=["fake", *SERVERS])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    if request.param == "fake":
+        yield FakeStore()
+        return
+    with migrated_database(request.param) as url:
+        store = MySqlStore(url)
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def token(store: Store) -> str:
+    return new_application(store)
+
+
+def new_application(store: Store) -> str:
+    return store.create_application(secrets.token_hex(16), "an application", NOW).token
+
+
+def move(store: Store, token: str, user: str, number: int, chat: int = 1, pending: int = 0) -> int:
+    """Where the marker stands after it was moved."""
+    store.move_marker(token, user, Marker(chat, number), pending)
+    markers = {marker.chat: marker.number for marker in store.list_markers(token, user, ALL, 1000)}
+    return markers[chat]
+
+
+def reading(store: Store, token: str, marker: int = 0, ahead: Ahead | None = None) -> Reading:
+    [found] = store.count_unread(token, [Marker(1, marker)], {1: ahead or Ahead()})
+    return found
+
+
+def unread(store: Store, token: str, marker: int = 0, ahead: Ahead | None = None) -> int:
+    return reading(store, token, marker, ahead).unread
+
+
+def persist(store: Store, token: str, *states: Message, chat: int = 1) -> None:
+    lease = replace(LEASE, ceiling=100)
+    store.persist_messages([messages(token, *states, chat=chat, lease=lease)], WINDOW)
+
+
+def post(store: Store, token: str, *numbers: int, chat: int = 1) -> None:
+    persist(store, token, *map(message, numbers), chat=chat)
+
+
+# --- markers
+
+
+def test_a_marker_moves_forward_only(store: Store, token: str) -> None:
+    post(store, token, *range(1, 8))
+    assert [move(store, token, "ann", number) for number in (3, 2, 3, 5, 0)] == [3, 3, 3, 5, 5]
+
+
+def test_a_marker_stays_at_the_last_number_that_is_stored_or_pending(
+    store: Store, token: str
+) -> None:
+    post(store, token, 1, 2, 3)
+    assert move(store, token, "ann", FAR) == 3
+    assert move(store, token, "ann", FAR, pending=2) == 3
+    assert move(store, token, "ann", FAR, pending=7) == 7
+
+
+def test_a_marker_can_be_set_before_its_chat_is_stored(store: Store, token: str) -> None:
+    assert move(store, token, "ann", 5, chat=9, pending=4) == 4
+    post(store, token, *range(1, 5), chat=9)
+    assert store.list_markers(token, "ann", ALL, 10) == [Marker(9, 4)]
+
+
+def test_a_marker_at_nothing_is_a_marker(store: Store, token: str) -> None:
+    assert move(store, token, "ann", 0) == 0
+
+
+def test_users_are_told_apart_by_every_character(store: Store, token: str) -> None:
+    post(store, token, *range(1, 12))
+    names = ["ann", "ANN", "änn", "a\u0308nn", "ann ", " ann", "🦊" * 255, "%", "_", "'", "\\"]
+    for number, name in enumerate(names, 1):
+        assert move(store, token, name, number) == number
+    found = [store.list_markers(token, name, ALL, 10)[0].number for name in names]
+    assert found == list(range(1, len(names) + 1))
+    assert store.list_markers(token, "nobody", ALL, 10) == []
+
+
+def test_markers_are_listed_by_chat_and_page(store: Store, token: str) -> None:
+    other = new_application(store)
+    for number in range(1, 8):
+        post(store, token, 1, chat=number)
+        move(store, token, "ann", 1, chat=number)
+        move(store, other, "ann", 1, chat=number)
+    move(store, token, "bob", 1, chat=2)
+
+    def listed(page: Page, limit: int = 10) -> list[int]:
+        return [marker.chat for marker in store.list_markers(token, "ann", page, limit)]
+
+    assert listed(ALL) == [7, 6, 5, 4, 3, 2, 1]
+    assert listed(Page(limit=2, before=5), 2) == [4, 3]
+    assert listed(Page(limit=2, after=5)) == [6, 7]
+    assert listed(Page(limit=2, after=1, before=4)) == [2, 3]
+    store.persist_chats([chats(token, chat(6, 9, deleted_at=NOW))], WINDOW)
+    assert listed(ALL) == [7, 5, 4, 3, 2, 1]
+
+
+def test_no_marker_is_set_in_what_was_deleted(store: Store, token: str) -> None:
+    store.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
+    store.move_marker(token, "ann", Marker(1, 3), 5)
+    assert store.list_markers(token, "ann", ALL, 10) == []
+    assert move(store, token, "ann", 1, chat=2, pending=1) == 1
+    store.delete_application(token, NOW)
+    for one in (token, "nobody"):
+        store.move_marker(one, "ann", Marker(2, 2), 5)
+        assert store.list_markers(one, "ann", ALL, 10) == []
+
+
+def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: str) -> None:
+    post(store, token, *range(1, 41))
+
+    def mark(number: int) -> None:
+        store.move_marker(token, "ann", Marker(1, number), 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(mark, [n * 17 % 41 for n in range(1, 41)]))
+    assert store.list_markers(token, "ann", ALL, 10) == [Marker(1, 40)]
+
+
+# --- what is unread
+
+
+def test_unread_is_what_lies_above_the_marker(store: Store, token: str) -> None:
+    post(store, token, *range(1, 8))
+    assert reading(store, token, 3) == Reading(1, 3, 4, 7)
+    assert reading(store, token, 7) == Reading(1, 7, 0, 7)
+    assert reading(store, token) == Reading(1, 0, 7, 7)
+
+
+def test_a_marker_that_was_set_before_memory_was_lost_proves_its_number(
+    store: Store, token: str
+) -> None:
+    post(store, token, 1, 2, 3)
+    assert reading(store, token, 5) == Reading(1, 5, 0, 5)
+
+
+def test_what_is_pending_is_unread(store: Store, token: str) -> None:
+    post(store, token, 1, 2, 3)
+    assert reading(store, token, 1, Ahead(known=True, last=6)) == Reading(1, 1, 5, 6)
+    assert reading(store, token, 1, Ahead(known=True, last=2)) == Reading(1, 1, 2, 3)
+
+
+def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None:
+    post(store, token, 1, 2, chat=1)
+    post(store, token, 1, 2, chat=2)
+    post(store, token, 1, 2, chat=3)
+    store.persist_chats([chats(token, chat(2, 9, deleted_at=NOW))], WINDOW)
+    ahead = {
+        1: Ahead(),
+        2: Ahead(known=True),
+        3: Ahead(gone=True),
+        4: Ahead(known=True, last=3, deletions=(2,)),
+        5: Ahead(),
+    }
+    markers = [Marker(number, 0) for number in (5, 4, 3, 2, 1)]
+    assert store.count_unread(token, markers, ahead) == [Reading(4, 0, 2, 3), Reading(1, 0, 2, 2)]
+    assert store.count_unread(token, [], {}) == []
+
+
+def test_a_deletion_counts_once_whether_it_is_pending_or_stored_or_both(
+    store: Store, token: str
+) -> None:
+    post(store, token, *range(1, 8))
+    pending = Ahead(known=True, deletions=(2, 5, 6))
+    assert unread(store, token) == 7
+    assert unread(store, token, 0, pending) == 4
+    assert unread(store, token, 3, pending) == 2
+    persist(store, token, deleted(5, 2), deleted(1, 2))
+    assert unread(store, token) == 5
+    assert unread(store, token, 0, pending) == 3
+    assert unread(store, token, 3, pending) == 2
+    assert unread(store, token, 6, pending) == 1
+
+
+def test_a_pending_message_whose_deletion_is_pending_is_not_unread(
+    store: Store, token: str
+) -> None:
+    post(store, token, 1)
+    assert unread(store, token, 0, Ahead(known=True, last=4, deletions=(3,))) == 3
+
+
+STATES = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4)]
+
+
+def test_every_order_of_create_edit_and_delete_counts_alike(store: Store) -> None:
+    for order in permutations(STATES):
+        token = new_application(store)
+        for state in (*order, *order[:2]):
+            persist(store, token, state)
+        assert reading(store, token) == Reading(1, 0, 1, 2)
+
+
+def test_a_state_newer_than_a_deletion_is_unread_again(store: Store, token: str) -> None:
+    for state, expected in [
+        (deleted(1, 5), 0),
+        (message(1, 4), 0),
+        (message(1, 6), 1),
+        (message(1, 7), 1),
+        (deleted(1, 5), 1),
+        (deleted(1, 8), 0),
+        (deleted(1, 9), 0),
+    ]:
+        persist(store, token, state)
+        assert unread(store, token) == expected
+
+
+def test_what_was_passed_over_is_not_unread_until_it_arrives(store: Store, token: str) -> None:
+    post(store, token, 1, 2, 4, 7)
+    begin(store, Counter(token, 1), "b", WINDOW, NOW)  # 3, 5, 6 and 8 to 100 are passed over
+    assert reading(store, token) == Reading(1, 0, 4, 7)
+    post(store, token, 101, 102)
+    assert reading(store, token) == Reading(1, 0, 6, 102)
+    assert unread(store, token, 5) == 3
+    post(store, token, 5, 50)
+    persist(store, token, deleted(6, 2), deleted(60, 2))
+    assert unread(store, token) == 8
+    assert unread(store, token, 5) == 4
+    assert unread(store, token, 50) == 2
+    assert unread(store, token, 55, Ahead(known=True, last=110, deletions=(60, 102))) == 9
+
+
+def test_a_deletion_of_a_number_that_was_passed_over_counts_once(store: Store, token: str) -> None:
+    post(store, token, 1, 2)
+    begin(store, Counter(token, 1), "b", WINDOW, NOW)
+    post(store, token, 101)
+    assert unread(store, token, 0, Ahead(known=True, deletions=(50,))) == 3
+
+
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["create", "edit", "delete"]), st.integers(1, 14)),
+    st.tuples(st.just("begin"), st.just(0)),
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(STEPS, min_size=1, max_size=20),
+    pending=st.integers(0, 20),
+    deletions=st.sets(st.integers(1, 20), max_size=4),
+)
+def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
+    store: Store, steps: list[tuple[str, int]], pending: int, deletions: set[int]
+) -> None:
+    token = new_application(store)
+    newest: dict[int, Message] = {}
+    passed_over: set[int] = set()
+    revisions = {"create": 1, "edit": 3, "delete": 2}
+    post(store, token, 1)
+    newest[1] = message(1)
+    for holder, (what, number) in enumerate(steps):
+        if what == "begin":
+            begun = begin(store, Counter(token, 1), str(holder), 5, NOW)
+            assert begun is not None
+            passed_over |= set(range(1, begun.floor + 1)) - set(newest)
+            continue
+        state = (deleted if what == "delete" else message)(number, revisions[what])
+        store.persist_messages([messages(token, state, lease=replace(LEASE, ceiling=14))], 5)
+        newest[number] = max(state, newest.get(number, state), key=lambda one: one.revision)
+    last = max(pending, *newest)
+    gone = {n for n, state in newest.items() if state.deleted_at} | (passed_over - set(newest))
+    there = set(range(1, last + 1)) - gone - deletions
+    ahead = Ahead(known=True, last=pending, deletions=tuple(n for n in deletions if n <= last))
+    expected = [
+        Reading(1, marker, sum(number > marker for number in there), last)
+        for marker in range(last + 1)
+    ]
+    markers = [Marker(1, marker) for marker in range(last + 1)]
+    assert store.count_unread(token, markers, {1: ahead}) == expected
