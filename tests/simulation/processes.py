@@ -53,8 +53,11 @@ class Processes:
         return process
 
     def give_way(self, at: str) -> Process | None:
-        """Let others run: the switch point of every call of a port. Time goes on for the simulation too,
-        or what tries until time is up would try for ever."""
+        """Let others run: the switch point of every call of a port.
+
+        What the simulation does itself takes time as well, or what tries until its time is up would
+        try for ever.
+        """
         process = self._by_green.get(getcurrent())
         if process is None:
             self.now += _SLICE_MS
