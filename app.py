@@ -9,6 +9,7 @@ from chalicelib.entrypoints.http.description import description
 from chalicelib.entrypoints.http.framework_errors import framework_errors
 from chalicelib.entrypoints.http.health import health
 from chalicelib.entrypoints.http.messages import messages
+from chalicelib.entrypoints.http.readers import readers
 from chalicelib.entrypoints.http.search import search
 from chalicelib.entrypoints.schedules import schedules
 from chalicelib.entrypoints.workers import workers
@@ -19,6 +20,7 @@ app.register_blueprint(applications)
 app.register_blueprint(chats)
 app.register_blueprint(messages)
 app.register_blueprint(changes)
+app.register_blueprint(readers)
 app.register_blueprint(search)
 app.register_blueprint(health)
 app.register_blueprint(description)

@@ -14,6 +14,7 @@ from chalicelib.domain.limits import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     MAX_NAME_CHARS,
+    MAX_NUMBER,
     MAX_SENDER_CHARS,
     MAX_TITLE_CHARS,
 )
@@ -107,6 +108,12 @@ class MessageChange(_Request, frozen=True, kw_only=True):
     def apply(self, message: Message, now: str) -> Message:
         """The message's next state."""
         return msgspec.structs.replace(message, edited_at=now, **_given(self))
+
+
+class MarkerRequest(_Request, frozen=True, kw_only=True):
+    """Move a read marker up to a message's number. 0 is before the first message."""
+
+    number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
 def check_request(request: _Request, now: str) -> None:

@@ -5,15 +5,15 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from time import perf_counter
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, NewType
+from urllib.parse import unquote, urlencode
 
 import msgspec
 from chalice.app import Request
 
 from chalicelib.bootstrap import LiveWorld
 from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
+from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER, MAX_USER_CHARS
 from chalicelib.domain.numbering import ADMIN, Accepted, IdempotencyMark, Once, Page
 from chalicelib.domain.pages import Listed
 from chalicelib.domain.records import Chat, Message
@@ -25,6 +25,11 @@ from chalicelib.entrypoints.http.rate_headers import rate_headers
 
 _QUOTED_KEY = re.compile(r'"(?:[^"\\]|\\["\\])*"')
 _ESCAPED = re.compile(r'\\(["\\])')
+
+UserName = NewType("UserName", str)
+
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Call:
@@ -185,3 +190,18 @@ def whole_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= MAX_NUMBER):
         raise InvalidError(name, f"must be a whole number from 1 to {MAX_NUMBER}")
     return int(text)
+
+
+def user_name(text: str) -> UserName:
+    """The name of a user in a path, where API Gateway leaves it as it was sent: percent-encoded."""
+    try:
+        name = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidError("user", "must be UTF-8, percent-encoded") from None
+    if _NO_ESCAPE.search(text):
+        raise InvalidError("user", "must be percent-encoded: `%` is `%25`")
+    if not 1 <= len(name) <= MAX_USER_CHARS or _CONTROL.search(name):
+        raise InvalidError(
+            "user", f"must have 1 to {MAX_USER_CHARS} characters, none of them a control character"
+        )
+    return UserName(name)

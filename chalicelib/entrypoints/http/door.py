@@ -13,7 +13,7 @@ from chalicelib.bootstrap import world
 from chalicelib.domain.errors import HeldBackError, OrdinalError, RateLimitedError
 from chalicelib.domain.metrics import ERRORS, HELD_BACK, RATE_LIMITED
 from chalicelib.entrypoints import log
-from chalicelib.entrypoints.http.call import Call, whole_number
+from chalicelib.entrypoints.http.call import Call, UserName, user_name, whole_number
 from chalicelib.entrypoints.http.cors import CORS
 from chalicelib.entrypoints.http.credentials import authenticate
 from chalicelib.entrypoints.http.operation import Access, Operation
@@ -43,10 +43,10 @@ def door(
 ) -> Callable[[View], View]:
     """Register a view: a function from a `Call` and what its parameters name to an answer.
 
-    A view takes what stands in the path by name (`str`, or `int` for numbers), and, if it names them,
-    `body` and `query`, each as the type that it is annotated with. Its docstring is the documentation.
-    `answers` are the types of the bodies by status; `idempotent`, `if_match` and `etag` say which
-    headers it takes and gives.
+    A view takes what stands in the path by name (`str`, `int` for numbers, or `UserName`), and, if it
+    names them, `body` and `query`, each as the type that it is annotated with. Its docstring is the
+    documentation. `answers` are the types of the bodies by status; `idempotent`, `if_match` and `etag`
+    say which headers it takes and gives.
     """
 
     def register(view: View) -> View:
@@ -113,9 +113,8 @@ def _arguments(operation: Operation, call: Call) -> dict[str, Any]:
     """What the view takes. Who comes is checked first, so that others learn nothing from faults."""
     authorization, params = call.header("authorization") or "", call.params
     call.sender = authenticate(call.world, operation.access, authorization, params)
-    arguments: dict[str, Any] = {
-        name: whole_number(name, params[name]) if kind is int else params[name]
-        for name, kind in operation.path_types.items()
+    arguments = {
+        name: _from_path(name, params[name], kind) for name, kind in operation.path_types.items()
     }
     query = call.query(operation.query or NoQuery)
     if operation.query:
@@ -123,6 +122,12 @@ def _arguments(operation: Operation, call: Call) -> dict[str, Any]:
     if operation.body:
         arguments["body"] = call.body(operation.body)
     return arguments
+
+
+def _from_path(name: str, text: str, kind: Any) -> Any:
+    if kind is int:
+        return whole_number(name, text)
+    return user_name(text) if kind is UserName else text
 
 
 def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,6 +7,7 @@ from chalicelib.domain.requests import (
     BatchRequest,
     ChatChange,
     ChatRequest,
+    MarkerRequest,
     MessageChange,
     MessageRequest,
 )
@@ -14,6 +15,7 @@ from chalicelib.entrypoints.http.views import (
     ApplicationView,
     BatchView,
     ChangesView,
+    ChatReadingView,
     ChatView,
     DeletedView,
     FoundView,
@@ -23,6 +25,7 @@ from chalicelib.entrypoints.http.views import (
     NewApplicationView,
     OneChatView,
     ReadinessView,
+    ReadingView,
 )
 
 _PATH = "/applications/5f0c1d9a3be84f27a6c2e1907d4b58"
@@ -51,6 +54,7 @@ _MESSAGE = {
     "created_at": "2026-01-31T12:00:00.000Z",
     "edited_at": None,
 }
+_READING = {"chat": 7, "number": 40, "unread": 1, "last_message_number": 42}
 
 EXAMPLES: dict[Any, dict[str, Any]] = {
     ApplicationRequest: {"name": "demo"},
@@ -81,6 +85,9 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     },
     BatchView: {"first": 43, "last": 44},
     DeletedView: {"number": 42, "revision": 4294967339},
+    MarkerRequest: {"number": 40},
+    ReadingView: _READING | {"user": "ann"},
+    ListView[ChatReadingView]: {"items": [_READING], "next": f"{_PATH}/readers/ann?before=7"},
     FoundView: {
         "items": [_MESSAGE | {"chat": 7, "highlight": "Good <em>morn</em>ing"}],
         "total": 1,

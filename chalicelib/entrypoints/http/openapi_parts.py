@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from chalicelib.domain.errors import InvalidError, RateLimitedError
-from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
+from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER, MAX_USER_CHARS
 from chalicelib.entrypoints.http.operation import Html, Operation
 from chalicelib.entrypoints.http.problems import CONTENT_TYPE, PROBLEMS, RETRIED, TYPE_PREFIX
 
@@ -21,6 +21,15 @@ _PATH: dict[str, tuple[str, Schema]] = {
     "token": ("The application's token.", {"type": "string", "pattern": "^[0-9a-f]{30}$"}),
     "chat": ("The chat's number.", _NUMBER),
     "number": ("The message's number.", _NUMBER),
+    "user": (
+        "The user's name as the application knows it, percent-encoded: no control characters.",
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_USER_CHARS,
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        },
+    ),
 }
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

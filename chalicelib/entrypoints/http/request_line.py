@@ -10,6 +10,7 @@ from chalicelib.entrypoints.http.call import Call
 logger = logging.getLogger(__name__)
 
 # What stands in a path is the client's, and may be anything: a key that was put in the wrong place, say.
+# Names of users are people's, and are left out.
 _SHAPES = {
     "token": re.compile(r"[0-9a-f]{30}"),
     "chat": re.compile(r"[0-9]{1,16}"),
@@ -20,7 +21,10 @@ _SHAPES = {
 def log_request(call: Call, params: Mapping[str, str], status: int) -> None:
     """Method, route, status, time taken, and what the request was about. At `error` where it failed."""
     level = logging.ERROR if status == 500 else logging.WARNING if status > 500 else logging.INFO
-    about = {k: v if k == "token" else int(v) for k, v in params.items() if _SHAPES[k].fullmatch(v)}
+    shown = {
+        name: v for name, v in params.items() if name in _SHAPES and _SHAPES[name].fullmatch(v)
+    }
+    about = {name: v if name == "token" else int(v) for name, v in shown.items()}
     fields = {
         "method": call.method,
         "route": call.route,

@@ -3,6 +3,7 @@
 import msgspec
 
 from chalicelib.domain.changes import Change, ChangeType
+from chalicelib.domain.reading import Reading
 from chalicelib.domain.records import Application, ChatRow, Message, Metadata, Numbers
 
 
@@ -103,6 +104,21 @@ class ReadinessView(msgspec.Struct, frozen=True):
     parts: dict[str, str]
 
 
+class ChatReadingView(msgspec.Struct, frozen=True):
+    """How far a user has read a chat, and how many messages above that are not deleted."""
+
+    chat: int
+    number: int
+    unread: int
+    last_message_number: int
+
+
+class ReadingView(ChatReadingView, frozen=True):
+    """The same, with the user."""
+
+    user: str
+
+
 class ListView[T](msgspec.Struct, frozen=True):
     """A page of a list."""
 
@@ -154,6 +170,14 @@ def change_view(change: Change) -> ChangeView:
 
 def hit_view(chat: int, message: Message, highlight: str | None) -> HitView:
     return HitView(*_message_fields(message), chat, highlight)
+
+
+def chat_reading_view(reading: Reading) -> ChatReadingView:
+    return ChatReadingView(reading.chat, reading.number, reading.unread, reading.last)
+
+
+def reading_view(user: str, reading: Reading) -> ReadingView:
+    return ReadingView(reading.chat, reading.number, reading.unread, reading.last, user)
 
 
 def _chat_fields(
