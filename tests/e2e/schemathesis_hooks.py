@@ -13,8 +13,8 @@ def before_call(
 ) -> None:
     """Make of valid requests such as mean something here, which no schema can say.
 
-    Numbers are those of chats and messages that there may be, an Idempotency-Key is a new one, and no
-    message is of the future.
+    Numbers are those of chats and messages that there may be, and are written without a fraction; an
+    Idempotency-Key is a new one, and no message is of the future.
     """
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -24,6 +24,8 @@ def before_call(
         if isinstance(number := (case.path_parameters or {}).get(name), int) and number > 1_000:
             case.path_parameters[name] = number % highest + 1
     if isinstance(case.body, dict):
+        if isinstance(number := case.body.get("number"), float):
+            case.body["number"] = int(number)
         for message in (case.body, *case.body.get("messages", ())):
             if message.get("created_at") is not None:
                 message["created_at"] = "2026-01-31T12:00:00Z"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from chalice.test import Client
@@ -493,3 +494,76 @@ def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
     world.queues.away = True
     ready = client.http.get("/health/ready")
     assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")
+
+
+# --- readers
+
+
+def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, world: FakeWorld) -> None:
+    batch = {"messages": [{"body": str(i)} for i in range(5)]}
+    chat("POST", "/chats/1/messages/batch", batch)
+    for _ in range(2):
+        reading = {"user": "ann", "chat": 1, "number": 2, "unread": 3, "last_message_number": 5}
+        assert chat("PUT", "/chats/1/readers/ann", {"number": 2})[:2] == (200, reading)
+        assert chat("PUT", "/chats/1/readers/ann", {"number": 1})[:2] == (200, reading)
+        assert chat("GET", "/chats/1/readers/ann")[:2] == (200, reading)
+        world.persist()
+    chat("DELETE", "/chats/1/messages/4")
+    assert chat("GET", "/chats/1/readers/ann")[1]["unread"] == 2
+    assert chat("GET", "/chats/1/readers/bob")[1] == reading | {
+        "user": "bob",
+        "number": 0,
+        "unread": 4,
+    }
+    assert chat("PUT", "/chats/1/readers/ann", {"number": 10**6})[1]["number"] == 5
+
+
+def test_all_chats_of_a_user_come_page_by_page(chat: Api) -> None:
+    for number in range(2, 6):
+        chat("POST", "/chats", {})
+        chat("POST", f"/chats/{number}/messages", {"body": "x"})
+    for number in range(1, 6):
+        chat("PUT", f"/chats/{number}/readers/Zo%C3%AB%20%2F%25", {"number": 0})
+    assert chat("GET", "/readers/Zo%C3%AB")[1] == {"items": [], "next": None}
+    found, path = [], "/readers/Zo%C3%AB%20%2F%25?limit=2"
+    while path:
+        page = chat("GET", path)[1]
+        found += page["items"]
+        path = (page["next"] or "").removeprefix(f"/applications/{chat.token}")
+    assert [item["chat"] for item in found] == [5, 4, 3, 2, 1]
+    assert found[0] == {"chat": 5, "number": 0, "unread": 1, "last_message_number": 1}
+    assert found[4] == {"chat": 1, "number": 0, "unread": 0, "last_message_number": 0}
+
+
+@pytest.mark.parametrize(
+    "name", ["ann", "a b", "a/b", "a%2Fb", "100%", "a+b", "Zoë", "🦊" * 255, "a?b#c", "ann ", "%41"]
+)
+def test_a_user_may_have_any_name(chat: Api, name: str) -> None:
+    path = f"/chats/1/readers/{quote(name, safe='')}"
+    assert chat("PUT", path, {"number": 0})[1]["user"] == name
+
+
+@pytest.mark.parametrize(
+    "sent", ["x" * 256, "%F0%9F%A6%8A" * 256, "%00", "a%0Ab", "%7F", "%C2%85", "%FF", "100%", "%4"]
+)
+def test_a_user_that_no_name_can_be_is_refused(chat: Api, sent: str) -> None:
+    for method, body in (("GET", None), ("PUT", {"number": 1})):
+        status, problem, _ = chat(method, f"/chats/1/readers/{sent}", body)
+        assert (status, problem["errors"][0]["pointer"]) == (422, "user")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"number": -1}, {"number": 2**53}, {"number": "1"}, {"number": 1.5}, {"to": 1}]
+)
+def test_a_marker_that_is_no_number_is_refused(chat: Api, body: dict[str, Any]) -> None:
+    assert chat("PUT", "/chats/1/readers/ann", body)[0] == 422
+
+
+def test_readers_of_a_chat_that_is_not_there_or_was_deleted(chat: Api) -> None:
+    for method, body in (("GET", None), ("PUT", {"number": 1})):
+        assert chat(method, "/chats/2/readers/ann", body)[0] == 404
+    chat("PUT", "/chats/1/readers/ann", {"number": 0})
+    chat("DELETE", "/chats/1")
+    for method, body in (("GET", None), ("PUT", {"number": 1})):
+        assert chat(method, "/chats/1/readers/ann", body)[0] == 410
+    assert chat("GET", "/readers/ann")[1]["items"] == []

@@ -149,6 +149,7 @@ def test_no_content_and_no_key_is_ever_in_the_log(
     assert chat.request("PATCH", "/chats/1", {"title": SECRET}) == 202
     assert chat.request("POST", "/chats/1/messages", {SECRET: SECRET}) == 422
     assert chat.request("GET", f"/chats/{SECRET}/messages?after={SECRET}") == 422
+    assert chat.request("PUT", f"/chats/1/readers/{SECRET}", {"number": 1}) == 200
     assert chat.request("GET", f"/search?q={SECRET}&sender={SECRET}") == 200
     assert chat.request("GET", "/chats", Authorization=f"Bearer {SECRET}") == 401
     for queue in ("chats", "messages", "search"):
