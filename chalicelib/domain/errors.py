@@ -58,11 +58,19 @@ class UnauthenticatedError(OrdinalError):
 
     code = "unauthenticated"
 
+    def __init__(self, reason: str, is_sent: bool = True) -> None:
+        super().__init__(reason)
+        self.is_sent = is_sent
+
 
 class ForbiddenError(OrdinalError):
-    """The credential is right, and does not allow this."""
+    """The credential is right, and does not allow this. `scope` is the one that a token lacks, if any."""
 
     code = "forbidden"
+
+    def __init__(self, reason: str, scope: str = "") -> None:
+        super().__init__(reason)
+        self.scope = scope
 
 
 class NotFoundError(OrdinalError):

@@ -13,6 +13,8 @@ from chalicelib.domain.errors import UnauthenticatedError
 
 _PREFIX = "ok"
 _MAX_KEY_CHARS = 128
+_MAX_VERSION_DIGITS = 9
+_NOT_OF_APPLICATION = "the key is not one of this application"
 
 
 def derive_key(master_key: str, token: str, version: int) -> str:
@@ -27,13 +29,19 @@ def check_key(master_key: str, token: str, key: str) -> int:
     The comparison takes the same time wherever the difference is.
     """
     prefix, _, rest = key.partition("_")
-    version, _, _ = rest.partition("_")
-    plain = len(key) <= _MAX_KEY_CHARS and version.isascii() and version.isdigit()
-    if prefix != _PREFIX or not plain or len(version) > 9:
-        raise UnauthenticatedError("the key is not one of this application")
-    if not hmac.compare_digest(key.encode(), derive_key(master_key, token, int(version)).encode()):
-        raise UnauthenticatedError("the key is not one of this application")
-    return int(version)
+    if prefix != _PREFIX or len(key) > _MAX_KEY_CHARS:
+        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+    version = key_version(rest.partition("_")[0])
+    if not hmac.compare_digest(key.encode(), derive_key(master_key, token, version).encode()):
+        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+    return version
+
+
+def key_version(text: str) -> int:
+    """The version that a key or a token names. Raises `UnauthenticatedError` where it is no number."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_VERSION_DIGITS):
+        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+    return int(text)
 
 
 def check_admin_key(admin_key: str, key: str) -> None:

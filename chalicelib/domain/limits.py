@@ -10,6 +10,12 @@ MAX_METADATA_DEPTH = 32
 MAX_BATCH_MESSAGES = 500
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 IDEMPOTENCY_KEY_KEPT_SECONDS = 24 * 3600
+# How long the key before may stay valid when a key is replaced.
+MAX_KEY_OVERLAP_SECONDS = 7 * 24 * 3600
+# A user token cannot be called back alone, only with the key that signed it: so it must not live long.
+MAX_USER_TOKEN_SECONDS = 30 * 24 * 3600
+USER_TOKEN_LEEWAY_SECONDS = 10
+MAX_USER_TOKEN_CHARS = 8_192
 
 DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100

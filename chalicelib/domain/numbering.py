@@ -17,10 +17,14 @@ class Counter(msgspec.Struct, frozen=True):
 
 
 class IdempotencyMark(msgspec.Struct, frozen=True):
-    """A client's Idempotency-Key and the fingerprint of the request that it came with."""
+    """A client's Idempotency-Key and the fingerprint of the request that it came with.
+
+    Each user has marks of its own: what one sent is never the answer to another.
+    """
 
     key: str
     fingerprint: str
+    user: str | None = None
 
 
 class Once(msgspec.Struct, frozen=True):
@@ -57,7 +61,12 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class NeedApplication(msgspec.Struct, frozen=True):
-    """This memory does not know the application: look it up in MySQL."""
+    """This memory does not know the application: look it up in MySQL.
+
+    What is found is remembered only while `nonce` is there: where the key was changed since, it is not.
+    """
+
+    nonce: str
 
 
 class NeedBegin(msgspec.Struct, frozen=True):

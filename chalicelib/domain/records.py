@@ -113,13 +113,17 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant as MySQL keeps it. `deleted_at` is set while what it held is still being removed."""
+    """A tenant as MySQL keeps it. `deleted_at` is set while what it held is still being removed.
+
+    The secret key is valid in the version `key_version`, and until `previous_key_until` in the one before.
+    """
 
     token: str
     name: str
     chats_count: int
     created_at: str
     key_version: int
+    previous_key_until: str | None = None
     deleted_at: str | None = None
 
 

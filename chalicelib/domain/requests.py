@@ -11,6 +11,7 @@ from chalicelib.domain.errors import Fault, InvalidError
 from chalicelib.domain.limits import (
     MAX_BATCH_MESSAGES,
     MAX_BODY_CHARS,
+    MAX_KEY_OVERLAP_SECONDS,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     MAX_NAME_CHARS,
@@ -19,6 +20,7 @@ from chalicelib.domain.limits import (
     MAX_TITLE_CHARS,
 )
 from chalicelib.domain.records import Chat, Message, Metadata
+from chalicelib.domain.tenants import User
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 
@@ -41,6 +43,12 @@ class ApplicationRequest(_Request, frozen=True, kw_only=True):
     """Create or rename an application."""
 
     name: Name
+
+
+class KeyRequest(_Request, frozen=True, kw_only=True):
+    """Replace the secret key. For `overlap_seconds` the one before stays valid; 0 ends it at once."""
+
+    overlap_seconds: Annotated[int, Meta(ge=0, le=MAX_KEY_OVERLAP_SECONDS)]
 
 
 class ChatRequest(_Request, frozen=True, kw_only=True):
@@ -80,13 +88,13 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
     metadata: Metadata | None = None
     created_at: Time | None = None
 
-    def draft(self, now: str, idempotency_key: str | None) -> Message:
-        """The message without its number."""
+    def draft(self, now: str, idempotency_key: str | None, user: User | None = None) -> Message:
+        """The message without its number; a user is its sender."""
         return Message(
             number=0,
             revision=0,
             body=self.body,
-            sender=self.sender,
+            sender=user.name if user else self.sender,
             metadata=self.metadata,
             created_at=now if self.created_at is None else parse_time("", self.created_at),
             idempotency_key=idempotency_key,
@@ -116,9 +124,12 @@ class MarkerRequest(_Request, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
-def check_request(request: _Request, now: str) -> None:
-    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field."""
-    faults = _broken_rules(request, now, "")
+def check_request(request: _Request, now: str, user: User | None = None) -> None:
+    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field.
+
+    A user writes in its own name, and at this moment.
+    """
+    faults = chain(_broken_rules(request, now, ""), _broken_by_user(request, user, ""))
     if (first := next(faults, None)) is not None:
         raise invalid(chain([first], faults))
 
@@ -138,6 +149,17 @@ def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Fault]:
                     yield from _broken_rules(message, now, f"{place}/{i}")
     if isinstance(request, ChatChange | MessageChange) and not _given(request):
         yield Fault(at, "must name at least one field to change")
+
+
+def _broken_by_user(request: _Request, user: User | None, at: str) -> Iterator[Fault]:
+    if user and isinstance(request, BatchRequest):
+        for i, message in enumerate(request.messages):
+            yield from _broken_by_user(message, user, f"{at}/messages/{i}")
+    if user and isinstance(request, MessageRequest):
+        if request.sender not in (None, user.name):
+            yield Fault(f"{at}/sender", "must be the user that the token names, or left out")
+        if request.created_at is not None:
+            yield Fault(f"{at}/created_at", "must not be there with a user's token")
 
 
 def _given(change: ChatChange | MessageChange) -> dict[str, Any]:

@@ -11,6 +11,12 @@ def rfc3339(ms: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
+def unix_ms(text: str) -> int:
+    """Milliseconds since 1970 of a time as `rfc3339` writes it."""
+    at = datetime.fromisoformat(text)
+    return int(at.timestamp()) * 1000 + at.microsecond // 1000
+
+
 def parse_time(name: str, text: str) -> str:
     """Any RFC 3339 time, written as this service writes it; `name` is the field or parameter."""
     try:

@@ -27,6 +27,7 @@ def number_chat(
     world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None
 ) -> tuple[Accepted, list[AnyRecord]]:
     """Give the chat its number; the records are the caller's to hand over, as `number_messages`."""
+    tenant.require_key()
     counter = Counter(tenant.token)
     key_version, allowance = tenant.key_version, tenant.allowance
     accepted = with_lease(

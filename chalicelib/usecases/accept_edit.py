@@ -48,16 +48,23 @@ def edit_message(
     """The new state as it was accepted. `if_match` is the revision that the client has seen.
 
     Raises `NotFoundError`, `GoneError`, `RevisionMismatchError`, `KeyReusedError`, `RateLimitedError`;
-    `ConflictError` where others kept changing messages of the chat for seconds.
+    `ConflictError` where others kept changing messages of the chat for seconds; `ForbiddenError` for a
+    user who may not write to the chat, or whose message it is not. The state that is asked whose it is is
+    the one from which the change is made.
     """
+    tenant.require_write(chat)
 
     def read(look: Look) -> Current[Message]:
-        return message_after(world, tenant, chat, number, look)
+        current = message_after(world, tenant, chat, number, look)
+        tenant.require_sender(current.state.sender)
+        return current
 
     def keep(state: Message) -> bytes:
         return msgspec.json.encode(for_retries(state, change))
 
-    edit = _Edit(Counter(tenant.token, chat), number, read, change, keep, if_match, mark)
+    edit = _Edit(
+        Counter(tenant.token, chat), number, read, change, keep, if_match, tenant.own(mark)
+    )
     done = _accept_edit(world, tenant, edit)
     if isinstance(done, Accepted):
         kept = msgspec.json.decode(done.kept, type=Message)
@@ -74,6 +81,7 @@ def edit_chat(
     mark: IdempotencyMark | None = None,
 ) -> Changed[ChatRow]:
     """The new state as it was accepted, with the chat's counts. Raises as `edit_message`."""
+    tenant.require_key()
     row: ChatRow
 
     def read(look: Look) -> Current[Chat]:

@@ -24,7 +24,8 @@ def accept_messages(
 
     When this returns, SQS has them. Where it raises `UnavailableError`, they may have numbers: a
     retry with the same key, or the repair, completes them. Raises `GoneError`, `NotFoundError`,
-    `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`.
+    `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`; `ForbiddenError` for a user who may
+    not write to the chat, or not under the name that a draft has.
     """
     accepted, records = number_messages(world, tenant, chat, drafts, mark)
     hand_over(world, records)
@@ -46,7 +47,10 @@ def number_messages(
 
     A retry gets the records of what may not have reached the queue.
     """
-    counter = Counter(tenant.token, chat)
+    tenant.require_write(chat)
+    for draft in drafts:
+        tenant.require_sender(draft.sender)
+    counter, mark = Counter(tenant.token, chat), tenant.own(mark)
     key_version, allowance = tenant.key_version, tenant.allowance
     accepted = with_lease(
         world,

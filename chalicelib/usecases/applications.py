@@ -20,14 +20,18 @@ _TOKEN_BYTES = 15
 
 def create_application(world: World, name: str, once: Once | None = None) -> Changed[Application]:
     """A new tenant with a token of its own. Raises `KeyReusedError`, `InProgressError`."""
-    if before := _made_before(world, once):
+    if before := made_before(world, once):
         return Changed(before, replayed=True)
     token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(world.clock.now_ms())
     return Changed(world.store.create_application(token, name, now, once))
 
 
 def require_tenant(world: World, tenant: Tenant) -> None:
-    """Raises `UnauthenticatedError` or `NotFoundError` unless the tenant's key is still valid."""
+    """Raises `UnauthenticatedError` or `NotFoundError` unless the tenant's key is still valid.
+
+    Users are refused: `ForbiddenError`.
+    """
+    tenant.require_key()
     look_at(world, tenant, Counter(tenant.token), Page(limit=0))
 
 
@@ -48,7 +52,7 @@ def rename_application(
     world: World, token: str, name: str, once: Once | None = None
 ) -> Changed[Application]:
     """Raises `NotFoundError`, `KeyReusedError`, `InProgressError`."""
-    if before := _made_before(world, once):
+    if before := made_before(world, once):
         return Changed(before, replayed=True)
     return Changed(_found(world.store.rename_application(token, name, once)))
 
@@ -72,7 +76,7 @@ def delete_application(
     return replayed
 
 
-def _made_before(world: World, once: Once | None) -> Application | None:
+def made_before(world: World, once: Once | None) -> Application | None:
     """What an earlier try of the request made."""
     kept = _kept(world, once)
     return msgspec.json.decode(kept, type=Application) if kept else None

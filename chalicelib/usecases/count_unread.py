@@ -13,12 +13,19 @@ from chalicelib.usecases.ports import World
 
 
 def count_unread(world: World, tenant: Tenant, user: str, chat: int) -> Reading:
-    """All of them, where the user never set a marker. Raises `NotFoundError`, `GoneError`."""
+    """All of them, where the user never set a marker. Raises as `mark_read`."""
+    tenant.require_reader(user)
+    tenant.require_read(chat)
     return read_on(world, tenant, user, chat, chat_ahead(world, tenant, chat))
 
 
 def list_unread(world: World, tenant: Tenant, user: str, page: Page) -> Listed[Reading]:
-    """A page of the user's markers, by chat. One that is not full need not be the last."""
+    """A page of the user's markers, by chat. One that is not full need not be the last.
+
+    Raises `ForbiddenError` for another user, and for one of single chats.
+    """
+    tenant.require_reader(user)
+    tenant.require_read(None)
     markers = world.store.list_markers(tenant.token, user, page, page.limit + 1)
     shown = markers[: page.limit]
     ahead = _ahead(world, tenant, [marker.chat for marker in shown])

@@ -7,6 +7,7 @@ from chalicelib.usecases.ports import World
 
 
 def get_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, list[Numbers]]:
-    """Raises `NotFoundError`, `GoneError`."""
+    """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
+    tenant.require_read(number)
     row, _ = current_chat(world, tenant, number)
     return row, world.store.skipped(tenant.token, number)

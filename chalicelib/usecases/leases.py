@@ -59,7 +59,7 @@ def with_lease[T](world: World, counter: Counter, attempt: Callable[[], T | Need
 def _supply(world: World, counter: Counter, need: Need) -> None:
     match need:
         case NeedApplication():
-            _load_application(world, counter.token)
+            _load_application(world, counter.token, need.nonce)
         case NeedBegin():
             _begin(world, counter, need)
         case NeedRaise():
@@ -70,11 +70,11 @@ def _supply(world: World, counter: Counter, need: Need) -> None:
             world.clock.wait(_PAUSE_SECONDS)
 
 
-def _load_application(world: World, token: str) -> None:
+def _load_application(world: World, token: str, nonce: str) -> None:
     application = world.store.get_application(token)
     if application is None:
         raise NotFoundError("there is no such application")
-    world.ledger.remember_application(token, application.key_version)
+    world.ledger.remember_application(application, nonce)
 
 
 def _begin(world: World, counter: Counter, need: NeedBegin) -> None:

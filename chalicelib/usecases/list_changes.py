@@ -12,7 +12,8 @@ from chalicelib.usecases.ports import World
 
 
 def list_changes(world: World, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
-    """Up to `limit` changes. Raises `NotFoundError`, `GoneError`."""
+    """Up to `limit` changes. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
+    tenant.require_read(chat)
     look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=0))
     found = world.store.list_changes(tenant.token, chat, since, limit + 1)
     if not found:

@@ -11,7 +11,8 @@ from chalicelib.usecases.ports import World
 
 
 def list_chats(world: World, tenant: Tenant, page: Page) -> Listed[ChatRow]:
-    """Chats that are not deleted, with their counts."""
+    """Chats that are not deleted, with their counts. `ForbiddenError` for a user of single chats."""
+    tenant.require_read(None)
     look = look_at(world, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1))
     rows = world.store.list_chats(tenant.token, page, rows_wanted(page, look))
     newest = {row.chat.number: row for row in rows}

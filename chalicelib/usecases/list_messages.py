@@ -11,7 +11,8 @@ from chalicelib.usecases.ports import World
 
 
 def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed[Message]:
-    """Messages that are not deleted. Raises `NotFoundError`, `GoneError`."""
+    """Messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
+    tenant.require_read(chat)
     wide = replace(page, limit=page.limit + 1)
     look = look_at(world, tenant, Counter(tenant.token, chat), wide)
     rows = world.store.list_messages(tenant.token, chat, page, rows_wanted(page, look))

@@ -7,11 +7,14 @@ from chalicelib.usecases.ports import World
 
 
 def mark_read(world: World, tenant: Tenant, user: str, chat: int, number: int) -> Reading:
-    """The marker as it is now. Raises `NotFoundError`, `GoneError`.
+    """The marker as it is now. Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user whose
+    marker it is not, or who may not read the chat.
 
     Redis is asked first: a number that is not pending there any more is in MySQL by the time that it
     is asked.
     """
+    tenant.require_reader(user)
+    tenant.require_read(chat)
     ahead = chat_ahead(world, tenant, chat)
     world.store.move_marker(tenant.token, user, Marker(chat, number), ahead.last)
     return read_on(world, tenant, user, chat, ahead)

@@ -110,8 +110,16 @@ class Ledger(Protocol):
         """What is known here of some chats, none of which need be there, before MySQL knows it."""
         ...
 
-    def remember_application(self, token: str, key_version: int) -> None:
-        """Note an application that MySQL has, unless this memory knows it already."""
+    def remember_application(self, application: Application, nonce: str) -> bool:
+        """Note which keys MySQL says are valid, for an hour.
+
+        Only where the nonce of `NeedApplication` is still there: what was read before the key was changed,
+        or in another memory, is not taken.
+        """
+        ...
+
+    def forget_key(self, token: str) -> None:
+        """Ask MySQL for the valid keys again: they were changed. Nothing that was read before is taken."""
         ...
 
     def forget_application(self, token: str) -> None:
@@ -208,6 +216,16 @@ class Store(Protocol):
         self, token: str, name: str, once: Once | None = None
     ) -> Application | None:
         """None where it is not there."""
+        ...
+
+    def rotate_key(
+        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+    ) -> Application | None:
+        """Give the application the next version of its key, where `version` is the newest.
+
+        `version` stays valid until `previous_until`, the one before it ends. None where `version` is
+        not the newest, or the application is not there.
+        """
         ...
 
     def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:

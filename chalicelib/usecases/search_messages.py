@@ -8,7 +8,11 @@ from chalicelib.usecases.ports import World
 
 
 def search_messages(world: World, tenant: Tenant, query: Query) -> Found:
-    """Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor."""
+    """Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor.
+
+    `ForbiddenError` for a user who may not read the chat, or, where none is named, not all of them.
+    """
+    tenant.require_read(query.chat)
     look = look_at(world, tenant, Counter(tenant.token, query.chat), Page(limit=0))
     if query.chat is not None:
         require_chat(world, tenant, query.chat, look.known)

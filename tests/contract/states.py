@@ -6,9 +6,16 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import ConflictError
-from chalicelib.domain.numbering import Begun, Counter, NeedBegin
-from chalicelib.domain.records import Chat, ChatsRecord, Lease, Message, MessagesRecord
-from chalicelib.usecases.ports import Store
+from chalicelib.domain.numbering import Begun, Counter, NeedApplication, NeedBegin, Page
+from chalicelib.domain.records import (
+    Application,
+    Chat,
+    ChatsRecord,
+    Lease,
+    Message,
+    MessagesRecord,
+)
+from chalicelib.usecases.ports import Ledger, Store
 
 NOW = "2026-01-31T12:00:00.000Z"
 LEASE = Lease("memory-1", 1, 10)
@@ -33,6 +40,24 @@ def chat(number: int = 1, revision: int = 1, **fields: object) -> Chat:
 
 def chats(token: str, *states: Chat, lease: Lease = LEASE) -> ChatsRecord:
     return ChatsRecord(token=token, lease=lease, chats=list(states))
+
+
+def application(token: str, version: int = 1, previous_until: str | None = None) -> Application:
+    return Application(
+        token=token,
+        name="an application",
+        chats_count=0,
+        created_at=NOW,
+        key_version=version,
+        previous_key_until=previous_until,
+    )
+
+
+def introduce(ledger: Ledger, known: Application) -> None:
+    """Let the ledger know an application, as a caller does who has read it in MySQL."""
+    need = ledger.look(Counter(known.token), known.key_version, Page(limit=1))
+    if isinstance(need, NeedApplication):
+        assert ledger.remember_application(known, need.nonce)
 
 
 def begin(store: Store, counter: Counter, holder: str, window: int, at: str) -> Begun | None:

@@ -9,6 +9,7 @@ from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
 from chalicelib.domain.records import Chat, Lease, Message
 from chatctl.pending import Backlog, backlog, connect
 from tests.contract.conftest import part_url
+from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
 
 NOW = "2026-09-21T14:13:20.000Z"
@@ -20,7 +21,7 @@ def clock() -> FakeClock:
 
 
 def accept(ledger: RedisLedger, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
-    ledger.remember_application(counter.token, 1)
+    introduce(ledger, application(counter.token))
     need = ledger.accept(counter, 1, drafts, None)
     if isinstance(need, NeedBegin):
         ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))

@@ -9,6 +9,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS, RedisLedger
 from chalicelib.domain.errors import (
     ConflictError,
@@ -34,8 +35,10 @@ from chalicelib.domain.numbering import (
 from chalicelib.domain.rates import Allowance, Bucket
 from chalicelib.domain.reading import Ahead
 from chalicelib.domain.records import Chat, Lease, Message
+from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ledger
 from tests.contract.conftest import part_url
+from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
 
@@ -66,7 +69,7 @@ def ledger(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]
 @pytest.fixture
 def token(ledger: Ledger) -> str:
     token = secrets.token_hex(15)
-    ledger.remember_application(token, 1)
+    introduce(ledger, application(token))
     return token
 
 
@@ -107,24 +110,134 @@ def numbers(seen: Look) -> list[int]:
     return [p.state.number for p in seen.pending]
 
 
-def test_an_unknown_application_is_asked_for(ledger: Ledger) -> None:
-    counter = Counter(secrets.token_hex(15), 1)
-    assert ledger.accept(counter, 1, [message()], None) == NeedApplication()
-    assert ledger.look(counter, 1, ALL) == NeedApplication()
+# --- which keys are valid
+
+
+FAR = "2999-01-01T00:00:00.000Z"
+PAST = "2001-01-01T00:00:00.000Z"
+
+
+def asked(ledger: Ledger, token: str, version: int = 1) -> NeedApplication:
+    need = ledger.look(Counter(token), version, ALL)
+    assert isinstance(need, NeedApplication)
+    return need
+
+
+def is_valid(ledger: Ledger, token: str, version: int) -> bool:
+    """Whether the key opens reading; it must open writing just the same."""
+    draft = [message()]
+    try:
+        ledger.look(Counter(token, 1), version, ALL)
+    except UnauthenticatedError:
+        with pytest.raises(UnauthenticatedError):
+            ledger.accept(Counter(token, 1), version, draft, None)
+        with pytest.raises(UnauthenticatedError):
+            ledger.edit(Counter(token, 1), version, draft[0], 0, 0)
+        with pytest.raises(UnauthenticatedError):
+            ledger.ahead(token, version, [1])
+        return False
+    ledger.accept(Counter(token, 1), version, draft, None)
+    return True
+
+
+def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(ledger: Ledger) -> None:
+    token = secrets.token_hex(15)
+    need = ledger.accept(Counter(token, 1), 1, [message()], None)
+    assert isinstance(need, NeedApplication)
+    assert ledger.edit(Counter(token, 1), 1, message(), 0, 0) == need
+    assert asked(ledger, token, 2) == need
+    assert ledger.remember_application(application(token), need.nonce)
+    assert not ledger.remember_application(application(token), need.nonce)
+    assert is_valid(ledger, token, 1)
 
 
 def test_another_version_of_the_key_is_refused(ledger: Ledger, token: str) -> None:
-    with pytest.raises(UnauthenticatedError):
-        ledger.accept(Counter(token, 1), 2, [message()], None)
+    assert is_valid(ledger, token, 1)
+    assert not is_valid(ledger, token, 2)
+    assert not is_valid(ledger, token, 0)
+
+
+def test_only_the_version_before_is_valid_beside_the_newest_and_only_for_its_time(
+    ledger: Ledger,
+) -> None:
+    for until, before in ((FAR, True), (PAST, False), (None, False)):
+        token = secrets.token_hex(15)
+        introduce(ledger, application(token, 3, until))
+        assert [is_valid(ledger, token, n) for n in (1, 2, 3, 4)] == [False, before, True, False]
+
+
+def test_the_version_before_ends_to_the_millisecond(clock: FakeClock) -> None:
+    ledger, token = FakeLedger(clock), secrets.token_hex(15)
+    introduce(ledger, application(token, 2, rfc3339(clock.now_ms() + 2_000)))
+    clock.wait(1.999)
+    assert is_valid(ledger, token, 1)
+    clock.wait(0.001)
+    assert not is_valid(ledger, token, 1)
+    assert is_valid(ledger, token, 2)
+
+
+def test_a_changed_key_is_asked_for_again(ledger: Ledger, token: str) -> None:
+    ledger.forget_key(token)
+    introduce(ledger, application(token, 2))
+    assert not is_valid(ledger, token, 1)
+    assert is_valid(ledger, token, 2)
+
+
+def lose(ledger: Ledger, token: str) -> None:
+    """The copy expires, or Redis is wiped."""
+    assert isinstance(ledger, RedisLedger)
+    ledger._pipeline([("UNLINK", keys.application(token))])
+
+
+def test_what_was_read_before_the_key_was_changed_is_not_taken(ledger: Ledger) -> None:
+    old, new = (application(token := secrets.token_hex(15), version) for version in (1, 2))
+    need = asked(ledger, token)
+    ledger.forget_key(token)
+    assert not ledger.remember_application(old, need.nonce)
+    introduce(ledger, new)
+    assert not ledger.remember_application(old, need.nonce)
+    lose(ledger, token)
+    assert not ledger.remember_application(old, need.nonce)
+    later = asked(ledger, token)
+    assert later != need
+    assert not ledger.remember_application(old, need.nonce)
+    assert ledger.remember_application(new, later.nonce)
+    assert not is_valid(ledger, token, 1)
+
+
+def test_what_is_told_late_of_a_changed_key_brings_nothing_back(ledger: Ledger, token: str) -> None:
+    for _ in range(2):
+        ledger.forget_key(token)
+        introduce(ledger, application(token, 3))
+        assert is_valid(ledger, token, 3)
+        assert not is_valid(ledger, token, 2)
+
+
+def test_a_copy_of_another_memory_is_not_believed(ledger: Ledger, token: str) -> None:
+    other = secrets.token_hex(15)
+    need = asked(ledger, other)
+    assert isinstance(ledger, RedisLedger)
+    ledger._fixed_holder = "the memory of a snapshot"
+    assert not ledger.remember_application(application(other), need.nonce)
+    assert asked(ledger, other) != need
+    introduce(ledger, application(token, 2))
+    assert not is_valid(ledger, token, 1)
 
 
 def test_a_deleted_application_is_not_found_and_not_remembered_again(
     ledger: Ledger, token: str
 ) -> None:
-    ledger.forget_application(token)
-    ledger.remember_application(token, 1)
-    with pytest.raises(NotFoundError):
-        ledger.look(Counter(token), 1, ALL)
+    unknown = secrets.token_hex(15)
+    nonces = {unknown: asked(ledger, unknown).nonce, token: "a nonce"}
+    for gone, nonce in nonces.items():
+        ledger.forget_application(gone)
+        ledger.forget_key(gone)
+        assert not ledger.remember_application(application(gone), nonce)
+        with pytest.raises(NotFoundError):
+            ledger.look(Counter(gone), 1, ALL)
+
+
+# --- leases
 
 
 def test_without_a_lease_no_number_is_given(ledger: Ledger, token: str) -> None:
@@ -502,7 +615,7 @@ def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
 
 def test_an_application_that_is_refused_holds_up_no_other(ledger: Ledger, token: str) -> None:
     other = secrets.token_hex(15)
-    ledger.remember_application(other, 1)
+    introduce(ledger, application(other))
     ledger.look(Counter(token), 1, ALL, None, Allowance(of_application(size=1)))
     with pytest.raises(RateLimitedError):
         ledger.look(Counter(token), 1, ALL, None, Allowance(of_application(size=1)))
@@ -763,7 +876,7 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(ledger: Ledger, toke
 def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
     ledger: Ledger, token: str
 ) -> None:
-    assert ledger.ahead(secrets.token_hex(15), 1, [1]) == NeedApplication()
+    assert isinstance(ledger.ahead(secrets.token_hex(15), 1, [1]), NeedApplication)
     with pytest.raises(UnauthenticatedError):
         ledger.ahead(token, 2, [])
     ledger.forget_application(token)
@@ -819,7 +932,7 @@ def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]:
 
 def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Ledger) -> None:
     token = secrets.token_hex(15)
-    small.remember_application(token, 1)
+    introduce(small, application(token))
     one, two = Counter(token, 1), Counter(token, 2)
     begin(small, one)
     begin(small, two)
@@ -838,7 +951,7 @@ def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Led
 
 def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
     ledger, counter = RedisLedger(part_url("redis"), clock, 1000), Counter(secrets.token_hex(15), 1)
-    ledger.remember_application(counter.token, 1)
+    introduce(ledger, application(counter.token))
     begin(ledger, counter)
 
     def twenty(_: int) -> list[int]:

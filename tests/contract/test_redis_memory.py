@@ -11,6 +11,7 @@ from chalicelib.adapters.redis.ledger import RedisLedger
 from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
 from chalicelib.domain.records import Lease, Message
 from tests.contract.conftest import part_url
+from tests.contract.states import application, introduce
 
 CHATS = 300
 BODY = "x" * 100
@@ -45,7 +46,7 @@ def test_memory_follows_the_chats_that_are_written_to(
     ledger: RedisLedger, valkey: "redis.Redis"
 ) -> None:
     token = secrets.token_hex(15)
-    ledger.remember_application(token, 1)
+    introduce(ledger, application(token))
     revisions = {number: write_to(ledger, Counter(token, number)) for number in range(1, CHATS + 1)}
     pending = size(valkey, token)
     for number, revision in revisions.items():

@@ -109,6 +109,24 @@ def test_a_deleted_application_is_not_there(store: Store, token: str) -> None:
     assert store.rename_application(token, "x") is None
 
 
+def test_a_key_gets_its_next_version_once(store: Store, token: str) -> None:
+    made = store.rotate_key(token, 1, LATER)
+    assert made is not None
+    assert (made.key_version, made.previous_key_until) == (2, LATER)
+    assert store.rotate_key(token, 1, MUCH_LATER) is None
+    assert store.get_application(token) == made
+    again = store.rotate_key(token, 2, None)
+    assert again is not None
+    assert (again.key_version, again.previous_key_until) == (3, None)
+    assert store.list_applications(None, 1) == [again]
+
+
+def test_who_is_deleted_or_never_was_gets_no_key(store: Store, token: str) -> None:
+    store.delete_application(token, NOW)
+    assert store.rotate_key(token, 1, LATER) is None
+    assert store.rotate_key("nobody", 1, LATER) is None
+
+
 def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) -> None:
     for unknown in ("nobody", "é", "x" * 500, ""):
         assert store.get_application(unknown) is None

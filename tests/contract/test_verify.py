@@ -20,7 +20,7 @@ from chatctl.verify_index import IndexCheck
 from chatctl.verify_redis import memory
 from tests.contract.conftest import part_url
 from tests.contract.indexed import Indexed, indexed
-from tests.contract.states import NOW, chat, chats, deleted, message
+from tests.contract.states import NOW, application, chat, chats, deleted, introduce, message
 from tests.fakes.clock import FakeClock
 
 
@@ -153,7 +153,7 @@ def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
 def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisLedger:
     """Numbers that Redis has handed out for chat 1, under a lease that MySQL knows."""
     ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
-    ledger.remember_application(token, 1)
+    introduce(ledger, application(token))
     drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
     counter = Counter(token, 1)
     need = ledger.accept(counter, 1, drafts, None)
@@ -201,7 +201,7 @@ def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Red
 
 def test_the_memory_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
     ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
-    ledger.remember_application("memory", 1)
+    introduce(ledger, application("memory"))
     draft = Message(number=0, revision=0, body="b", created_at=NOW)
     need = ledger.accept(Counter("memory", 1), 1, [draft], None)
     assert isinstance(need, NeedBegin)

@@ -92,6 +92,8 @@ class _Application:
     token: str
     name: str
     created_at: str
+    key_version: int = 1
+    previous_key_until: str | None = None
     deleted_at: str | None = None
     numbering: _Numbering = field(default_factory=_Numbering)
     chats: dict[int, _Chat] = field(default_factory=dict)
@@ -103,7 +105,8 @@ class _Application:
             name=self.name,
             chats_count=sum(chat.state.deleted_at is None for chat in self.chats.values()),
             created_at=self.created_at,
-            key_version=1,
+            key_version=self.key_version,
+            previous_key_until=self.previous_key_until,
             deleted_at=self.deleted_at,
         )
 
@@ -183,6 +186,20 @@ class FakeStore:
         self._keep_answer(once, msgspec.json.encode(shown))
         application.name = name
         return shown
+
+    @_transaction
+    def rotate_key(
+        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+    ) -> Application | None:
+        application = self._alive(token)
+        if application is None or application.key_version != version:
+            return None
+        rotated = msgspec.structs.replace(
+            application.shown(), key_version=version + 1, previous_key_until=previous_until
+        )
+        self._keep_answer(once, msgspec.json.encode(rotated))
+        application.key_version, application.previous_key_until = version + 1, previous_until
+        return rotated
 
     @_transaction
     def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:

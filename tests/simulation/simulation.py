@@ -52,7 +52,7 @@ _CALLS = [
     for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
     for call in vars(part)
     if not call.startswith("_")
-    and not re.search("application|answer", call)
+    and not re.search("application|answer|_key$", call)
     and call not in (*_NO_TRAP, *_OF_READERS)
 ]
 _AMBUSHES: tuple[Ambush, ...] = (

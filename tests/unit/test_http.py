@@ -95,13 +95,17 @@ def test_an_application_is_renamed_and_deleted(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "credential", ["", "Bearer", "Bearer ", "Basic abc", "Bearer ok_1_x", "Bearer no"]
+    ("credential", "challenge"),
+    [
+        *((none, "Bearer") for none in ("", "Bearer", "Bearer ", "Basic abc")),
+        *((f"Bearer {bad}", 'Bearer error="invalid_token"') for bad in ("ok_1_x", "no", "ey.x.y")),
+    ],
 )
-def test_without_the_right_key_nothing_is_said(api: Api, credential: str) -> None:
+def test_without_the_right_key_nothing_is_said(api: Api, credential: str, challenge: str) -> None:
     for path in ("", "/chats", "/chats/1", "/chats/1/messages", "/search?q=x"):
         status, problem, headers = api("GET", path, Authorization=credential)
         assert (status, problem["status"]) == (401, 401)
-        assert headers["WWW-Authenticate"] == "Bearer"
+        assert headers["WWW-Authenticate"] == challenge
         assert headers["Content-Type"] == "application/problem+json"
 
 

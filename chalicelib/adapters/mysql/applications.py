@@ -10,9 +10,13 @@ from chalicelib.adapters.mysql.values import moment_out, time_in, time_out
 from chalicelib.domain.numbering import Once
 from chalicelib.domain.records import Application
 
-COLUMNS = "token, name, chats_count, created_at, key_version, deleted_at"
+COLUMNS = "token, name, chats_count, created_at, key_version, previous_key_until, deleted_at"
 INSERT = "INSERT INTO applications (token, name, created_at) VALUES (%s, %s, %s)"
 RENAME = "UPDATE applications SET name = %s WHERE token = %s AND deleted_at IS NULL"
+ROTATE = """
+UPDATE applications SET key_version = key_version + 1, previous_key_until = %s
+WHERE token = %s AND key_version = %s AND deleted_at IS NULL
+"""
 DELETE = "UPDATE applications SET deleted_at = %s WHERE token = %s AND deleted_at IS NULL"
 GET = f"SELECT {COLUMNS} FROM applications WHERE token = %s AND deleted_at IS NULL"
 LIST = f"""
@@ -32,7 +36,7 @@ ORDER BY id LIMIT %s
 
 
 class Applications(Topic):
-    """Create, read, rename and mark as deleted."""
+    """Create, read, rename, give a new key and mark as deleted."""
 
     def create_application(
         self, token: str, name: str, created_at: str, once: Once | None = None
@@ -72,6 +76,19 @@ class Applications(Topic):
 
         return self._database.transact(work)
 
+    def rotate_key(
+        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+    ) -> Application | None:
+        def work(cursor: Cursor) -> Application | None:
+            if cursor.execute(ROTATE, (time_in(previous_until), token, version)) == 0:
+                return None
+            cursor.execute(GET, (token,))
+            rotated = _application(cursor.fetchall()[0])
+            keep_answer(cursor, once, msgspec.json.encode(rotated))
+            return rotated
+
+        return self._database.transact(work)
+
     def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
         def work(cursor: Cursor) -> bool:
             if not cursor.execute(DELETE, (time_in(at), token)):
@@ -90,12 +107,13 @@ class Applications(Topic):
 
 
 def _application(row: Row) -> Application:
-    token, name, chats_count, created_at, key_version, deleted_at = row
+    token, name, chats_count, created_at, key_version, previous_key_until, deleted_at = row
     return Application(
         token=token,
         name=name,
         chats_count=chats_count,
         created_at=moment_out(created_at),
         key_version=key_version,
+        previous_key_until=time_out(previous_key_until),
         deleted_at=time_out(deleted_at),
     )

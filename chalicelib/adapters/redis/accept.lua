@@ -10,7 +10,7 @@
 -- Returns {'accepted', first, revision, holder, epoch, ceiling, left in the buckets}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, '', left, pending entry…}
 --         {'limited', left in the buckets, which has too little, ms until it has enough}
---         {'reused'} {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
+--         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
 --         {'close', holder, epoch, last}
 --         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
@@ -18,7 +18,8 @@ local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5],
            chats_pending = KEYS[7]}
 local chat, now, count = ARGV[5], ARGV[6], #ARGV - 14
 
-local no = refusal(KEYS[1], ARGV[1])
+local me = memory(ARGV[2])
+local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
 
 local mark = ARGV[10] ~= '' and KEYS[8]
@@ -28,7 +29,6 @@ local before = mark and replay(mark, ARGV[10], k.pending, buckets)
 if before then return before end
 
 if full(k, count, ARGV[8], ARGV[9]) then return {'full'} end
-local me = memory(ARGV[2])
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
 if c.last + count > c.ceiling then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end

@@ -13,13 +13,37 @@ end
 -- Lua would print a large number as 1e+15.
 local function whole(n) return string.format('%.0f', n) end
 
+-- Time since 1970 by this server's clock: one clock for all who wait for each other.
+local function server_us()
+  local now = redis.call('TIME')
+  return now[1] * 1000000 + now[2]
+end
+
+local function server_ms() return math.floor(server_us() / 1000) end
+
+local ASKED_KEPT_MS = 60000
+
 -- nil, or the answer that refuses the request: the application is not known, deleted, or has another key.
-local function refusal(application_key, key_version)
-  local app = redis.call('HMGET', application_key, 'key_version', 'deleted')
-  if app[2] then return {'deleted'} end
-  if not app[1] then return {'application'} end
-  if app[1] ~= key_version then return {'key'} end
-  return nil
+--
+-- Which versions of the key are valid, MySQL says; here is a copy. It counts only in the memory that it was
+-- made in, so that no snapshot or replica brings a replaced key back. Where there is none, the nonce of who
+-- asks first stays in its place, for all who ask at the same time, and what they read is taken only while it
+-- is there: a change of the key, a wipe and a new memory each take it away. When the previous version ends,
+-- this server's clock decides, so that it ends for all functions at once.
+local function refusal(application_key, key_version, me, nonce)
+  local app = redis.call('HMGET', application_key, 'deleted', 'memory', 'key_version', 'previous_until',
+                         'asked')
+  if app[1] then return {'deleted'} end
+  if app[2] ~= me then
+    redis.call('DEL', application_key)
+    redis.call('HSET', application_key, 'memory', me, 'asked', nonce)
+    redis.call('PEXPIRE', application_key, whole(ASKED_KEPT_MS))
+    return {'application', nonce}
+  end
+  if not app[3] then return {'application', app[5]} end
+  if app[3] == key_version then return nil end
+  if tonumber(app[3]) == tonumber(key_version) + 1 and server_ms() < tonumber(app[4]) then return nil end
+  return {'key'}
 end
 
 -- A pending entry is `<revision>|<accepted at, ms>|<holder>|<epoch>|<ceiling>|<JSON of the state>`, the
@@ -57,14 +81,6 @@ local function first_lease(counter_key, chat, me)
              'epoch', whole(lease.epoch), 'revision', 0, 'edits', 0)
   return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch}
 end
-
--- Time since 1970 by this server's clock: one clock for all who wait for each other.
-local function server_us()
-  local now = redis.call('TIME')
-  return now[1] * 1000000 + now[2]
-end
-
-local function server_ms() return math.floor(server_us() / 1000) end
 
 -- What is left in each bucket, and in how many milliseconds it is full again: `<left>/<ms> …`.
 local function left_in(buckets)

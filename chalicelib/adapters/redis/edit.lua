@@ -13,7 +13,7 @@
 --       18 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
 --         {'replayed', number, number, revision, created_at, holder, epoch, ceiling, kept, '', pending entry…}
---         {'reused'} {'application'} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
+--         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
 --         {'close', holder, epoch, last}
 --         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
 
@@ -21,13 +21,13 @@ local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5],
            chats_pending = KEYS[7]}
 local chat, number = ARGV[5], ARGV[14]
 
-local no = refusal(KEYS[1], ARGV[1])
+local me = memory(ARGV[2])
+local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
 local mark = ARGV[10] ~= '' and KEYS[8]
 local before = mark and replay(mark, ARGV[10], k.pending, {})
 if before then return before end
 if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
-local me = memory(ARGV[2])
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
 

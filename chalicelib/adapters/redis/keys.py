@@ -36,9 +36,12 @@ def due(token: str) -> str:
     return f"{{{token}}}:due"
 
 
-def mark(token: str, idempotency_key: str) -> str:
+def mark(token: str, idempotency_key: str, user: str | None) -> str:
+    """The mark of a request that came with the secret key, or with a user's token."""
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
-    return f"{{{token}}}:mark:{digest}"
+    if user is None:
+        return f"{{{token}}}:mark:{digest}"
+    return f"{{{token}}}:mark:{hashlib.sha256(user.encode()).hexdigest()}:{digest}"
 
 
 def bucket(token: str, of: Bucket) -> str:

@@ -35,7 +35,8 @@ from chalicelib.domain.numbering import (
 )
 from chalicelib.domain.rates import Allowance, Bucket
 from chalicelib.domain.reading import Ahead
-from chalicelib.domain.records import Chat, Lease, Message, Pending
+from chalicelib.domain.records import Application, Chat, Lease, Message, Pending
+from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.ports import Clock
 
 # Longer than a begin takes, shorter than a client's patience: who was killed in between holds up others
@@ -46,6 +47,7 @@ OVERDUE_AFTER_MS = 60_000
 # How long this memory keeps what MySQL knows better.
 _APPLICATION_LIFE_SECONDS = 3_600
 _DELETED_MARK_LIFE_SECONDS = 24 * 3_600
+_COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until")
 
 # Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
 # nothing.
@@ -163,6 +165,8 @@ class RedisLedger:
                 page.limit + 1,
                 mark.fingerprint if mark else "",
                 _limits(buckets),
+                self._fixed_holder,
+                secrets.token_hex(16),
             ],
         )
         _note_left(reply, allowance, buckets)
@@ -193,7 +197,7 @@ class RedisLedger:
                 keys.pending(Counter(token)),
                 *(name(counter) for counter in counters for name in of_chat),
             ],
-            [key_version, *chats],
+            [key_version, self._fixed_holder, secrets.token_hex(16), *chats],
         )
         if reply[0] != b"ahead":
             return need_application(reply)
@@ -202,15 +206,24 @@ class RedisLedger:
             for chat, (known, last, deletions) in zip(chats, reply[1:], strict=True)
         }
 
-    def remember_application(self, token: str, key_version: int) -> None:
-        # HSETNX: a deletion that was noted in between must stay.
-        name = keys.application(token)
-        self._pipeline(
+    def remember_application(self, application: Application, nonce: str) -> bool:
+        until = application.previous_key_until
+        taken = self._scripts.run(
+            "remember_application",
+            [keys.application(application.token)],
             [
-                ("HSETNX", name, "key_version", key_version),
-                ("EXPIRE", name, _APPLICATION_LIFE_SECONDS),
-            ]
+                self._fixed_holder,
+                nonce,
+                application.key_version,
+                0 if until is None else unix_ms(until),
+                _APPLICATION_LIFE_SECONDS * 1000,
+            ],
         )
+        return bool(taken)
+
+    def forget_key(self, token: str) -> None:
+        # One command, and what marks a deletion stays.
+        self._pipeline([("HDEL", keys.application(token), *_COPY_OF_KEYS)])
 
     def forget_application(self, token: str) -> None:
         name = keys.application(token)
@@ -394,7 +407,7 @@ class RedisLedger:
 
 def _names(token: str, mark: IdempotencyMark | None, buckets: Sequence[Bucket]) -> list[str]:
     """The keys of a request's Idempotency-Key, where it has one, and of its buckets."""
-    marks = [keys.mark(token, mark.key)] if mark else []
+    marks = [keys.mark(token, mark.key, mark.user)] if mark else []
     return marks + [keys.bucket(token, bucket) for bucket in buckets]
 
 

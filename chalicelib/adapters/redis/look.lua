@@ -5,12 +5,13 @@
 --       then the idempotency mark (only where the request has one)  then the buckets
 -- ARGV  1 key version  2 chat number or ''  3 least number or '-inf'  4 highest number or '+inf'
 --       5 'asc' or 'desc'  6 how many at most  7 fingerprint or ''  8 limits of the buckets
+--       9 fixed holder or ''  10 nonce
 -- Returns {'look', known (0 or 1), edits, left in the buckets, pending entry…} {'gone', left}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, left, pending entry…}
 --         {'limited', left in the buckets, which has too little, ms until it has enough}
---         {'application'} {'deleted'} {'key'} {'reused'}
+--         {'application', nonce} {'deleted'} {'key'} {'reused'}
 
-local no = refusal(KEYS[1], ARGV[1])
+local no = refusal(KEYS[1], ARGV[1], memory(ARGV[9]), ARGV[10])
 if no then return no end
 local mark = ARGV[7] ~= '' and KEYS[5]
 local buckets, limited = buckets_for(1, mark and 6 or 5, ARGV[8])

@@ -78,7 +78,7 @@ def parse_need(reply: list[bytes], nonce: str) -> Need:
     """What a script asks for, or the error that its refusal means."""
     match reply[0]:
         case b"application":
-            return NeedApplication()
+            return NeedApplication(reply[1].decode())
         case b"begin":
             given_up = tuple(reply[3].decode().split(",")[:-1])
             return NeedBegin(

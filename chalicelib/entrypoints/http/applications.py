@@ -2,9 +2,9 @@
 
 from chalice import Blueprint, Response
 
-from chalicelib.domain.errors import InProgressError
+from chalicelib.domain.errors import ConflictError, InProgressError
 from chalicelib.domain.keys import derive_key
-from chalicelib.domain.requests import ApplicationRequest
+from chalicelib.domain.requests import ApplicationRequest, KeyRequest
 from chalicelib.entrypoints.http.call import Call
 from chalicelib.entrypoints.http.door import answer, door
 from chalicelib.entrypoints.http.queries import ApplicationsQuery, or_none
@@ -12,10 +12,12 @@ from chalicelib.entrypoints.http.views import (
     ApplicationView,
     ListView,
     NewApplicationView,
+    NewKeyView,
     application_view,
     new_application_view,
 )
 from chalicelib.usecases import applications as usecases
+from chalicelib.usecases.rotate_key import rotate_key as replace_key
 
 applications = Blueprint(__name__)
 
@@ -71,6 +73,28 @@ def delete_application(call: Call, token: str) -> Response:
     """
     call.replayed(usecases.delete_application(call.world, token, call.sender, call.once()))
     return Response(body="", status_code=204, headers={})
+
+
+@door(
+    applications,
+    "POST",
+    _ONE + "/keys",
+    "key or admin",
+    {201: NewKeyView},
+    (ConflictError, *_ONCE),
+    idempotent=True,
+)
+def rotate_key(call: Call, token: str, body: KeyRequest) -> Response:
+    """Replace the secret key.
+
+    The answer has the new key, which is shown this once. The one before it stays valid for as long as
+    is asked for, and with it the user tokens that it signed; one that was replaced earlier ends now.
+    """
+    changed = replace_key(call.world, token, call.sender, body.overlap_seconds, call.once())
+    made = changed.state
+    call.replayed(changed.replayed)
+    secret_key = derive_key(call.world.settings.need("master_key"), token, made.key_version)
+    return answer(201, NewKeyView(secret_key, made.key_version, made.previous_key_until))
 
 
 def _require_valid(call: Call) -> None:

@@ -18,7 +18,7 @@ from chalicelib.domain.numbering import ADMIN, Accepted, IdempotencyMark, Once, 
 from chalicelib.domain.pages import Listed
 from chalicelib.domain.records import Chat, Message
 from chalicelib.domain.requests import check_request
-from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.tenants import Tenant, User
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.validation import decode, from_text
 from chalicelib.entrypoints.http.rate_headers import rate_headers
@@ -52,6 +52,11 @@ class Call:
         """The tenant, at doors that only tenants pass."""
         assert self.sender is not None
         return self.sender
+
+    @property
+    def user(self) -> User | None:
+        """The user whose token came, if one did."""
+        return self.sender.user if self.sender else None
 
     @property
     def method(self) -> str:
@@ -104,7 +109,7 @@ class Call:
     def body[T: msgspec.Struct](self, kind: type[T]) -> T:
         """The request's body, checked against all rules."""
         request = decode(self._raw_body, kind)
-        check_request(request, self.now)  # type: ignore[arg-type]
+        check_request(request, self.now, self.user)  # type: ignore[arg-type]
         return request
 
     def query[T: msgspec.Struct](self, kind: type[T]) -> T:

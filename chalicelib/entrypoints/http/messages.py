@@ -18,7 +18,7 @@ from chalicelib.entrypoints.http.views import (
 )
 from chalicelib.usecases.accept_edit import edit_message
 from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.current import current_message
+from chalicelib.usecases.get_message import get_message as find_message
 from chalicelib.usecases.list_messages import list_messages as find_messages
 
 messages = Blueprint(__name__)
@@ -35,7 +35,7 @@ def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> R
     202 means that it is kept under the number in the answer, and that its writer can read it at once.
     """
     mark = call.mark()
-    draft = body.draft(call.now, mark.key if mark else None)
+    draft = body.draft(call.now, mark.key if mark else None, call.user)
     accepted = accept_messages(call.world, call.tenant, chat, [draft], mark)
     call.accepted(accepted)
     message = replace(
@@ -53,7 +53,7 @@ def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
     """Post messages that get numbers following each other, all of them or none."""
     mark = call.mark()
     key = mark.key if mark else None
-    drafts = [m.draft(call.now, key) for m in body.messages]
+    drafts = [m.draft(call.now, key, call.user) for m in body.messages]
     accepted = accept_messages(call.world, call.tenant, chat, drafts, mark)
     call.accepted(accepted)
     return answer(202, BatchView(accepted.first, accepted.last))
@@ -70,8 +70,8 @@ def list_messages(call: Call, chat: int, query: PageQuery) -> Response:
 @door(messages, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
 def get_message(call: Call, chat: int, number: int) -> Response:
     """Read a message."""
-    current = current_message(call.world, call.tenant, chat, number)
-    return answer(200, message_view(current.state), etag(current.state.revision))
+    message = find_message(call.world, call.tenant, chat, number)
+    return answer(200, message_view(message), etag(message.revision))
 
 
 @door(

@@ -40,14 +40,20 @@ _SECURITY: dict[str, Schema] = {
         "scheme": "bearer",
         "description": "The secret key of an application, `ok_…`: everything in it. For servers only.",
     },
+    "userToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A user's token, signed with the secret key by the application's own server.",
+    },
 }
 _SCHEMES: dict[Access, tuple[str, ...]] = {
     "open": (),
     "admin": ("adminKey",),
     "key or admin": ("secretKey", "adminKey"),
     "key": ("secretKey",),
-    "read": ("secretKey",),
-    "write": ("secretKey",),
+    "read": ("secretKey", "userToken"),
+    "write": ("secretKey", "userToken"),
 }
 
 

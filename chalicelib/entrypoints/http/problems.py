@@ -9,9 +9,11 @@ from chalice import Response
 
 from chalicelib.domain.errors import (
     Fault,
+    ForbiddenError,
     InvalidError,
     OrdinalError,
     RateLimitedError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -65,7 +67,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "conflict": ProblemType(
         409,
         "Others changed it at the same time",
-        "Others kept changing messages of the same chat for two seconds.",
+        "Others kept changing messages of the same chat for two seconds, or replaced the key just now.",
         "Send the request again.",
     ),
     "gone": ProblemType(
@@ -154,9 +156,19 @@ def answer_to(error: OrdinalError) -> Response:
         detail = (
             "A part of the service is not ready. Nothing is wrong with the request: send it again."
         )
-    if PROBLEMS[error.code].status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    if challenge := _challenge(error):
+        headers["WWW-Authenticate"] = challenge
     return problem(error.code, detail, faults, headers)
+
+
+def _challenge(error: OrdinalError) -> str:
+    """What RFC 6750 has the client told of its credential."""
+    match error:
+        case UnauthenticatedError():
+            return 'Bearer error="invalid_token"' if error.is_sent else "Bearer"
+        case ForbiddenError() if error.scope:
+            return f'Bearer error="insufficient_scope", scope="{error.scope}"'
+    return ""
 
 
 def failed() -> Response:

@@ -22,6 +22,17 @@ class NewApplicationView(ApplicationView, frozen=True):
     secret_key: str
 
 
+class NewKeyView(msgspec.Struct, frozen=True):
+    """A secret key that was just made: it is shown this once.
+
+    `previous_valid_until` says until when the one before it is valid too; null where it is not.
+    """
+
+    secret_key: str
+    key_version: int
+    previous_valid_until: str | None
+
+
 class ChatView(msgspec.Struct, frozen=True):
     """A chat in a list. The counts are those of what is persisted."""
 
