@@ -170,18 +170,3 @@ def test_what_the_api_could_not_send_is_sent_by_the_repair(
     assert application.get(f"{chat}/messages/2")["body"] == "unsent"
     stack.invoke("repair_pending")
     wait_until("the second", lambda: count(application, chat) == 2)
-
-
-def test_no_request_hears_of_another_tenant(stack: Stack, application: Application) -> None:
-    other = stack.new_application("another tenant")
-    chat = other.new_chat()
-    other.post(f"{chat}/messages", {"body": "secret"})
-    for path in (
-        other.path,
-        f"{other.path}/chats",
-        chat,
-        f"{chat}/messages/1",
-        f"{other.path}/search?q=s",
-    ):
-        assert application("GET", path).status_code == 401
-    other.close()

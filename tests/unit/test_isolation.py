@@ -1,0 +1,143 @@
+"""No tenant sees, changes or counts another's data: every route, every kind of credential, on fakes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.domain.keys import derive_key
+from chalicelib.domain.numbering import Page
+from chalicelib.entrypoints.http import door
+from chalicelib.entrypoints.http.operation import Operation
+from tests.fakes.world import SETTINGS, FakeWorld
+from tests.isolation.requests import NOT_THERE, THERE, Request, lists, of_tenants, request_of
+from tests.isolation.strangers import NOBODY, Place, is_let_in, strangers
+
+Answer = tuple[int, Any, dict[str, str]]
+
+VICTIM, OTHER = (
+    Place(token, derive_key(SETTINGS.master_key, token, 1)) for token in ("a" * 30, "b" * 30)
+)
+NOW = FakeWorld().clock.now_ms() / 1000
+STRANGERS = strangers(VICTIM, OTHER, SETTINGS.admin_key, NOW)
+KEY = "a key that the victim used"
+
+
+class Api:
+    """Requests to the application on fakes."""
+
+    def __init__(self, client: Client, world: FakeWorld) -> None:
+        self._client, self.world = client, world
+
+    def __call__(self, request: Request, credential: str, **headers: str) -> Answer:
+        given = {k.replace("_", "-"): v for k, v in headers.items()}
+        given |= {"Authorization": f"Bearer {credential}"} if credential else {}
+        given |= {"Content-Type": "application/json"}
+        body = b"" if request.body is None else json.dumps(request.body).encode()
+        answer = self._client.http.request(request.method, request.path, headers=given, body=body)
+        return answer.status_code, answer.json_body, answer.headers
+
+    def state(self) -> list[Any]:
+        """Everything that is stored or on its way, of all tenants."""
+        world = self.world
+        return [
+            {
+                k: getattr(v, "scores", v)
+                for k, v in world.ledger.server.memory.copy().values.items()
+            },
+            {k: v for k, v in world.queues.sent.items() if v},
+            dict(world.index.documents),
+            [world.store.get_application(place.token) for place in (VICTIM, OTHER)],
+            [world.store.get_chat(VICTIM.token, n) for n in (1, 2)],
+            world.store.list_markers(VICTIM.token, "ann", Page(limit=10), 10),
+        ]
+
+
+@pytest.fixture
+def api(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """Two tenants. The victim has two chats, with messages and a reader in both; the other has one."""
+    monkeypatch.setattr(door, "world", lambda: world)
+    with Client(app) as client:
+        api = Api(client, world)
+        for place, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):
+            world.store.create_application(place.token, "a", "2026-01-01T00:00:00.000Z")
+            path = f"/applications/{place.token}/chats"
+            for chat in range(1, chats + 1):
+                assert api(Request("POST", path, {"title": text}), place.key)[0] == 202
+                for i in range(2):
+                    post = Request("POST", f"{path}/{chat}/messages", {"body": f"{text} {i}"})
+                    key = (
+                        {"Idempotency_Key": KEY} if (place, i) == (VICTIM, 0) and chat == 1 else {}
+                    )
+                    assert api(post, place.key, **key)[0] == 202
+        world.persist()
+        for chat in (1, 2):
+            path = f"/applications/{VICTIM.token}/chats/{chat}/readers/ann"
+            assert api(Request("PUT", path, {"number": 1}), VICTIM.key)[0] == 200
+        yield api
+
+
+def alike(answer: Answer) -> Any:
+    """What of an answer must be the same whether something is there or not."""
+    status, body, headers = answer
+    return status, body, sorted(headers.items())
+
+
+@pytest.mark.parametrize("operation", of_tenants(), ids=lambda o: f"{o.method} {o.path}")
+def test_a_stranger_sees_changes_and_learns_nothing(api: Api, operation: Operation) -> None:
+    before = api.state()
+    there, missing = (request_of(operation, VICTIM.token, v) for v in (THERE, NOT_THERE))
+    nowhere = request_of(operation, NOBODY, THERE)
+    for name, stranger in STRANGERS.items():
+        if is_let_in(operation, name):
+            continue
+        for headers in ({}, {"Idempotency_Key": KEY}):
+            answer = api(there, stranger.credential, **headers)
+            assert answer[0] == stranger.status, name
+            assert "needle" not in json.dumps(answer[1]), name
+            others = [missing] if stranger.knows else [missing, nowhere]
+            for other in others:
+                assert alike(api(other, stranger.credential, **headers)) == alike(answer), name
+    assert api.state() == before
+
+
+@pytest.mark.parametrize("operation", lists(), ids=lambda o: f"{o.method} {o.path}")
+def test_a_cursor_of_another_tenant_shows_nothing_of_it(api: Api, operation: Operation) -> None:
+    request = request_of(operation, VICTIM.token, THERE)
+    separator = "&" if "?" in request.path else "?"
+    status, page, _ = api(Request("GET", f"{request.path}{separator}limit=1"), VICTIM.key)
+    assert status == 200
+    assert page["next"]
+    path = page["next"].replace(VICTIM.token, OTHER.token)
+    status, seen, _ = api(Request("GET", path), OTHER.key)
+    assert status == 200
+    assert "needle" not in json.dumps(seen["items"])
+    assert seen.get("total", 0) == 0
+    assert api(Request("GET", page["next"]), OTHER.key)[0] == 401
+
+
+def test_a_number_of_another_tenant_is_ones_own(api: Api) -> None:
+    """Chat 2 is the victim's; the other tenant has no such number, or makes it its own."""
+    path = f"/applications/{OTHER.token}/chats"
+    assert api(Request("GET", f"{path}/2"), OTHER.key)[0] == 404
+    assert api(Request("POST", f"{path}/2/messages", {"body": "x"}), OTHER.key)[0] == 404
+    made = api(Request("POST", path, {"title": "own"}), OTHER.key)[1]
+    assert (made["number"], made["title"]) == (2, "own")
+
+
+def test_an_idempotency_key_of_another_tenant_is_a_new_request(api: Api) -> None:
+    path = f"/applications/{OTHER.token}/chats/1/messages"
+    status, made, _ = api(
+        Request("POST", path, {"body": "needle 0"}), OTHER.key, Idempotency_Key=KEY
+    )
+    assert (status, made["number"]) == (202, 3)
+
+
+def test_a_search_finds_and_counts_ones_own_only(api: Api) -> None:
+    for path in ("search", "chats/1/messages/search"):
+        for q in ("needle", "hay"):
+            request = Request("GET", f"/applications/{OTHER.token}/{path}?q={q}")
+            assert api(request, OTHER.key)[1]["total"] == (2 if q == "hay" else 0)
