@@ -24,8 +24,9 @@ from chalicelib.domain.tenants import User
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 
-# Rules that `check_request` checks, as the documentation shows them.
-_NOT_BLANK = {"pattern": r"\S"}
+# Rules that `check_request` checks, as the documentation shows them. What Python takes for white space and
+# JSON Schema's regular expressions do not, and the other way round, is named.
+_NOT_BLANK = {"pattern": r"[^\s\u001c-\u001f\u0085]|\ufeff"}
 _A_TIME = {"format": "date-time"}
 
 Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS, extra_json_schema=_NOT_BLANK)]
