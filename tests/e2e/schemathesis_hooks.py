@@ -21,11 +21,12 @@ def before_call(
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     for name, highest in _HIGHEST.items():
-        if isinstance(number := (case.path_parameters or {}).get(name), int) and number > 1_000:
+        if isinstance(number := (case.path_parameters or {}).get(name), int) and number > 100:
             case.path_parameters[name] = number % highest + 1
     if isinstance(case.body, dict):
-        if isinstance(number := case.body.get("number"), float):
-            case.body["number"] = int(number)
+        for name in ("number", "overlap_seconds"):
+            if isinstance(number := case.body.get(name), float):
+                case.body[name] = int(number)
         for message in (case.body, *case.body.get("messages", ())):
             if message.get("created_at") is not None:
                 message["created_at"] = "2026-01-31T12:00:00Z"

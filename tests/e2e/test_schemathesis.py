@@ -14,6 +14,8 @@ _HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 _EXAMPLES = 30
 _CASES = re.compile(r"(\d+) generated")
 
+_ENDING = ("delete_application", "rotate_key")
+
 # What positive requests may meet: what they name may be gone, or changed by another request.
 _FINE = '["2xx", "401", "403", "404", "409", "410", "412", "429"]'
 # A search text of accents alone, say, is refused: no schema can say so. A cursor must be one that was given.
@@ -28,9 +30,10 @@ def test_every_answer_is_one_that_the_document_names(
         chat = application.new_chat()
         for i in range(5):
             application.post(f"{chat}/messages", {"body": f"message {i}", "sender": "ann"})
+    doomed = stack.new_application("to be deleted").token
     document = tmp_path / "openapi.json"
     document.write_text(
-        json.dumps(_for_one_tenant(application.get("/openapi.json"), application.token))
+        json.dumps(_with_tokens(application.get("/openapi.json"), application.token, doomed))
     )
     config = tmp_path / "schemathesis.toml"
     config.write_text(_config(application.key, stack.file["admin_key"]))
@@ -53,13 +56,14 @@ def test_every_answer_is_one_that_the_document_names(
     assert int(cases[1]) > 1_000
 
 
-def _for_one_tenant(document: dict, token: str) -> dict:
-    """The document, with the one token that there is in the place of all tokens."""
+def _with_tokens(document: dict, token: str, doomed: str) -> dict:
+    """The document, with the tokens that there are: what ends a tenant, or its key, gets another one."""
     for methods in document["paths"].values():
         for operation in methods.values():
+            of_this = doomed if operation["operationId"] in _ENDING else token
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "token":
-                    parameter["schema"] = {"type": "string", "enum": [token]}
+                    parameter["schema"] = {"type": "string", "enum": [of_this]}
     return document
 
 
@@ -81,8 +85,7 @@ headers = {{ Authorization = "Bearer {admin_key}" }}
 include-tag = "search"
 checks.positive_data_acceptance.expected-statuses = {_FINE_FOR_SEARCH}
 
-# It would end the tenant that all other requests need.
 [[operations]]
-include-operation-id = "delete_application"
-enabled = false
+include-operation-id = {list(_ENDING)}
+headers = {{ Authorization = "Bearer {admin_key}" }}
 """

@@ -61,7 +61,12 @@ class ChangesQuery(_Query, frozen=True, kw_only=True):
     """From where the changes of a chat go on."""
 
     since: Annotated[
-        str, Meta(description="`0` for all, or the `since` of an earlier answer.", examples=["0"])
+        str,
+        Meta(
+            description="`0` for all, or the `since` of an earlier answer.",
+            examples=["0"],
+            extra_json_schema={"pattern": r"^(0|[0-9]{1,15}\.[0-9]{1,15})$"},
+        ),
     ] = "0"
     limit: Limit = DEFAULT_PAGE_ITEMS
 
