@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chalicelib.domain.limits import MAX_BATCH_MESSAGES
+from chalicelib.domain.limits import MAX_BATCH_MESSAGES, MAX_REQUEST_BYTES
 from chalicelib.domain.requests import MessageRequest
 
-# Lambda takes 6 MB, and API Gateway hands it the body as a JSON string, in which every quote of the
-# JSON takes two bytes: what is under 3 MB here fits whatever it holds.
-MAX_BATCH_BYTES = 3_000_000
+# The rest is room for what stands around the messages.
+MAX_BATCH_BYTES = MAX_REQUEST_BYTES - 1_000
 
 
 @dataclass(frozen=True)

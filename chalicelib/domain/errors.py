@@ -2,6 +2,7 @@
 
 OrdinalError
  ├─ InvalidError            the request breaks rules; names the fields
+ ├─ TooLargeError           the request's body is larger than can be taken
  ├─ UnauthenticatedError    no credential, or one that does not fit
  ├─ ForbiddenError          the credential fits, and does not allow this
  ├─ NotFoundError           there is no such thing
@@ -51,6 +52,12 @@ class InvalidError(OrdinalError):
     def __init__(self, pointer: str, rule: str, *others: Fault) -> None:
         self.faults = (Fault(pointer, rule), *others)
         super().__init__("; ".join(f"{fault.pointer}: {fault.rule}" for fault in self.faults))
+
+
+class TooLargeError(OrdinalError):
+    """The body of the request is larger than can be taken."""
+
+    code = "request-too-large"
 
 
 class UnauthenticatedError(OrdinalError):

@@ -21,6 +21,12 @@ DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100
 MAX_QUERY_CHARS = 500
 
+# Lambda takes and gives at most 6 MB, in which the body is a JSON string, so that each of its quotes takes
+# two bytes: what is under 3 MB fits whatever it holds.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_REQUEST_BYTES = 3_000_000
+MAX_ANSWER_BYTES = 3_000_000
+
 # What an application and a user may ask for in a second, unless the settings say otherwise. Their buckets
 # hold what flows back in `BURST_SECONDS`, and at least the largest batch.
 APPLICATION_RATE = 20_000

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from chalicelib.domain.limits import MAX_ANSWER_BYTES
 from chalicelib.domain.numbering import Look, Page
 
 
@@ -12,6 +13,25 @@ class Listed[T](msgspec.Struct, frozen=True):
 
     items: tuple[T, ...]
     more_from: int | None
+
+
+# At most so many bytes of JSON: a character six, as a control character takes; sender and the names
+# of the fields, the metadata.
+_BYTES_A_CHAR = 6
+_BYTES_BESIDE_THE_BODY = 6_500
+
+
+def fitting[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequence[T]:
+    """As many of the first items, and at least one, as one answer certainly holds.
+
+    `chars` is how many characters the body of an item has. Pages of ordinary messages are never cut.
+    """
+    room = MAX_ANSWER_BYTES
+    for count, item in enumerate(items):
+        room -= _BYTES_A_CHAR * chars(item) + _BYTES_BESIDE_THE_BODY
+        if room < 0 < count:
+            return items[:count]
+    return items
 
 
 def rows_wanted(page: Page, look: Look) -> int:
@@ -25,6 +45,7 @@ def merge[T](
     items: Iterable[T],
     number: Callable[[T], int],
     deleted: Callable[[T], bool],
+    chars: Callable[[T], int],
 ) -> Listed[T]:
     """The page of `items`: the newest state of each number, pending or stored, deleted ones too.
 
@@ -38,7 +59,7 @@ def merge[T](
         sign = 1 if page.ascending else -1
         known = [item for item in known if sign * number(item) <= sign * edge]
     live: Sequence[T] = [item for item in known if not deleted(item)]
-    shown = tuple(live[: page.limit])
-    if len(live) > page.limit:
+    shown = tuple(fitting(live[: page.limit], chars))
+    if len(live) > len(shown):
         edge = number(shown[-1])
     return Listed(shown, edge)

@@ -53,9 +53,8 @@ def read_on(world: World, tenant: Tenant, user: str, chat: int, ahead: Ahead) ->
 
 
 def _ahead(world: World, tenant: Tenant, chats: Sequence[int]) -> dict[int, Ahead]:
-    """It also checks that the key's version is valid, without any chat too."""
+    """It also checks that the key's version is valid, without any chat too, and takes from the allowance."""
+    token, key_version, allowance = tenant.token, tenant.key_version, tenant.allowance
     return with_lease(
-        world,
-        Counter(tenant.token),
-        lambda: world.ledger.ahead(tenant.token, tenant.key_version, chats),
+        world, Counter(token), lambda: world.ledger.ahead(token, key_version, chats, allowance)
     )

@@ -6,6 +6,7 @@ pending, on a queue, or late comes behind it; Redis is only asked whether the ch
 
 from chalicelib.domain.changes import Changes, Since
 from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.pages import fitting
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.current import look_at, require_chat
 from chalicelib.usecases.ports import World
@@ -18,5 +19,5 @@ def list_changes(world: World, tenant: Tenant, chat: int, since: Since, limit: i
     found = world.store.list_changes(tenant.token, chat, since, limit + 1)
     if not found:
         require_chat(world, tenant, chat, look.known)
-    shown = found[:limit]
-    return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > limit)
+    shown = fitting(found[:limit], lambda change: len(change.message.body))
+    return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > len(shown))

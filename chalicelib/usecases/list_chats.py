@@ -21,5 +21,10 @@ def list_chats(world: World, tenant: Tenant, page: Page) -> Listed[ChatRow]:
             number = entry.state.number
             newest[number] = newer_chat(newest.get(number), entry.state)
     return merge(
-        page, look, newest.values(), lambda r: r.chat.number, lambda r: bool(r.chat.deleted_at)
+        page,
+        look,
+        newest.values(),
+        lambda r: r.chat.number,
+        lambda r: bool(r.chat.deleted_at),
+        lambda r: len(r.chat.title or ""),
     )

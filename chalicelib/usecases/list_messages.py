@@ -25,4 +25,11 @@ def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed
             state.number not in newest or state.revision > newest[state.number].revision
         ):
             newest[state.number] = state
-    return merge(page, look, newest.values(), lambda m: m.number, lambda m: bool(m.deleted_at))
+    return merge(
+        page,
+        look,
+        newest.values(),
+        lambda m: m.number,
+        lambda m: bool(m.deleted_at),
+        lambda m: len(m.body),
+    )

@@ -105,9 +105,16 @@ class Ledger(Protocol):
         ...
 
     def ahead(
-        self, token: str, key_version: int, chats: Sequence[int]
+        self,
+        token: str,
+        key_version: int,
+        chats: Sequence[int],
+        allowance: Allowance | None = None,
     ) -> dict[int, Ahead] | NeedApplication:
-        """What is known here of some chats, none of which need be there, before MySQL knows it."""
+        """What is known here of some chats, none of which need be there, before MySQL knows it.
+
+        It takes one from the allowance. Raises `RateLimitedError`.
+        """
         ...
 
     def remember_application(self, application: Application, nonce: str) -> bool:

@@ -575,6 +575,9 @@ def test_a_request_takes_one_and_a_batch_one_for_each_message(ledger: Ledger, to
     allowance = Allowance(of_application())
     look(ledger, counter, ALL, None, allowance)
     assert left(allowance) == [("application", 0)]
+    allowance = Allowance(of_application(size=9))
+    assert isinstance(ledger.ahead(token, 1, [1, 2], allowance), dict)
+    assert left(allowance) == [("application", 3)]
 
 
 def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(ledger: Ledger, token: str) -> None:
@@ -590,6 +593,8 @@ def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(ledger: Ledger, to
     ledger.accept(counter, 1, [message()] * 2, None, Allowance(of_application()))
     with pytest.raises(RateLimitedError):
         ledger.look(counter, 1, ALL, None, Allowance(of_application()))
+    with pytest.raises(RateLimitedError):
+        ledger.ahead(token, 1, [1, 2], Allowance(of_application()))
     assert accept(ledger, counter, [message()]).first == 6
 
 

@@ -199,7 +199,7 @@ def test_a_body_of_megabytes_is_refused(application: Application) -> None:
     chat = application.new_chat()
     message = {"body": "x" * 20_000}
     content = json.dumps({"messages": [message] * 501}).encode()
-    assert refused(application.send("POST", f"{chat}/messages/batch", content), 413, 422)
+    assert refused(application.send("POST", f"{chat}/messages/batch", content), 413)
     assert application.all(f"{chat}/messages") == []
 
 

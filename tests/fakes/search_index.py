@@ -6,6 +6,7 @@ from datetime import datetime
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.folding import fold
 from chalicelib.domain.found_text import highlight, is_found, stands_as_words
+from chalicelib.domain.pages import fitting
 from chalicelib.domain.records import Document
 from chalicelib.domain.search import Found, Hit, Query
 from chalicelib.domain.search_cursor import SortValues, decode_cursor, encode_cursor
@@ -46,7 +47,7 @@ class FakeSearchIndex:
         found = [d for d in self.documents.values() if _is_hit(query, d)]
         placed = sorted(((_sort_values(query, d), d) for d in found), key=_first, reverse=True)
         rest = [(v, d) for v, d in placed if after is None or v < after]
-        page = rest[: query.limit]
+        page = fitting(rest[: query.limit], lambda placed: len(placed[1].message.body))
         return Found(
             hits=tuple(_hit(query, document) for _, document in page),
             total=len(found),

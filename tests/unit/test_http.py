@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app import app
 from chalicelib.domain.keys import derive_key
+from chalicelib.domain.limits import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
 from chalicelib.domain.tenants import Tenant
 from chalicelib.entrypoints.http import credentials, door
 from tests.fakes.world import SETTINGS, FakeWorld
@@ -360,6 +361,32 @@ def test_every_fault_of_a_body_is_named(chat: Api) -> None:
     future = "2100-01-01T00:00:00Z"
     problem = chat("POST", "/chats/1/messages", {"body": " ", "created_at": future})[1]
     assert [fault["pointer"] for fault in problem["errors"]] == ["/body", "/created_at"]
+
+
+def test_a_body_that_lambda_might_not_take_is_refused(chat: Api) -> None:
+    raw = b'{"body": "x"}'
+    for size, status in ((MAX_REQUEST_BYTES, 202), (MAX_REQUEST_BYTES + 1, 413)):
+        assert chat("POST", "/chats/1/messages", raw=raw.ljust(size))[0] == status
+
+
+def test_no_page_is_larger_than_lambda_gives(chat: Api, world: FakeWorld) -> None:
+    large = {"body": "x" + "\x01" * 19_999, "metadata": {"m": "y" * 4_000}}
+    for _ in range(3):
+        world.persist()
+        assert chat("POST", "/chats/1/messages/batch", {"messages": [large] * 20})[0] == 202
+    world.persist()
+    for path in (
+        "/chats/1/messages?after=0&limit=100",
+        "/chats/1/changes?limit=100",
+        "/search?q=x&limit=100",
+    ):
+        found, following = 0, path
+        while following:
+            page = chat("GET", following)[1]
+            assert len(json.dumps(page)) < MAX_ANSWER_BYTES
+            found += len(page["items"])
+            following = (page["next"] or "").removeprefix(f"/applications/{chat.token}")
+        assert found == 60
 
 
 def test_every_fault_of_a_query_is_named(chat: Api) -> None:

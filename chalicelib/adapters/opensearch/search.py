@@ -13,6 +13,7 @@ from chalicelib.adapters.opensearch.document import to_message
 from chalicelib.adapters.opensearch.mapping import PART_CHARS
 from chalicelib.domain.folding import fold
 from chalicelib.domain.found_text import highlight
+from chalicelib.domain.pages import fitting
 from chalicelib.domain.search import Found, Hit, Query, SortOrder, Term
 from chalicelib.domain.search_cursor import decode_cursor, encode_cursor
 
@@ -41,9 +42,9 @@ def to_request(query: Query) -> dict[str, Any]:
 def to_found(query: Query, answer: Answer) -> Found:
     """One page of hits, with the cursor of the next one."""
     hits = answer["hits"]["hits"]
-    page = hits[: query.limit]
+    page = fitting(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
     cursor = None
-    if len(hits) > query.limit:
+    if len(hits) > len(page):
         cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))
     return Found(
         hits=tuple(_to_hit(hit["_source"], query.terms) for hit in page),

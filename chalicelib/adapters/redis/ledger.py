@@ -51,7 +51,7 @@ _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until")
 
 # Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
 # nothing.
-_LEFT_AT = {b"accepted": 6, b"replayed": 9, b"look": 3, b"gone": 1, b"limited": 1}
+_LEFT_AT = {b"accepted": 6, b"replayed": 9, b"look": 3, b"gone": 1, b"limited": 1, b"ahead": 1}
 
 
 class RedisLedger:
@@ -186,8 +186,13 @@ class RedisLedger:
         )
 
     def ahead(
-        self, token: str, key_version: int, chats: Sequence[int]
+        self,
+        token: str,
+        key_version: int,
+        chats: Sequence[int],
+        allowance: Allowance | None = None,
     ) -> dict[int, Ahead] | NeedApplication:
+        buckets = allowance.untaken if allowance else ()
         counters = [Counter(token, chat) for chat in chats]
         of_chat = (keys.counter, keys.pending, keys.deletions)
         reply = self._scripts.run(
@@ -196,14 +201,16 @@ class RedisLedger:
                 keys.application(token),
                 keys.pending(Counter(token)),
                 *(name(counter) for counter in counters for name in of_chat),
+                *_names(token, None, buckets),
             ],
-            [key_version, self._fixed_holder, secrets.token_hex(16), *chats],
+            [key_version, self._fixed_holder, secrets.token_hex(16), _limits(buckets), *chats],
         )
+        _note_left(reply, allowance, buckets)
         if reply[0] != b"ahead":
             return need_application(reply)
         return {
             chat: Ahead(known == 1, known == -1, int(last), tuple(map(int, deletions)))
-            for chat, (known, last, deletions) in zip(chats, reply[1:], strict=True)
+            for chat, (known, last, deletions) in zip(chats, reply[2:], strict=True)
         }
 
     def remember_application(self, application: Application, nonce: str) -> bool:

@@ -12,8 +12,13 @@ import msgspec
 from chalice.app import Request
 
 from chalicelib.bootstrap import LiveWorld
-from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER, MAX_USER_CHARS
+from chalicelib.domain.errors import InvalidError, TooLargeError
+from chalicelib.domain.limits import (
+    MAX_IDEMPOTENCY_KEY_CHARS,
+    MAX_NUMBER,
+    MAX_REQUEST_BYTES,
+    MAX_USER_CHARS,
+)
 from chalicelib.domain.numbering import ADMIN, Accepted, IdempotencyMark, Once, Page
 from chalicelib.domain.pages import Listed
 from chalicelib.domain.records import Chat, Message
@@ -172,9 +177,12 @@ class Call:
     def _raw_body(self) -> bytes:
         raw = self._request.raw_body
         try:
-            return raw.encode() if isinstance(raw, str) else raw
+            body: bytes = raw.encode() if isinstance(raw, str) else raw
         except UnicodeEncodeError:
             raise InvalidError("", "must be JSON in UTF-8") from None
+        if len(body) > MAX_REQUEST_BYTES:
+            raise TooLargeError(f"the body is over {MAX_REQUEST_BYTES} bytes")
+        return body
 
 
 def idempotency_key(text: str) -> str:

@@ -83,7 +83,10 @@ PROBLEMS: dict[str, ProblemType] = {
         "Read it again, and decide anew.",
     ),
     "request-too-large": ProblemType(
-        413, "The request is too large", "Its body is over 10 MB.", "Send less at once."
+        413,
+        "The request is too large",
+        "Its body is over 3,000,000 bytes.",
+        "Send less at once: fewer messages in a batch.",
     ),
     "unsupported-media-type": ProblemType(
         415,
