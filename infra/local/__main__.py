@@ -16,7 +16,12 @@ from typing import Any
 from infra.local import checks, clients
 from infra.local.console import CancelledError, StackError, cancelled, complain, plain, say
 from infra.local.deploying import deploy
-from infra.local.install import install_dev, install_for, only_one_installer
+from infra.local.install import (
+    install_dev,
+    install_for,
+    install_template_checks,
+    only_one_installer,
+)
 from infra.local.keys import keys_of
 from infra.local.layout import DEFAULT_PORTS, DEV_VENV, VAR, Stack, stack_named
 from infra.local.processes import recorded, write_json
@@ -132,6 +137,7 @@ def command_check(arguments: argparse.Namespace) -> int:
     """Run the static checks only."""
     with only_one_installer():
         install_dev()
+        install_template_checks()
     return checks.static_checks()
 
 
@@ -147,6 +153,7 @@ def command_test(arguments: argparse.Namespace) -> int:
     stack = stack_named("test")
     with only_one_installer():
         install_dev()
+        install_template_checks()
     if not arguments.only_tests and (code := checks.static_checks()):
         return code
     with _only_command(stack):

@@ -8,22 +8,28 @@ import subprocess
 from collections.abc import Sequence
 
 from infra.local.console import plain, say
-from infra.local.layout import DEV_VENV, REGION, ROOT, Stack, port_variable
+from infra.local.layout import DEV_VENV, REGION, ROOT, TOOLS, Stack, port_variable
 
 STATIC_CHECKS = (
-    ("ruff", "check", "--extend-exclude", "var", "."),
-    ("ruff", "format", "--check", "--extend-exclude", "var", "."),
-    ("mypy",),
-    ("lint-imports",),
+    (DEV_VENV, ("ruff", "check", "--extend-exclude", "var", ".")),
+    (DEV_VENV, ("ruff", "format", "--check", "--extend-exclude", "var", ".")),
+    (DEV_VENV, ("mypy",)),
+    (DEV_VENV, ("lint-imports",)),
+    (TOOLS / "templates", ("cfn-lint", "--", "infra/cloud/*.yaml")),
+    (
+        TOOLS / "templates",
+        # Without the guidelines on the web: the checks are in the package.
+        ("checkov", "--directory", "infra/cloud", "--skip-download", "--compact", "--quiet"),
+    ),
 )
 
 
 def static_checks() -> int:
     """Run every static check, also after one has failed; the exit code of the first failure."""
     failed = 0
-    for check in STATIC_CHECKS:
+    for environment, check in STATIC_CHECKS:
         say(" ".join(check))
-        program = DEV_VENV / "bin" / check[0]
+        program = environment / "bin" / check[0]
         code = subprocess.run([program, *check[1:]], cwd=ROOT, env=_environment()).returncode
         failed = failed or code
     return failed

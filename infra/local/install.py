@@ -99,6 +99,11 @@ def install_dev() -> None:
             _fetch_wheels()
 
 
+def install_template_checks() -> None:
+    """cfn-lint and checkov; what they pin is not what the project runs on."""
+    _venv(TOOLS / "templates", [HERE / "requirements-templates.txt"], "template checks")
+
+
 @contextmanager
 def only_one_installer() -> Iterator[None]:
     """Let two commands that both want to install wait for each other."""
