@@ -1,4 +1,4 @@
-"""What the ledger promises, on the server in memory and on a real Valkey."""
+"""What the ledger promises, on the server in memory, on a real Valkey and on a cluster of it."""
 
 import secrets
 import time
@@ -37,6 +37,7 @@ from chalicelib.domain.reading import Ahead
 from chalicelib.domain.records import Chat, Lease, Message
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ledger
+from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.conftest import part_url
 from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
@@ -56,12 +57,20 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["fake", "valkey"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["fake", "valkey", "cluster"])
 def ledger(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger(clock)
         return
-    ledger = RedisLedger(part_url("redis"), clock, 1000)
+    of_cluster = request.param == "cluster"
+    url = request.getfixturevalue("cluster").url if of_cluster else part_url("redis")
+    ledger = RedisLedger(url, clock, 1000)
     yield ledger
     ledger.close()
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 from chalicelib.adapters.circuit import Circuit
@@ -18,6 +21,30 @@ _READ_TIMEOUT_SECONDS = 3.0
 # An idle connection is checked before it is used again: a script must not be sent on a dead one,
 # because nobody could tell whether it ran.
 _CHECK_AFTER_IDLE_SECONDS = 10
+_CLUSTER = "+cluster"
+
+
+type Client = redis.Redis | RedisCluster
+
+
+def connect(url: str) -> Client:
+    """A client whose every wait has a limit, and which sends nothing twice.
+
+    `rediss` encrypts, to a server whose certificate the system trusts. `redis+cluster` and
+    `rediss+cluster` name any node of a cluster, and this asks it at once where the others are.
+    """
+    options: dict[str, Any] = {
+        "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+        "socket_timeout": _READ_TIMEOUT_SECONDS,
+        "health_check_interval": _CHECK_AFTER_IDLE_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    scheme, _, place = url.partition("://")
+    if scheme.endswith(_CLUSTER):
+        node = f"{scheme.removesuffix(_CLUSTER)}://{place}"
+        cluster: RedisCluster = RedisCluster.from_url(node, **options)
+        return cluster
+    return redis.Redis.from_url(url, **options)
 
 
 class Scripts:
@@ -27,24 +54,29 @@ class Scripts:
     """
 
     def __init__(self, url: str) -> None:
-        self.client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-            socket_timeout=_READ_TIMEOUT_SECONDS,
-            health_check_interval=_CHECK_AFTER_IDLE_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._url = url
         self._scripts: dict[str, Any] = {}
         self._circuit = Circuit("Redis", _unanswered)
 
+    @cached_property
+    def client(self) -> Client:
+        """Connected by the first call, inside of `calling`: a cluster is asked for its nodes then."""
+        return connect(self._url)
+
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """Run a script; raises `UnavailableError` where Redis does not answer."""
-        script = self._scripts.get(name)
-        if script is None:
-            text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
-            script = self._scripts[name] = self.client.register_script(text)
         with self.calling():
+            script = self._scripts.get(name)
+            if script is None:
+                text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
+                script = self._scripts[name] = self.client.register_script(text)
             return script(keys=keys, args=args)
+
+    def close(self) -> None:
+        """Give the connections back, if there are any."""
+        if client := self.__dict__.pop("client", None):
+            client.close()
+            self._scripts.clear()
 
     @contextmanager
     def calling(self) -> Iterator[None]:
@@ -52,9 +84,10 @@ class Scripts:
         try:
             with self._circuit.calling():
                 yield
-        except redis.RedisError as error:
+        except (redis.RedisError, RedisClusterException) as error:
             raise UnavailableError(f"Redis: {type(error).__name__}: {error}") from error
 
 
 def _unanswered(error: BaseException) -> bool:
-    return isinstance(error, redis.ConnectionError | redis.TimeoutError)
+    no_answer = redis.ConnectionError | redis.TimeoutError | RedisClusterException
+    return isinstance(error, no_answer)

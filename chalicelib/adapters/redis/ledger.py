@@ -373,7 +373,7 @@ class RedisLedger:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._scripts.client.close()
+        self._scripts.close()
 
     def ping(self) -> None:
         self._pipeline([("PING",)])
@@ -405,10 +405,9 @@ class RedisLedger:
         ]
 
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        pipeline = self._scripts.client.pipeline(transaction=False)
-        with self._scripts.calling(), pipeline:
+        with self._scripts.calling(), self._scripts.client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+                pipeline.execute_command(*command)
             return pipeline.execute()
 
 

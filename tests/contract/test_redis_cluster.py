@@ -1,0 +1,103 @@
+"""What is different where the keys lie on several servers."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.records import Lease, Message
+from tests.contract.cluster import Cluster, running_cluster
+from tests.fakes.clock import FakeClock
+
+DRAFT = Message(number=0, revision=0, body="hello", created_at="2026-09-21T14:13:20.000Z")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ledger(cluster: Cluster) -> Iterator[RedisLedger]:
+    ledger = RedisLedger(cluster.url, SystemClock(), 1000)
+    yield ledger
+    ledger.close()
+
+
+def application_on(cluster: Cluster, ledger: RedisLedger, port: int) -> str:
+    """The token of an application whose keys are on this node, with a lease for chat 1."""
+    token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
+    ledger.remember_application(token, 1)
+    need = ledger.accept(Counter(token, 1), 1, [DRAFT], None)
+    assert isinstance(need, NeedBegin)
+    lease = Lease(need.holder, 1, 1000)
+    assert ledger.install_lease(Counter(token, 1), need.nonce, Begun(0, lease))
+    return token
+
+
+def accept(ledger: RedisLedger, token: str) -> Accepted:
+    accepted = ledger.accept(Counter(token, 1), 1, [DRAFT], None)
+    assert isinstance(accepted, Accepted)
+    return accepted
+
+
+def test_each_node_is_a_memory_of_its_own(cluster: Cluster, ledger: RedisLedger) -> None:
+    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
+    holders = {accept(ledger, token).lease.holder for token in tokens}
+    assert len(holders) == len(cluster.ports)
+
+
+def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Cluster) -> None:
+    clock = FakeClock()
+    ledger = RedisLedger(cluster.url, clock, 1000)
+    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
+    at = clock.now_ms()
+    for token in tokens:
+        accept(ledger, token)
+    assert ledger.oldest_pending(tokens) == at
+    clock.wait(3600)
+    assert ledger.overdue(tokens, 10) == [(Counter(token, 1), 1) for token in tokens]
+    for token in tokens:
+        [pending] = ledger.take_overdue(Counter(token, 1), [1])
+        ledger.settle(Counter(token, 1), {1: pending.state.revision})
+    assert ledger.quiet(tokens, 0, 10) == [Counter(token, 1) for token in tokens]
+    ledger.close()
+
+
+def test_a_node_that_is_gone_takes_only_its_own_applications_along(
+    cluster: Cluster, ledger: RedisLedger
+) -> None:
+    first, *others = [application_on(cluster, ledger, port) for port in cluster.ports]
+    cluster.kill(cluster.ports[0])
+    with pytest.raises(UnavailableError):
+        accept(ledger, first)
+    assert [accept(ledger, token).first for token in others] == [1, 1]
+
+
+def test_a_script_whose_answer_does_not_come_is_not_sent_again(
+    cluster: Cluster, ledger: RedisLedger
+) -> None:
+    port = cluster.ports[1]
+    token = application_on(cluster, ledger, port)
+    assert accept(ledger, token).first == 1
+    with cluster.paused(port), pytest.raises(UnavailableError):
+        accept(ledger, token)
+    with redis.Redis(port=port) as node:
+        assert node.ping()
+        assert node.hget(f"{{{token}}}:chat:1", "last") == b"2"
+
+
+def test_the_user_of_the_functions_can_neither_wipe_nor_list_nor_reconfigure(
+    cluster: Cluster,
+) -> None:
+    password = cluster.url.split(":")[2].split("@")[0]
+    with redis.Redis(port=cluster.ports[0], username="ordinal", password=password) as node:
+        for command in ("FLUSHALL", "KEYS *", "CONFIG GET *", "SHUTDOWN", "CLUSTER RESET"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                node.execute_command(*command.split())
