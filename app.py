@@ -11,6 +11,7 @@ from chalicelib.entrypoints.http.health import health
 from chalicelib.entrypoints.http.messages import messages
 from chalicelib.entrypoints.http.readers import readers
 from chalicelib.entrypoints.http.search import search
+from chalicelib.entrypoints.operations import operations
 from chalicelib.entrypoints.schedules import schedules
 from chalicelib.entrypoints.workers import workers
 
@@ -27,3 +28,4 @@ app.register_blueprint(description)
 app.register_blueprint(framework_errors)
 app.register_blueprint(workers)
 app.register_blueprint(schedules)
+app.register_blueprint(operations)

@@ -9,6 +9,20 @@ from chalicelib.settings import Settings
 from chalicelib.usecases.ports import Clock, Ledger, Meter, Queues, SearchIndex, Store
 
 
+def reveal(value: str) -> str:
+    """The secret that a setting names; a value that names none is left as it is."""
+    if not value.startswith("arn:"):
+        return value
+    from chalicelib.adapters.secrets import secret
+
+    return secret(value)
+
+
+def settings() -> Settings:
+    """The settings of this process, secrets revealed when they are needed."""
+    return Settings.from_env(reveal=reveal)
+
+
 class LiveWorld:
     """The real parts. It lives as long as the function's process, and so do its connections.
 
@@ -31,7 +45,7 @@ class LiveWorld:
         from chalicelib.adapters.redis.ledger import RedisLedger
 
         fixed = "the-store-keeps-writes" if self.settings.redis_keeps_writes else ""
-        return RedisLedger(self.settings.need("redis_url"), self.clock, self.lease_window, fixed)
+        return RedisLedger(self.settings.url("redis"), self.clock, self.lease_window, fixed)
 
     @cached_property
     def store(self) -> Store:
@@ -42,7 +56,7 @@ class LiveWorld:
         from chalicelib.adapters.mysql.store import MySqlStore
 
         seconds = REQUEST_READ_TIMEOUT_SECONDS if self._for_requests else READ_TIMEOUT_SECONDS
-        return MySqlStore(self.settings.need("mysql_url"), seconds)
+        return MySqlStore(self.settings.url("mysql"), seconds)
 
     @cached_property
     def queues(self) -> Queues:
@@ -66,10 +80,27 @@ class LiveWorld:
 @cache
 def world() -> LiveWorld:
     """The world of this process, where it answers requests."""
-    return LiveWorld(Settings.from_env(), for_requests=True)
+    return LiveWorld(settings(), for_requests=True)
 
 
 @cache
 def worker_world() -> LiveWorld:
     """The world of this process, where it works off a queue or what is due."""
-    return LiveWorld(Settings.from_env(), for_requests=False)
+    return LiveWorld(settings(), for_requests=False)
+
+
+def migrate() -> list[str]:
+    """Bring MySQL and OpenSearch up to date, and say what was done. It may run any number of times.
+
+    Where the owner of the database is known, the user that the functions are is made as well.
+    """
+    from chalicelib.adapters.mysql.migrate import migrate as migrate_mysql
+    from chalicelib.adapters.mysql.users import owner_url, put_user
+    from chalicelib.adapters.opensearch.migrate import migrate as migrate_opensearch
+
+    known, url = settings(), settings().url("mysql")
+    if known.mysql_owner:
+        owner = owner_url(url, known.need("mysql_owner"))
+        put_user(owner, url)
+        url = owner
+    return [*migrate_mysql(url), migrate_opensearch(known.need("opensearch_url"))]

@@ -1,7 +1,8 @@
 """The one place that reads the environment. `docs/settings.md` lists what is read here."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,6 +12,10 @@ from chalicelib.domain.limits import APPLICATION_RATE, USER_RATE
 QUEUES = ("inbox", "chats", "messages", "search")
 
 
+def _as_it_is(value: str) -> str:
+    return value
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between one place where Ordinal runs and another.
 
@@ -18,12 +23,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `redis_keeps_writes` says that the store keeps every acknowledged write over a failover, so that
     a failover need not begin new leases. `cors_origin` is the origin whose pages may call the API. The
     rates are what an application and a user may ask for in a second.
+
+    The keys, the passwords and `mysql_owner` may name a secret instead (docs/deployment.md); `reveal`,
+    which the bootstrap gives, makes the one of the other.
     """
 
     stage: str = "local"
     redis_url: str = ""
     mysql_url: str = ""
     opensearch_url: str = ""
+    redis_password: str = ""
+    mysql_password: str = ""
+    mysql_owner: str = ""
     master_key: str = ""
     admin_key: str = ""
     queue_urls: dict[str, str] = {}
@@ -33,15 +44,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origin: str = ""
     application_rate: int = APPLICATION_RATE
     user_rate: int = USER_RATE
+    reveal: Callable[[str], str] = _as_it_is
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+    def from_env(
+        cls, env: Mapping[str, str] = os.environ, reveal: Callable[[str], str] = _as_it_is
+    ) -> "Settings":
         """Read `ORDINAL_*`. What is not set stays empty, so that importing never fails."""
         return cls(
             stage=env.get("ORDINAL_STAGE", "local"),
             redis_url=env.get("ORDINAL_REDIS_URL", ""),
             mysql_url=env.get("ORDINAL_MYSQL_URL", ""),
             opensearch_url=env.get("ORDINAL_OPENSEARCH_URL", ""),
+            redis_password=env.get("ORDINAL_REDIS_PASSWORD", ""),
+            mysql_password=env.get("ORDINAL_MYSQL_PASSWORD", ""),
+            mysql_owner=env.get("ORDINAL_MYSQL_OWNER", ""),
             master_key=env.get("ORDINAL_MASTER_KEY", ""),
             admin_key=env.get("ORDINAL_ADMIN_KEY", ""),
             queue_urls={q: env.get(f"ORDINAL_{q.upper()}_QUEUE_URL", "") for q in QUEUES},
@@ -51,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cors_origin=env.get("ORDINAL_CORS_ORIGIN", ""),
             application_rate=int(env.get("ORDINAL_APPLICATION_RATE", str(APPLICATION_RATE))),
             user_rate=int(env.get("ORDINAL_USER_RATE", str(USER_RATE))),
+            reveal=reveal,
         )
 
     def need(self, name: str) -> str:
@@ -58,4 +76,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         value: str = getattr(self, name)
         if not value:
             raise UnavailableError(f"the setting ORDINAL_{name.upper()} is missing", 60)
-        return value
+        return self.reveal(value)
+
+    def url(self, store: str) -> str:
+        """The URL of `redis` or `mysql`, with its password in it where that is kept apart."""
+        url = self.need(f"{store}_url")
+        if not getattr(self, f"{store}_password"):
+            return url
+        password = quote(self.need(f"{store}_password"), safe="")
+        return url.replace("@", f":{password}@", 1)

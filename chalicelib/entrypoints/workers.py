@@ -28,27 +28,36 @@ logger = logging.getLogger(__name__)
 
 _STAGE = Settings.from_env().stage
 # A record can hold 500 messages, and one transaction takes a batch: large batches spread the cost of a
-# commit, a window of a second lets them fill.
+# commit, a window of a second lets them fill. `maximum_concurrency` keeps Lambda from taking records that
+# no process would be free for, which would count as a failed try (docs/deployment.md).
 _BATCH: dict[str, Any] = {"batch_size": 500, "maximum_batching_window_in_seconds": 1}
 
 
-@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-inbox", name="accept_inbox", **_BATCH)
+@workers.on_sqs_message(
+    queue=f"ordinal-{_STAGE}-inbox", name="accept_inbox", maximum_concurrency=20, **_BATCH
+)
 def accept_inbox(event: SQSEvent) -> dict[str, Any]:
     now = rfc3339(worker_world().clock.now_ms())
     return _work_off("inbox", event, lambda body: decode_inbox(body, now), accept_inbox_records)
 
 
-@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-chats", name="persist_chats", **_BATCH)
+@workers.on_sqs_message(
+    queue=f"ordinal-{_STAGE}-chats", name="persist_chats", maximum_concurrency=10, **_BATCH
+)
 def persist_chats(event: SQSEvent) -> dict[str, Any]:
     return _work_off("chats", event, _decoder(ChatsRecord), persist_chat_records)
 
 
-@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-messages", name="persist_messages", **_BATCH)
+@workers.on_sqs_message(
+    queue=f"ordinal-{_STAGE}-messages", name="persist_messages", maximum_concurrency=40, **_BATCH
+)
 def persist_messages(event: SQSEvent) -> dict[str, Any]:
     return _work_off("messages", event, _decoder(MessagesRecord), persist_message_records)
 
 
-@workers.on_sqs_message(queue=f"ordinal-{_STAGE}-search", name="index_messages", **_BATCH)
+@workers.on_sqs_message(
+    queue=f"ordinal-{_STAGE}-search", name="index_messages", maximum_concurrency=20, **_BATCH
+)
 def index_messages(event: SQSEvent) -> dict[str, Any]:
     return _work_off("search", event, _decoder(SearchRecord), index)
 

@@ -1,4 +1,4 @@
-"""Bring the tables up to date: `python -m chalicelib.adapters.mysql.migrate`.
+"""Bring the tables up to date.
 
 Forward only. Each file of `migrations/` runs once, in the order of its number; a named lock keeps
 two runs apart. A file that failed half-way runs again, so its statements must bear that.
@@ -11,7 +11,6 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.connection import Database
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.settings import Settings
 
 # The column or key was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
 DUPLICATE_COLUMN, DUPLICATE_KEY = 1060, 1061
@@ -80,13 +79,3 @@ def _run(cursor: Cursor, statement: str) -> None:
 def _names() -> list[str]:
     entries = files(__package__).joinpath("migrations").iterdir()
     return [entry.name for entry in entries if entry.name.endswith(".sql")]
-
-
-def main() -> None:
-    """For the command line and the deployment."""
-    for name in migrate(Settings.from_env().need("mysql_url")):
-        print(name)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,13 +3,14 @@
 Every wait has a limit, and nothing is tried twice in here: the queue (or the user) tries again.
 """
 
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
-from opensearchpy import OpenSearch
+from opensearchpy import OpenSearch, Urllib3AWSV4SignerAuth
 from opensearchpy.exceptions import ConnectionError as NoConnectionError
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
@@ -20,6 +21,8 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
 # For what a client waits for, in place of the two above.
 REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
+
+_AWS_HOST = re.compile(r".+\.(?P<region>[a-z0-9-]+)\.es\.amazonaws\.com(\.cn)?")
 
 Answer = dict[str, Any]
 
@@ -43,12 +46,21 @@ class Connection:
                     "url_prefix": self._url.path.strip("/"),
                 }
             ],
-            http_auth=(unquote(user), unquote(password or "")) if user else None,
+            http_auth=(unquote(user), unquote(password or "")) if user else self._signer(),
             use_ssl=secure,
             verify_certs=secure,
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             max_retries=0,
         )
+
+    def _signer(self) -> Urllib3AWSV4SignerAuth | None:
+        """Signs requests to a domain of Amazon OpenSearch Service with the function's own role."""
+        host = _AWS_HOST.fullmatch(self._url.hostname or "")
+        if host is None:
+            return None
+        import boto3
+
+        return Urllib3AWSV4SignerAuth(boto3.Session().get_credentials(), host["region"], "es")
 
     def call(self, request: Callable[[OpenSearch], Answer]) -> Answer:
         """Run one request. Whatever goes wrong on the way there or over there can go well later."""

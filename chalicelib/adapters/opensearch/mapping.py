@@ -60,10 +60,10 @@ MAPPINGS: dict[str, Any] = {
 }
 
 
-def settings(shards: int, replicas: int) -> dict[str, Any]:
-    """Index settings; the analysis is the same whatever the size of the cluster."""
+def settings(shards: int) -> dict[str, Any]:
+    """Index settings. Where there is a second node, there is a copy."""
     return {
-        "index": {"number_of_shards": shards, "number_of_replicas": replicas},
+        "index": {"number_of_shards": shards, "auto_expand_replicas": "0-1"},
         "analysis": _analysis(),
     }
 

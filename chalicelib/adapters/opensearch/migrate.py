@@ -1,4 +1,4 @@
-"""Put the index before the first document: `python -m chalicelib.adapters.opensearch.migrate`.
+"""Put the index before the first document.
 
 It may run any number of times, and twice at once. The index carries a version in its name and is
 used through an alias only, so that a later version can be filled beside it and swapped in.
@@ -9,17 +9,16 @@ from opensearchpy.exceptions import RequestError
 
 from chalicelib.adapters.opensearch.connection import Answer, Connection
 from chalicelib.adapters.opensearch.mapping import ALIAS, MAPPINGS, VERSION, settings
-from chalicelib.settings import Settings
 
 
-def migrate(url: str, alias: str = ALIAS, shards: int = 1, replicas: int = 0) -> str:
+def migrate(url: str, alias: str = ALIAS, shards: int = 1) -> str:
     """Create index and alias in one step, unless the alias is there. Returns what was done.
 
     Raises `UnavailableError`, also where something else has the name of the alias.
     """
     index = f"{alias}-v{VERSION}"
     body = {
-        "settings": settings(shards, replicas),
+        "settings": settings(shards),
         "mappings": MAPPINGS,
         "aliases": {alias: {"is_write_index": True}},
     }
@@ -37,12 +36,3 @@ def migrate(url: str, alias: str = ALIAS, shards: int = 1, replicas: int = 0) ->
         return {"done": f"{alias} now stands for {index}"}
 
     return str(Connection(url).call(put)["done"])
-
-
-def main() -> None:
-    """Migrate the index of the stage that the environment names."""
-    print(migrate(Settings.from_env().need("opensearch_url")))
-
-
-if __name__ == "__main__":
-    main()

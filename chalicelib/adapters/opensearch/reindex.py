@@ -117,7 +117,7 @@ class Reindex:
         self.state = State(source, self._indexes.id(source), self._indexes.checkpoints(source))
         size = self._indexes.settings(source)
         body = {
-            "settings": settings(int(size["number_of_shards"]), int(size["number_of_replicas"])),
+            "settings": settings(int(size["number_of_shards"])),
             "mappings": {**MAPPINGS, "_meta": {"reindex": msgspec.to_builtins(self.state)}},
             "aliases": {self.filling: {"is_write_index": True}},
         }

@@ -1,0 +1,21 @@
+"""Doors for whoever deploys and runs it; they are called by name, inside of the network."""
+
+import logging
+from typing import Any
+
+from chalice import Blueprint
+
+from chalicelib import bootstrap
+from chalicelib.entrypoints import log
+
+operations = Blueprint(__name__)
+logger = logging.getLogger(__name__)
+
+
+@operations.lambda_function(name="migrate")
+def migrate(event: dict[str, Any], context: Any) -> list[str]:
+    """Bring the stores up to date; says what was done. The deployment calls it."""
+    log.begin("operations", context)
+    done = bootstrap.migrate()
+    logger.info("migrate", extra={"done": done})
+    return done

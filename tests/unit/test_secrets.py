@@ -1,0 +1,67 @@
+"""Secrets stay where they are until they are needed, and are asked for once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from chalicelib.adapters.secrets import secret
+from chalicelib.bootstrap import reveal
+from chalicelib.domain.errors import UnavailableError
+from chalicelib.settings import Settings
+
+NOWHERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ordinal-test-master-key-aBcDeF"
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    secret.cache_clear()
+    with mock_aws():
+        yield boto3.client("secretsmanager")
+    secret.cache_clear()
+
+
+def made(manager: Any, text: str) -> str:
+    """The name of a new secret."""
+    return str(manager.create_secret(Name="one", SecretString=text)["ARN"])
+
+
+def test_a_setting_that_names_no_secret_is_left_as_it_is() -> None:
+    assert reveal("ok_1_abc") == "ok_1_abc"
+
+
+def test_a_secret_is_read_when_it_is_needed_and_not_before(manager: Any) -> None:
+    settings = Settings.from_env({"ORDINAL_MASTER_KEY": NOWHERE}, reveal)
+    with pytest.raises(UnavailableError):
+        settings.need("master_key")
+
+
+def test_a_secret_is_read_once_in_the_life_of_a_process(manager: Any) -> None:
+    name = made(manager, "a master key")
+    settings = Settings.from_env({"ORDINAL_MASTER_KEY": name}, reveal)
+    assert settings.need("master_key") == "a master key"
+    manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    assert settings.need("master_key") == "a master key"
+
+
+def test_a_secret_that_could_not_be_read_is_asked_for_again(manager: Any) -> None:
+    with pytest.raises(UnavailableError):
+        reveal(NOWHERE)
+    assert reveal(made(manager, "text")) == "text"
+
+
+def test_a_password_is_put_into_the_url_of_its_store(manager: Any) -> None:
+    environment = {
+        "ORDINAL_REDIS_URL": "rediss+cluster://ordinal@redis.example:6379/0",
+        "ORDINAL_REDIS_PASSWORD": made(manager, "p@ss/wörd"),
+        "ORDINAL_MYSQL_URL": "mysql://ordinal:known@mysql.example:3306/ordinal",
+    }
+    settings = Settings.from_env(environment, reveal)
+    host = "redis.example:6379/0"
+    assert settings.url("redis") == f"rediss+cluster://ordinal:p%40ss%2Fw%C3%B6rd@{host}"
+    assert settings.url("mysql") == environment["ORDINAL_MYSQL_URL"]
