@@ -1,4 +1,4 @@
-"""The real `chalice`, with waits of LocalStack's length instead of AWS's.
+"""The real `chalice`; on LocalStack, with waits of its length instead of AWS's.
 
 After each change botocore's waiters look again every five seconds. LocalStack is done in a tenth
 of one, and a deployment changes every function twice.
@@ -6,6 +6,7 @@ of one, and a deployment changes every function twice.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -30,5 +31,6 @@ def poll_often() -> None:
 
 
 if __name__ == "__main__":
-    poll_often()
+    if "AWS_ENDPOINT_URL" in os.environ:
+        poll_often()
     sys.exit(main())

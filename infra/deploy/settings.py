@@ -5,59 +5,65 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import boto3
+
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
+STAGE = re.compile(r"[a-z][a-z0-9]{0,15}")
+# They are LocalStack's, so that a slip of the keyboard cannot put one into a real account.
+LOCAL_STAGES = ("local", "test", "faults")
 
 
 @dataclass(frozen=True)
 class DeploySettings:
-    """Where to deploy to, and what the functions are told."""
+    """Where to deploy to. `endpoint_url` is LocalStack's, and empty for AWS.
+
+    `given` is what the functions are told of stores that are there already: all of it on LocalStack;
+    on AWS it comes from the stacks.
+    """
 
     stage: str
     endpoint_url: str
-    functions_endpoint_url: str
     region: str
-    redis_url: str
-    mysql_url: str
-    opensearch_url: str
-    master_key: str
-    admin_key: str
     cors_origin: str
+    alarm_email: str
+    given: Mapping[str, str]
 
-    def for_functions(self) -> dict[str, str]:
-        """The functions' environment, but for the queues."""
-        return {
-            "ORDINAL_STAGE": self.stage,
-            "ORDINAL_REDIS_URL": self.redis_url,
-            "ORDINAL_MYSQL_URL": self.mysql_url,
-            "ORDINAL_OPENSEARCH_URL": self.opensearch_url,
-            "ORDINAL_MASTER_KEY": self.master_key,
-            "ORDINAL_ADMIN_KEY": self.admin_key,
-            "ORDINAL_CORS_ORIGIN": self.cors_origin,
-            "AWS_ENDPOINT_URL": self.functions_endpoint_url,
-            "AWS_DEFAULT_REGION": self.region,
-        }
+    @property
+    def local(self) -> bool:
+        """Whether this is LocalStack."""
+        return bool(self.endpoint_url)
 
 
-def read_settings() -> DeploySettings:
-    """Read them; ends the program with a sentence when one is missing.
+def read_settings(stage: str) -> DeploySettings:
+    """Read them; ends the program with a sentence when one is missing or cannot be meant.
 
-    `AWS_ENDPOINT_URL` is required, so that this can never reach a real account.
+    The stages of LocalStack need `AWS_ENDPOINT_URL`, and no other takes it: none of the one can reach
+    a real account, and none of the other goes astray.
     """
-    endpoint_url = _required("AWS_ENDPOINT_URL")
-    return DeploySettings(
-        stage=os.environ.get("ORDINAL_STAGE") or "local",
-        endpoint_url=endpoint_url.rstrip("/"),
-        functions_endpoint_url=os.environ.get("ORDINAL_FUNCTIONS_ENDPOINT_URL") or endpoint_url,
-        region=os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-        redis_url=_required("ORDINAL_REDIS_URL"),
-        mysql_url=_required("ORDINAL_MYSQL_URL"),
-        opensearch_url=_required("ORDINAL_OPENSEARCH_URL"),
-        master_key=_required("ORDINAL_MASTER_KEY"),
-        admin_key=_required("ORDINAL_ADMIN_KEY"),
-        cors_origin=checked_origin(os.environ.get("ORDINAL_CORS_ORIGIN", "")),
-    )
+    if not STAGE.fullmatch(stage):
+        sys.exit(f"A stage is named like prod2: at most 16 small letters and digits, not {stage}.")
+    if stage in LOCAL_STAGES:
+        return _of_localstack(stage, _required("AWS_ENDPOINT_URL").rstrip("/"))
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        sys.exit(f"AWS_ENDPOINT_URL is set, but {stage} is a stage for AWS itself.")
+    region = boto3.Session().region_name
+    if not region:
+        sys.exit("Set AWS_REGION, or a region in the AWS profile.")
+    origin = checked_origin(os.environ.get("ORDINAL_CORS_ORIGIN", ""))
+    return DeploySettings(stage, "", region, origin, os.environ.get("ORDINAL_ALARM_EMAIL", ""), {})
+
+
+def _of_localstack(stage: str, endpoint_url: str) -> DeploySettings:
+    region = os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    stores = ("REDIS_URL", "MYSQL_URL", "OPENSEARCH_URL", "MASTER_KEY", "ADMIN_KEY")
+    given = {f"ORDINAL_{name}": _required(f"ORDINAL_{name}") for name in stores}
+    given["AWS_ENDPOINT_URL"] = os.environ.get("ORDINAL_FUNCTIONS_ENDPOINT_URL") or endpoint_url
+    given["AWS_DEFAULT_REGION"] = region
+    origin = checked_origin(os.environ.get("ORDINAL_CORS_ORIGIN", ""))
+    return DeploySettings(stage, endpoint_url, region, origin, "", given)
 
 
 def checked_origin(origin: str) -> str:

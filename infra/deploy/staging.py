@@ -4,39 +4,73 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from infra.deploy.settings import DeploySettings
 
 COPIED = ("app.py", "chalicelib", "requirements.txt", "vendor")
 KEPT_PACKAGES = 4
 
 
-def stage_project(project: Path, work: Path, stage: str, variables: dict[str, str]) -> Path:
-    """Copy what Chalice deploys, with the stage's settings merged in. Returns the copy."""
+@dataclass(frozen=True)
+class Place:
+    """Where the functions will be; no subnets on LocalStack."""
+
+    partition: str
+    region: str
+    account: str
+    subnet_ids: list[str]
+    security_group_ids: list[str]
+
+
+def stage_project(
+    project: Path, work: Path, settings: DeploySettings, place: Place, variables: dict[str, str]
+) -> Path:
+    """Copy what Chalice deploys, with the stage's settings and rights filled in. Returns the copy."""
     copy = work / "project"
     (copy / ".chalice").mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         _replace(project / name, copy / name)
     for old in (copy / ".chalice").glob("*.json"):
         old.unlink()
-    for file in (project / ".chalice").glob("*.json"):
-        shutil.copyfile(file, copy / ".chalice" / file.name)
+    for file in (project / ".chalice").glob("policy-*.json"):
+        policy = fill_in(file.read_text(), settings.stage, place)
+        (copy / ".chalice" / file.name).write_text(policy)
+    config = stage_config(
+        json.loads((project / ".chalice/config.json").read_text()), settings, place, variables
+    )
     config_path = copy / ".chalice/config.json"
-    config = stage_config(json.loads(config_path.read_text()), stage, variables)
     config_path.touch(mode=0o600)
     config_path.write_text(json.dumps(config, indent=2))
     return copy
 
 
-def stage_config(config: dict[str, Any], stage: str, variables: dict[str, str]) -> dict[str, Any]:
-    """The project's configuration with one stage's environment merged in.
+def stage_config(
+    config: dict[str, Any], settings: DeploySettings, place: Place, variables: dict[str, str]
+) -> dict[str, Any]:
+    """The project's configuration for one stage: `local`'s or `prod`'s, with what only now is known."""
+    stages = config["stages"]
+    own = stages.get(settings.stage) or stages["local" if settings.local else "prod"]
+    stage = {
+        **own,
+        "environment_variables": {**own.get("environment_variables", {}), **variables},
+        "api_gateway_stage": own.get("api_gateway_stage", settings.stage),
+    }
+    if place.subnet_ids:
+        stage |= {"subnet_ids": place.subnet_ids, "security_group_ids": place.security_group_ids}
+    return {**config, "stages": {settings.stage: stage}}
 
-    A stage that the project does not name (the test stack's) is set up like `local`.
-    """
-    stages = config.get("stages", {})
-    own = stages.get(stage, stages.get("local", {}))
-    environment = {**own.get("environment_variables", {}), **variables}
-    return {**config, "stages": {**stages, stage: {**own, "environment_variables": environment}}}
+
+def fill_in(policy: str, stage: str, place: Place) -> str:
+    """A policy file with the names of this stage, region and account in it."""
+    return (
+        policy.replace("arn:aws:", f"arn:{place.partition}:")
+        .replace("REGION", place.region)
+        .replace("ACCOUNT", place.account)
+        .replace("STAGE", stage)
+    )
 
 
 def restore_packages(copy: Path, cache: Path) -> None:

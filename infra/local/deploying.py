@@ -31,7 +31,7 @@ def deploy(stack: Stack, urls: dict[str, str], keys: Keys) -> dict[str, Any]:
         stack.deploy,
     ]
     command += ["--cache", CACHE / "deployments", "--result", result]
-    with step("deploy", "queues, tables, mapping, chalice deploy", "deployed"):
+    with step("deploy", "queues, alarms, chalice deploy, tables, mapping", "deployed"):
         environment = _environment(stack, urls, keys)
         if run_quietly(command, log, directory=ROOT, environment=environment) != 0:
             raise StackError(f"The deployment failed. The end of {log}:\n{last_lines(log, 30)}")

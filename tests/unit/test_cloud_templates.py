@@ -33,7 +33,7 @@ def test_what_holds_data_outlives_its_stack(name: str) -> None:
     for key, resource in template(name)["Resources"].items():
         if resource["Type"] in KEPT:
             kept = resource["DeletionPolicy"], resource["UpdateReplacePolicy"]
-            assert kept == ("Retain", "Retain"), key
+            assert kept == ("RetainExceptOnCreate", "Retain"), key
 
 
 @pytest.mark.parametrize("name", QUEUES)

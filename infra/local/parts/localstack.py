@@ -17,7 +17,7 @@ SETTINGS = {
     "SQS_ENDPOINT_STRATEGY": "path",
     # Loaded while OpenSearch still starts, not one by one during the deployment.
     "EAGER_SERVICE_LOADING": "1",
-    "SERVICES": "apigateway,events,iam,lambda,logs,s3,sqs,sts",
+    "SERVICES": "apigateway,cloudformation,cloudwatch,events,iam,lambda,logs,s3,sns,sqs,sts",
     "LAMBDA_RUNTIME_EXECUTOR": "ordinal",
     "LAMBDA_SYNCHRONOUS_CREATE": "1",
     # Sixteen cold starts at once on two cores take longer than the default of 20 s allows.
