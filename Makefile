@@ -1,8 +1,9 @@
 # Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
 .DEFAULT_GOAL := help
-.PHONY: help run up down restart status logs mysql redis deploy install test faults simulate check clean
+.PHONY: help run up down restart status logs mysql redis deploy destroy package install test faults simulate check clean
 
 STACK ?= local
+STAGE ?= $(STACK)
 SEEDS ?= 10000
 JOBS ?= 2
 LOCAL = @python="$$(sh infra/local/find_python.sh)" || exit 1; exec "$$python" -m infra.local
@@ -34,8 +35,14 @@ mysql: ## a command line on the database
 redis: ## a command line on Valkey
 	$(LOCAL) redis --stack $(STACK)
 
-deploy: ## put changed code onto the running stack
-	$(LOCAL) deploy --stack $(STACK)
+deploy: ## put changed code onto the running stack; STAGE=prod deploys to AWS
+	$(LOCAL) deploy --stage $(STAGE)
+
+destroy: ## take a stage away, its data only with DATA=too
+	$(LOCAL) destroy --stage $(STAGE) $(if $(filter too,$(DATA)),--with-data)
+
+package: ## a stage as one CloudFormation deployment, in var/package/
+	$(LOCAL) package --stage $(STAGE)
 
 install: ## get everything that is needed, start nothing
 	$(LOCAL) install --stack $(STACK)

@@ -9,6 +9,8 @@ from chalicelib.settings import QUEUES
 # As in the template; the simulation plays by them too.
 VISIBILITY_TIMEOUT_SECONDS = 181
 MAX_RECEIVE_COUNT = 12
+# What the template gives that the functions need.
+OUTPUTS = tuple(f"{q.capitalize()}{dead}QueueUrl" for q in QUEUES for dead in ("", "Dead"))
 
 
 def queue_urls(outputs: Mapping[str, str]) -> dict[str, str]:

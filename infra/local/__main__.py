@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.local import checks, clients
 from infra.local.console import CancelledError, StackError, cancelled, complain, plain, say
-from infra.local.deploying import deploy
+from infra.local.deploying import deploy, destroy, on_aws
 from infra.local.install import (
     install_dev,
     install_for,
@@ -104,19 +104,49 @@ def command_status(arguments: argparse.Namespace) -> int:
     return 0 if print_status(stack_named(arguments.stack)) else 3
 
 
-def command_deploy(arguments: argparse.Namespace) -> None:
-    """Put the code of this working copy onto the running stack."""
-    stack = stack_named(arguments.stack)
-    with _only_command(stack):
-        content = description(stack)
-        if content is None:
-            raise StackError(f"{stack.name} is not running; `make up` starts it, code included.")
+def command_deploy(arguments: argparse.Namespace) -> int:
+    """Put the code of this working copy onto the running stack, or onto AWS."""
+    if arguments.stage not in DEFAULT_PORTS:
         with only_one_installer():
             install_dev()
-        urls = {name: content[name]["url"] for name in ("redis", "mysql", "opensearch")}
-        deployed = deploy(stack, {**urls, "localstack": content["aws"]["url"]}, keys_of(stack))
+        return on_aws("infra.deploy", arguments.stage)
+    stack = stack_named(arguments.stage)
+    with _only_command(stack):
+        content, urls = _running(stack)
+        with only_one_installer():
+            install_dev()
+        deployed = deploy(stack, urls, keys_of(stack))
         write_json(stack.description, {**content, **deployed})
         plain(f"\n  {deployed['base_url']}\n")
+    return 0
+
+
+def command_destroy(arguments: argparse.Namespace) -> int:
+    """Take away what was deployed, the data only where that is told too; asks first."""
+    words = ["--with-data"] if arguments.with_data else []
+    if arguments.stage not in DEFAULT_PORTS:
+        return on_aws("infra.deploy.destroy", arguments.stage, words)
+    stack = stack_named(arguments.stage)
+    with _only_command(stack):
+        _, urls = _running(stack)
+        return destroy(stack, urls, keys_of(stack), words)
+
+
+def command_package(arguments: argparse.Namespace) -> int:
+    """Write a stage as one CloudFormation deployment."""
+    with only_one_installer():
+        install_dev()
+    out = VAR / "package" / arguments.stage
+    return on_aws("infra.deploy.package", arguments.stage, ["--out", out])
+
+
+def _running(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
+    """The stack's file, and the addresses that the deployment needs."""
+    content = description(stack)
+    if content is None:
+        raise StackError(f"{stack.name} is not running; `make up` starts it, code included.")
+    urls = {name: content[name]["url"] for name in ("redis", "mysql", "opensearch")}
+    return content, {**urls, "localstack": content["aws"]["url"]}
 
 
 def command_install(arguments: argparse.Namespace) -> None:
@@ -233,7 +263,14 @@ def _parse() -> argparse.Namespace:
     add("down", command_down)
     add("restart", command_restart)
     add("status", command_status)
-    add("deploy", command_deploy)
+    for name, command in (
+        ("deploy", command_deploy),
+        ("destroy", command_destroy),
+        ("package", command_package),
+    ):
+        one = add(name, command)
+        one.add_argument("--stage", default="local", help="a stack's name, or any other for AWS")
+        one.add_argument("--with-data", action="store_true", help="remove the stores too")
     add("install", command_install)
     add("clean", command_clean)
     add("mysql", lambda arguments: clients.open_mysql(stack_named(arguments.stack)))
