@@ -122,6 +122,6 @@ def _init_sql(password: str) -> str:
         lines += [
             f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{password}';",
             f"ALTER USER {user} IDENTIFIED BY '{password}';",
-            f"GRANT ALL PRIVILEGES ON *.* TO {user};",
+            f"GRANT ALL PRIVILEGES ON *.* TO {user} WITH GRANT OPTION;",
         ]
     return "\n".join(lines) + "\n"
