@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the doors: the types that check requests describe them.
 
-`python -m chalicelib.entrypoints.http.openapi` prints it; a test keeps `docs/openapi.json` equal to it.
+`python -m infra.describe` prints it; a test keeps `docs/openapi.json` equal to it.
 """
 
 import json
@@ -133,9 +133,3 @@ def _operation(operation: Operation, places: Places, schemas: dict[str, Schema])
         content = {"application/json": {"schema": places[operation.body]}}
         found["requestBody"] = {"required": True, "content": content}
     return found
-
-
-if __name__ == "__main__":
-    import app  # noqa: F401 - registers the doors
-
-    print(json.dumps(json.loads(openapi_json()), indent=2, ensure_ascii=False))
