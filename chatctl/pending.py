@@ -11,14 +11,13 @@ from typing import cast
 import msgspec
 import redis
 
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis import connection, keys
 from chalicelib.adapters.redis.entries import parse_entry
 from chalicelib.adapters.redis.replies import state_type
 from chalicelib.domain.numbering import Counter
 from chalicelib.usecases.token_pages import ListTokens, token_pages
 
 _MEMBERS_AT_ONCE = 5_000
-_CONNECT_TIMEOUT_SECONDS = 2
 _READ_TIMEOUT_SECONDS = 10
 
 
@@ -31,10 +30,8 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 def connect(url: str) -> redis.Redis:
-    """A connection whose every wait has a limit."""
-    return redis.Redis.from_url(
-        url, socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS, socket_timeout=_READ_TIMEOUT_SECONDS
-    )
+    """A connection whose every wait has a limit; a cluster answers the same commands."""
+    return cast(redis.Redis, connection.connect(url, _READ_TIMEOUT_SECONDS))
 
 
 def backlog(client: redis.Redis, list_tokens: ListTokens) -> Backlog:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from chalicelib import bootstrap
 from chalicelib.settings import QUEUES, Settings
 from chatctl.failures import ChatctlError
 
@@ -85,7 +86,7 @@ def stack_option(command: Any) -> Any:
 
 def find_places(stack_file: Path | None, settings: Settings | None = None) -> Places:
     """From the file that is named; or the environment where it names a store; or the usual file."""
-    settings = settings or Settings.from_env()
+    settings = settings or bootstrap.settings()
     named = (
         settings.redis_url,
         settings.mysql_url,
@@ -107,9 +108,9 @@ def _from_settings(settings: Settings) -> Places:
     return Places(
         source="the environment (ORDINAL_*)",
         base_url="",
-        admin_key=settings.admin_key,
-        redis_url=settings.redis_url,
-        mysql_url=settings.mysql_url,
+        admin_key=settings.reveal(settings.admin_key),
+        redis_url=settings.url("redis") if settings.redis_url else "",
+        mysql_url=settings.url("mysql") if settings.mysql_url else "",
         opensearch_url=settings.opensearch_url,
         queue_urls=settings.queue_urls,
         dead_queue_urls=settings.dead_queue_urls,

@@ -11,7 +11,9 @@ from chalicelib.adapters.redis.ledger import RedisLedger
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
 from chalicelib.domain.records import Lease, Message
+from chatctl import pending as chatctl
 from tests.contract.cluster import Cluster, running_cluster
+from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
 
 DRAFT = Message(number=0, revision=0, body="hello", created_at="2026-09-21T14:13:20.000Z")
@@ -33,7 +35,7 @@ def ledger(cluster: Cluster) -> Iterator[RedisLedger]:
 def application_on(cluster: Cluster, ledger: RedisLedger, port: int) -> str:
     """The token of an application whose keys are on this node, with a lease for chat 1."""
     token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
-    ledger.remember_application(token, 1)
+    introduce(ledger, application(token))
     need = ledger.accept(Counter(token, 1), 1, [DRAFT], None)
     assert isinstance(need, NeedBegin)
     lease = Lease(need.holder, 1, 1000)
@@ -68,6 +70,17 @@ def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Clust
         ledger.settle(Counter(token, 1), {1: pending.state.revision})
     assert ledger.quiet(tokens, 0, 10) == [Counter(token, 1) for token in tokens]
     ledger.close()
+
+
+def test_an_operator_sees_what_is_pending_on_all_nodes(
+    cluster: Cluster, ledger: RedisLedger
+) -> None:
+    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
+    for token in tokens:
+        accept(ledger, token)
+    with chatctl.connect(cluster.url) as client:
+        seen = chatctl.backlog(client, lambda after, limit: [] if after else tokens)
+    assert (seen.entries, seen.applications) == (3, 3)
 
 
 def test_a_node_that_is_gone_takes_only_its_own_applications_along(

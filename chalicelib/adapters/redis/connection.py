@@ -27,7 +27,7 @@ _CLUSTER = "+cluster"
 type Client = redis.Redis | RedisCluster
 
 
-def connect(url: str) -> Client:
+def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Client:
     """A client whose every wait has a limit, and which sends nothing twice.
 
     `rediss` encrypts, to a server whose certificate the system trusts. `redis+cluster` and
@@ -35,7 +35,7 @@ def connect(url: str) -> Client:
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-        "socket_timeout": _READ_TIMEOUT_SECONDS,
+        "socket_timeout": read_timeout_seconds,
         "health_check_interval": _CHECK_AFTER_IDLE_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
