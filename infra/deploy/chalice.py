@@ -26,18 +26,10 @@ def chalice(copy: Path, settings: DeploySettings, variables: dict[str, str], *wo
     environment = {**os.environ, **variables, "AWS_DEFAULT_REGION": settings.region}
     if settings.local:
         environment["AWS_ENDPOINT_URL"] = settings.endpoint_url
-    done = subprocess.run(
-        command,
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    print(done.stdout, flush=True)
-    if done.returncode != 0:
-        sys.exit(f"chalice {words[0]} ended with {done.returncode}.")
-    if LEFT_OUT in done.stdout:
+    said, code = _passed_on(command, copy, environment)
+    if code != 0:
+        sys.exit(f"chalice {words[0]} ended with {code}.")
+    if LEFT_OUT in said:
         for package in (copy / ".chalice/deployments").glob("*.zip"):
             package.unlink()
         sys.exit("chalice packaged the functions without something that they need (see above).")
@@ -47,3 +39,23 @@ def gateway_stage(copy: Path, stage: str) -> str:
     """The API Gateway stage, which is a part of the URL."""
     config = json.loads((copy / ".chalice/config.json").read_text())
     return str(config["stages"][stage]["api_gateway_stage"])
+
+
+def _passed_on(
+    command: list[str | Path], directory: Path, environment: dict[str, str]
+) -> tuple[str, int]:
+    """Run it and pass on what it says, line by line. Returns all of it, and the exit code."""
+    said = ""
+    with subprocess.Popen(
+        command,
+        cwd=directory,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            said += line
+    return said, process.returncode

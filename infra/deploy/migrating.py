@@ -29,6 +29,11 @@ def put_code_first(settings: DeploySettings, copy: Path, variables: dict[str, st
     package = copy / "package"
     chalice(copy, settings, variables, "package", "--stage", settings.stage, str(package))
     client, name = aws_client(settings, "lambda"), function_name(settings, "migrate")
+    now = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    if now | variables != now:
+        told = {"Variables": now | variables}
+        client.update_function_configuration(FunctionName=name, Environment=told)
+        client.get_waiter("function_updated_v2").wait(FunctionName=name)
     code = (package / "deployment.zip").read_bytes()
     client.update_function_code(FunctionName=name, ZipFile=code)
     client.get_waiter("function_updated_v2").wait(FunctionName=name)

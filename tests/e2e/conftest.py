@@ -94,6 +94,7 @@ class Stack:
     def __init__(self) -> None:
         self.file: dict[str, Any] = json.loads(STACK_FILE.read_text())
         self.base_url: str = self.file["base_url"]
+        self.logs = STACK_FILE.parent / "logs"
         self.store = MySqlStore(self.file["mysql"]["url"])
         options = {
             "endpoint_url": self.file["aws"]["url"],
@@ -151,6 +152,11 @@ class Stack:
         made = admin.post("/applications", {"name": name})
         admin.close()
         return Application(self.base_url, made)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at all calls comes last."""
+    items.sort(key=lambda item: item.path.name == "test_policies.py")
 
 
 @pytest.fixture(scope="session")

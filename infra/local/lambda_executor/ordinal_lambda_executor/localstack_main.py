@@ -7,9 +7,12 @@ answers as API Gateway does where no function has answered.
 from __future__ import annotations
 
 import functools
+import json
 import os
+import re
 import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 
@@ -61,11 +64,37 @@ def answer_as_api_gateway_does() -> None:
     handler.create_exception_response = with_body_and_headers
 
 
+def note_what_functions_call() -> None:
+    """Write down each new (function, action, resource), against which the functions' rights are held.
+
+    A function's client names it in its User-Agent; the executor sees to that.
+    """
+    from localstack.aws.handlers import run_custom_response_handlers
+
+    seen: set[tuple[str, str, str]] = set()
+    file = Path(os.environ["ORDINAL_LAMBDA_LOGS"]) / "calls.ndjson"
+
+    def note(chain: Any, context: Any, response: Any) -> None:
+        called_by = re.search(r"\bapp/(\S+)", context.request.headers.get("User-Agent", ""))
+        if not called_by or context.operation is None:
+            return
+        action = f"{context.service.service_name}:{context.operation.name}"
+        resource = (context.service_request or {}).get("QueueUrl", "").rpartition("/")[2]
+        call = called_by[1], action, resource
+        if call not in seen:
+            seen.add(call)
+            with file.open("a") as calls:
+                calls.write(json.dumps(call) + "\n")
+
+    run_custom_response_handlers.append(note)
+
+
 if __name__ == "__main__":
     provide_deprecated()
     listen_locally()
     keep_files_apart()
     answer_as_api_gateway_does()
+    note_what_functions_call()
     from localstack.runtime.main import main
 
     main()
