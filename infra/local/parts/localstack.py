@@ -15,6 +15,8 @@ SETTINGS = {
     "SKIP_SSL_CERT_DOWNLOAD": "1",
     "DNS_ADDRESS": "0",
     "SQS_ENDPOINT_STRATEGY": "path",
+    # Alarms want CloudWatch, and nobody reads its metrics here: writing one costs more than a send.
+    "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
     # Loaded while OpenSearch still starts, not one by one during the deployment.
     "EAGER_SERVICE_LOADING": "1",
     "SERVICES": "apigateway,cloudformation,cloudwatch,events,iam,lambda,logs,s3,sns,sqs,sts",
