@@ -203,8 +203,8 @@ def _localstack() -> None:
     files = [HERE / "requirements-localstack.txt", HERE / "constraints-localstack.txt"]
     _venv(TOOLS / "localstack", files[:1], "LocalStack", also=files[1:])
     sources = sorted(path for path in EXECUTOR.rglob("*") if path.suffix in {".py", ".toml"})
-    wanted = _hash([*sources, TOOLS / "localstack" / ".stamp"])
-    stamp = TOOLS / "localstack-executor"
+    wanted = _hash(sources)
+    stamp = TOOLS / "localstack" / "executor"  # inside, so that it goes when that is made anew
     if _stamp_is(stamp, wanted):
         return
     with step("LocalStack", "installing the Lambda executor", "executor installed"):
