@@ -5,6 +5,7 @@ import click
 from chatctl.export_command import export_command
 from chatctl.import_command import import_command
 from chatctl.lag_command import lag_command
+from chatctl.lift_command import lift_command
 from chatctl.recount_command import recount_command
 from chatctl.redrive_command import redrive_command
 from chatctl.reindex_command import reindex_command
@@ -21,5 +22,6 @@ cli.add_command(export_command)
 cli.add_command(lag_command)
 cli.add_command(redrive_command)
 cli.add_command(recount_command)
+cli.add_command(lift_command)
 cli.add_command(reindex_command)
 cli.add_command(verify_command)

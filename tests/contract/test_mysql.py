@@ -25,9 +25,16 @@ from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.mysql.values import marks
 from chalicelib.domain.changes import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
-from chalicelib.domain.numbering import Counter, IdempotencyMark, Once, Page
+from chalicelib.domain.numbering import (
+    Counter,
+    IdempotencyMark,
+    NeedBegin,
+    NeedClose,
+    Once,
+    Page,
+)
 from chalicelib.domain.reading import Marker
-from chalicelib.domain.records import Numbers
+from chalicelib.domain.records import Lease, Numbers
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
 
@@ -373,6 +380,97 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
     assert store.recount(token, repair=True) == wrong
     assert store.recount(token) == []
     assert store.recount("nobody") == []
+
+
+# --- after a restore
+
+
+def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
+    store: MySqlStore, token: str
+) -> None:
+    store.persist_chats([chats(token, chat(1), chat(2))], 10)
+    store.persist_messages([messages(token, message(1), message(2), message(4))], 10)
+    of_messages, of_chats = Counter(token, 1), Counter(token)
+    first = begin(store, of_messages, "memory-2", 10, NOW)
+    begin(store, of_chats, "memory-2", 10, NOW)
+    assert first
+    assert store.lift(token, 1_000, NOW) == 2
+    assert store.skipped(token, 1) == [Numbers(3, 3), Numbers(5, first.lease.ceiling + 1_000)]
+    again = begin(store, of_messages, "memory-2", 10, NOW)
+    assert again
+    assert (again.floor, again.lost) == (first.lease.ceiling + 1_000, False)
+    assert again.lease.epoch > first.lease.epoch + 1_000
+    of_the_application = begin(store, of_chats, "memory-2", 10, NOW)
+    assert of_the_application
+    assert of_the_application.floor == 10 + 10 + 1_000
+    assert not store.chat_may_come(token, 15, None, "2027-01-01T00:00:00.000Z")
+    assert store.lift("nobody", 1_000, NOW) == 0
+
+
+def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, token: str) -> None:
+    store.persist_chats([chats(token, chat(1))], 10)
+    counter = Counter(token, 1)
+    begun = begin(store, counter, "memory-2", 10, NOW)
+    assert begun
+    store.lift(token, 1_000, NOW)
+    assert store.raise_lease(counter, begun.lease, 10) is None
+    store.close_lease(counter, NeedClose(begun.lease.holder, begun.lease.epoch, 3))
+    late = messages(token, message(begun.floor + 1), lease=begun.lease)
+    assert store.persist_messages([late], 10).raised == ()
+    again = begin(store, counter, "memory-2", 10, NOW)
+    assert again
+    assert again.floor == begun.lease.ceiling + 1_000
+
+
+def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
+    store: MySqlStore, token: str
+) -> None:
+    store.persist_chats([chats(token, chat(1))], 10)
+    counter = Counter(token, 1)
+    epoch = store.lease_epoch(counter)
+    assert epoch is not None
+    begun = store.begin_lease(counter, NeedBegin("memory-2", "nonce-1"), epoch, 10, NOW)
+    assert begun
+    store.lift(token, 1_000, NOW)
+    epoch = store.lease_epoch(counter)
+    assert epoch is not None
+    need = NeedBegin("memory-2", "nonce-2", given_up=("nonce-1",))
+    again = store.begin_lease(counter, need, epoch, 10, NOW)
+    assert again
+    assert again.floor == begun.lease.ceiling + 1_000
+
+
+def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
+    store: MySqlStore, token: str
+) -> None:
+    store.persist_chats([chats(token, chat(1))], 10)
+    store.lift(token, 1_000, NOW)
+    lost, filled_in, new = 7, 8, 5_000
+    begun_with = Lease("memory-1", 3, 10)
+    store.persist_messages([messages(token, message(2), chat=lost, lease=begun_with)], 10)
+    store.persist_chats([chats(token, chat(filled_in, messages_lease=begun_with))], 10)
+    store.persist_messages([messages(token, message(2), chat=new, lease=begun_with)], 10)
+    for number in (lost, filled_in):
+        begun = begin(store, Counter(token, number), "memory-1", 10, NOW)
+        assert begun
+        assert begun.floor == 10 + 1_000
+        assert begun.lease.epoch > 3 + 1_000
+    begun = begin(store, Counter(token, new), "memory-1", 10, NOW)
+    assert begun
+    assert begun.floor == 10
+
+
+def test_who_follows_a_chat_misses_nothing_that_is_stored_after_a_lift(
+    store: MySqlStore, token: str
+) -> None:
+    store.persist_messages([messages(token, message(1))], 10)
+    store.lift(token, 1_000, NOW)
+    told_before_the_restore = Since(position=1_000, number=600)
+    store.persist_messages([messages(token, message(2))], 10)
+    store.persist_messages([messages(token, message(3), chat=2)], 10)
+    for chat_number, number in ((1, 2), (2, 3)):
+        changed = store.list_changes(token, chat_number, told_before_the_restore, 10)
+        assert [change.message.number for change in changed] == [number]
 
 
 # --- what a begin has to look at

@@ -161,8 +161,22 @@ class Store:
     def recount(self, token: str, repair: bool) -> list[tuple[Any, str, int, int]]:
         return [(7, "messages_count", 5, 6), (None, "chats_count", 1, 2)] if token == "c" else []
 
+    def lift(self, token: str, by: int, at: str) -> int:
+        return {"a": 1_000, "b": 200}.get(token, 0) + by
+
     def close(self) -> None:
         pass
+
+
+def test_lift_says_how_much_it_lifted_and_by_how_much(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_store, "MySqlStore", Store)
+    result = run("lift", "--by", "5000")
+    assert result.exit_code == 0
+    assert result.output == "3 applications and 16,200 chats go on 5,000 numbers higher\n"
+    for wrong in ((), ("--by", "0"), ("--by", "100000001")):
+        assert run("lift", *wrong).exit_code == 2
 
 
 @pytest.mark.parametrize(("fix", "exit_code"), [((), 1), (("--fix",), 0)])

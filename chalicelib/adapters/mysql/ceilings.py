@@ -6,7 +6,19 @@ transaction that it runs anyway, before the memory that holds the lease has come
 
 from collections.abc import Collection, Iterable
 
+from chalicelib.adapters.mysql.rows import LockedApplication
 from chalicelib.domain.records import Lease
+
+
+def beginning(application: LockedApplication, number: int, lease: Lease) -> tuple[Lease, int]:
+    """The lease of a chat that has no row yet, by its record, and the last position of its changes.
+
+    Where a restore may have lost the row (`lift.py`), more was given than the record knows.
+    """
+    if number > application.lost_chats:
+        return lease, 0
+    epoch, ceiling = lease.epoch + application.lost_epochs, lease.ceiling + application.lost_numbers
+    return Lease("", epoch, ceiling), application.lost_numbers
 
 
 def newest(leases: Iterable[Lease]) -> Lease | None:

@@ -8,14 +8,15 @@ from collections.abc import Collection, Iterable
 
 from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql.ceilings import beginning
 from chalicelib.adapters.mysql.rows import LockedApplication, LockedChat
 from chalicelib.adapters.mysql.values import metadata_in, time_in
 from chalicelib.domain.records import Chat, Lease
 
 INSERT_CHATS = """
 INSERT INTO chats (application_id, number, revision, title, metadata, created_at, edited_at,
-  deleted_at, idempotency_key, messages_holder, messages_epoch, messages_ceiling)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  deleted_at, idempotency_key, messages_holder, messages_epoch, messages_ceiling, last_position)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 WRITE_STATES = """
 INSERT INTO chats (id, application_id, number, revision, title, metadata, created_at, edited_at,
@@ -42,11 +43,11 @@ ON DUPLICATE KEY UPDATE chats_count = VALUES(chats_count),
 NO_LEASE = Lease("", 0, 0)
 
 
-def insert_chats(cursor: Cursor, chats: Iterable[tuple[int, Chat]]) -> None:
-    """Insert chats (application id, state) that have no row yet."""
+def insert_chats(cursor: Cursor, chats: Iterable[tuple[LockedApplication, Chat]]) -> None:
+    """Insert chats that have no row yet."""
     cursor.executemany(
         INSERT_CHATS,
-        [(application_id, *_state(chat), *_lease(chat)) for application_id, chat in chats],
+        [(row.id, *_state(chat), *_beginning(row, chat)) for row, chat in chats],
     )
 
 
@@ -93,6 +94,6 @@ def _chat_counts(row: LockedApplication) -> tuple[object, ...]:
     return (*unchanged, row.chats_count, row.chats_floor, row.chats_ceiling)
 
 
-def _lease(chat: Chat) -> tuple[object, ...]:
-    lease = chat.messages_lease or NO_LEASE
-    return (lease.holder, lease.epoch, lease.ceiling)
+def _beginning(application: LockedApplication, chat: Chat) -> tuple[object, ...]:
+    lease, position = beginning(application, chat.number, chat.messages_lease or NO_LEASE)
+    return (lease.holder, lease.epoch, lease.ceiling, position)

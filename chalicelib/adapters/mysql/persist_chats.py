@@ -37,7 +37,7 @@ from chalicelib.domain.records import Chat, ChatsRecord, Lease
 class Outcome:
     """What is to be written, and what is to be told, gathered application by application."""
 
-    new: list[tuple[int, Chat]] = field(default_factory=list)
+    new: list[tuple[LockedApplication, Chat]] = field(default_factory=list)
     newer: list[tuple[LockedChat, Chat]] = field(default_factory=list)
     raised: list[tuple[Counter, Lease]] = field(default_factory=list)
     settled: dict[Counter, dict[int, int]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def _apply(
 ) -> int:
     """Take the winning state, unless the row says otherwise. Returns the revision it ends with."""
     if row is None:
-        outcome.new.append((application.id, states.to_insert()))
+        outcome.new.append((application, states.to_insert()))
         application.chats_count += not states.deleted
         return states.revision
     row.messages_ceiling = carried(row.messages_lease, states.leases())

@@ -38,6 +38,9 @@ class LockedApplication:
     chats_holder: str
     chats_epoch: int
     chats_nonce: str
+    lost_chats: int
+    lost_numbers: int
+    lost_epochs: int
 
     @property
     def chats_lease(self) -> Lease:

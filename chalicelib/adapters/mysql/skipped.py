@@ -1,6 +1,6 @@
 """Numbers that were passed over when a memory was lost: noted once, reported while still missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymysql.cursors import Cursor
 
@@ -72,10 +72,17 @@ def note_gaps(
     Under the parent's lock.
     """
     gaps = joined(_gaps(cursor, application_id, chat_id, *passed))
+    note(cursor, application_id, chat_id, gaps, at)
+    return size(gaps)
+
+
+def note(
+    cursor: Cursor, application_id: int, chat_id: int | None, gaps: Iterable[Numbers], at: str
+) -> None:
+    """Note ranges of numbers. Under the parent's lock."""
     cursor.executemany(
         NOTE, [(application_id, chat_id, gap.first, gap.last, time_in(at)) for gap in gaps]
     )
-    return size(gaps)
 
 
 def _gaps(

@@ -6,6 +6,7 @@ from chalicelib.adapters.mysql.changes import Changes
 from chalicelib.adapters.mysql.chats import Chats
 from chalicelib.adapters.mysql.connection import READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.mysql.leases import Leases
+from chalicelib.adapters.mysql.lift import Lift
 from chalicelib.adapters.mysql.messages import Messages
 from chalicelib.adapters.mysql.persist_chats import PersistChats
 from chalicelib.adapters.mysql.persist_messages import PersistMessages
@@ -30,6 +31,7 @@ class MySqlStore(
     PersistMessages,
     Purge,
     Recount,
+    Lift,
 ):
     """Everything that is asked of MySQL. `url` is `mysql://user:password@host:port/database`.
 

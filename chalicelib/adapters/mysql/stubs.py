@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.ceilings import newest
+from chalicelib.adapters.mysql.ceilings import beginning, newest
 from chalicelib.adapters.mysql.message_batches import Batch, ChatName
 from chalicelib.adapters.mysql.rows import (
     ChatKey,
+    LockedApplication,
     LockedChat,
     find_applications,
     find_chats,
@@ -22,8 +23,8 @@ from chalicelib.adapters.mysql.values import time_in
 
 INSERT_STUBS = """
 INSERT INTO chats (application_id, number, created_at,
-  messages_holder, messages_epoch, messages_ceiling)
-VALUES (%s, %s, %s, %s, %s, %s)
+  messages_holder, messages_epoch, messages_ceiling, last_position)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 COUNT_STUB = "UPDATE applications SET chats_count = chats_count + 1 WHERE id = %s"
 
@@ -51,13 +52,15 @@ def _make_stubs(cursor: Cursor, missing: Mapping[ChatKey, Batch]) -> dict[ChatKe
     alive = {row.id for row in rows.values() if row.deleted_at is None}
     there = find_chats(cursor, missing)
     stubs = [key for key in sorted(missing) if key not in there and key[0] in alive]
-    cursor.executemany(INSERT_STUBS, [_stub(key, missing[key]) for key in stubs])
+    cursor.executemany(INSERT_STUBS, [_stub(rows[key[0]], key[1], missing[key]) for key in stubs])
     cursor.executemany(COUNT_STUB, [(application_id,) for application_id, _ in stubs])
     return there | find_chats(cursor, stubs)
 
 
-def _stub(key: ChatKey, batch: Batch) -> tuple[object, ...]:
+def _stub(application: LockedApplication, number: int, batch: Batch) -> tuple[object, ...]:
     first = batch.newest[min(batch.newest)]
     lease = newest(batch.leases)
     assert lease is not None  # every batch has a record
-    return (*key, time_in(first.created_at), lease.holder, lease.epoch, lease.ceiling)
+    begun, position = beginning(application, number, lease)
+    row = (application.id, number, time_in(first.created_at))
+    return (*row, begun.holder, begun.epoch, begun.ceiling, position)

@@ -1,0 +1,320 @@
+"""MySQL is restored from a dump that was made under load; the index is empty, Redis gone or not.
+
+Real stores: a database that is dumped and another that it is restored into, an index and keys of its own.
+The queues are in memory: they outlive the loss, as SQS does.
+"""
+
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import pytest
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.mysql.allowances import Allowances
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.changes import Since
+from chalicelib.domain.query_text import parse_query
+from chalicelib.domain.records import (
+    AnyRecord,
+    Chat,
+    ChatsRecord,
+    Message,
+    MessagesRecord,
+    SearchRecord,
+)
+from chalicelib.domain.search import Query
+from chalicelib.domain.slices import Position
+from chalicelib.domain.tenants import Tenant
+from chalicelib.usecases.accept_chat import accept_chat
+from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.usecases.index_messages import index_messages
+from chalicelib.usecases.persist_chats import persist_chats
+from chalicelib.usecases.persist_messages import persist_messages
+from chatctl.lift_command import lift
+from chatctl.pending import connect
+from chatctl.reindex import Rebuild
+from chatctl.verify import Report, verify
+from chatctl.verify_index import IndexCheck
+from tests.contract.conftest import part_url
+from tests.contract.databases import fresh_database
+from tests.contract.indexed import Indexed, indexed
+from tests.contract.states import NOW
+from tests.fakes.meter import FakeMeter
+from tests.fakes.queues import FakeQueues
+
+TOOLS = Path(__file__).resolve().parents[2] / "var/tools/mariadb/bin"
+WINDOW = 20
+CHATS = 3
+SINCE_THE_DUMP = 100
+BY = 10_000
+SECONDS = 120
+
+
+class SharedQueues(FakeQueues):
+    """For those who post and those who work off at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def send(self, records: Iterable[AnyRecord]) -> None:
+        with self._lock:
+            super().send(records)
+
+    def take(self, queue: str) -> list[str]:
+        with self._lock:
+            return super().take(queue)
+
+
+class Drill:
+    """An application, what its clients were told, and the world that told it."""
+
+    lease_window = WINDOW
+
+    def __init__(self, stores: Indexed) -> None:
+        self.clock, self.meter, self.queues = SystemClock(), FakeMeter(), SharedQueues()
+        self.ledger = RedisLedger(part_url("redis"), self.clock, WINDOW)
+        self.use(stores)
+        self.token = secrets.token_hex(15)
+        self.store.create_application(self.token, "a drill", NOW)
+        self.tenant = Tenant(self.token, 1)
+        self.given: dict[int, dict[int, str]] = {}
+        self.newest: dict[int, int] = {}  # the highest revision of each chat
+
+    def use(self, stores: Indexed) -> None:
+        """Work with these from now on."""
+        self.stores, self.store, self.index = stores, stores.store, stores.index
+
+    def new_chat(self) -> int:
+        number = accept_chat(self, self.tenant, Chat(number=0, revision=0, created_at=NOW)).first
+        assert number not in self.given, "a chat's number was given twice"
+        self.given[number], self.newest[number] = {}, 0
+        return number
+
+    def post(self, chat: int) -> None:
+        body = f"needle {secrets.token_hex(4)}"
+        draft = Message(number=0, revision=0, body=body, created_at=NOW)
+        accepted = accept_messages(self, self.tenant, chat, [draft])
+        assert accepted.first not in self.given[chat], "a number was given twice"
+        assert accepted.revision > self.newest[chat], "a revision was given twice"
+        self.given[chat][accepted.first], self.newest[chat] = body, accepted.revision
+
+    def work_off(self) -> None:
+        """What is on the queues now."""
+        if chats := self._taken("chats", ChatsRecord):
+            persist_chats(self, chats)
+        if messages := self._taken("messages", MessagesRecord):
+            persist_messages(self, messages)
+        if documents := self._taken("search", SearchRecord):
+            index_messages(self, documents)
+
+    def waiting(self) -> dict[tuple[int, int], str]:
+        """Bodies of the messages on their queue."""
+        records = [
+            msgspec.json.decode(r, type=MessagesRecord) for r in self.queues.sent["messages"]
+        ]
+        return {(r.chat, m.number): m.body for r in records for m in r.messages}
+
+    def bury(self, chat: int) -> list[str]:
+        """Take the records of a chat's messages off the queue for good."""
+        records = self.queues.take("messages")
+        of_chat = [r for r in records if msgspec.json.decode(r, type=MessagesRecord).chat == chat]
+        self.queues.sent["messages"] += [r for r in records if r not in of_chat]
+        return of_chat
+
+    def _taken(self, queue: str, kind: Any) -> list[Any]:
+        return [msgspec.json.decode(body, type=kind) for body in self.queues.take(queue)]
+
+    def stored(self) -> dict[tuple[int, int], str]:
+        """Bodies by chat and number."""
+        with closing(self.stores.walk()) as walk:
+            return {
+                (document.chat, document.message.number): document.message.body
+                for slice_ in walk.slices(Position(), self.token)
+                for document in walk.documents(slice_)
+            }
+
+    def ceilings(self) -> dict[int, int]:
+        with closing(Database(self.stores.mysql_url)) as database:
+            return {
+                allowance.counter.chat or 0: allowance.ceiling
+                for allowance in Allowances(database).of_chats(self.token, 0, 100)
+            }
+
+    def follow(self, chat: int, since: Since) -> tuple[set[int], Since]:
+        """The numbers that changed, and the place behind them."""
+        numbers: set[int] = set()
+        while found := self.store.list_changes(self.token, chat, since, 500):
+            numbers |= {change.message.number for change in found}
+            since = found[-1].since
+        return numbers, since
+
+    def found(self, chat: int) -> int:
+        self.stores.contents.refresh()
+        query = Query(token=self.token, chat=chat, terms=parse_query("needle"), limit=1)
+        return self.index.search(query).total
+
+    def reindex(self) -> None:
+        with closing(self.stores.walk()) as walk:
+            url, alias = self.stores.opensearch_url, self.stores.alias
+            Rebuild(walk, url, lambda text: None, lambda copied, of: None, alias).run()
+
+    def verify(self) -> Report:
+        with (
+            closing(self.stores.walk()) as walk,
+            closing(Database(self.stores.mysql_url)) as database,
+            connect(part_url("redis")) as client,
+        ):
+            check = IndexCheck(walk, self.stores.contents, lambda: 0, seconds=1)
+            return verify(self.store, Allowances(database), client, check, self.token)
+
+    def forget(self) -> None:
+        """Redis loses everything, and is the same memory afterwards."""
+        with connect(part_url("redis")) as client:
+            for key in client.scan_iter(match=f"{{{self.token}}}:*", count=1000):
+                client.delete(key)
+
+
+@contextmanager
+def going_on(*works: Callable[[], None]) -> Iterator[None]:
+    """Each is done again and again meanwhile, on a thread of its own."""
+    ended = threading.Event()
+
+    def again(work: Callable[[], None]) -> None:
+        while not ended.is_set():
+            work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        running = [pool.submit(again, work) for work in works]
+        try:
+            yield
+        finally:
+            ended.set()
+    for one in running:
+        one.result()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)  # the pause between two looks
+
+
+def client_of(tool: str, url: str) -> list[str]:
+    """The command of one of MariaDB's tools for the database of a URL."""
+    if not (TOOLS / tool).exists():
+        pytest.skip(f"no {tool}: `make install STACK=test` puts it")
+    parts = urlsplit(url)
+    login = [f"--user={unquote(parts.username or '')}"]
+    if parts.password:
+        login.append(f"--password={unquote(parts.password)}")
+    where = ["--no-defaults", "--protocol=tcp", f"--host={parts.hostname}", f"--port={parts.port}"]
+    return [str(TOOLS / tool), *where, *login]
+
+
+def dump(url: str) -> bytes:
+    command = client_of("mariadb-dump", url)
+    command += ["--single-transaction", "--skip-lock-tables", urlsplit(url).path[1:]]
+    return subprocess.run(command, check=True, capture_output=True, timeout=SECONDS).stdout
+
+
+@contextmanager
+def restored(backup: bytes) -> Iterator[Indexed]:
+    """Another database with what the dump has, and an alias with no index behind it."""
+    with fresh_database(part_url("mysql")) as url:
+        command = [*client_of("mariadb", url), urlsplit(url).path[1:]]
+        subprocess.run(command, input=backup, check=True, capture_output=True, timeout=SECONDS)
+        with closing(Indexed(url, part_url("opensearch"))) as stores:
+            yield stores
+
+
+@pytest.mark.parametrize("redis", ["gone", "kept"])
+def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(redis: str) -> None:
+    with ExitStack() as stack:
+        drill = Drill(stack.enter_context(indexed()))
+        stack.enter_context(closing(drill.ledger))
+        chats = [drill.new_chat() for _ in range(CHATS)]
+        drill.work_off()
+        backup, newer, letter = lose_what_came_after_a_dump(drill, chats)
+        told = {chat: dict(numbers) for chat, numbers in drill.given.items()}
+        places = {chat: drill.follow(chat, Since())[1] for chat in chats}
+
+        drill.use(stack.enter_context(restored(backup)))
+        kept = drill.stored()
+        assert len(kept) > CHATS * WINDOW
+        ceilings = drill.ceilings()
+        assert newer not in ceilings
+        assert all(max(told[chat]) > ceilings[chat] for chat in chats), "nothing was forgotten"
+        if redis == "gone":
+            drill.forget()
+
+        assert lift(drill.store, BY) == (1, CHATS)
+        drill.reindex()
+        waiting = drill.waiting()
+        assert waiting
+        drill.work_off()
+        drill.queues.sent["messages"].append(letter)
+        drill.work_off()
+
+        everybody = [*chats, newer, drill.new_chat()]
+        for _ in range(3 * WINDOW):
+            for chat in everybody:
+                drill.post(chat)
+            drill.work_off()
+        drill.work_off()
+
+        stored = drill.stored()
+        assert kept.items() <= stored.items()
+        assert waiting.items() <= stored.items()
+        for (chat, number), body in stored.items():
+            assert drill.given[chat][number] == body
+        for chat in everybody:
+            skipped = [
+                range(gap.first, gap.last + 1) for gap in drill.store.skipped(drill.token, chat)
+            ]
+            lost = {n for n in drill.given[chat] if (chat, n) not in stored}
+            assert all(any(number in gap for gap in skipped) for number in lost)
+            assert drill.found(chat) == len(drill.given[chat]) - len(lost)
+        for chat in chats:
+            since = drill.given[chat].keys() - told[chat].keys()
+            assert since <= drill.follow(chat, places[chat])[0]
+        assert drill.store.recount(drill.token) == []
+        report = drill.verify()
+        assert not report.differs, report
+
+
+def lose_what_came_after_a_dump(drill: Drill, chats: list[int]) -> tuple[bytes, int, str]:
+    """Dump under load, and go on. Returns the dump, a chat that is newer than it, and a dead letter.
+
+    The letter holds the first message of that chat, of which everything else was persisted.
+    """
+    given = drill.given
+    with going_on(*(partial(drill.post, chat) for chat in chats)):
+        with going_on(drill.work_off):
+            wait_until(lambda: all(len(given[chat]) > 2 * WINDOW for chat in chats))
+            backup = dump(drill.stores.mysql_url)
+            drill.forget()  # so there are leases, too, that the dump does not know
+            then = {chat: len(given[chat]) for chat in chats}
+            wait_until(lambda: all(len(given[c]) > then[c] + SINCE_THE_DUMP for c in chats))
+        newer = drill.new_chat()
+        drill.post(newer)
+        [letter] = drill.bury(newer)
+        with going_on(drill.work_off):
+            wait_until(lambda: newer in drill.ceilings())
+            for _ in range(3 * WINDOW):
+                drill.post(newer)
+            wait_until(lambda: sum(c == newer for c, _ in drill.stored()) == 3 * WINDOW)
+        wait_until(lambda: bool(drill.queues.sent["messages"]))
+    return backup, newer, letter
