@@ -11,6 +11,55 @@ from tests.unit.cloud_templates import of_type
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operations.md").read_text()
+# Which test tries a command: on the deployed stack, or on real stores where the stack's are not to lose.
+RUNBOOK = "tests/e2e/test_runbook.py"
+DEPLOYMENT = "tests/e2e/test_deployment.py"
+TRIED = {
+    "chatctl lag": (
+        RUNBOOK,
+        "test_the_first_look_says_what_is_behind_and_which_part_answers",
+    ),
+    "chatctl verify": (RUNBOOK, "test_a_lift_passes_over_numbers_and_everything_goes_on"),
+    "chatctl redrive": (
+        "tests/e2e/test_poison.py",
+        "test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_be_redriven",
+    ),
+    "chatctl reindex": (
+        "tests/e2e/test_chatctl_reindex.py",
+        "test_messages_that_are_posted_during_a_reindex_are_all_found",
+    ),
+    "chatctl recount": (
+        "tests/contract/test_mysql.py",
+        "test_recount_finds_what_was_changed_by_hand_and_sets_it_right",
+    ),
+    "chatctl lift": (
+        "tests/contract/test_restore_drill.py",
+        "test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has",
+    ),
+    "make deploy": (DEPLOYMENT, "test_killed_anywhere_and_run_again_it_leaves_one_of_everything"),
+    "aws lambda invoke": (
+        DEPLOYMENT,
+        "test_killed_anywhere_and_run_again_it_leaves_one_of_everything",
+    ),
+    "aws lambda list-event-source-mappings": (
+        "tests/e2e/test_whole_way.py",
+        "test_a_message_arrives_although_the_chats_worker_is_stopped",
+    ),
+    "aws lambda update-event-source-mapping": (
+        "tests/e2e/test_whole_way.py",
+        "test_a_message_arrives_although_the_chats_worker_is_stopped",
+    ),
+    "POST /applications/{token}/keys": (
+        "tests/e2e/test_isolation.py",
+        "test_a_replaced_key_opens_nothing_at_once",
+    ),
+}
+# What only an account of AWS can try.
+UNTRIED = {
+    "aws lambda put-function-concurrency",
+    "aws rds restore-db-instance-to-point-in-time",
+    "aws rds modify-db-instance",
+}
 ALARMS = PAGE.split("## Alarms")[1].split("\n## ")[0]
 
 
@@ -36,3 +85,13 @@ def test_every_command_of_chatctl_is_one_that_there_is() -> None:
 def test_every_target_of_make_is_one_that_there_is(target: str) -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.search(rf"make {target}\b", listed.stdout)
+
+
+def test_every_command_on_the_page_is_tried_by_a_test_or_needs_aws() -> None:
+    on_the_page = set(re.findall(r"bin/(chatctl \w+)", PAGE))
+    on_the_page |= {f"make {target}" for target in re.findall(r"`make (\w+)", PAGE)}
+    on_the_page |= set(re.findall(r"aws (?:lambda|rds) [a-z-]+", PAGE))
+    on_the_page |= set(re.findall(r"`(POST [^`]+)`", PAGE))
+    assert on_the_page == TRIED.keys() | UNTRIED
+    for file, test in TRIED.values():
+        assert f"def {test}(" in (ROOT / file).read_text(), test
