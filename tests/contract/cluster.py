@@ -1,5 +1,6 @@
 """A cluster of three Valkey servers, with the user and the rights that the functions have on AWS."""
 
+import random
 import secrets
 import signal
 import socket
@@ -20,17 +21,26 @@ from tests.unit.cloud_templates import of_type
 
 SLOTS = 16_384
 NODES = 3
+BUS = 10_000  # a node's bus port lies so far above its port
+TRIES = 5
 PATIENCE_SECONDS = 60
 
 
 def free_port() -> int:
-    """One that is free now, and whose bus port (10,000 above) exists."""
+    """One that is free now, with its bus port, and that no outgoing connection is given (32,768 up)."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
+        port = random.randrange(12_000, 22_000)
+        if _is_free(port) and _is_free(port + BUS):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def rights() -> str:
@@ -40,18 +50,21 @@ def rights() -> str:
 
 
 class Cluster:
-    """Its nodes by port. `url` is what the functions are given, with the password in it."""
+    """Its nodes by port."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.ports = [free_port() for _ in range(NODES)]
         self._password = secrets.token_hex(16)
-        self.url = f"redis+cluster://ordinal:{self._password}@127.0.0.1:{self.ports[0]}/0"
+        self.ports: list[int] = []
+
+    @property
+    def url(self) -> str:
+        """What the functions are given, with the password in it."""
+        return f"redis+cluster://ordinal:{self._password}@127.0.0.1:{self.ports[0]}/0"
 
     def start(self) -> None:
-        for port in self.ports:
-            self._launch(port)
+        self.ports = [self._launch() for _ in range(NODES)]
         for node in self._nodes():
             for port in self.ports:
                 node.execute_command("CLUSTER MEET", "127.0.0.1", port)
@@ -93,7 +106,22 @@ class Cluster:
             with closing(self.client(port)) as node:
                 yield node
 
-    def _launch(self, port: int) -> None:
+    def _launch(self) -> int:
+        """Another program may take a port between the look and the start: then another one."""
+        for _ in range(TRIES):
+            port = free_port()
+            process = self._processes[port] = self._run(port)
+            with closing(self.client(port)) as node:
+                _wait_until(lambda: process.poll() is not None or _answers(node))
+            if process.poll() is None:
+                return port
+            del self._processes[port]
+        raise AssertionError(f"no node started; the last one said:\n{self._log(port).read_text()}")
+
+    def _log(self, port: int) -> Path:
+        return self._folder / str(port) / "log"
+
+    def _run(self, port: int) -> subprocess.Popen[bytes]:
         folder = self._folder / str(port)
         folder.mkdir()
         acl = folder / "users.acl"
@@ -111,13 +139,10 @@ class Cluster:
             "cluster-node-timeout": 2000,
             "cluster-require-full-coverage": "no",
             "maxmemory-policy": "noeviction",
+            "logfile": self._log(port),
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-        self._processes[port] = subprocess.Popen(
-            [str(valkey_server()), *words], stdout=subprocess.DEVNULL
-        )
-        with closing(self.client(port)) as node:
-            _wait_until(lambda: _answers(node))
+        return subprocess.Popen([str(valkey_server()), *words], stdout=subprocess.DEVNULL)
 
 
 def _answers(node: "redis.Redis") -> bool:
