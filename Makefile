@@ -1,6 +1,6 @@
 # Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
 .DEFAULT_GOAL := help
-.PHONY: help run up down restart status logs mysql redis deploy destroy package install test faults simulate check clean
+.PHONY: help run up down restart status logs mysql redis deploy destroy package install test faults simulate bench check clean
 
 STACK ?= local
 STAGE ?= $(STACK)
@@ -52,6 +52,9 @@ test: ## all checks and all tests, on a stack of their own
 
 faults: ## faults under load, on a stack of their own; ONLY=<name>, or MIX=<minutes>
 	$(LOCAL) faults $(if $(ONLY),--only $(ONLY)) $(if $(MIX),--mix $(MIX))
+
+bench: ## measure the product against its floors, on a stack of its own; ONLY=<name>
+	$(LOCAL) bench $(if $(ONLY),--only $(ONLY))
 
 check: ## the static checks only
 	$(LOCAL) check

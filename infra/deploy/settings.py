@@ -13,7 +13,7 @@ import boto3
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
 STAGE = re.compile(r"[a-z][a-z0-9]{0,15}")
 # They are LocalStack's, so that a slip of the keyboard cannot put one into a real account.
-LOCAL_STAGES = ("local", "test", "faults")
+LOCAL_STAGES = ("local", "test", "faults", "bench")
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,17 @@ def command_faults(arguments: argparse.Namespace) -> int:
             _stop(stack)
 
 
+def command_bench(arguments: argparse.Namespace) -> int:
+    """Start a fresh stack, measure the product on it, stop it."""
+    stack = stack_named("bench")
+    with _only_command(stack):
+        try:
+            up(stack, fresh=True)
+            return checks.run_bench(stack, arguments.only)
+        finally:
+            _stop(stack)
+
+
 def _watch(stack: Stack) -> int:
     """Wait until somebody presses Ctrl-C, stops the stack from elsewhere, or a part dies."""
     told: set[str] = set()
@@ -286,6 +297,8 @@ def _parse() -> argparse.Namespace:
     faults = add("faults", command_faults)
     faults.add_argument("--only", help="these faults, by name, with commas between them")
     faults.add_argument("--mix", help="a random fault every 20 s, for so many minutes")
+    bench = add("bench", command_bench)
+    bench.add_argument("--only", help="these benchmarks, by the beginning of their names, with commas")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""`make test` and `make faults`: static checks, and the tests on a stack of their own."""
+"""`make test`, `make faults` and `make bench`: static checks, and tests on stacks of their own."""
 
 from __future__ import annotations
 
@@ -73,6 +73,18 @@ def run_faults(stack: Stack, only: str | None, minutes: str | None) -> int:
             return faults.wait()
         except BaseException:
             faults.terminate()
+            raise
+
+
+def run_bench(stack: Stack, only: str | None) -> int:
+    """Measure the product on the stack of benchmarks; the rows are in `var/bench/latest.json`."""
+    command = [str(DEV_VENV / "bin/python"), "-m", "tests.bench", str(stack.description)]
+    command += ["--only", only] if only else []
+    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as bench:
+        try:
+            return bench.wait()
+        except BaseException:
+            bench.terminate()
             raise
 
 

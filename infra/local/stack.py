@@ -15,6 +15,7 @@ from infra.local.install import install_for
 from infra.local.keys import Keys, keys_of
 from infra.local.layout import EXTERNAL_VARIABLES, Stack, port_variable
 from infra.local.parts import Part, wipe
+from infra.local.parts.elasticmq import ElasticMq
 from infra.local.parts.localstack import LocalStack
 from infra.local.parts.mariadb import MariaDB
 from infra.local.parts.opensearch import OpenSearch
@@ -32,7 +33,7 @@ from infra.local.processes import (
     write_json,
 )
 
-PARTS: tuple[Part, ...] = (OpenSearch(), LocalStack(), MariaDB(), Valkey())
+PARTS: tuple[Part, ...] = (OpenSearch(), LocalStack(), ElasticMq(), MariaDB(), Valkey())
 """The slowest first: they start in parallel, but a machine with two cores notices."""
 LOCALSTACK_GRACE_SECONDS = 3.0
 
@@ -48,14 +49,15 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
     clean_up_after_a_crash(stack)
     if fresh:
         _forget(stack)
-    own = [part for part in PARTS if part.name not in stack.external]
+    parts = parts_of(stack)
+    own = [part for part in parts if part.name not in stack.external]
     _check_ports(stack, own)  # before minutes of installing, rather than after them
     install_for(stack)
     keys = keys_of(stack)
     _start_logs_anew(stack)
     wipe(stack.scratch)
     try:
-        with ThreadPoolExecutor(max_workers=len(PARTS)) as pool:
+        with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             try:
                 futures = {part.name: pool.submit(start_part, stack, part, keys) for part in own}
                 _first_error([future.exception() for future in futures.values()])
@@ -63,7 +65,7 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
                 cancelled.set()
                 raise
         pids = {name: future.result().pid for name, future in futures.items()}
-        urls = {part.name: stack.external.get(part.name, part.url(stack, keys)) for part in PARTS}
+        urls = {part.name: stack.external.get(part.name, part.url(stack, keys)) for part in parts}
         deployed = deploy(stack, urls, keys)
     except BaseException:
         say("that did not work: stopping what was started …")
@@ -77,6 +79,11 @@ def down(stack: Stack) -> bool:
     """Stop a stack. Says whether anything was running."""
     stack.description.unlink(missing_ok=True)
     return stop_all(stack) > 0
+
+
+def parts_of(stack: Stack) -> list[Part]:
+    """The services of a stack: those that have a port in it."""
+    return [part for part in PARTS if part.name in stack.ports]
 
 
 def stop_all(stack: Stack) -> int:
@@ -132,7 +139,7 @@ def print_status(stack: Stack) -> bool:
         return False
     keys = keys_of(stack)
     whole = content is not None
-    for part in reversed(PARTS):
+    for part in reversed(parts_of(stack)):
         state, good = _state(stack, part, keys, started.get(part.name), content)
         whole = whole and good
         plain(f"  {part.title:<11} {state}")
@@ -255,6 +262,7 @@ def _describe(
         "mysql": services["mysql"],
         "opensearch": services["opensearch"],
         "aws": services["localstack"],
+        **{name: services[name] for name in ("elasticmq",) if name in services},
         "started_by": os.getpid(),
     }
     write_json(stack.description, content)

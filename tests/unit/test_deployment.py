@@ -22,7 +22,7 @@ NETWORK = Place("aws", "eu-west-1", "123456789012", ["subnet-1", "subnet-2"], ["
 
 def test_a_stage_of_localstack_never_goes_to_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for stage in ("local", "test", "faults"):
+    for stage in ("local", "test", "faults", "bench"):
         with pytest.raises(SystemExit, match="AWS_ENDPOINT_URL must be set"):
             read_settings(stage)
 

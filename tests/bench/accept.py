@@ -1,0 +1,152 @@
+"""Accepting: from API Gateway's event to the answer, and the script alone."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import redis
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from chalice import Chalice
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.rates import Allowance, bucket
+from chalicelib.domain.records import Lease, Message
+from infra.local.layout import REGION
+from tests.bench.api import CONTEXT, MESSAGES, Api, event
+from tests.bench.ground import Ground
+from tests.bench.measure import by_turns, compared, many, plain
+from tests.bench.rows import Row
+from tests.contract.states import application, introduce
+
+ROUNDS, CALLS, SCRIPTS = 25, 100, 500
+PENDING = 1_000_000
+BATCH = 100
+BODY = "has anyone here got the new kernel to boot on a laptop with two graphics cards?"
+ONE = {"body": BODY, "sender": "ann"}
+DRAFT = Message(number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z")
+INCR = "return redis.call('INCR', KEYS[1])"
+
+
+def accept_one(ground: Ground) -> Iterator[Row]:
+    api, floor = Api(ground.environment["ORDINAL_ADMIN_KEY"]), _floor(ground)
+    posts = chats_of(api, CALLS * 4)
+
+    def post() -> None:
+        api.ask(api.post(MESSAGES, ONE, next(posts)))
+
+    ours, floors = by_turns([many(post, CALLS), many(floor, CALLS)], ROUNDS)
+    for kind in ("cpu", "wall"):
+        values = [getattr(took, kind) / CALLS * 1e6 for took in ours]
+        lowest = [getattr(took, kind) / CALLS * 1e6 for took in floors]
+        yield compared(f"accept_one, {kind}", "µs", values, lowest, most=1.5)
+
+
+def accept_batch(ground: Ground) -> Iterator[Row]:
+    api = Api(ground.environment["ORDINAL_ADMIN_KEY"])
+    singles, batches = chats_of(api, CALLS * 4), chats_of(api, CALLS)
+    batch = {"messages": [ONE] * BATCH}
+
+    def post() -> None:
+        api.ask(api.post(MESSAGES, ONE, next(singles)))
+
+    def post_batch() -> None:
+        api.ask(api.post(MESSAGES + "/batch", batch, next(batches)))
+
+    calls = 10
+    ours, floors = by_turns([many(post_batch, calls), many(post, CALLS)], ROUNDS)
+    values = [took.cpu / calls / BATCH * 1e6 for took in ours]
+    one = [took.cpu / CALLS * 1e6 for took in floors]
+    yield compared("accept_batch, CPU a message", "µs", values, one, most=1 / 30)
+    yield plain("accept_batch, CPU a message, at most 50 µs", "µs", values, most=50)
+
+
+def accept_script(ground: Ground) -> Iterator[Row]:
+    """The server's own account of its time, for the script as it runs on AWS, and as it runs elsewhere."""
+    client = redis.Redis.from_url(ground.redis_url)
+    incr = client.script_load(INCR)
+    for name, holder in (("", "the-store-keeps-writes"), (", memory named", "")):
+        accept = _accepting(ground, holder)
+        values, floors = [], []
+        for _ in range(ROUNDS):
+            values.append(_server_us(client, many(accept, SCRIPTS)))
+            floors.append(
+                _server_us(client, many(lambda: client.evalsha(incr, 1, "floor"), SCRIPTS))
+            )
+        yield compared(f"accept_script{name}", "µs", values, floors, most=4)
+        yield plain(f"accept_script{name}, a second", "1/s", [1e6 / v for v in values], least=20_000)
+
+
+def _accepting(ground: Ground, holder: str) -> Callable[[], None]:
+    """The ledger's accept, for one message in a chat of its own."""
+    ledger = RedisLedger(ground.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
+    counter = Counter(secrets.token_hex(15), 1)
+    introduce(ledger, application(counter.token))
+    need = ledger.accept(counter, 1, [DRAFT], None)
+    assert isinstance(need, NeedBegin)
+    lease = Lease(need.holder, 1, PENDING)
+    assert ledger.install_lease(counter, need.nonce, Begun(0, lease))
+
+    def accept() -> None:
+        allowance = Allowance(bucket(PENDING))
+        assert isinstance(ledger.accept(counter, 1, [DRAFT], None, allowance), Accepted)
+
+    return accept
+
+
+def _server_us(client: "redis.Redis", work: Callable[[], object]) -> float:
+    """How long the server was busy with each script, by its own account."""
+    client.config_resetstat()
+    work()
+    told: Any = client.info("commandstats")
+    return float(told["cmdstat_evalsha"]["usec_per_call"])
+
+
+def chats_of(api: Api, messages: int) -> Iterator[int]:
+    """Chats, each so many times: what is pending in one has a limit."""
+    for _ in count():
+        chat = api.new_chat()
+        for _ in range(messages):
+            yield chat
+
+
+def _floor(ground: Ground) -> Callable[[], None]:
+    """An empty route, a script's round trip, and a signed SendMessage, with the least code that can do it."""
+    client = redis.Redis.from_url(ground.redis_url)
+    incr = client.script_load(INCR)
+    url = ground.queue_urls["search"]
+    place = urlsplit(url)
+    connection = HTTPConnection(place.netloc)
+    signer = SigV4Auth(Credentials("test", "test"), "sqs", REGION)
+    record = msgspec.json.encode({"body": BODY}).decode()
+    app = Chalice(app_name="floor")
+
+    @app.route("/floor", methods=["POST"])
+    def floor() -> dict[str, Any]:
+        client.evalsha(incr, 1, "floor")
+        body = msgspec.json.encode({"QueueUrl": url, "MessageBody": record})
+        headers = {
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": "AmazonSQS.SendMessage",
+        }
+        request = AWSRequest("POST", f"http://{place.netloc}/", headers, body)
+        signer.add_auth(request)
+        connection.request("POST", "/", body, dict(request.headers))
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        return {}
+
+    asked = event("POST", "/floor", body=ONE)
+
+    def ask() -> None:
+        assert app(asked, CONTEXT)["statusCode"] == 200
+
+    return ask

@@ -1,0 +1,88 @@
+"""The stack that is measured: its stores and queues are real, the functions run in this process.
+
+The functions that are deployed on it stand still meanwhile (LocalStack is stopped with a signal): they
+would work off what is measured. What is measured has a database, an index and a Redis database of its own.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import pymysql
+
+from chalicelib.settings import QUEUES
+from infra.local.layout import REGION
+
+DATABASE = "ordinal_bench"
+REDIS_DATABASE = "/1"
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+
+
+class Ground:
+    """What `stack.json` of the stack `bench` says, and the environment that functions get from it."""
+
+    def __init__(self, description: Path) -> None:
+        self.content: dict[str, Any] = json.loads(description.read_text())
+        os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=self.content["elasticmq"]["url"])
+        self.sqs = boto3.client("sqs")
+        self.queue_urls = {
+            name: self.sqs.create_queue(QueueName=f"ordinal-bench-{name}")["QueueUrl"]
+            for queue in QUEUES
+            for name in (queue, f"{queue}-dead")
+        }
+        self.mysql_url = self._database()
+        self.redis_url = str(self.content["redis"]["url"]).removesuffix("/0") + REDIS_DATABASE
+        self.opensearch_url = str(self.content["opensearch"]["url"])
+        self.environment = self._environment()
+        os.environ.update(self.environment)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """LocalStack, and with it the functions that it runs, stands still."""
+        pid = self.content["aws"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def migrate(self) -> None:
+        """Tables and index."""
+        from chalicelib.bootstrap import migrate
+
+        migrate()
+
+    def empty(self, queue: str) -> None:
+        """Nothing waits on a queue any more."""
+        self.sqs.purge_queue(QueueUrl=self.queue_urls[queue])
+
+    def _database(self) -> str:
+        url = urlsplit(self.content["mysql"]["url"])
+        with pymysql.connect(
+            host=url.hostname, port=url.port or 3306, user=url.username, password=url.password or ""
+        ) as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4")
+        return urlunsplit(url._replace(path=f"/{DATABASE}"))
+
+    def _environment(self) -> Mapping[str, str]:
+        urls = {f"ORDINAL_{q.upper()}_QUEUE_URL": self.queue_urls[q] for q in QUEUES}
+        dead = {f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL": self.queue_urls[f"{q}-dead"] for q in QUEUES}
+        return {
+            **urls,
+            **dead,
+            "ORDINAL_STAGE": "bench",
+            "ORDINAL_REDIS_URL": self.redis_url,
+            "ORDINAL_MYSQL_URL": self.mysql_url,
+            "ORDINAL_OPENSEARCH_URL": self.opensearch_url,
+            "ORDINAL_MASTER_KEY": self.content["master_key"],
+            "ORDINAL_ADMIN_KEY": self.content["admin_key"],
+            # What is measured is the work, not the limits that are set to it.
+            "ORDINAL_APPLICATION_RATE": "10000000",
+            "ORDINAL_LEASE_WINDOW": "100000",
+        }
