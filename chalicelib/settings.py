@@ -16,6 +16,27 @@ def _as_it_is(value: str) -> str:
     return value
 
 
+class AwsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What Lambda tells every function of AWS. `endpoint` is set where something else stands for it."""
+
+    region: str
+    access_key: str
+    secret_key: str
+    token: str
+    endpoint: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "AwsSettings":
+        """Read `AWS_*`, by the names that all of AWS's own tools know."""
+        return cls(
+            region=env.get("AWS_DEFAULT_REGION", ""),
+            access_key=env.get("AWS_ACCESS_KEY_ID", ""),
+            secret_key=env.get("AWS_SECRET_ACCESS_KEY", ""),
+            token=env.get("AWS_SESSION_TOKEN", ""),
+            endpoint=env.get("AWS_ENDPOINT_URL", ""),
+        )
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between one place where Ordinal runs and another.
 

@@ -1,10 +1,15 @@
 """Metrics as lines on stdout, from which CloudWatch makes them (EMF)."""
 
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
-    AmazonCloudWatchEMFProvider,
-)
+import time
+from collections.abc import Mapping
+from itertools import batched
+
+import msgspec
 
 from chalicelib.domain.metrics import NAMESPACE, Metric
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+_MOST_VALUES_OF_A_METRIC = 100
 
 _Series = tuple[Metric, str | None]
 
@@ -24,23 +29,29 @@ class EmfMeter:
         self._values.setdefault((metric, of), []).append(value)
 
     def flush(self, service: str) -> None:
-        """Write one line for each set of dimensions, and forget what was noted."""
-        values: dict[_Series, list[float]] = {
+        """Write a line for each set of dimensions, and forget what was noted."""
+        noted: dict[_Series, list[float]] = {
             **{series: [value] for series, value in self._sums.items() if value},
             **self._values,
         }
         self._sums, self._values = {}, {}
-        lines: dict[tuple[str | None, str | None], AmazonCloudWatchEMFProvider] = {}
-        for (metric, of), noted in values.items():
-            line = lines.setdefault((metric.by, of), self._line(service, metric.by, of))
-            for value in noted:
-                line.add_metric(metric.name, metric.unit, value)
-        for line in lines.values():
-            if line.metric_set:
-                line.flush_metrics()
+        lines: dict[tuple[str | None, str | None, int], dict[Metric, tuple[float, ...]]] = {}
+        for (metric, of), values in noted.items():
+            for number, some in enumerate(batched(values, _MOST_VALUES_OF_A_METRIC)):
+                lines.setdefault((metric.by, of, number), {})[metric] = some
+        for (by, of, _), metrics in lines.items():
+            dimensions = {"stage": self._stage, "service": service}
+            if by is not None and of is not None:
+                dimensions[by] = of
+            print(_line(dimensions, metrics))
 
-    def _line(self, service: str, by: str | None, of: str | None) -> AmazonCloudWatchEMFProvider:
-        dimensions = {"stage": self._stage, "service": service}
-        if by is not None and of is not None:
-            dimensions[by] = of
-        return AmazonCloudWatchEMFProvider(namespace=NAMESPACE, dimension_set=dimensions)
+
+def _line(dimensions: Mapping[str, str], metrics: Mapping[Metric, tuple[float, ...]]) -> str:
+    about = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": metric.name, "Unit": metric.unit} for metric in metrics],
+    }
+    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [about]}
+    values = {metric.name: some for metric, some in metrics.items()}
+    return msgspec.json.encode({"_aws": head, **dimensions, **values}).decode()

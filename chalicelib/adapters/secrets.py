@@ -2,22 +2,16 @@
 
 from functools import cache
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from chalicelib.adapters.aws import AwsError, Service
 from chalicelib.domain.errors import UnavailableError
+
+_SECRETS_MANAGER = Service("secretsmanager", "secretsmanager.", json="1.1")
 
 
 @cache
 def secret(arn: str) -> str:
     """The text of a secret. Raises `UnavailableError`, and is asked again then."""
-    config = Config(
-        connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"}
-    )
     try:
-        client = boto3.client("secretsmanager", config=config)
-        text: str = client.get_secret_value(SecretId=arn)["SecretString"]
-        return text
-    except (BotoCoreError, ClientError) as error:
+        return str(_SECRETS_MANAGER.call("GetSecretValue", {"SecretId": arn})["SecretString"])
+    except AwsError as error:
         raise UnavailableError(f"Secrets Manager: {error}") from error

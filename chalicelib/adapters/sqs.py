@@ -1,15 +1,12 @@
 """SQS: handing records to the queues of their types, and what workers do with records that fail."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import batched
+from typing import Any
 
-import boto3
 import msgspec
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from chalicelib.adapters.aws import AwsError, NoAnswerError, Service
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
@@ -22,9 +19,6 @@ from chalicelib.domain.records import (
     halves,
 )
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-
 _ENTRIES_A_CALL = 10
 _REASON_MAX_CHARS = 1_000
 
@@ -36,32 +30,17 @@ _QUEUE_OF: dict[type[Any], str] = {
 }
 
 
-def sqs_client() -> "SQSClient":
-    """A client whose every wait has a limit. Sending twice is harmless: records may come twice anyway."""
-    config = Config(
-        connect_timeout=1,
-        read_timeout=3,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        tcp_keepalive=True,
-    )
-    client: SQSClient = boto3.client("sqs", config=config)
-    return client
-
-
 class SqsQueues:
-    """The queues by their short names (`chats`, `messages`, `search`) and URLs."""
+    """The queues by their short names (`chats`, `messages`, `search`) and URLs.
+
+    Whatever is sent may be sent twice, which is harmless: records may come twice anyway.
+    """
 
     def __init__(self, urls: Mapping[str, str], dead_urls: Mapping[str, str]) -> None:
         self._urls = urls
         self._dead_urls = dead_urls
-        self._client: SQSClient | None = None
+        self._service = Service("sqs", "AmazonSQS.", json="1.0")
         self._circuit = Circuit("SQS", _unanswered)
-
-    @property
-    def client(self) -> "SQSClient":
-        if self._client is None:
-            self._client = sqs_client()
-        return self._client
 
     def send(self, records: Iterable[AnyRecord]) -> None:
         by_queue: dict[str, list[dict[str, str]]] = {}
@@ -74,45 +53,28 @@ class SqsQueues:
                 self._send_call(self._urls[queue], call)
 
     def _send_call(self, url: str, entries: list[dict[str, str]]) -> None:
-        with self._calling():
-            if len(entries) == 1:
-                self.client.send_message(
-                    QueueUrl=url,
-                    MessageBody=entries[0]["MessageBody"],
-                    MessageGroupId=entries[0]["MessageGroupId"],
-                )
-                return
-            answer = self.client.send_message_batch(
-                QueueUrl=url,
-                Entries=[{"Id": str(i), **entry} for i, entry in enumerate(entries)],  # type: ignore[typeddict-item]
-            )
+        if len(entries) == 1:
+            self._call("SendMessage", url, **entries[0])
+            return
+        numbered = [{"Id": str(i), **entry} for i, entry in enumerate(entries)]
+        answer = self._call("SendMessageBatch", url, Entries=numbered)
         if answer.get("Failed"):
             raise UnavailableError(f"SQS refused {answer['Failed'][0].get('Message', 'a record')}")
 
     def bury(self, queue: str, body: str, reason: str) -> None:
         """Put a record that can never succeed into the dead-letter queue, with the reason."""
         text = "".join(c if c.isprintable() else " " for c in reason)[:_REASON_MAX_CHARS]
-        with self._calling():
-            self.client.send_message(
-                QueueUrl=self._dead_urls[queue],
-                MessageBody=body,
-                MessageAttributes={
-                    "reason": {"DataType": "String", "StringValue": text or "unknown"}
-                },
-            )
+        told = {"reason": {"DataType": "String", "StringValue": text or "unknown"}}
+        self._call("SendMessage", self._dead_urls[queue], MessageBody=body, MessageAttributes=told)
 
     def dead_letters(self) -> dict[str, int]:
         """About how many records are in each dead-letter queue."""
         return {queue: self._depth(url) for queue, url in self._dead_urls.items()}
 
     def _depth(self, url: str) -> int:
-        try:
-            found = self.client.get_queue_attributes(
-                QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise UnavailableError(f"SQS: {error}") from error
-        return int(found["Attributes"]["ApproximateNumberOfMessages"])
+        wanted = "ApproximateNumberOfMessages"
+        found = self._call("GetQueueAttributes", url, AttributeNames=[wanted])
+        return int(found["Attributes"][wanted])
 
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         """Say when failed records come again. Without it they come after the queue's own time-out."""
@@ -120,28 +82,26 @@ class SqsQueues:
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for i, (receipt, seconds) in enumerate(seconds_by_receipt.items())
         ]
-        with self._calling():
-            for start in range(0, len(entries), _ENTRIES_A_CALL):
-                self.client.change_message_visibility_batch(
-                    QueueUrl=self._urls[queue],
-                    Entries=entries[start : start + _ENTRIES_A_CALL],  # type: ignore[arg-type]
-                )
+        for some in batched(entries, _ENTRIES_A_CALL):
+            self._call("ChangeMessageVisibilityBatch", self._urls[queue], Entries=some)
 
     def ping(self) -> None:
-        with self._calling():
-            self.client.get_queue_attributes(QueueUrl=self._urls["messages"])
+        self._call("GetQueueAttributes", self._urls["messages"])
 
-    @contextmanager
-    def _calling(self) -> Iterator[None]:
+    def close(self) -> None:
+        """Give the connection back."""
+        self._service.close()
+
+    def _call(self, action: str, url: str, **fields: Any) -> dict[str, Any]:
         try:
             with self._circuit.calling():
-                yield
-        except (BotoCoreError, ClientError) as error:
+                return self._service.call(action, {"QueueUrl": url, **fields})
+        except AwsError as error:
             raise UnavailableError(f"SQS: {error}") from error
 
 
 def _unanswered(error: BaseException) -> bool:
-    return isinstance(error, BotoConnectionError | HTTPClientError)
+    return isinstance(error, NoAnswerError)
 
 
 def queue_of(record: AnyRecord) -> str:

@@ -298,7 +298,9 @@ def _parse() -> argparse.Namespace:
     faults.add_argument("--only", help="these faults, by name, with commas between them")
     faults.add_argument("--mix", help="a random fault every 20 s, for so many minutes")
     bench = add("bench", command_bench)
-    bench.add_argument("--only", help="these benchmarks, by the beginning of their names, with commas")
+    bench.add_argument(
+        "--only", help="these benchmarks, by the beginning of their names, with commas"
+    )
     return parser.parse_args()
 
 

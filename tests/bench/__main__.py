@@ -56,7 +56,9 @@ def _chosen(only: str | None) -> list[Benchmark]:
     wanted = tuple(only.split(","))
     chosen = [one for one in BENCHMARKS if one.__name__.startswith(wanted)]
     if not chosen:
-        complain(f"There is no benchmark {only}; there are: {', '.join(b.__name__ for b in BENCHMARKS)}.")
+        complain(
+            f"There is no benchmark {only}; there are: {', '.join(b.__name__ for b in BENCHMARKS)}."
+        )
         raise SystemExit(2)
     return chosen
 

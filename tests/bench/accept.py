@@ -31,7 +31,9 @@ PENDING = 1_000_000
 BATCH = 100
 BODY = "has anyone here got the new kernel to boot on a laptop with two graphics cards?"
 ONE = {"body": BODY, "sender": "ann"}
-DRAFT = Message(number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z")
+DRAFT = Message(
+    number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z"
+)
 INCR = "return redis.call('INCR', KEYS[1])"
 
 
@@ -81,7 +83,9 @@ def accept_script(ground: Ground) -> Iterator[Row]:
                 _server_us(client, many(lambda: client.evalsha(incr, 1, "floor"), SCRIPTS))
             )
         yield compared(f"accept_script{name}", "µs", values, floors, most=4)
-        yield plain(f"accept_script{name}, a second", "1/s", [1e6 / v for v in values], least=20_000)
+        yield plain(
+            f"accept_script{name}, a second", "1/s", [1e6 / v for v in values], least=20_000
+        )
 
 
 def _accepting(ground: Ground, holder: str) -> Callable[[], None]:

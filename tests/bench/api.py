@@ -1,4 +1,4 @@
-"""The API's function, called in this process as Lambda calls it: an event of API Gateway in, an answer out."""
+"""The API's function, called in this process as Lambda calls it: an event in, an answer out."""
 
 import json
 from typing import Any

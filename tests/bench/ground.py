@@ -21,7 +21,11 @@ from infra.local.layout import REGION
 
 DATABASE = "ordinal_bench"
 REDIS_DATABASE = "/1"
-_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": REGION,
+}
 
 
 class Ground:
@@ -64,9 +68,15 @@ class Ground:
 
     def _database(self) -> str:
         url = urlsplit(self.content["mysql"]["url"])
-        with pymysql.connect(
-            host=url.hostname, port=url.port or 3306, user=url.username, password=url.password or ""
-        ) as connection, connection.cursor() as cursor:
+        with (
+            pymysql.connect(
+                host=url.hostname,
+                port=url.port or 3306,
+                user=url.username,
+                password=url.password or "",
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4")
         return urlunsplit(url._replace(path=f"/{DATABASE}"))
 
@@ -82,6 +92,8 @@ class Ground:
             "ORDINAL_OPENSEARCH_URL": self.opensearch_url,
             "ORDINAL_MASTER_KEY": self.content["master_key"],
             "ORDINAL_ADMIN_KEY": self.content["admin_key"],
+            # As the stage `prod` has it.
+            "ORDINAL_REDIS_KEEPS_WRITES": "1",
             # What is measured is the work, not the limits that are set to it.
             "ORDINAL_APPLICATION_RATE": "10000000",
             "ORDINAL_LEASE_WINDOW": "100000",

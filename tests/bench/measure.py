@@ -23,7 +23,9 @@ def timed(work: Callable[[], object]) -> Took:
     return Took(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def by_turns(works: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[Took]]:
+def by_turns(
+    works: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1
+) -> list[list[Took]]:
     """Each work once a round, the order reversed every other round. What each took, round by round."""
     taken: list[list[Took]] = [[] for _ in works]
     order = list(range(len(works)))

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks says: rows, their table, and how they differ from the figures that are kept."""
+"""What a run of the benchmarks says: rows, their table, and how they differ from the kept figures."""
 
 import json
 import os
@@ -13,7 +13,9 @@ from infra.local.layout import ROOT, VAR
 LATEST = VAR / "bench" / "latest.json"
 KEPT = ROOT / "docs" / "performance.md"
 HEAD = ("row", "value", "unit", "floor", "ratio", "goal", "reached", "spread")
-_KEPT_ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<value>[^|]+) \|(?:[^|]*\|){2} (?P<ratio>[^|]+) \|")
+_KEPT_ROW = re.compile(
+    r"^\| `(?P<name>[^`]+)` \| (?P<value>[^|]+) \|(?:[^|]*\|){2} (?P<ratio>[^|]+) \|"
+)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +37,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def table(rows: Sequence[Row]) -> str:
     """The rows in Markdown."""
-    lines = ["| " + " | ".join(HEAD) + " |", "| --- |" + " ---: | --- |" + " ---: |" * 2 + " --- |" * 2]
+    lines = [
+        "| " + " | ".join(HEAD) + " |",
+        "| --- |" + " ---: | --- |" + " ---: |" * 2 + " --- |" * 2,
+    ]
     lines[1] += " ---: |"
     for row in rows:
         reached = {None: "", True: "yes", False: "**no**"}[row.reached]
@@ -50,13 +55,19 @@ def write(rows: Sequence[Row]) -> None:
     """Write what was measured; whoever reads meanwhile reads the whole of the last run."""
     LATEST.parent.mkdir(parents=True, exist_ok=True)
     new = LATEST.with_suffix(".new")
-    new.write_text(json.dumps({"rows": [msgspec.to_builtins(row) for row in rows]}, indent=1) + "\n")
+    new.write_text(
+        json.dumps({"rows": [msgspec.to_builtins(row) for row in rows]}, indent=1) + "\n"
+    )
     os.replace(new, LATEST)
 
 
 def differences(rows: Sequence[Row], page: Path = KEPT) -> list[str]:
     """A line for each row whose ratio (or value, where it has no floor) is not what the page says."""
-    kept = {found["name"]: found for found in map(_KEPT_ROW.match, page.read_text().splitlines()) if found}
+    kept = {
+        found["name"]: found
+        for found in map(_KEPT_ROW.match, page.read_text().splitlines())
+        if found
+    }
     lines = []
     for row in rows:
         if row.name not in kept:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Cluster:
             port = free_port()
             process = self._processes[port] = self._run(port)
             with closing(self.client(port)) as node:
-                _wait_until(lambda: process.poll() is not None or _answers(node))
+                _wait_until(partial(_ended_or_answers, process, node))
             if process.poll() is None:
                 return port
             del self._processes[port]
@@ -143,6 +144,10 @@ class Cluster:
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         return subprocess.Popen([str(valkey_server()), *words], stdout=subprocess.DEVNULL)
+
+
+def _ended_or_answers(process: subprocess.Popen[bytes], node: "redis.Redis") -> bool:
+    return process.poll() is not None or _answers(node)
 
 
 def _answers(node: "redis.Redis") -> bool:

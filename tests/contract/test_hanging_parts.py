@@ -77,7 +77,7 @@ def sqs_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
             queue = client.create_queue(QueueName=f"hanging-{secrets.token_hex(4)}")["QueueUrl"]
             patch.setenv("AWS_ENDPOINT_URL", url)
             queues = SqsQueues({"messages": queue, "chats": f"{queue}-missing"}, {})
-            with closing(queues.client):
+            with closing(queues):
                 yield Part(relay, 7, queues.ping, lambda: queues.delay("chats", {"receipt": 1}))
             client.delete_queue(QueueUrl=queue)
 

@@ -7,7 +7,6 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
-from moto import mock_aws
 
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
@@ -25,6 +24,7 @@ from chalicelib.domain.records import (
 )
 from chalicelib.settings import QUEUES
 from tests.contract.conftest import part_url
+from tests.fakes.moto_server import moto_server
 from tests.fakes.queues import FakeQueues
 
 LEASE = Lease("holder", 1, 1000)
@@ -57,8 +57,8 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     if request.param == "moto":
-        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-        with mock_aws():
+        with moto_server() as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
             yield from real_queues()
     else:
         monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))

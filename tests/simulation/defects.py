@@ -173,7 +173,7 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "any memory hands out last + 1": lambda: _script(
         "common", "if c[3] == me then", "if c[3] then"
     ),
-    "a closing lease hands out numbers": lambda: _script("common", "if c[6] then", "if false then"),
+    "a closing lease hands out numbers": lambda: _script("common", "if c[7] then", "if false then"),
     "a lease is installed whatever the nonce": lambda: _script(
         "install_lease", "not left or left.nonce ~= ARGV[1]", "false"
     ),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+import redis
 from opensearchpy import Urllib3AWSV4SignerAuth
 
 from chalicelib.adapters.mysql import connection as mysql
@@ -34,9 +35,19 @@ def test_no_other_server_is_shown_a_signature(url: str) -> None:
     assert not isinstance(node.http_auth, Urllib3AWSV4SignerAuth)
 
 
-def test_valkey_must_show_a_certificate_that_the_system_trusts() -> None:
-    client: Any = connect("rediss://ordinal:word@redis.example:6379/0")
-    made = client.connection_pool.make_connection()
+def test_valkey_must_show_a_certificate_that_the_system_trusts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[Any] = []
+
+    def note(self: redis.SSLConnection) -> None:
+        tried.append(self)
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(redis.SSLConnection, "connect", note)
+    with pytest.raises(redis.ConnectionError):
+        connect("rediss://ordinal:word@redis.example:6379/0")
+    [made] = tried
     assert made.cert_reqs == ssl.CERT_REQUIRED
     assert made.check_hostname is True
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from chalicelib.adapters.secrets import secret
 from chalicelib.bootstrap import reveal
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.settings import Settings
+from tests.fakes.moto_server import moto_server
 
 NOWHERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ordinal-test-master-key-aBcDeF"
 
@@ -21,7 +21,8 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     secret.cache_clear()
-    with mock_aws():
+    with moto_server() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         yield boto3.client("secretsmanager")
     secret.cache_clear()
 

@@ -58,9 +58,9 @@ class Connection:
         host = _AWS_HOST.fullmatch(self._url.hostname or "")
         if host is None:
             return None
-        import boto3
+        from botocore.credentials import EnvProvider
 
-        return Urllib3AWSV4SignerAuth(boto3.Session().get_credentials(), host["region"], "es")
+        return Urllib3AWSV4SignerAuth(EnvProvider().load(), host["region"], "es")
 
     def call(self, request: Callable[[OpenSearch], Answer]) -> Answer:
         """Run one request. Whatever goes wrong on the way there or over there can go well later."""

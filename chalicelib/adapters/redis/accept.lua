@@ -33,8 +33,8 @@ local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
 if c.last + count > c.ceiling then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
 
-local first, revision = c.last + 1, next_revision(k.counter, c.epoch, count)
-redis.call('HSET', k.counter, 'last', whole(c.last + count))
+local first, revision = c.last + 1, revision_of(c, c.revision + 1)
+redis.call('HSET', k.counter, 'last', whole(c.last + count), 'revision', whole(c.revision + count))
 for i = 1, count do
   local json = '{"number":' .. whole(first + i - 1) .. ',"revision":' .. whole(revision + i - 1)
     .. ARGV[14 + i]

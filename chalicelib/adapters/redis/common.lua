@@ -79,7 +79,7 @@ local function first_lease(counter_key, chat, me)
   end
   redis.call('HSET', counter_key, 'last', 0, 'ceiling', whole(lease.ceiling), 'holder', me,
              'epoch', whole(lease.epoch), 'revision', 0, 'edits', 0)
-  return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch}
+  return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch, revision = 0}
 end
 
 -- What is left in each bucket, and in how many milliseconds it is full again: `<left>/<ms> …`.
@@ -172,11 +172,13 @@ end
 -- that was lost (it is missing: a new lease is needed, even in the same memory), a lease that is being
 -- given back to MySQL (it is closing: nothing leaves it any more).
 local function held(k, chat, me, nonce, nonce_ms)
-  local c = redis.call('HMGET', k.counter, 'last', 'ceiling', 'holder', 'epoch', 'deleted', 'closing')
-  if c[5] then return nil, {'gone'} end
+  local c = redis.call('HMGET', k.counter, 'last', 'ceiling', 'holder', 'epoch', 'revision', 'deleted',
+                       'closing')
+  if c[6] then return nil, {'gone'} end
   if c[3] == me then
-    if c[6] then return nil, {'close', me, c[4], c[1]} end
-    return {last = tonumber(c[1]), ceiling = tonumber(c[2]), epoch = tonumber(c[4])}
+    if c[7] then return nil, {'close', me, c[4], c[1]} end
+    return {last = tonumber(c[1]), ceiling = tonumber(c[2]), epoch = tonumber(c[4]),
+            revision = tonumber(c[5])}
   end
   if chat ~= '' then
     local entry = pending_entry(k.chats_pending, chat)
@@ -204,14 +206,11 @@ local function full(k, count, most_of_counter, most_of_application)
     or redis.call('ZCARD', k.due) + count > tonumber(most_of_application)
 end
 
--- The next `count` revisions of a counter: the first of them. They order the states of one counter:
--- a newer epoch is above all of an older one.
-local function next_revision(counter_key, epoch, count)
-  return epoch * 4294967296 + redis.call('HINCRBY', counter_key, 'revision', count) - count + 1
-end
+-- The nth revision under a counter's lease. They order the states of one counter: a newer epoch is above
+-- all of an older one.
+local function revision_of(c, n) return c.epoch * 4294967296 + n end
 
 local function keep_pending(k, chat, me, c, now, due, number, revision, json)
-  redis.call('ZREMRANGEBYSCORE', k.pending, whole(number), whole(number))
   redis.call('ZADD', k.pending, whole(number), table.concat({
     whole(revision), now, me, whole(c.epoch), whole(c.ceiling), json}, '|'))
   redis.call('ZADD', k.due, due, (chat == '' and '0' or chat) .. ':' .. whole(number))

@@ -44,7 +44,8 @@ def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Cl
         node = f"{scheme.removesuffix(_CLUSTER)}://{place}"
         cluster: RedisCluster = RedisCluster.from_url(node, **options)
         return cluster
-    return redis.Redis.from_url(url, **options)
+    # A function works off one event at a time; a pool would look at the socket before each command.
+    return redis.Redis.from_url(url, single_connection_client=True, **options)
 
 
 class Scripts:

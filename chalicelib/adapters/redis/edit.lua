@@ -34,7 +34,7 @@ if not c then return need end
 -- A memory that was left behind (an old primary that is alone again) may hold an older lease than the one
 -- under which this state was made. Its revisions are too low to win: MySQL will not raise its lease, so
 -- that it begins anew.
-local newest = c.epoch * 4294967296 + tonumber(redis.call('HGET', k.counter, 'revision') or '0')
+local newest = revision_of(c, c.revision)
 if tonumber(ARGV[15]) > newest then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
 
 -- The state was made from what was pending, or from MySQL's row. A pending one must still be the same.
@@ -52,8 +52,9 @@ if not entry then
   -- A chat that is persisted has its first lease already: it must never be made again (`first_lease`).
   state = string.gsub(state, ',"messages_lease":%b{}}$', '}')
 end
-local revision = next_revision(k.counter, c.epoch, 1)
+local revision = revision_of(c, redis.call('HINCRBY', k.counter, 'revision', 1))
 redis.call('HINCRBY', k.counter, 'edits', 1)
+redis.call('ZREMRANGEBYSCORE', k.pending, number, number)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
              '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
 local deletion = KEYS[mark and 9 or 8]
