@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import boto3
@@ -82,7 +83,8 @@ def real_queues() -> Iterator[Both]:
             bodies += [m["Body"] for m in got]
         return bodies
 
-    yield Both(SqsQueues(urls, dead_urls), take)
+    with closing(SqsQueues(urls, dead_urls)) as queues:
+        yield Both(queues, take)
     for url in (*urls.values(), *dead_urls.values()):
         client.delete_queue(QueueUrl=url)
 
@@ -167,7 +169,8 @@ def test_a_buried_record_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
     client = boto3.client("sqs")
     url = client.create_queue(QueueName=f"dead-{secrets.token_hex(4)}")["QueueUrl"]
-    SqsQueues({}, {"messages": url}).bury("messages", "not json", "no \x01 good: é" * 200)
+    with closing(SqsQueues({}, {"messages": url})) as queues:
+        queues.bury("messages", "not json", "no \x01 good: é" * 200)
     [got] = client.receive_message(QueueUrl=url, MessageAttributeNames=["reason"])["Messages"]
     assert got["Body"] == "not json"
     assert got["MessageAttributes"]["reason"]["StringValue"].startswith("no")
