@@ -1,5 +1,6 @@
 """Which messages or chats a record is about, and nothing of what they say: the part that may be logged."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from chalicelib.domain.records import (
     DocumentsRecord,
     Message,
     MessagesRecord,
+    PurgeRecord,
 )
 
 
@@ -34,25 +36,35 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
 
 
-def identities(record: AnyRecord | InboxRecord) -> list[Identity]:
-    """One for each counter that the record holds states of. What is in the inbox has no number yet."""
-    match record:
-        case MessagesRecord():
-            return [identity_of(record.token, record.chat, record.messages)]
-        case ChatsRecord():
-            return [identity_of(record.token, None, record.chats)]
-        case DocumentsRecord():
-            return _of_documents(record)
-        case InboxChat():
-            return [Identity(token=record.token, states=1)]
-        case InboxMessage():
-            return [Identity(token=record.token, chat=record.chat, states=1)]
-    return [Identity(token=record.token, chat=record.chat)]
+def identities(records: Iterable[AnyRecord | InboxRecord]) -> list[Identity]:
+    """One for each counter that the records hold states of. What is in the inbox has no number yet."""
+    found: dict[tuple[str, int | None], list[tuple[int, int]]] = {}
+    unnumbered: Counter[tuple[str, int | None]] = Counter()
+    for record in records:
+        match record:
+            case MessagesRecord():
+                found.setdefault((record.token, record.chat), []).extend(_pairs(record.messages))
+            case ChatsRecord():
+                found.setdefault((record.token, None), []).extend(_pairs(record.chats))
+            case DocumentsRecord():
+                for document in record.documents:
+                    pairs = found.setdefault((document.token, document.chat), [])
+                    pairs.extend(_pairs([document.message]))
+            case InboxChat():
+                unnumbered[record.token, None] += 1
+            case InboxMessage():
+                unnumbered[record.token, record.chat] += 1
+            case PurgeRecord():
+                unnumbered[record.token, record.chat] += 0
+    return [
+        *(_spanning(token, chat, pairs) for (token, chat), pairs in found.items()),
+        *(Identity(token=t, chat=chat, states=n) for (t, chat), n in unnumbered.items()),
+    ]
 
 
 def identity_of(token: str, chat: int | None, states: Sequence[Message | Chat]) -> Identity:
     """The identity of states of one counter."""
-    return _spanning(token, chat, [(state.number, state.revision) for state in states])
+    return _spanning(token, chat, _pairs(states))
 
 
 def of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> Identity:
@@ -60,11 +72,8 @@ def of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> Ide
     return _spanning(token, chat, revisions.items())
 
 
-def _of_documents(record: DocumentsRecord) -> list[Identity]:
-    found: dict[tuple[str, int], list[Message]] = {}
-    for document in record.documents:
-        found.setdefault((document.token, document.chat), []).append(document.message)
-    return [identity_of(token, chat, states) for (token, chat), states in found.items()]
+def _pairs(states: Sequence[Message | Chat]) -> list[tuple[int, int]]:
+    return [(state.number, state.revision) for state in states]
 
 
 def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) -> Identity:

@@ -14,11 +14,10 @@ logger = logging.getLogger(__name__)
 def log_records(
     level: int, text: str, records: Iterable[AnyRecord | InboxRecord], **fields: str
 ) -> None:
-    """One line for each counter that a record holds states of."""
+    """One line for each counter that the records hold states of."""
     if logger.isEnabledFor(level):
-        for record in records:
-            for identity in identities(record):
-                logger.log(level, text, extra={**identity.fields(), **fields})
+        for identity in identities(records):
+            logger.log(level, text, extra={**identity.fields(), **fields})
 
 
 def told(error: OrdinalError) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _handle[R: AnyRecord | InboxRecord](
         sent_at_ms = min(item.received.sent_at_ms for item in batch)
         lag_ms = max(0, world.clock.now_ms() - sent_at_ms)
         world.meter.measure(RECORD_LAG, lag_ms, of=queue)
-        _log(logging.INFO, "worked off", queue, batch)
+        log_records(logging.INFO, "worked off", [item.record for item in batch], queue=queue)
 
 
 def _log[R: AnyRecord | InboxRecord](

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from infra.local.console import complain, plain, say
-from tests.bench import accept
+from tests.bench import accept, persist
 from tests.bench.ground import Ground
 from tests.bench.rows import Row, differences, table, write
 
@@ -20,6 +20,9 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     accept.accept_one,
     accept.accept_batch,
     accept.accept_script,
+    persist.persist_batch,
+    persist.persist_old_style,
+    persist.index_batch,
 )
 
 

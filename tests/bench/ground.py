@@ -21,6 +21,7 @@ from infra.local.layout import REGION
 
 DATABASE = "ordinal_bench"
 REDIS_DATABASE = "/1"
+LEASE_WINDOW = 100_000
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -96,5 +97,5 @@ class Ground:
             "ORDINAL_REDIS_KEEPS_WRITES": "1",
             # What is measured is the work, not the limits that are set to it.
             "ORDINAL_APPLICATION_RATE": "10000000",
-            "ORDINAL_LEASE_WINDOW": "100000",
+            "ORDINAL_LEASE_WINDOW": str(LEASE_WINDOW),
         }

@@ -42,7 +42,6 @@ def test_a_message_is_followed_by_its_identity_through_all_stages(chat: Function
     for line in done.values():
         assert identity(line) == identity(accepted)
         assert line["service"] == "workers"
-        assert line["message_id"]
 
 
 def test_every_request_has_one_line(chat: Functions) -> None:

@@ -1,5 +1,6 @@
 """What the records of an invocation bring for each chat, before MySQL is asked."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,11 +19,11 @@ class Batch:
 
 def gather(records: Iterable[MessagesRecord]) -> dict[ChatName, Batch]:
     """Sort the states by chat; of the same number, the newest revision stays."""
-    batches: dict[ChatName, Batch] = {}
+    batches: defaultdict[ChatName, Batch] = defaultdict(Batch)
     for record in records:
+        batch = batches[record.token, record.chat]
+        batch.leases.add(record.lease)
         for message in record.messages:
-            batch = batches.setdefault((record.token, record.chat), Batch())
-            batch.leases.add(record.lease)
             held = batch.newest.get(message.number)
             if held is None or message.revision > held.revision:
                 batch.newest[message.number] = message

@@ -1,0 +1,177 @@
+"""Persisting and indexing: the workers, against what they must do at least."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pymysql
+from opensearchpy import OpenSearch
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.connection import SESSION, Database
+from chalicelib.adapters.mysql.message_rows import INSERT, _row
+from chalicelib.adapters.opensearch.document import to_action
+from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.domain.records import Document, DocumentsRecord, MessagesRecord
+from tests.bench.flow import Flow, event_of, hand_over, work_off
+from tests.bench.ground import LEASE_WINDOW, Ground
+from tests.bench.measure import Took, by_turns, compared
+from tests.bench.rows import Row
+
+ROUNDS, BATCH, CHATS = 15, 500, 20
+OLD_BATCH = 20
+DOCUMENTS_A_RECORD = 250
+
+
+def persist_batch(ground: Ground) -> Iterator[Row]:
+    """The store alone; and the whole worker, which also decodes, sends to the index, and settles in Redis."""
+    ours = Flow(ground, CHATS)
+    records = iter([ours.records(BATCH) for _ in range(ROUNDS + 1)])
+    works = [
+        lambda: ours.world.store.persist_messages(next(records), LEASE_WINDOW),
+        _insert(ground),
+    ]
+    yield compared("persist_batch", "rows/s", *_rates(by_turns(works, ROUNDS)), least=0.7)
+    events = iter([event_of(ours.records(BATCH)) for _ in range(ROUNDS + 1)])
+    works = [lambda: hand_over("messages", next(events)), _insert(ground)]
+    rates = _rates(by_turns(works, ROUNDS))
+    yield compared("persist_batch, whole worker", "rows/s", *rates, least=0.7)
+    ground.empty("search")
+
+
+def persist_old_style(ground: Ground) -> Iterator[Row]:
+    """The worker, then with the index's worker, against one that does both with one record at a time."""
+    ours, floor = Flow(ground, CHATS), Flow(ground, CHATS)
+    one_by_one = _old_worker(ground)
+
+    def persist_old() -> None:
+        for record in next(old):
+            one_by_one(record)
+
+    for name, goal in (("persist_old_style", 25), ("persist_old_style, and indexed", None)):
+        events = iter([event_of(ours.records(BATCH)) for _ in range(ROUNDS + 1)])
+        old = iter([floor.records(OLD_BATCH) for _ in range(ROUNDS + 1)])
+
+        def persist() -> None:
+            hand_over("messages", next(events))
+            if goal is None:
+                work_off(ground, "search")
+
+        taken = by_turns([persist, persist_old], ROUNDS)
+        yield compared(name, "messages/s", *_rates(taken, BATCH, OLD_BATCH), least=goal)
+        work_off(ground, "search")
+
+
+def index_batch(ground: Ground) -> Iterator[Row]:
+    ours, floor = Flow(ground, CHATS), Flow(ground, CHATS)
+    client = OpenSearch(ground.opensearch_url)
+    rounds = ROUNDS + 1
+    events = iter([event_of(_documents(ours.records(BATCH))) for _ in range(rounds)])
+    bodies = iter(
+        [
+            b"".join(
+                to_action(document)
+                for record in _documents(floor.records(BATCH))
+                for document in record.documents
+            )
+            for _ in range(rounds)
+        ]
+    )
+
+    def bulk() -> None:
+        assert not client.bulk(body=next(bodies), index=ALIAS)["errors"]
+
+    taken = by_turns([lambda: hand_over("search", next(events)), bulk], ROUNDS)
+    yield compared("index_batch", "documents/s", *_rates(taken), least=0.8)
+
+
+def _insert(ground: Ground) -> Callable[[], None]:
+    """One INSERT of the same rows into the same table, round by round."""
+    flow, connection = Flow(ground, CHATS), _connection(ground)
+    raw = iter([_rows(connection, flow.records(BATCH)) for _ in range(ROUNDS + 1)])
+
+    def insert() -> None:
+        rows = next(raw)
+        with connection.cursor() as cursor:
+            connection.begin()
+            cursor.executemany(INSERT, rows)
+            connection.commit()
+
+    return insert
+
+
+def _rates(taken: Sequence[Sequence[Took]], *counts: int) -> list[list[float]]:
+    """So many a second, round by round."""
+    counts = counts or (BATCH,) * len(taken)
+    return [[count / took.wall for took in some] for count, some in zip(counts, taken, strict=True)]
+
+
+def _connection(ground: Ground) -> "pymysql.Connection[Cursor]":
+    options = Database(ground.mysql_url)._options
+    return pymysql.connect(**{**options, "init_command": SESSION})
+
+
+def _rows(
+    connection: "pymysql.Connection[Cursor]", records: Sequence[MessagesRecord]
+) -> list[tuple[object, ...]]:
+    """The rows of records, as the worker would write them."""
+    ids = _chat_ids(connection, records[0].token)
+    return [_row(ids[r.chat], m.number, m) for r in records for m in r.messages]
+
+
+def _chat_ids(connection: "pymysql.Connection[Cursor]", token: str) -> dict[int, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.number, c.id FROM chats c JOIN applications a ON a.id = c.application_id "
+            "WHERE a.token = %s",
+            (token,),
+        )
+        return dict(cursor.fetchall())
+
+
+def _documents(records: Sequence[MessagesRecord]) -> list[DocumentsRecord]:
+    documents = [
+        Document(token=r.token, chat=r.chat, message=m) for r in records for m in r.messages
+    ]
+    return [
+        DocumentsRecord(documents=documents[at : at + DOCUMENTS_A_RECORD])
+        for at in range(0, len(documents), DOCUMENTS_A_RECORD)
+    ]
+
+
+def _old_worker(ground: Ground) -> Callable[[MessagesRecord], None]:
+    """One record: look-ups, a transaction with the insert and the count, a call to the index."""
+    connection, client = _connection(ground), OpenSearch(ground.opensearch_url)
+
+    def one(cursor: Cursor, sql: str, *args: object) -> Any:
+        cursor.execute(sql, args)
+        [(found,)] = cursor.fetchall()
+        return found
+
+    def work(record: MessagesRecord) -> None:
+        [message] = record.messages
+        with connection.cursor() as cursor:
+            application = one(cursor, "SELECT id FROM applications WHERE token = %s", record.token)
+            chat = one(
+                cursor,
+                "SELECT id FROM chats WHERE application_id = %s AND number = %s",
+                application,
+                record.chat,
+            )
+            connection.begin()
+            cursor.execute(INSERT, _row(chat, message.number, message))
+            cursor.execute(
+                "UPDATE chats SET messages_count = messages_count + 1 WHERE id = %s", (chat,)
+            )
+            connection.commit()
+        document = Document(token=record.token, chat=record.chat, message=message)
+        head, source = map(msgspec.json.decode, to_action(document).splitlines())
+        client.index(
+            index=ALIAS,
+            id=head["index"]["_id"],
+            routing=record.token,
+            body=source,
+            params={"version": message.revision, "version_type": "external_gte"},
+        )
+
+    return work
