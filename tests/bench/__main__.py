@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from infra.local.console import complain, plain, say
-from tests.bench import accept, persist
+from tests.bench import accept, page, persist
 from tests.bench.ground import Ground
 from tests.bench.rows import Row, differences, table, write
 
@@ -23,6 +23,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     persist.persist_batch,
     persist.persist_old_style,
     persist.index_batch,
+    page.page,
 )
 
 

@@ -1,12 +1,15 @@
 """Records on their way: accepted, taken from the queues, and handed to the workers as Lambda does it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import batched
 from typing import Any
 
 import msgspec
+import pymysql
+from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql.connection import _options
 from chalicelib.domain.records import AnyRecord, Message, MessagesRecord
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.accept_messages import number_messages
@@ -14,6 +17,11 @@ from tests.bench.api import CONTEXT, Api
 from tests.bench.ground import Ground
 from tests.bench.texts import lines
 
+CHAT_IDS = """
+SELECT c.number, c.id FROM chats c JOIN applications a ON a.id = c.application_id WHERE a.token = %s
+"""
+# Filling a table takes longer than anything that the product asks for.
+READ_TIMEOUT_SECONDS = 600
 NOW = "2026-09-21T14:13:20.000Z"
 
 type Handler = Callable[[dict[str, Any], object], dict[str, Any]]
@@ -48,6 +56,17 @@ class Flow:
             chat = self.chats[i % len(self.chats)]
             made += number_messages(self.world, tenant, chat, [draft], None)[1]
         return made
+
+    def chat_ids(self, connection: "pymysql.Connection[Cursor]") -> dict[int, int]:
+        """The ids of the chats' rows, by number."""
+        with connection.cursor() as cursor:
+            cursor.execute(CHAT_IDS, (self.api.token,))
+            return dict(cursor.fetchall())
+
+
+def connection_to(ground: Ground) -> "pymysql.Connection[Cursor]":
+    """A connection of its own, with the settings that the product's have."""
+    return pymysql.connect(**_options(ground.mysql_url, READ_TIMEOUT_SECONDS))
 
 
 def work_off(ground: Ground, queue: str) -> int:

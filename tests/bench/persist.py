@@ -1,19 +1,17 @@
 """Persisting and indexing: the workers, against what they must do at least."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import pymysql
 from opensearchpy import OpenSearch
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.connection import SESSION, Database
 from chalicelib.adapters.mysql.message_rows import INSERT, _row
 from chalicelib.adapters.opensearch.document import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.domain.records import Document, DocumentsRecord, MessagesRecord
-from tests.bench.flow import Flow, event_of, hand_over, work_off
+from tests.bench.flow import Flow, connection_to, event_of, hand_over, work_off
 from tests.bench.ground import LEASE_WINDOW, Ground
 from tests.bench.measure import Took, by_turns, compared
 from tests.bench.rows import Row
@@ -48,16 +46,20 @@ def persist_old_style(ground: Ground) -> Iterator[Row]:
         for record in next(old):
             one_by_one(record)
 
-    for name, goal in (("persist_old_style", 25), ("persist_old_style, and indexed", None)):
+    def persist() -> None:
+        hand_over("messages", next(events))
+
+    def persist_and_index() -> None:
+        persist()
+        work_off(ground, "search")
+
+    for name, work, goal in (
+        ("persist_old_style", persist, 25),
+        ("persist_old_style, and indexed", persist_and_index, None),
+    ):
         events = iter([event_of(ours.records(BATCH)) for _ in range(ROUNDS + 1)])
         old = iter([floor.records(OLD_BATCH) for _ in range(ROUNDS + 1)])
-
-        def persist() -> None:
-            hand_over("messages", next(events))
-            if goal is None:
-                work_off(ground, "search")
-
-        taken = by_turns([persist, persist_old], ROUNDS)
+        taken = by_turns([work, persist_old], ROUNDS)
         yield compared(name, "messages/s", *_rates(taken, BATCH, OLD_BATCH), least=goal)
         work_off(ground, "search")
 
@@ -87,8 +89,9 @@ def index_batch(ground: Ground) -> Iterator[Row]:
 
 def _insert(ground: Ground) -> Callable[[], None]:
     """One INSERT of the same rows into the same table, round by round."""
-    flow, connection = Flow(ground, CHATS), _connection(ground)
-    raw = iter([_rows(connection, flow.records(BATCH)) for _ in range(ROUNDS + 1)])
+    flow, connection = Flow(ground, CHATS), connection_to(ground)
+    ids = flow.chat_ids(connection)
+    raw = iter([_rows(ids, flow.records(BATCH)) for _ in range(ROUNDS + 1)])
 
     def insert() -> None:
         rows = next(raw)
@@ -106,27 +109,9 @@ def _rates(taken: Sequence[Sequence[Took]], *counts: int) -> list[list[float]]:
     return [[count / took.wall for took in some] for count, some in zip(counts, taken, strict=True)]
 
 
-def _connection(ground: Ground) -> "pymysql.Connection[Cursor]":
-    options = Database(ground.mysql_url)._options
-    return pymysql.connect(**{**options, "init_command": SESSION})
-
-
-def _rows(
-    connection: "pymysql.Connection[Cursor]", records: Sequence[MessagesRecord]
-) -> list[tuple[object, ...]]:
+def _rows(ids: Mapping[int, int], records: Sequence[MessagesRecord]) -> list[tuple[object, ...]]:
     """The rows of records, as the worker would write them."""
-    ids = _chat_ids(connection, records[0].token)
     return [_row(ids[r.chat], m.number, m) for r in records for m in r.messages]
-
-
-def _chat_ids(connection: "pymysql.Connection[Cursor]", token: str) -> dict[int, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.number, c.id FROM chats c JOIN applications a ON a.id = c.application_id "
-            "WHERE a.token = %s",
-            (token,),
-        )
-        return dict(cursor.fetchall())
 
 
 def _documents(records: Sequence[MessagesRecord]) -> list[DocumentsRecord]:
@@ -141,7 +126,7 @@ def _documents(records: Sequence[MessagesRecord]) -> list[DocumentsRecord]:
 
 def _old_worker(ground: Ground) -> Callable[[MessagesRecord], None]:
     """One record: look-ups, a transaction with the insert and the count, a call to the index."""
-    connection, client = _connection(ground), OpenSearch(ground.opensearch_url)
+    connection, client = connection_to(ground), OpenSearch(ground.opensearch_url)
 
     def one(cursor: Cursor, sql: str, *args: object) -> Any:
         cursor.execute(sql, args)

@@ -9,7 +9,7 @@ _SYLLABLES = ("ba", "con", "der", "fi", "gru", "hal", "in", "kor", "lu", "mes", 
 
 def lines(seed: int) -> Iterator[str]:
     """Lines of 3 to 20 words, without end; the same for the same seed."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     words = vocabulary()
     while True:
         count = chance.randint(3, 20)
@@ -19,7 +19,7 @@ def lines(seed: int) -> Iterator[str]:
 
 def vocabulary() -> list[str]:
     """All words, the most frequent one first."""
-    chance = random.Random(0)  # noqa: S311
+    chance = random.Random(0)
     return [
         "".join(chance.choices(_SYLLABLES, k=1 + rank % 4)) + str(rank) for rank in range(WORDS)
     ]
