@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from infra.local.console import complain, plain, say
-from tests.bench import accept, page, persist
+from tests.bench import accept, cold_start, memory, page, persist, search
 from tests.bench.ground import Ground
 from tests.bench.rows import Row, differences, table, write
 
@@ -24,6 +24,9 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     persist.persist_old_style,
     persist.index_batch,
     page.page,
+    search.search,
+    memory.memory,
+    cold_start.cold_start,
 )
 
 

@@ -1,0 +1,78 @@
+"""What Redis needs, by its own account of all its memory, before and after."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import redis
+
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.domain.numbering import Accepted, Begun, Counter, IdempotencyMark, NeedBegin
+from chalicelib.domain.records import Lease, Message
+from tests.bench.ground import Ground
+from tests.bench.measure import plain
+from tests.bench.rows import Row
+from tests.contract.states import application, introduce
+
+COUNT, ROUNDS = 5_000, 3
+BODY = "x" * 100
+DRAFT = Message(
+    number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z"
+)
+
+
+def memory(ground: Ground) -> Iterator[Row]:
+    """Of a chat that is written to, of a message of 100 characters that is not persisted yet, and so on."""
+    client = redis.Redis.from_url(ground.redis_url)
+    found: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for name, each in _measured(ground, client):
+            found.setdefault(name, []).append(each)
+    for name, values in found.items():
+        yield plain(f"memory, {name}", "bytes", values)
+
+
+def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, float]]:
+    ledger = RedisLedger(ground.redis_url, SystemClock(), 10 * COUNT, "", COUNT * 2, COUNT * 2)
+    token = secrets.token_hex(15)
+    introduce(ledger, application(token))
+    counters = [Counter(token, number) for number in range(1, COUNT + 1)]
+
+    def begin(some: Sequence[Counter]) -> None:
+        for counter in some:
+            need = ledger.accept(counter, 1, [DRAFT], None)
+            assert isinstance(need, NeedBegin)
+            lease = Lease(need.holder, 1, 10 * COUNT)
+            assert ledger.install_lease(counter, need.nonce, Begun(0, lease))
+
+    def accept(mark: Callable[[int], IdempotencyMark | None]) -> int:
+        accepted = [ledger.accept(counters[0], 1, [DRAFT], mark(at)) for at in range(COUNT)]
+        assert all(isinstance(one, Accepted) for one in accepted)
+        return _used(client)
+
+    def settle() -> int:
+        ledger.settle(counters[0], dict.fromkeys(range(1, 2 * COUNT + 1), 2**62))
+        return _used(client)
+
+    before = _used(client)
+    begin(counters)
+    active = _used(client)
+    yield "active chat", (active - before) / COUNT
+    for counter in ledger.quiet([token], 0, COUNT):
+        closing = ledger.start_closing(counter, 0)
+        assert closing is not None
+        ledger.finish_closing(counter, closing)
+    idle = _used(client)
+    yield "idle chat", (idle - before) / COUNT
+    begin(counters[:1])
+    yield "pending message", (accept(lambda _: None) - idle) / COUNT
+    settled = settle()
+    accept(lambda at: IdempotencyMark(f"{at:036d}", secrets.token_hex(32)))
+    yield "idempotency key", (settle() - settled) / COUNT
+    ledger.close()
+
+
+def _used(client: "redis.Redis") -> int:
+    told: Any = client.info("memory")
+    return int(told["used_memory"])

@@ -1,0 +1,86 @@
+"""Searching a million messages: the adapter against the same request without it."""
+
+from collections.abc import Callable, Iterator
+from itertools import batched, islice
+from statistics import quantiles
+
+from opensearchpy import OpenSearch
+
+from chalicelib.adapters.opensearch.document import to_action
+from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.adapters.opensearch.search import to_request
+from chalicelib.domain.query_text import parse_query
+from chalicelib.domain.records import Document, Message
+from chalicelib.domain.search import Query
+from tests.bench.flow import NOW
+from tests.bench.ground import Ground
+from tests.bench.measure import by_turns, compared, plain
+from tests.bench.rows import Row
+from tests.bench.texts import lines, vocabulary
+
+MESSAGES, CHATS, AT_ONCE = 1_000_000, 20, 2_000
+ROUNDS = 150
+TOKEN = "5ea4c4" * 5
+# By the rank of the word in the vocabulary: a frequent word, a rare one, a part, two words.
+RANKS = {"frequent word": (40,), "rare word": (9_000,), "two words": (40, 700)}
+
+
+def search(ground: Ground) -> Iterator[Row]:
+    client, index = (
+        OpenSearch(ground.opensearch_url, timeout=60),
+        OpenSearchIndex(ground.opensearch_url),
+    )
+    _fill(client)
+    words = vocabulary()
+    asked = {name: " ".join(words[rank] for rank in ranks) for name, ranks in RANKS.items()}
+    asked["part of a word"] = words[9_000][1:6]
+    for place, chat in (("one chat", 7), ("application", None)):
+        for name, text in asked.items():
+            query = Query(token=TOKEN, chat=chat, terms=parse_query(text), limit=20)
+            works = [_ours(index, query), _raw(client, query)]
+            ours, raw = (
+                [t.wall * 1e3 for t in some] for some in by_turns(works, ROUNDS, warm_up=20)
+            )
+            yield compared(f"search, {place}, {name}", "ms", ours, raw, most=1.2)
+            yield plain(f"search, {place}, {name}, p99", "ms", [quantiles(ours, n=100)[98]])
+
+
+def _ours(index: OpenSearchIndex, query: Query) -> Callable[[], None]:
+    def work() -> None:
+        assert index.search(query).hits
+
+    return work
+
+
+def _raw(client: OpenSearch, query: Query) -> Callable[[], None]:
+    body = to_request(query)
+
+    def work() -> None:
+        found = client.search(index=ALIAS, body=body, params={"routing": query.token})
+        assert found["hits"]["hits"]
+
+    return work
+
+
+def _fill(client: OpenSearch) -> None:
+    """As the worker's documents, with less ado."""
+    texts = islice(lines(1), MESSAGES)
+    documents = (
+        Document(
+            token=TOKEN,
+            chat=1 + at % CHATS,
+            message=Message(
+                number=1 + at // CHATS,
+                revision=1,
+                body=body,
+                sender=f"user{at % 50}",
+                created_at=NOW,
+            ),
+        )
+        for at, body in enumerate(texts)
+    )
+    for some in batched(documents, AT_ONCE):
+        answer = client.bulk(body=b"".join(map(to_action, some)), index=ALIAS)
+        assert not answer["errors"]
+    client.indices.refresh(index=ALIAS)
