@@ -19,7 +19,7 @@ from tests.bench.measure import by_turns, compared, plain
 from tests.bench.rows import Row
 from tests.bench.texts import lines, vocabulary
 
-MESSAGES, CHATS, AT_ONCE = 1_000_000, 20, 2_000
+MESSAGES, CHATS, AT_ONCE = 1_000_000, 20, 500
 ROUNDS = 150
 TOKEN = "5ea4c4" * 5
 # By the rank of the word in the vocabulary: a frequent word, a rare one, a part, two words.

@@ -1,7 +1,6 @@
 """What the records of an invocation bring for each application, before MySQL is asked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -9,11 +8,10 @@ from chalicelib.adapters.mysql.ceilings import newest
 from chalicelib.domain.records import Chat, ChatsRecord, Lease
 
 
-@dataclass(slots=True)
-class States:
+class States(msgspec.Struct):
     """All states of one chat in the batch."""
 
-    states: list[Chat] = field(default_factory=list)
+    states: list[Chat] = []
 
     @property
     def deleted(self) -> bool:
@@ -38,12 +36,11 @@ class States:
         return msgspec.structs.replace(winner, revision=revision)
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """The states of each chat of an application, and the leases they were numbered under."""
 
-    chats: dict[int, States] = field(default_factory=dict)
-    leases: set[Lease] = field(default_factory=set)
+    chats: dict[int, States] = {}
+    leases: set[Lease] = set()
 
 
 def gather(records: Iterable[ChatsRecord]) -> dict[str, Batch]:

@@ -7,8 +7,7 @@ exceptions are none: a lease whose memory hands out nothing any more gives back 
 Tests: `tests/contract/test_store.py`, `tests/unit/test_random_walks.py`.
 """
 
-from dataclasses import dataclass
-
+import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.rows import find_chats, lock_applications, lock_chats
@@ -32,8 +31,7 @@ WHERE id = %s
 """
 
 
-@dataclass(slots=True)
-class Parent:
+class Parent(msgspec.Struct):
     """The row that a counter hangs on, under its lock. `chat_id` is None for chat numbers."""
 
     application_id: int

@@ -2,25 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from chalicelib.domain.records import Lease, Message, MessagesRecord
 
 ChatName = tuple[str, int]  # token, number
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """The newest state of each number of a chat, and the leases they were numbered under."""
 
-    newest: dict[int, Message] = field(default_factory=dict)
-    leases: set[Lease] = field(default_factory=set)
+    newest: dict[int, Message] = {}
+    leases: set[Lease] = set()
 
 
 def gather(records: Iterable[MessagesRecord]) -> dict[ChatName, Batch]:
     """Sort the states by chat; of the same number, the newest revision stays."""
     batches: defaultdict[ChatName, Batch] = defaultdict(Batch)
-    for record in records:
+    for record in (record for record in records if record.messages):
         batch = batches[record.token, record.chat]
         batch.leases.add(record.lease)
         for message in record.messages:

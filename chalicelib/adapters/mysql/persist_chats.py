@@ -6,8 +6,8 @@ Applications are locked first: their counts and their leases change with the row
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.ceilings import carried, raised
@@ -33,14 +33,13 @@ from chalicelib.domain.numbering import Counter, PersistedChats
 from chalicelib.domain.records import Chat, ChatsRecord, Lease
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What is to be written, and what is to be told, gathered application by application."""
 
-    new: list[tuple[LockedApplication, Chat]] = field(default_factory=list)
-    newer: list[tuple[LockedChat, Chat]] = field(default_factory=list)
-    raised: list[tuple[Counter, Lease]] = field(default_factory=list)
-    settled: dict[Counter, dict[int, int]] = field(default_factory=dict)
+    new: list[tuple[LockedApplication, Chat]] = []
+    newer: list[tuple[LockedChat, Chat]] = []
+    raised: list[tuple[Counter, Lease]] = []
+    settled: dict[Counter, dict[int, int]] = {}
 
 
 class PersistChats(Topic):

@@ -7,8 +7,8 @@ Tests: "redelivery", "order" and "threads" in `tests/contract/test_store.py`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.ceilings import carried, raised
@@ -33,17 +33,16 @@ from chalicelib.domain.numbering import Counter, PersistedMessages
 from chalicelib.domain.records import Lease, Message, MessagesRecord
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What is to be written, and what is to be told, gathered chat by chat."""
 
-    new: list[MessageOfChat] = field(default_factory=list)
-    newer: list[MessageOfChat] = field(default_factory=list)
-    deleted: list[MessageKey] = field(default_factory=list)
-    brought_back: list[MessageKey] = field(default_factory=list)
-    documents: list[tuple[str, int, Message]] = field(default_factory=list)
-    raised: list[tuple[Counter, Lease]] = field(default_factory=list)
-    settled: dict[Counter, dict[int, int]] = field(default_factory=dict)
+    new: list[MessageOfChat] = []
+    newer: list[MessageOfChat] = []
+    deleted: list[MessageKey] = []
+    brought_back: list[MessageKey] = []
+    documents: list[tuple[str, int, Message]] = []
+    raised: list[tuple[Counter, Lease]] = []
+    settled: dict[Counter, dict[int, int]] = {}
 
 
 class PersistMessages(Topic):

@@ -8,9 +8,9 @@ application that was seen deleted under its lock gets no more chats. `messages` 
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
 from itertools import batched
 
+import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.connection import Row
@@ -23,8 +23,7 @@ AT_ONCE = 500
 ChatKey = tuple[int, int]  # application id, number
 
 
-@dataclass(slots=True)
-class LockedApplication:
+class LockedApplication(msgspec.Struct):
     """An application under its lock."""
 
     id: int
@@ -48,8 +47,7 @@ class LockedApplication:
         return Lease(self.chats_holder, self.chats_epoch, self.chats_ceiling)
 
 
-@dataclass(slots=True)
-class LockedChat:
+class LockedChat(msgspec.Struct):
     """A chat under its lock, without what users wrote."""
 
     id: int
@@ -80,11 +78,11 @@ FIND_CHATS = "SELECT application_id, number, id FROM chats WHERE {ranges}"
 
 # The index is forced because a scan of the table would lock (and wait for) rows of others.
 LOCK_APPLICATIONS = f"""
-SELECT {", ".join(field.name for field in fields(LockedApplication))}
+SELECT {", ".join(LockedApplication.__struct_fields__)}
 FROM applications FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
 """
 LOCK_CHATS = f"""
-SELECT {", ".join(field.name for field in fields(LockedChat))}
+SELECT {", ".join(LockedChat.__struct_fields__)}
 FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
 """
 

@@ -5,7 +5,8 @@ which sees one moment: a message that arrives as a deleted one is not taken away
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from chalicelib.adapters.mysql.topic import Topic
 from chalicelib.adapters.mysql.values import marks
@@ -31,14 +32,13 @@ Query = tuple[str, tuple[int, ...]]
 NOTHING: Query = ("0", ())
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(msgspec.Struct):
     """What MySQL has of a chat; by default, no row."""
 
     id: int = 0
     last: int = 0
     deleted: bool = False
-    passed_over: list[Numbers] = field(default_factory=list)
+    passed_over: list[Numbers] = []
 
 
 class Unread(Topic):

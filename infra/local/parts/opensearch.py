@@ -18,6 +18,8 @@ discovery.type: single-node
 bootstrap.memory_lock: false
 # A developer's disk is often fuller than a server's: never turn indexes read-only for that.
 cluster.routing.allocation.disk.threshold_enabled: false
+# What the serial collector has not yet thrown away would count as memory in use, and requests be refused.
+indices.breaker.total.use_real_memory: false
 """
 
 
@@ -41,11 +43,12 @@ class OpenSearch:
     def launch(self, stack: Stack, keys: Keys) -> Launch:
         directory = stack.data / "opensearch"
         environment = clean_environment(stack)
+        heap = "1g" if stack.name == "bench" else "512m"  # there it holds a million messages
         command = [
             str(java()),
             *(
-                "-Xms512m",
-                "-Xmx512m",
+                f"-Xms{heap}",
+                f"-Xmx{heap}",
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",
                 "-XX:-UsePerfData",
