@@ -33,6 +33,7 @@ class Ground:
     """What `stack.json` of the stack `bench` says, and the environment that functions get from it."""
 
     def __init__(self, description: Path) -> None:
+        self.description = description
         self.content: dict[str, Any] = json.loads(description.read_text())
         os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=self.content["elasticmq"]["url"])
         self.sqs = boto3.client("sqs")
