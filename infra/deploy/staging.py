@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.deploy.chalice import RUN_CHALICE
 from infra.deploy.settings import DeploySettings
 
 COPIED = ("app.py", "chalicelib", "requirements.txt", "vendor")
@@ -33,6 +35,10 @@ def stage_project(
     (copy / ".chalice").mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         _replace(project / name, copy / name)
+    # Chalice reuses what it has built from the same requirements: how it is built belongs to them.
+    how = hashlib.sha256(RUN_CHALICE.read_bytes()).hexdigest()
+    with (copy / "requirements.txt").open("a") as requirements:
+        requirements.write(f"# {RUN_CHALICE.name}: {how}\n")
     for old in (copy / ".chalice").glob("*.json"):
         old.unlink()
     for file in (project / ".chalice").glob("policy-*.json"):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.deploy import staging
 from infra.deploy.destroy import without_retention
 from infra.deploy.environment import FROM_STACKS, environment
 from infra.deploy.queues import MAX_RECEIVE_COUNT, OUTPUTS, VISIBILITY_TIMEOUT_SECONDS
 from infra.deploy.settings import DeploySettings, read_settings
 from infra.deploy.stacks import FOLDER, TEMPLATES, wanted
-from infra.deploy.staging import Place, fill_in, stage_config
+from infra.deploy.staging import Place, fill_in, stage_config, stage_project
 from tests.unit.cloud_templates import template
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,19 @@ def test_on_localstack_a_stage_is_made_like_local_and_has_no_network() -> None:
     assert "subnet_ids" not in stage
     assert "lambda_functions" not in stage
     assert stage["api_gateway_stage"] == "api"
+
+
+def test_a_package_is_built_anew_when_it_is_built_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "RUN_CHALICE", tmp_path / "run_chalice.py")
+    place, seen = Place("aws", "eu-west-1", "123456789012", [], []), []
+    for how in ("one way", "another way", "one way"):
+        (tmp_path / "run_chalice.py").write_text(how)
+        settings = DeploySettings("local", "http://127.0.0.1:4566", "eu-west-1", "", "", {})
+        copy = stage_project(FOLDER.parents[1], tmp_path, settings, place, {})
+        seen.append((copy / "requirements.txt").read_text())
+    assert seen[0] == seen[2] != seen[1]
 
 
 def test_a_policy_names_this_stage_region_account_and_partition() -> None:

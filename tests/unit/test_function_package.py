@@ -1,0 +1,185 @@
+"""The package of the functions: all that some function needs and nothing else, and what each one loads."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from infra.deploy.package import package
+from infra.local.install import WHEELS
+
+ROOT = Path(__file__).parents[2]
+MAX_BYTES = 7_500_000
+# Modules after a handler was imported, those of Python itself among them.
+BUDGET = {
+    "app": 275,
+    "accept_inbox": 225,
+    "persist_chats": 225,
+    "persist_messages": 225,
+    "index_messages": 225,
+    "repair_pending": 220,
+    "migrate": 205,
+}
+LOADED_LATER = {
+    "botocore.session",
+    "hiredis",
+    "opensearchpy",
+    "pybreaker",
+    "pymysql",
+    "redis",
+    "requests",
+    "urllib3",
+    "jwt",
+    "chalicelib.entrypoints.http.openapi",
+    "chalicelib.entrypoints.http.docs_page",
+}
+NOT_OF_WORKERS = {"app", "chalicelib.entrypoints.http"}
+# What is imported inside of functions, by doing what needs it.
+LATER = """
+import contextlib, importlib, os, pkgutil
+import app, chalicelib
+for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
+    importlib.import_module(module.name)
+
+from chalicelib.adapters.opensearch.connection import Connection
+from chalicelib.domain.errors import UnauthenticatedError
+from chalicelib.entrypoints.http.user_tokens import check_user_token
+
+os.environ |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+url = "https://search-a.eu-west-1.es.amazonaws.com"
+[node] = Connection(url).client.transport.connection_pool.connections
+assert "Authorization" in node.http_auth("GET", url, b"{}", {})
+with contextlib.suppress(UnauthenticatedError):
+    check_user_token("master", "a" * 30, "ey.ey.ey", 0)
+"""
+LOADED = "print({name: getattr(module, '__file__', None) for name, module in sys.modules.items()})"
+
+
+@dataclass(frozen=True)
+class Package:
+    """The built package, and the same unpacked in a folder of its own."""
+
+    zip: Path
+    folder: Path
+    handlers: list[str]
+
+    @cached_property
+    def names(self) -> list[str]:
+        with ZipFile(self.zip) as zip_:
+            return zip_.namelist()
+
+    def loaded_by(self, code: str) -> dict[str, str | None]:
+        """Modules and their files after the code, in a Python that has nothing but the package."""
+        lines = ("import sys", f"sys.path.insert(0, {str(self.folder)!r})", code, LOADED)
+        command = [sys.executable, "-I", "-S", "-B", "-W", "error", "-c", "\n".join(lines)]
+        done = subprocess.run(command, cwd="/", env={}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        loaded: dict[str, str | None] = ast.literal_eval(done.stdout.splitlines()[-1])
+        return loaded
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Built as for LocalStack, from the wheels that were fetched, so that it runs on this machine."""
+    folder = tmp_path_factory.mktemp("functions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(WHEELS))
+        package("local", ROOT, folder / "work", folder / "out")
+    resources = json.loads((folder / "out/functions.json").read_text())["Resources"].values()
+    handlers = [one["Properties"].get("Handler") for one in resources]
+    with ZipFile(folder / "out/deployment.zip") as zip_:
+        zip_.extractall(folder / "unpacked")
+    return Package(folder / "out/deployment.zip", folder / "unpacked", [h for h in handlers if h])
+
+
+@pytest.fixture(scope="module")
+def loaded(built: Package) -> dict[str, set[str]]:
+    """What is loaded when a handler of the deployed description was imported, by the handler's name."""
+    return {name_of(handler): set(built.loaded_by(taking(handler))) for handler in built.handlers}
+
+
+def taking(handler: str) -> str:
+    """As Lambda does: https://github.com/aws/aws-lambda-python-runtime-interface-client"""
+    module, _, name = handler.rpartition(".")
+    return f"import importlib; assert callable(importlib.import_module({module!r}).{name})"
+
+
+def name_of(handler: str) -> str:
+    return handler.rpartition(".")[2]
+
+
+def test_the_package_is_no_larger_than_it_must_be(built: Package) -> None:
+    assert built.zip.stat().st_size < MAX_BYTES
+
+
+def test_no_tests_and_nothing_of_the_services_that_aws_has(built: Package) -> None:
+    unwanted = re.compile(r"(^|/)(tests?|examples?)/|^botocore/data/|\.data/")
+    assert not [name for name in built.names if unwanted.search(name)]
+
+
+def test_every_package_in_it_is_loaded_by_some_function(built: Package) -> None:
+    ours = {name.partition(".")[0] for name, file in built.loaded_by(LATER).items() if file}
+    there = {name.partition("/")[0] for name in built.names} - {"__pycache__"}
+    assert {name.removesuffix(".py") for name in there if not name.endswith("-info")} <= ours
+
+
+def test_every_module_is_compiled_for_the_python_that_runs_it(built: Package) -> None:
+    source = {name for name in built.names if name.endswith(".py")}
+    tag = f".{sys.implementation.cache_tag}.pyc"
+    compiled = {n.replace("__pycache__/", "").replace(tag, ".py") for n in built.names if tag in n}
+    assert source == compiled
+
+
+def test_every_handler_can_be_imported_with_nothing_else_installed(
+    loaded: dict[str, set[str]],
+) -> None:
+    assert loaded.keys() == BUDGET.keys()
+
+
+@pytest.mark.parametrize("function", BUDGET)
+def test_a_function_loads_no_more_modules_than_it_may(
+    function: str, loaded: dict[str, set[str]]
+) -> None:
+    assert len(loaded[function]) <= BUDGET[function]
+
+
+@pytest.mark.parametrize("function", BUDGET)
+def test_a_function_loads_no_adapter_before_it_is_asked(
+    function: str, loaded: dict[str, set[str]]
+) -> None:
+    assert not loaded[function] & LOADED_LATER
+    if function != "app":
+        assert not loaded[function] & NOT_OF_WORKERS
+
+
+@pytest.mark.parametrize(
+    ("parts", "strangers"),
+    [
+        (("clock", "index", "meter", "queues"), {"pymysql", "jwt", "botocore.session"}),
+        (("clock", "ledger", "store", "queues", "meter"), {"opensearchpy", "requests", "jwt"}),
+    ],
+    ids=["index_messages", "persist_messages"],
+)
+def test_a_worker_loads_no_store_that_it_does_not_use(
+    parts: tuple[str, ...], strangers: set[str], built: Package
+) -> None:
+    settings: dict[str, Any] = {
+        "ORDINAL_REDIS_URL": "redis://127.0.0.1:1/0",
+        "ORDINAL_MYSQL_URL": "mysql://a:b@127.0.0.1:1/a",
+        "ORDINAL_OPENSEARCH_URL": "http://127.0.0.1:1",
+    }
+    found = built.loaded_by(
+        "import os, chalicelib.entrypoints.workers as workers\n"
+        f"os.environ |= {settings}\n"
+        f"[getattr(workers.worker_world(), part) for part in {parts}]"
+    )
+    assert not found.keys() & strangers
