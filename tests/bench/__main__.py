@@ -53,6 +53,7 @@ def main() -> int:
 def _run(benchmarks: Mapping[str, Benchmark], ground: Ground, rows: list[Row]) -> None:
     for name, benchmark in benchmarks.items():
         say(f"{name} …")
+        ground.empty()
         measured = benchmark(ground)
         while row := _next(measured):
             rows.append(row)

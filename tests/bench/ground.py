@@ -64,9 +64,10 @@ class Ground:
 
         migrate()
 
-    def empty(self, queue: str) -> None:
-        """Nothing waits on a queue any more."""
-        self.sqs.purge_queue(QueueUrl=self.queue_urls[queue])
+    def empty(self) -> None:
+        """Nothing waits on any queue any more."""
+        for url in self.queue_urls.values():
+            self.sqs.purge_queue(QueueUrl=url)
 
     def _database(self) -> str:
         url = urlsplit(self.content["mysql"]["url"])

@@ -34,7 +34,7 @@ def persist_batch(ground: Ground) -> Iterator[Row]:
     works = [lambda: hand_over("messages", next(events)), _insert(ground)]
     rates = _rates(by_turns(works, ROUNDS))
     yield compared("persist_batch, whole worker", "rows/s", *rates, least=0.7)
-    ground.empty("search")
+    ground.empty()
 
 
 def persist_old_style(ground: Ground) -> Iterator[Row]:
