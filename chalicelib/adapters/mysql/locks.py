@@ -4,7 +4,7 @@ from chalicelib.adapters.mysql.topic import Topic
 from chalicelib.domain.errors import UnavailableError
 
 # Names of locks are the server's, not the database's.
-NAME = "CONCAT('ordinal-', %s, '-', LEFT(SHA1(DATABASE()), 16))"
+NAME = "CONCAT('ordinal-', %s, '-', LEFT(SHA2(DATABASE(), 256), 16))"
 TAKE = f"SELECT GET_LOCK({NAME}, 0)"
 HOLDS = f"SELECT IS_USED_LOCK({NAME}) = CONNECTION_ID()"
 

@@ -1,0 +1,142 @@
+"""What a release does with its tables, before the migrations of the next ones and after them.
+
+Each act is played by the code of a release on an empty database (`record.py`), and by the fake, which says
+what must be there in the end. `has` names the migrations that the release has: what needs a later one,
+it does not do. The same calls always give the same statements.
+"""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from chalicelib.domain.changes import Since
+from chalicelib.domain.numbering import (
+    Counter,
+    IdempotencyMark,
+    NeedBegin,
+    NeedClose,
+    Once,
+    Page,
+)
+from chalicelib.domain.reading import Ahead, Marker
+from chalicelib.domain.records import Chat, ChatsRecord, Lease, Message, MessagesRecord
+from chalicelib.usecases.ports import Store
+
+BEGINNINGS, CHANGES, READERS, KEYS, IDEMPOTENCY = 2, 3, 4, 5, 6
+TOKEN, LEFT = "acme", "left"
+WINDOW = 10
+CHATS = range(1, 7)
+NOW, LATER = "2026-01-31T12:00:00.000Z", "2026-02-01T08:30:00.250Z"
+FIRST = Lease("memory-1", 1, 10)
+SECOND = Lease("memory-2", 2, 26)
+THIRD = Lease("memory-3", 3, 46)
+ONCE = Once("admin", IdempotencyMark("a" * 64, "f" * 64), 1_769_860_800_000)
+
+
+def message(number: int, revision: int, body: str = "") -> Message:
+    return Message(
+        number=number, revision=revision, body=body or f"{number}.{revision}", created_at=NOW
+    )
+
+
+def edited(number: int, revision: int, body: str) -> Message:
+    return replace(message(number, revision, body), edited_at=LATER)
+
+
+def deleted(number: int, revision: int) -> Message:
+    return replace(message(number, revision), body="", deleted_at=LATER)
+
+
+def chat(number: int, revision: int = 1, title: str | None = None) -> Chat:
+    return Chat(number=number, revision=revision, title=title, created_at=NOW, messages_lease=FIRST)
+
+
+def say(
+    store: Store, number: int, *states: Message, lease: Lease = FIRST, token: str = TOKEN
+) -> None:
+    record = MessagesRecord(token=token, chat=number, lease=lease, messages=list(states))
+    store.persist_messages([record], WINDOW)
+
+
+def open_chats(store: Store, *states: Chat, token: str = TOKEN) -> None:
+    store.persist_chats([ChatsRecord(token=token, lease=FIRST, chats=list(states))], WINDOW)
+
+
+def before(store: Store, has: Collection[int]) -> None:
+    """The release alone: creations, edits, deletions, late and repeated records, a lost memory."""
+    store.create_application(TOKEN, "Acme", NOW, *([ONCE] if IDEMPOTENCY in has else []))
+    store.create_application(LEFT, "leaves", NOW)
+    store.rename_application(TOKEN, "Acme & Söhne ☕")
+    open_chats(
+        store, replace(chat(1, title="Général ☕"), metadata={"a": [1, None]}), chat(2), chat(3)
+    )
+    written = replace(message(1, 1, "Grüße 👋\n'quoted'"), sender="ann", metadata={"b": 2})
+    say(store, 1, written, replace(message(2, 2), idempotency_key="key"), message(3, 3))
+    say(store, 1, message(5, 5), message(4, 4), message(6, 6))
+    say(store, 1, message(2, 2), edited(2, 9, "edited"), deleted(3, 10))  # again, and changed
+    say(store, 1, message(2, 2), message(3, 3), deleted(5, 11))  # late
+    say(store, 2, deleted(1, 2), message(2, 3))
+    say(store, 2, message(1, 1))
+    say(store, 3, message(1, 1), message(2, 2))
+    say(store, 4, message(2, 2), message(1, 1))  # before their chat
+    _begin(store, Counter(TOKEN, 1), SECOND, epoch=1)
+    say(store, 1, message(17, 2 << 32), lease=SECOND)
+    store.raise_lease(Counter(TOKEN, 1), SECOND, WINDOW)
+    open_chats(store, replace(chat(3, 5), deleted_at=LATER))
+    open_chats(store, chat(1), token=LEFT)
+    say(store, 1, message(1, 1), message(2, 2), token=LEFT)
+    store.delete_application(LEFT, LATER)
+    if READERS in has:
+        store.move_marker(TOKEN, "ann", Marker(1, 4), 0)
+        store.move_marker(TOKEN, "bob", Marker(2, 1), 0)
+    _look(store, has)
+
+
+def after(store: Store, has: Collection[int]) -> None:
+    """The release goes on while the tables are already those of later ones."""
+    open_chats(store, chat(4, title="late"), chat(5))
+    say(store, 1, message(18, 3 << 32), message(19, (3 << 32) + 1), lease=SECOND)
+    say(store, 1, message(8, 8))  # one that was passed over
+    say(store, 1, edited(1, (3 << 32) + 2, "edited later"), lease=SECOND)
+    say(store, 1, deleted(18, (3 << 32) + 3), deleted(4, (3 << 32) + 4), lease=SECOND)
+    say(store, 1, edited(5, (3 << 32) + 5, "back"), lease=SECOND)  # made from a state before
+    say(store, 6, message(1, 1))
+    _begin(store, Counter(TOKEN, 1), THIRD, epoch=2)
+    if BEGINNINGS in has:
+        store.close_lease(Counter(TOKEN, 1), NeedClose(THIRD.holder, THIRD.epoch, 36))
+    store.create_application("other", "another", NOW)
+    store.purge(LATER, 2)
+    if READERS in has:
+        store.move_marker(TOKEN, "ann", Marker(1, 17), 0)
+        store.move_marker(TOKEN, "cem", Marker(4, 1), 0)
+    if KEYS in has:
+        store.rotate_key(TOKEN, 1, LATER)
+    if IDEMPOTENCY in has:
+        store.drop_answers(NOW, 10)
+    _look(store, has)
+
+
+def _begin(store: Store, counter: Counter, lease: Lease, epoch: int) -> None:
+    need = NeedBegin(lease.holder, f"nonce-{lease.epoch}")
+    store.begin_lease(counter, need, epoch, WINDOW, LATER)
+
+
+def _look(store: Store, has: Collection[int]) -> None:
+    """What is asked of the tables, so that each way to read them is in the recording."""
+    store.get_application(TOKEN)
+    store.list_applications(None, 10)
+    store.list_tokens(None, 10)
+    store.list_chats(TOKEN, Page(limit=10), 10)
+    store.get_chat(TOKEN, 1)
+    store.list_messages(TOKEN, 1, Page(limit=10), 10)
+    store.get_message(TOKEN, 1, 3)
+    store.revisions(Counter(TOKEN, 1), [1, 2, 3])
+    store.skipped(TOKEN, 1)
+    store.chat_may_come(TOKEN, 9, None, LATER)
+    if CHANGES in has:
+        store.list_changes(TOKEN, 1, Since(), 10)
+    if READERS in has:
+        store.list_markers(TOKEN, "ann", Page(limit=10), 10)
+        store.count_unread(TOKEN, [Marker(1, 2)], {1: Ahead()})
+    if IDEMPOTENCY in has:
+        store.kept_answer(ONCE)

@@ -1,0 +1,54 @@
+"""`python -m tests.contract.releases.record`: write down what today's code says to its tables.
+
+Run it in the last commit before a new migration: from then on, the tests hold every upgrade to that. It
+takes the MariaDB of the test stack. The file is named after the newest migration.
+"""
+
+import re
+from collections.abc import Collection
+from contextlib import closing
+from typing import Any
+
+from pymysql.cursors import Cursor
+
+from chalicelib.adapters.mysql.store import MySqlStore
+from tests.contract.databases import migrated_database
+from tests.contract.releases import acts
+from tests.contract.releases.recordings import FOLDER, MIGRATIONS, Recording
+
+
+def record(store: MySqlStore, has: Collection[int]) -> Recording:
+    """Play both acts on an empty database, and listen."""
+    said: list[str] = []
+
+    class Listening(Cursor):
+        def _query(self, query: Any) -> Any:
+            text = query if isinstance(query, str) else bytes(query).decode()
+            said.append(text.strip())
+            return super()._query(query)
+
+    store._database._options |= {"cursorclass": Listening}
+    acts.before(store, has)
+    middle = len(said)
+    acts.after(store, has)
+    return Recording(frozenset(has), _worth(said[:middle]), _worth(said[middle:]))
+
+
+def _worth(said: list[str]) -> list[str]:
+    """All that is written, in order, and each way to read once."""
+    reads: set[str] = set()
+    kept = []
+    for statement in said:
+        way = re.sub(r"'[^']*'|\d+", "?", statement)
+        way = re.sub(r"\?(,\s*\?)+", "?", way)
+        if "SET SESSION" not in statement and way not in reads:
+            kept.append(statement)
+        if statement.startswith("SELECT"):
+            reads.add(way)
+    return kept
+
+
+if __name__ == "__main__":
+    with migrated_database("mariadb") as url, closing(MySqlStore(url)) as store:
+        newest = MIGRATIONS[max(MIGRATIONS)].removesuffix(".sql")
+        (FOLDER / f"{newest}.sql").write_text(record(store, MIGRATIONS).text())

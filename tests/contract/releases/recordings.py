@@ -1,0 +1,58 @@
+"""The recordings beside this file, and playing them to a database."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.migrate import VERSIONS_TABLE, statements
+
+FOLDER = Path(__file__).parent
+MIGRATIONS = {
+    int(entry.name.split("_")[0]): entry.name
+    for entry in files("chalicelib.adapters.mysql").joinpath("migrations").iterdir()
+    if entry.name.endswith(".sql")
+}
+_HEAD, _SCENE = "-- Migrations of the release: ", "-- After the migrations of later releases\n"
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """The statements of a release in both acts, and which migrations it had."""
+
+    has: frozenset[int]
+    before: list[str]
+    after: list[str]
+
+    def text(self) -> str:
+        parts = [";\n".join([*part, ""]) for part in (self.before, self.after)]
+        return f"{_HEAD}{' '.join(map(str, sorted(self.has)))}\n{_SCENE.join(parts)}"
+
+
+def recording(path: Path) -> Recording:
+    head, _, text = path.read_text().partition("\n")
+    before, after = map(statements, text.split(_SCENE))
+    return Recording(frozenset(map(int, head.removeprefix(_HEAD).split())), before, after)
+
+
+RECORDINGS = {path.stem: recording(path) for path in sorted(FOLDER.glob("*.sql"))}
+
+
+def play(database: Database, said: list[str]) -> None:
+    """Each statement in a transaction of its own: what it locks, nobody else is there to want."""
+    for statement in said:
+        database.transact(lambda cursor, statement=statement: cursor.execute(statement))
+
+
+def script(version: int) -> list[str]:
+    """The statements of a migration."""
+    folder = files("chalicelib.adapters.mysql").joinpath("migrations")
+    return statements(folder.joinpath(MIGRATIONS[version]).read_text("utf-8"))
+
+
+def migrate_as(database: Database, has: frozenset[int]) -> None:
+    """The tables as a release leaves them that had only these migrations."""
+    play(database, [VERSIONS_TABLE])
+    for version in sorted(has):
+        note = f"INSERT INTO schema_migrations VALUES ({version}, '{MIGRATIONS[version]}', NOW(3))"
+        play(database, [*script(version), note])

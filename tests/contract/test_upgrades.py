@@ -1,0 +1,286 @@
+"""Every earlier release's tables and records, brought to today's code: nothing is lost, counts are exact.
+
+What a release said to its tables is recorded (`releases/`). The fake, which is held to the same suite as the
+real store, plays the same acts, and says what must be there.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.migrate import migrate
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.adapters.sqs import queue_of
+from chalicelib.domain.changes import Change, Since
+from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.reading import Ahead, Marker
+from chalicelib.domain.records import (
+    AnyRecord,
+    Application,
+    ChatsRecord,
+    Message,
+    MessagesRecord,
+    SearchRecord,
+)
+from chalicelib.usecases.index_messages import index_messages
+from chalicelib.usecases.persist_chats import persist_chats
+from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.usecases.ports import Store
+from chalicelib.usecases.work_off import Received, work_off
+from chatctl.reindex import Rebuild
+from tests.contract.conftest import part_url
+from tests.contract.databases import SERVERS, fresh_database, migrated_database
+from tests.contract.indexed import Indexed
+from tests.contract.releases import acts
+from tests.contract.releases.acts import CHANGES, READERS, TOKEN, WINDOW
+from tests.contract.releases.recordings import (
+    FOLDER,
+    MIGRATIONS,
+    RECORDINGS,
+    Recording,
+    migrate_as,
+    play,
+    script,
+)
+from tests.contract.states import begin
+from tests.fakes.store import FakeStore
+from tests.fakes.world import FakeWorld
+
+FAR, START = Page(limit=100), Since()
+# As the first release wrote them; those of all later ones are the same.
+RECORDS = (FOLDER / "records.ndjson").read_text().splitlines()
+HANDLERS: dict[str, tuple[Any, Any]] = {
+    "messages": (MessagesRecord, persist_messages),
+    "chats": (ChatsRecord, persist_chats),
+    "search": (SearchRecord, index_messages),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with migrated_database(request.param) as url:
+        yield url
+
+
+@pytest.fixture(params=RECORDINGS)
+def release(request: pytest.FixtureRequest) -> Recording:
+    return RECORDINGS[request.param]
+
+
+class Upgraded:
+    """A database that a release filled and that was migrated then, and the fake that had the same."""
+
+    def __init__(self, url: str, release: Recording) -> None:
+        self.url, self.release = url, release
+        self.database, self.store = Database(url), MySqlStore(url)
+        self.fake = FakeStore()
+        migrate_as(self.database, release.has)
+        play(self.database, release.before)
+        acts.before(self.fake, release.has)
+        missing = MIGRATIONS.keys() - release.has
+        assert migrate(url) == [MIGRATIONS[version] for version in sorted(missing)]
+
+    def old_code_goes_on(self) -> None:
+        play(self.database, self.release.after)
+        acts.after(self.fake, self.release.has)
+
+    def close(self) -> None:
+        self.store.close()
+        self.database.close()
+
+
+@pytest.fixture
+def upgraded(server: str, release: Recording) -> Iterator[Upgraded]:
+    with fresh_database(server) as url, closing(Upgraded(url, release)) as made:
+        yield made
+
+
+def stored(store: Store) -> dict[str, Any]:
+    """All that can be read of the application."""
+    chats = [store.get_chat(TOKEN, number) for number in acts.CHATS]
+    kept = store.kept_answer(acts.ONCE)
+    markers = [
+        m for user in ("ann", "bob", "cem") for m in store.list_markers(TOKEN, user, FAR, 10)
+    ]
+    return {
+        "application": store.get_application(TOKEN),
+        "tokens": store.list_tokens(None, 10),
+        "chats": chats,
+        "list": store.list_chats(TOKEN, FAR, 100),
+        "messages": [store.list_messages(TOKEN, n, FAR, 100) for n in acts.CHATS],
+        "each": {n: store.get_message(TOKEN, 1, n) for n in range(1, 60)},
+        "skipped": [store.skipped(TOKEN, n) for n in acts.CHATS],
+        "changes": {n: latest(changes(store, n)) for n in acts.CHATS},
+        "markers": markers,
+        "unread": store.count_unread(
+            TOKEN, [Marker(n, 0) for n in acts.CHATS] + markers, {n: Ahead() for n in acts.CHATS}
+        ),
+        "kept": None if kept is None else msgspec.json.decode(kept, type=Application),
+    }
+
+
+def changes(store: Store, chat: int, since: Since = START) -> list[Change]:
+    found: list[Change] = []
+    while page := store.list_changes(TOKEN, chat, since, 3):
+        found += page
+        since = page[-1].since
+    return found
+
+
+def latest(found: list[Change]) -> dict[int, Message]:
+    numbers = [change.message.number for change in found]
+    assert len(numbers) == len(set(numbers))
+    return {change.message.number: change.message for change in found}
+
+
+def todays_code_goes_on(store: Store) -> None:
+    """Writes of every kind, to what the release left."""
+    begun = begin(store, Counter(TOKEN, 1), "memory-4", WINDOW, acts.LATER)
+    assert begun
+    number, revision = begun.floor + 1, begun.lease.epoch << 32
+    more = [acts.message(number, revision), acts.message(number + 1, revision + 1)]
+    acts.say(store, 1, *more, lease=begun.lease)
+    acts.say(store, 1, acts.edited(2, revision + 2, "edited today"), lease=begun.lease)
+    acts.say(store, 1, acts.deleted(1, revision + 3), lease=begun.lease)
+    acts.say(store, 1, acts.edited(3, revision + 4, "brought back"), lease=begun.lease)
+    acts.say(store, 1, acts.message(6, 6), acts.deleted(17, 5))  # again, and late
+    acts.say(store, 4, acts.deleted(2, 9), acts.message(3, 10))
+    acts.open_chats(store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4))
+    store.move_marker(TOKEN, "ann", Marker(1, number), 0)
+    store.move_marker(TOKEN, "dan", Marker(2, 2), 0)
+    while gone := store.purge("2030-01-01T00:00:00.000Z", 100):
+        store.forget(gone)
+
+
+def bodies(queue: str) -> list[str]:
+    """The records that go to a queue."""
+    return [one for one in RECORDS if queue_of(msgspec.json.decode(one, type=AnyRecord)) == queue]
+
+
+def work(world: FakeWorld, queue: str, records: list[str]) -> list[str]:
+    """Work off a queue's records as its worker does; what must come again."""
+    kind, handle = HANDLERS[queue]
+    received = [Received(str(at), str(at), body, 1, 0) for at, body in enumerate(records)]
+    decode = msgspec.json.Decoder(kind).decode
+    return work_off(world, queue, received, decode, partial(handle, world))
+
+
+# --- tables
+
+
+def test_every_release_is_recorded() -> None:
+    newest = MIGRATIONS[max(MIGRATIONS)].removesuffix(".sql")
+    assert {f"{name}.sql" for name in RECORDINGS} == set(MIGRATIONS.values())
+    assert RECORDINGS[newest].has == MIGRATIONS.keys()
+
+
+def test_what_a_release_stored_is_whole_after_the_migrations(upgraded: Upgraded) -> None:
+    assert stored(upgraded.store) == stored(upgraded.fake)
+    assert upgraded.store.recount(TOKEN) == []
+
+
+def test_today_s_code_goes_on_with_what_a_release_stored(upgraded: Upgraded) -> None:
+    ends = {n: changes(upgraded.store, n)[-1:] for n in (1, 2, 4)}
+    for store in (upgraded.store, upgraded.fake):
+        todays_code_goes_on(store)
+    assert stored(upgraded.store) == stored(upgraded.fake)
+    assert upgraded.store.recount(TOKEN) == []
+    for number, [last] in ends.items():
+        told = [change.message for change in changes(upgraded.store, number, last.since)]
+        of_fake = [change.message for change in changes(upgraded.fake, number)]
+        assert told == of_fake[len(of_fake) - len(told) :]
+        assert {one.number for one in told} == {1: {2, 1, 3, 37, 38}, 2: set(), 4: {2, 3}}[number]
+
+
+def test_a_release_goes_on_while_the_tables_are_those_of_later_ones(upgraded: Upgraded) -> None:
+    store, has = upgraded.store, upgraded.release.has
+    upgraded.old_code_goes_on()
+    wrong = store.recount(TOKEN, repair=True)
+    assert wrong == ([] if READERS in has else [(1, "deleted_messages", 2, 3)])
+    assert stored(store) == stored(upgraded.fake)
+    for one in (store, upgraded.fake):
+        todays_code_goes_on(one)
+    assert stored(store) == stored(upgraded.fake)
+    assert store.recount(TOKEN) == []
+
+
+def test_who_asks_for_changes_while_a_release_without_positions_goes_on_asks_again_from_the_start(
+    upgraded: Upgraded,
+) -> None:
+    [*_, last] = changes(upgraded.store, 1)
+    upgraded.old_code_goes_on()
+    told = latest(changes(upgraded.store, 1, last.since))
+    changed = {18, 19, 8, 1, 4, 5}
+    assert told.keys() == (changed if CHANGES in upgraded.release.has else {18, 19})
+    assert latest(changes(upgraded.store, 1)) == latest(changes(upgraded.fake, 1))
+
+
+def test_an_upgrade_that_was_cut_off_after_any_statement_goes_on(server: str) -> None:
+    oldest = RECORDINGS[min(RECORDINGS)]
+    missing = [s for version in sorted(MIGRATIONS.keys() - oldest.has) for s in script(version)]
+    for done in range(1, len(missing) + 1):
+        with fresh_database(server) as url, closing(Database(url)) as database:
+            migrate_as(database, oldest.has)
+            play(database, oldest.before)
+            play(database, missing[:done])  # and none of them noted
+            migrate(url)
+            with closing(MySqlStore(url)) as store:
+                acts.say(store, 1, acts.deleted(6, 12))
+                assert store.recount(TOKEN) == []
+                assert latest(changes(store, 1))[6].deleted_at
+
+
+def test_the_index_is_built_anew_from_what_a_release_stored(upgraded: Upgraded) -> None:
+    with closing(Indexed(upgraded.url, part_url("opensearch"))) as system:
+        Rebuild(
+            system.walk(), system.opensearch_url, lambda _: None, lambda *_: None, system.alias
+        ).run()
+        expected = {
+            (TOKEN, chat, number): state.revision
+            for chat in acts.CHATS
+            for number, state in latest(changes(upgraded.fake, chat)).items()
+        }
+        assert system.indexed() == system.stored() == expected
+
+
+# --- records
+
+
+def test_records_are_written_as_every_release_reads_them() -> None:
+    for body in RECORDS:
+        assert msgspec.json.encode(msgspec.json.decode(body, type=AnyRecord)).decode() == body
+
+
+def test_records_of_every_release_are_stored_and_indexed(server: str) -> None:
+    world: Any = FakeWorld()
+    with fresh_database(server) as url, closing(MySqlStore(url)) as world.store:
+        migrate(url)
+        world.store.create_application(TOKEN, "Acme", acts.NOW)
+        for queue in HANDLERS:
+            assert work(world, queue, bodies(queue) * 2) == []
+        assert world.queues.dead == []
+        [first, second] = world.store.list_messages(TOKEN, 1, Page(limit=10, after=0), 10)
+        assert (first.body, first.metadata) == ('Grüße 👋\n"quoted"', {"b": [2, None, {"c": "d"}]})
+        assert (second.body, second.edited_at) == ("edited", acts.LATER)
+        chats = [row.chat.title for row in world.store.list_chats(TOKEN, Page(limit=10), 10)]
+        assert sorted(chats, key=str) == ["Général ☕", None]
+        assert world.store.recount(TOKEN) == []
+        work(world, "search", world.queues.take("search"))
+        indexed = {number: d.message for (_, _, number), d in world.index.documents.items()}
+        assert indexed == latest(changes(world.store, 1))
+
+
+@pytest.mark.parametrize("body", RECORDS)
+def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body: str) -> None:
+    world, later = FakeWorld(), body.replace('"v":1', '"v":2')
+    queue = queue_of(msgspec.json.decode(body, type=AnyRecord))
+    assert work(world, queue, [later]) == []
+    [(buried_in, kept, reason)] = world.queues.dead
+    assert (buried_in, kept) == (queue, later)
+    assert "not a record that this version can read" in reason
