@@ -81,7 +81,7 @@ class Ground:
             connection.cursor() as cursor,
         ):
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4")
-        return urlunsplit(url._replace(path=f"/{DATABASE}"))
+        return str(urlunsplit(url._replace(path=f"/{DATABASE}")))
 
     def _environment(self) -> Mapping[str, str]:
         urls = {f"ORDINAL_{q.upper()}_QUEUE_URL": self.queue_urls[q] for q in QUEUES}

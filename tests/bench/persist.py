@@ -103,10 +103,12 @@ def _insert(ground: Ground) -> Callable[[], None]:
     return insert
 
 
-def _rates(taken: Sequence[Sequence[Took]], *counts: int) -> list[list[float]]:
+def _rates(
+    taken: Sequence[Sequence[Took]], ours: int = BATCH, floors: int = BATCH
+) -> tuple[list[float], list[float]]:
     """So many a second, round by round."""
-    counts = counts or (BATCH,) * len(taken)
-    return [[count / took.wall for took in some] for count, some in zip(counts, taken, strict=True)]
+    first, second = taken
+    return [ours / took.wall for took in first], [floors / took.wall for took in second]
 
 
 def _rows(ids: Mapping[int, int], records: Sequence[MessagesRecord]) -> list[tuple[object, ...]]:

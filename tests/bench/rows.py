@@ -14,7 +14,7 @@ LATEST = VAR / "bench" / "latest.json"
 KEPT = ROOT / "docs" / "performance.md"
 HEAD = ("row", "value", "unit", "floor", "ratio", "goal", "reached", "spread")
 _KEPT_ROW = re.compile(
-    r"^\| `(?P<name>[^`]+)` \| (?P<value>[^|]+) \|(?:[^|]*\|){2} (?P<ratio>[^|]+) \|"
+    r"\| `(?P<name>[^`]+)` \| (?P<value>[^|]+) \|(?:[^|]*\|){2} (?P<ratio>[^|]*?) ?\|"
 )
 
 
@@ -45,8 +45,8 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         reached = {None: "", True: "yes", False: "**no**"}[row.reached]
         spread = "" if row.spread is None else f"±{row.spread:.0%}"
-        words = (f"`{row.name}`", _figure(row.value), row.unit, _figure(row.floor))
-        words += (_figure(row.ratio), row.goal, reached, spread)
+        words = [f"`{row.name}`", _figure(row.value), row.unit, _figure(row.floor)]
+        words += [_figure(row.ratio), row.goal, reached, spread]
         lines.append("| " + " | ".join(words) + " |")
     return "\n".join(lines)
 

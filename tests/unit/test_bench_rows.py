@@ -33,5 +33,11 @@ def test_a_run_is_held_against_the_page(tmp_path: Path) -> None:
 
 def test_the_page_has_figures_of_every_benchmark() -> None:
     text = KEPT.read_text()
-    for name in ("accept_one, cpu", "accept_script", "persist_batch", "import", "trickle, alone, p99"):
+    for name in (
+        "accept_one, cpu",
+        "accept_script",
+        "persist_batch",
+        "import",
+        "trickle, alone, p99",
+    ):
         assert f"| `{name}` |" in text
