@@ -1,0 +1,68 @@
+"""Records of other versions: what they leave out or add, and those that cannot be read yet."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.usecases.work_off import Received, work_off
+from tests.fakes.world import FakeWorld
+
+NOW = "2026-01-31T12:00:00.000Z"
+# As every release so far writes them.
+RECORDS = (Path(__file__).parents[1] / "contract/releases/records.ndjson").read_text().splitlines()
+# As another service writes them.
+INBOX = [
+    '{"type":"message.create","v":1,"token":"app","chat":1,"key":"key-1","body":"apples"}',
+    '{"type":"chat.create","token":"app","key":"key-2","title":"a chat"}',
+]
+DECODERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "chats": ("chats", msgspec.json.Decoder(ChatsRecord).decode),
+    "messages": ("messages", msgspec.json.Decoder(MessagesRecord).decode),
+    "documents": ("search", msgspec.json.Decoder(SearchRecord).decode),
+    "purge": ("search", msgspec.json.Decoder(SearchRecord).decode),
+    "message.create": ("inbox", lambda body: decode_inbox(body, NOW)),
+    "chat.create": ("inbox", lambda body: decode_inbox(body, NOW)),
+}
+
+
+def decoder(body: str) -> tuple[str, Callable[[str], Any]]:
+    """The queue that a record comes from, and how its worker reads it."""
+    return DECODERS[json.loads(body)["type"]]
+
+
+def deliver(world: FakeWorld, *bodies: str) -> list[Any]:
+    """What the worker of these records is given to handle; nothing comes again."""
+    handled: list[Any] = []
+
+    def handle(records: Sequence[Any]) -> None:
+        handled.extend(records)
+
+    queue, decode = decoder(bodies[0])
+    received = [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)]
+    assert work_off(world, queue, received, decode, handle) == []
+    return handled
+
+
+@pytest.mark.parametrize("body", RECORDS)
+def test_a_field_that_a_later_version_adds_is_left_out(body: str) -> None:
+    later = json.dumps(json.loads(body) | {"added": {"later": True}})
+    assert deliver(FakeWorld(), later) == deliver(FakeWorld(), body)
+
+
+@pytest.mark.parametrize("body", RECORDS + INBOX)
+@pytest.mark.parametrize("change", [{"v": 2}, {"type": "later"}], ids=["version", "type"])
+def test_what_cannot_be_read_yet_is_kept_whole_with_its_reason_until_a_version_can(
+    body: str, change: dict[str, Any]
+) -> None:
+    world, later = FakeWorld(), json.dumps(json.loads(body) | change)
+    queue, decode = decoder(body)
+    assert deliver(world, body, later) == [decode(body)]
+    [(buried_of, buried, reason)] = world.queues.dead
+    assert (buried_of, buried) == (queue, later)
+    assert reason.startswith("not a record that this version can read: ")
