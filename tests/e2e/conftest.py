@@ -133,11 +133,15 @@ class Stack:
         """Call a function at once."""
         names = [f["FunctionName"] for f in self.functions.list_functions()["Functions"]]
         [name] = [n for n in names if n.endswith(f"-{function}")]
-        names_of_an_event = ("version", "account", "region", "detail-type", "source", "time", "id")
-        event = dict.fromkeys(names_of_an_event, "0") | {"detail": {}, "resources": []}
-        answer = self.functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        event = json.dumps(self.schedule_event()).encode()
+        answer = self.functions.invoke(FunctionName=name, Payload=event)
         assert "FunctionError" not in answer, answer["Payload"].read()
         return json.loads(answer["Payload"].read())
+
+    def schedule_event(self) -> dict[str, Any]:
+        """What a rule of EventBridge calls a function with."""
+        names = ("version", "account", "region", "detail-type", "source", "time", "id")
+        return dict.fromkeys(names, "0") | {"detail": {}, "resources": []}
 
     def dead(self, queue: str) -> int:
         """How many records are in a queue's dead-letter queue."""

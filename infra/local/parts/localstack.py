@@ -19,7 +19,8 @@ SETTINGS = {
     "SQS_DISABLE_CLOUDWATCH_METRICS": "1",
     # Loaded while OpenSearch still starts, not one by one during the deployment.
     "EAGER_SERVICE_LOADING": "1",
-    "SERVICES": "apigateway,cloudformation,cloudwatch,events,iam,lambda,logs,s3,sns,sqs,sts",
+    "SERVICES": "apigateway,cloudformation,cloudwatch,events,iam,kms,lambda,logs,s3,secretsmanager,"
+    "sns,sqs,sts",
     "LAMBDA_RUNTIME_EXECUTOR": "ordinal",
     "LAMBDA_SYNCHRONOUS_CREATE": "1",
     # Sixteen cold starts at once on two cores take longer than the default of 20 s allows.

@@ -36,8 +36,10 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._environment |= {name: str(value) for name, value in env_vars.items()}
         self._environment |= {"LAMBDA_TASK_ROOT": str(code), "LAMBDA_RUNTIME_DIR": str(code)}
-        # Its clients name the function in each call; `localstack_main` writes down who calls what.
-        self._environment["AWS_SDK_UA_APP_ID"] = env_vars["AWS_LAMBDA_FUNCTION_NAME"]
+        # A function's calls carry its session's token. LocalStack checks none, so here the token names the
+        # function, and `localstack_main` writes down who calls what.
+        name = env_vars["AWS_LAMBDA_FUNCTION_NAME"]
+        self._environment["AWS_SESSION_TOKEN"] = f"function/{name}"
         try:
             self._running_process()
         except InitFailedError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -67,20 +66,23 @@ def answer_as_api_gateway_does() -> None:
 def note_what_functions_call() -> None:
     """Write down each new (function, action, resource), against which the functions' rights are held.
 
-    A function's client names it in its User-Agent; the executor sees to that.
+    The token of a function's session names it; the executor sees to that.
     """
     from localstack.aws.handlers import run_custom_response_handlers
 
     seen: set[tuple[str, str, str]] = set()
     file = Path(os.environ["ORDINAL_LAMBDA_LOGS"]) / "calls.ndjson"
+    file.unlink(missing_ok=True)
 
     def note(chain: Any, context: Any, response: Any) -> None:
-        called_by = re.search(r"\bapp/(\S+)", context.request.headers.get("User-Agent", ""))
-        if not called_by or context.operation is None:
+        token = context.request.headers.get("X-Amz-Security-Token", "")
+        called_by = token.removeprefix("function/")
+        if called_by == token or context.operation is None:
             return
         action = f"{context.service.service_name}:{context.operation.name}"
-        resource = (context.service_request or {}).get("QueueUrl", "").rpartition("/")[2]
-        call = called_by[1], action, resource
+        request = context.service_request or {}
+        resource = request.get("SecretId") or request.get("QueueUrl", "").rpartition("/")[2]
+        call = called_by, action, resource
         if call not in seen:
             seen.add(call)
             with file.open("a") as calls:
