@@ -1,9 +1,10 @@
-"""Every earlier release's tables and records, brought to today's code: nothing is lost, counts are exact.
+"""Every earlier release's tables, records and keys, brought to today's code: all is there, counts are exact.
 
 What a release said to its tables is recorded (`releases/`). The fake, which is held to the same suite as the
 real store, plays the same acts, and says what must be there.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -11,11 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.connection import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.adapters.redis.ledger import RedisLedger
 from chalicelib.adapters.sqs import queue_of
 from chalicelib.domain.changes import Change, Since
 from chalicelib.domain.numbering import Counter, Page
@@ -37,7 +40,7 @@ from chatctl.reindex import Rebuild
 from tests.contract.conftest import part_url
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.indexed import Indexed
-from tests.contract.releases import acts
+from tests.contract.releases import acts, keys
 from tests.contract.releases.acts import CHANGES, READERS, TOKEN, WINDOW
 from tests.contract.releases.recordings import (
     FOLDER,
@@ -48,11 +51,13 @@ from tests.contract.releases.recordings import (
     play,
     script,
 )
-from tests.contract.states import begin
+from tests.contract.states import application, begin, introduce
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 from tests.fakes.world import FakeWorld
 
 FAR, START = Page(limit=100), Since()
+IN_2030_MS = 1_900_000_000_000
 # As the first release wrote them; those of all later ones are the same.
 RECORDS = (FOLDER / "records.ndjson").read_text().splitlines()
 HANDLERS: dict[str, tuple[Any, Any]] = {
@@ -177,6 +182,7 @@ def work(world: FakeWorld, queue: str, records: list[str]) -> list[str]:
 def test_every_release_is_recorded() -> None:
     newest = MIGRATIONS[max(MIGRATIONS)].removesuffix(".sql")
     assert {f"{name}.sql" for name in RECORDINGS} == set(MIGRATIONS.values())
+    assert keys.RECORDED.keys() == RECORDINGS.keys()
     assert RECORDINGS[newest].has == MIGRATIONS.keys()
 
 
@@ -284,3 +290,67 @@ def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body
     [(buried_in, kept, reason)] = world.queues.dead
     assert (buried_in, kept) == (queue, later)
     assert "not a record that this version can read" in reason
+
+
+# --- keys
+
+
+@pytest.fixture(params=keys.RECORDED)
+def ledger(request: pytest.FixtureRequest) -> Iterator[tuple[RedisLedger, str]]:
+    """A ledger on what a release left, and the token that has it."""
+    url, token = part_url("redis"), secrets.token_hex(15)
+    with (
+        redis.Redis.from_url(url) as client,
+        closing(RedisLedger(url, FakeClock(IN_2030_MS), WINDOW, keys.MEMORY)) as ledger,
+    ):
+        keys.put(client, token, keys.RECORDED[request.param])
+        introduce(ledger, application(token))
+        yield ledger, token
+        client.delete(*client.scan_iter(match=f"{{{token}}}*"))
+
+
+def test_what_a_release_left_pending_is_read_as_it_was_accepted(
+    ledger: tuple[RedisLedger, str],
+) -> None:
+    one, token = ledger
+    found = {n: e.state for n, e in keys.pending(one, Counter(token, 1)).items()}
+    assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in found.items()} == {
+        1: ("edited", acts.LATER, None),
+        2: ("", None, acts.LATER),
+        3: ("three", None, None),
+    }
+    [created] = keys.pending(one, Counter(token)).values()
+    assert created.state.title == keys.CHAT.title
+    assert len(one.overdue([token], 10)) == 4
+
+
+def test_numbers_marks_and_edits_go_on_where_a_release_left_them(
+    ledger: tuple[RedisLedger, str],
+) -> None:
+    one, token = ledger
+    messages, chats = Counter(token, 1), Counter(token)
+    before = max(entry.state.revision for entry in keys.pending(one, messages).values())
+    again = keys.accept(
+        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.mark("batch")
+    )
+    assert (again.first, again.last, again.replayed) == (1, 2, True)
+    assert keys.accept(one, chats, [keys.CHAT], keys.mark("chat")).replayed
+    assert keys.accept(one, messages, [keys.draft("four")]).first == 4
+    assert keys.accept(one, chats, [keys.CHAT]).first == 2
+    assert keys.change(one, messages, 1, body="edited again").revision > before
+
+
+def test_what_a_release_left_is_settled_and_its_counters_are_closed(
+    ledger: tuple[RedisLedger, str],
+) -> None:
+    one, token = ledger
+    for counter in (Counter(token, 1), Counter(token)):
+        states = keys.pending(one, counter)
+        one.settle(counter, {number: entry.state.revision for number, entry in states.items()})
+        assert keys.pending(one, counter) == {}
+    assert one.ahead(token, 1, [1]) == {1: Ahead(known=True)}
+    assert one.overdue([token], 10) == []
+    assert set(one.quiet([token], -1, 10)) == {Counter(token), Counter(token, 1)}
+    closing_ = one.start_closing(Counter(token, 1), -1)
+    assert closing_
+    assert closing_.last == 3

@@ -1,7 +1,7 @@
-"""`python -m tests.contract.releases.record`: write down what today's code says to its tables.
+"""`python -m tests.contract.releases.record`: write down what today's code says to its tables, and its keys.
 
 Run it in the last commit before a new migration: from then on, the tests hold every upgrade to that. It
-takes the MariaDB of the test stack. The file is named after the newest migration.
+takes MariaDB and Valkey of the test stack. The files are named after the newest migration.
 """
 
 import re
@@ -9,12 +9,17 @@ from collections.abc import Collection
 from contextlib import closing
 from typing import Any
 
+import redis
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.adapters.redis.ledger import RedisLedger
+from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
-from tests.contract.releases import acts
+from tests.contract.releases import acts, keys
 from tests.contract.releases.recordings import FOLDER, MIGRATIONS, Recording
+from tests.contract.states import application, introduce
+from tests.fakes.clock import FakeClock
 
 
 def record(store: MySqlStore, has: Collection[int]) -> Recording:
@@ -48,7 +53,19 @@ def _worth(said: list[str]) -> list[str]:
     return kept
 
 
-if __name__ == "__main__":
+def main() -> None:
+    newest = MIGRATIONS[max(MIGRATIONS)].removesuffix(".sql")
     with migrated_database("mariadb") as url, closing(MySqlStore(url)) as store:
-        newest = MIGRATIONS[max(MIGRATIONS)].removesuffix(".sql")
         (FOLDER / f"{newest}.sql").write_text(record(store, MIGRATIONS).text())
+    url = part_url("redis")
+    with (
+        redis.Redis.from_url(url) as client,
+        closing(RedisLedger(url, FakeClock(), acts.WINDOW, keys.MEMORY)) as ledger,
+    ):
+        keys.write(ledger, lambda: introduce(ledger, application(acts.TOKEN)))
+        (FOLDER / f"{newest}.keys.ndjson").write_text(keys.text(keys.taken(client)))
+        ledger.erase_application(acts.TOKEN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a release leaves in Redis: a chat, messages, an edit and a deletion, all of them still pending.
+
+The memory has a name of its own, as where the store keeps every write: so the keys can be put into another
+server and are still its own.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from msgspec.structs import replace
+
+from chalicelib.domain.numbering import (
+    Accepted,
+    Begun,
+    Counter,
+    IdempotencyMark,
+    NeedBegin,
+    Page,
+)
+from chalicelib.domain.records import Chat, Lease, Message, Pending
+from chalicelib.usecases.ports import Ledger
+from tests.contract.releases.acts import LATER, NOW, TOKEN, WINDOW
+
+FOLDER = Path(__file__).parent
+MEMORY = "the-store-keeps-writes"
+CHAT = Chat(number=0, revision=0, title="Général ☕", created_at=NOW)
+DAY_MS = 24 * 3600 * 1000
+
+
+def draft(body: str) -> Message:
+    return Message(number=0, revision=0, body=body, sender="ann", created_at=NOW)
+
+
+def mark(key: str) -> IdempotencyMark:
+    return IdempotencyMark(key, "f" * 64)
+
+
+def accept(
+    ledger: Ledger, counter: Counter, drafts: Any, of: IdempotencyMark | None = None
+) -> Accepted:
+    """Accept in an application that is known, with a lease where there is none yet."""
+    answer = ledger.accept(counter, 1, drafts, of)
+    if isinstance(answer, NeedBegin):
+        assert ledger.install_lease(counter, answer.nonce, Begun(0, Lease(MEMORY, 1, WINDOW)))
+        answer = ledger.accept(counter, 1, drafts, of)
+    assert isinstance(answer, Accepted), answer
+    return answer
+
+
+def pending(ledger: Ledger, counter: Counter) -> dict[int, Pending]:
+    look = ledger.look(counter, 1, Page(limit=100))
+    return {entry.state.number: entry for entry in look.pending}
+
+
+def change(ledger: Ledger, counter: Counter, number: int, **fields: Any) -> Accepted:
+    """Edit or delete what is pending."""
+    look = ledger.look(counter, 1, Page(limit=100))
+    state = pending(ledger, counter)[number].state
+    answer = ledger.edit(counter, 1, replace(state, **fields), state.revision, look.edits)
+    assert isinstance(answer, Accepted), answer
+    return answer
+
+
+def write(ledger: Ledger, introduce: Callable[[], None]) -> None:
+    """What a release does."""
+    introduce()
+    accept(ledger, Counter(TOKEN), [CHAT], mark("chat"))
+    messages = Counter(TOKEN, 1)
+    accept(ledger, messages, [draft("Grüße 👋"), draft("two")], mark("batch"))
+    accept(ledger, messages, [draft("three")])
+    change(ledger, messages, 1, body="edited", edited_at=LATER)
+    change(ledger, messages, 2, body="", deleted_at=LATER)
+
+
+def taken(client: "redis.Redis") -> list[list[str]]:
+    """The commands that make the application's keys again. Bytes are written as Latin-1."""
+    commands: list[list[Any]] = []
+    for key in sorted(client.scan_iter(match=f"{{{TOKEN}}}*")):
+        kind = client.type(key)
+        if kind == b"hash":
+            fields = [part for pair in sorted(client.hgetall(key).items()) for part in pair]
+            commands.append([b"HSET", key, *fields])
+        elif kind == b"zset":
+            members = client.zrange(key, 0, -1, withscores=True)
+            scores = [part for member, score in members for part in (repr(score).encode(), member)]
+            commands.append([b"ZADD", key, *scores])
+        else:
+            commands.append([b"SET", key, client.get(key)])
+        if client.pttl(key) > 0:
+            commands.append([b"PEXPIRE", key, str(DAY_MS).encode()])
+    return [[part.decode("latin-1") for part in command] for command in commands]
+
+
+def put(client: "redis.Redis", token: str, commands: Sequence[Sequence[str]]) -> None:
+    """Make these keys for another application."""
+    for name, key, *parts in commands:
+        key = key.replace(f"{{{TOKEN}}}", f"{{{token}}}")
+        client.execute_command(name, key, *(part.encode("latin-1") for part in parts))
+
+
+def text(commands: list[list[str]]) -> str:
+    return "".join(f"{json.dumps(command)}\n" for command in commands)
+
+
+RECORDED = {
+    path.stem.removesuffix(".keys"): [json.loads(line) for line in path.read_text().splitlines()]
+    for path in sorted(FOLDER.glob("*.keys.ndjson"))
+}
