@@ -9,7 +9,7 @@ from tests.bench.ground import Ground
 from tests.bench.measure import compared
 from tests.bench.rows import Row
 
-ROUNDS = 15
+ROUNDS = 25
 _WORKERS = "chalicelib.entrypoints.workers", "worker_world"
 _ALL = ("clock", "ledger", "store", "queues", "meter")
 # The module that Lambda loads for a function, and the parts of its world that its events need.

@@ -14,7 +14,7 @@ from tests.bench.measure import by_turns, compared, many, plain
 from tests.bench.rows import Row
 
 SIZES = (1_000, 100_000, 10_000_000)
-PAGE, ROUNDS, CALLS = 50, 15, 40
+PAGE, ROUNDS, CALLS = 50, 25, 40
 AT_ONCE = 100_000
 FILL = """
 INSERT INTO messages (chat_id, position, number, revision, sender, body, created_at)
