@@ -1,7 +1,8 @@
 """Partial batch responses, on for every queue, and checked.
 
 Chalice has no switch for them. Without them Lambda takes a batch in which records failed for a
-success, and deletes them: a deployment that can't switch them on must fail.
+success, and deletes them: a deployment that can't switch them on must fail. Event sources that an operator
+has switched off for an upgrade are on again as well: by then every function has the new code.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from infra.deploy.aws import aws_client
 from infra.deploy.settings import DeploySettings
 
 WANTED = ["ReportBatchItemFailures"]
+RESTING = ("Disabling", "Disabled")
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
@@ -22,7 +24,7 @@ class PartialBatchesOffError(Exception):
 
 
 def switch_on_partial_batches(settings: DeploySettings, function_names: list[str]) -> int:
-    """Switch them on for every queue that triggers one of the functions, and check it.
+    """Switch them on, and the event source, for every queue that triggers a function, and check it.
 
     Returns:
         How many mappings there are.
@@ -33,8 +35,10 @@ def switch_on_partial_batches(settings: DeploySettings, function_names: list[str
     client = aws_client(settings, "lambda")
     mappings = _queue_mappings(client, function_names)
     for mapping in mappings:
-        if mapping.get("FunctionResponseTypes") != WANTED:
-            client.update_event_source_mapping(UUID=mapping["UUID"], FunctionResponseTypes=WANTED)
+        if mapping.get("FunctionResponseTypes") != WANTED or mapping["State"] in RESTING:
+            client.update_event_source_mapping(
+                UUID=mapping["UUID"], FunctionResponseTypes=WANTED, Enabled=True
+            )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while wrong := [one for one in mappings if not _is_on(client, one["UUID"])]:
         if time.monotonic() > deadline:

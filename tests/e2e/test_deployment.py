@@ -170,6 +170,27 @@ def test_killed_anywhere_and_run_again_it_leaves_one_of_everything(
     assert deployment.run() == told
 
 
+def test_workers_that_rest_meanwhile_work_again_at_its_end(deployment: Deployment) -> None:
+    deployment.run_once()
+    workers = deployment.client("lambda")
+    mappings = [
+        one["UUID"]
+        for one in workers.list_event_source_mappings()["EventSourceMappings"]
+        if f":ordinal-{STAGE}-" in one["FunctionArn"]
+    ]
+    assert len(mappings) == len(QUEUES)
+
+    def are(state: str) -> bool:
+        found = [workers.get_event_source_mapping(UUID=uuid)["State"] for uuid in mappings]
+        return set(found) == {state}
+
+    for uuid in mappings:
+        workers.update_event_source_mapping(UUID=uuid, Enabled=False)
+    wait_until("the workers to rest", lambda: are("Disabled"))
+    deployment.run()
+    assert are("Enabled")
+
+
 def test_it_is_taken_away_only_after_the_name_was_typed(deployment: Deployment) -> None:
     deployment.run_once()
     assert "Nothing was removed" in deployment.destroy("yes")
