@@ -15,6 +15,7 @@ from chalicelib.usecases.persist_messages import _DOCUMENTS_A_RECORD
 from infra.scaling.inputs import PRICES, SECONDS, Measured, Mix
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIG: dict[str, Any] = json.loads((ROOT / ".chalice/config.json").read_text())
 WORKERS: dict[str, Any] = {one.name: one for one in app.event_sources if hasattr(one, "queue")}
 QUEUES = len(WORKERS)
 CHUNK = 64 * 1024
@@ -29,10 +30,9 @@ GB = 1e9
 
 def setting(function: str, name: str) -> Any:
     """What is in force for a function in production."""
-    config = json.loads((ROOT / ".chalice/config.json").read_text())
-    stage = config["stages"]["prod"]
-    places = (stage["lambda_functions"][function], stage, config["lambda_functions"][function])
-    return next(place[name] for place in (*places, config) if name in place)
+    stage = CONFIG["stages"]["prod"]
+    places = (stage["lambda_functions"][function], stage, CONFIG["lambda_functions"][function])
+    return next(place[name] for place in (*places, CONFIG) if name in place)
 
 
 def default(parameter: str) -> float:

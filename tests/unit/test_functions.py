@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from app import app
+from infra.scaling.model import WORKERS, setting
 from tests.unit.cloud_templates import template
 
 FOLDER = Path(__file__).parents[2] / ".chalice"
-CONFIG: dict[str, Any] = json.loads((FOLDER / "config.json").read_text())
-WORKERS = {one.name: one for one in app.event_sources if hasattr(one, "queue")}
 FUNCTIONS = [
     "api_handler",
     *(one.name for one in [*app.event_sources, *app.pure_lambda_functions]),
@@ -22,14 +21,6 @@ WITHOUT_MYSQL = {"index_messages"}
 # They cannot be narrower: Lambda makes and removes network interfaces that have no name yet, and the
 # statement after it takes these rights from the code.
 UNBOUNDED = {"LambdaJoinsTheNetwork", "ButNotTheCodeItself"}
-
-
-def setting(function: str, name: str) -> Any:
-    """What is in force for a function in production."""
-    stage = CONFIG["stages"]["prod"]
-    places = (stage["lambda_functions"].get(function, {}), stage)
-    places += (CONFIG["lambda_functions"][function], CONFIG)
-    return next(place[name] for place in places if name in place)
 
 
 def statements(function: str) -> list[dict[str, Any]]:
