@@ -68,24 +68,14 @@ def run_faults(stack: Stack, only: str | None, minutes: str | None) -> int:
     command += ["--only", only] if only else []
     command += ["--mix", minutes] if minutes else []
     ports = {port_variable(part): str(port) for part, port in stack.ports.items()}
-    with subprocess.Popen(command, cwd=ROOT, env=_environment() | ports) as faults:
-        try:
-            return faults.wait()
-        except BaseException:
-            faults.terminate()
-            raise
+    return _run(command, _environment() | ports)
 
 
 def run_bench(stack: Stack, only: str | None) -> int:
     """Measure the product on the stack of benchmarks; the rows are in `var/bench/latest.json`."""
     command = [str(DEV_VENV / "bin/python"), "-m", "tests.bench", str(stack.description)]
     command += ["--only", only] if only else []
-    with subprocess.Popen(command, cwd=ROOT, env=_environment()) as bench:
-        try:
-            return bench.wait()
-        except BaseException:
-            bench.terminate()
-            raise
+    return _run(command, _environment())
 
 
 def run_simulation(seeds: int, jobs: int) -> int:
@@ -100,6 +90,16 @@ def closing_line(stack: Stack) -> str:
     lines = (stack.logs / "pytest.log").read_text().splitlines()
     counted = re.compile(r"\d+ (passed|failed|error|skipped|deselected)|no tests ran")
     return next((line for line in reversed(lines) if counted.search(line)), "pytest said nothing")
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run a program to its end, or end it with this one; its exit code."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as program:
+        try:
+            return program.wait()
+        except BaseException:
+            program.terminate()
+            raise
 
 
 def _environment() -> dict[str, str]:

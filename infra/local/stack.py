@@ -250,7 +250,10 @@ def _describe(
     pids: dict[str, int],
     deployed: dict[str, Any],
 ) -> None:
-    services = {name: {"url": url, "pid": pids.get(name)} for name, url in urls.items()}
+    services = {
+        "aws" if name == LocalStack.name else name: {"url": url, "pid": pids.get(name)}
+        for name, url in urls.items()
+    }
     content = {
         "stack": stack.name,
         "base_url": deployed["base_url"],
@@ -258,11 +261,7 @@ def _describe(
         "master_key": keys.master_key,
         "queues": deployed["queues"],
         "functions": deployed["functions"],
-        "redis": services["redis"],
-        "mysql": services["mysql"],
-        "opensearch": services["opensearch"],
-        "aws": services["localstack"],
-        **{name: services[name] for name in ("elasticmq",) if name in services},
+        **services,
         "started_by": os.getpid(),
     }
     write_json(stack.description, content)
