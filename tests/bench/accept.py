@@ -16,15 +16,15 @@ from chalice import Chalice
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.numbering import Accepted, Counter
 from chalicelib.domain.rates import Allowance, bucket
-from chalicelib.domain.records import Lease, Message
+from chalicelib.domain.records import Message
 from infra.local.layout import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
 from tests.bench.ground import Ground
 from tests.bench.measure import by_turns, compared, many, plain
 from tests.bench.rows import Row
-from tests.contract.states import application, introduce
+from tests.contract.states import application, hold_first_lease, introduce
 
 ROUNDS, CALLS, SCRIPTS = 25, 100, 500
 PENDING = 1_000_000
@@ -38,7 +38,7 @@ INCR = "return redis.call('INCR', KEYS[1])"
 
 
 def accept_one(ground: Ground) -> Iterator[Row]:
-    api, floor = Api(ground.environment["ORDINAL_ADMIN_KEY"]), _floor(ground)
+    api, floor = Api(ground), _floor(ground)
     posts = chats_of(api, CALLS * 4)
 
     def post() -> None:
@@ -52,7 +52,7 @@ def accept_one(ground: Ground) -> Iterator[Row]:
 
 
 def accept_batch(ground: Ground) -> Iterator[Row]:
-    api = Api(ground.environment["ORDINAL_ADMIN_KEY"])
+    api = Api(ground)
     singles, batches = chats_of(api, CALLS * 4), chats_of(api, CALLS)
     batch = {"messages": [ONE] * BATCH}
 
@@ -93,10 +93,7 @@ def _accepting(ground: Ground, holder: str) -> Callable[[], None]:
     ledger = RedisLedger(ground.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
     counter = Counter(secrets.token_hex(15), 1)
     introduce(ledger, application(counter.token))
-    need = ledger.accept(counter, 1, [DRAFT], None)
-    assert isinstance(need, NeedBegin)
-    lease = Lease(need.holder, 1, PENDING)
-    assert ledger.install_lease(counter, need.nonce, Begun(0, lease))
+    hold_first_lease(ledger, counter, PENDING)
 
     def accept() -> None:
         allowance = Allowance(bucket(PENDING))

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from tests.bench.ground import Ground
+
 ALL_CHATS = "/applications/{token}/chats"
 ONE_CHAT = ALL_CHATS + "/{chat}"
 MESSAGES = ONE_CHAT + "/messages"
@@ -72,10 +74,11 @@ def event(
 class Api:
     """An application of its own, and requests to it."""
 
-    def __init__(self, admin_key: str) -> None:
+    def __init__(self, ground: Ground) -> None:
         from app import app
 
         self._app = app
+        admin_key = ground.environment["ORDINAL_ADMIN_KEY"]
         made = self.ask(event("POST", "/applications", None, admin_key, {"name": "bench"}))
         self.token, self.key = made["token"], made["secret_key"]
 

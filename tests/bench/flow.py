@@ -1,8 +1,7 @@
 """Records on their way: accepted, taken from the queues, and handed to the workers as Lambda does it."""
 
 import time
-from collections.abc import Callable, Iterable
-from itertools import batched
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.connection import _options
-from chalicelib.domain.records import AnyRecord, Message, MessagesRecord
+from chalicelib.domain.records import Message, MessagesRecord
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.accept_messages import number_messages
 from tests.bench.api import CONTEXT, Api
@@ -22,9 +21,8 @@ SELECT c.number, c.id FROM chats c JOIN applications a ON a.id = c.application_i
 """
 # Filling a table takes longer than anything that the product asks for.
 READ_TIMEOUT_SECONDS = 600
+MOST_RECORDS = 10  # that SQS gives, or takes, in one call
 NOW = "2026-09-21T14:13:20.000Z"
-
-type Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 
 class Flow:
@@ -33,26 +31,19 @@ class Flow:
     def __init__(self, ground: Ground, chats: int) -> None:
         from chalicelib.bootstrap import worker_world
 
-        self.ground, self.world = ground, worker_world()
-        self.api = Api(ground.environment["ORDINAL_ADMIN_KEY"])
+        self.world = worker_world()
+        self.api = Api(ground)
         self.chats = [self.api.new_chat() for _ in range(chats)]
         self._texts = lines(len(self.chats))
         work_off(ground, "chats")
-
-    def drafts(self, count: int) -> list[Message]:
-        """Messages before they have numbers."""
-        return [
-            Message(
-                number=0, revision=0, body=next(self._texts), sender=f"user{i % 50}", created_at=NOW
-            )
-            for i in range(count)
-        ]
 
     def records(self, count: int) -> list[MessagesRecord]:
         """So many messages, accepted one by one, mixed over the chats; they wait in Redis from now on."""
         made: list[Any] = []
         tenant = Tenant(self.api.token, 1)
-        for i, draft in enumerate(self.drafts(count)):
+        for i in range(count):
+            body, sender = next(self._texts), f"user{i % 50}"
+            draft = Message(number=0, revision=0, body=body, sender=sender, created_at=NOW)
             chat = self.chats[i % len(self.chats)]
             made += number_messages(self.world, tenant, chat, [draft], None)[1]
         return made
@@ -69,22 +60,18 @@ def connection_to(ground: Ground) -> "pymysql.Connection[Cursor]":
     return pymysql.connect(**_options(ground.mysql_url, READ_TIMEOUT_SECONDS))
 
 
-def work_off(ground: Ground, queue: str) -> int:
-    """Hand over what waits on a queue, as Lambda's poller does, until nothing is left; how many records."""
-    handled = 0
+def work_off(ground: Ground, queue: str) -> None:
+    """Hand over what waits on a queue, as Lambda's poller does, until nothing is left."""
     while event := take(ground, queue):
-        assert handler(queue)(event, CONTEXT) == {"batchItemFailures": []}
-        handled += len(event["Records"])
+        hand_over(queue, event)
         done(ground, queue, event)
-    return handled
 
 
-def take(ground: Ground, queue: str, wait_seconds: int = 0) -> dict[str, Any] | None:
+def take(ground: Ground, queue: str) -> dict[str, Any] | None:
     """What one call to the queue gives, as the worker's event."""
     got = ground.sqs.receive_message(
         QueueUrl=ground.queue_urls[queue],
-        MaxNumberOfMessages=10,
-        WaitTimeSeconds=wait_seconds,
+        MaxNumberOfMessages=MOST_RECORDS,
         MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
     ).get("Messages")
     if not got:
@@ -103,16 +90,15 @@ def take(ground: Ground, queue: str, wait_seconds: int = 0) -> dict[str, Any] | 
 
 
 def done(ground: Ground, queue: str, event: dict[str, Any]) -> None:
-    """Take the records of an event off the queue."""
-    entries = [
+    """Take the records of one `take` off the queue."""
+    entries: list[Any] = [
         {"Id": str(i), "ReceiptHandle": record["receiptHandle"]}
         for i, record in enumerate(event["Records"])
     ]
-    for some in batched(entries, 10):
-        ground.sqs.delete_message_batch(QueueUrl=ground.queue_urls[queue], Entries=list(some))
+    ground.sqs.delete_message_batch(QueueUrl=ground.queue_urls[queue], Entries=entries)
 
 
-def event_of(records: Iterable[AnyRecord]) -> dict[str, Any]:
+def event_of(records: Iterable[Any]) -> dict[str, Any]:
     """Records as the event that brings them, without a queue."""
     sent = str(int(time.time() * 1000))
     return {
@@ -128,18 +114,13 @@ def event_of(records: Iterable[AnyRecord]) -> dict[str, Any]:
     }
 
 
-def handler(queue: str) -> Handler:
-    """The function that works off a queue."""
+def hand_over(queue: str, event: dict[str, Any]) -> None:
+    """The function that works off the queue is done with all of the event."""
     from chalicelib.entrypoints import workers
 
-    of: dict[str, Handler] = {
+    handler: Any = {
         "chats": workers.persist_chats,
         "messages": workers.persist_messages,
         "search": workers.index_messages,
-    }
-    return of[queue]
-
-
-def hand_over(queue: str, event: dict[str, Any]) -> None:
-    """The worker is done with all of the event."""
-    assert handler(queue)(event, CONTEXT) == {"batchItemFailures": []}
+    }[queue]
+    assert handler(event, CONTEXT) == {"batchItemFailures": []}

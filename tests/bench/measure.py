@@ -65,11 +65,7 @@ def compared(
     """The row of values and floors that were measured in pairs; `most` and `least` are of the ratio."""
     ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
     ratio = statistics.median(ratios)
-    goal, reached = "", None
-    if most is not None:
-        goal, reached = f"≤ {most:g} ×", ratio <= most
-    if least is not None:
-        goal, reached = f"≥ {least:g} ×", ratio >= least
+    goal, reached = _goal(ratio, most, least, "{:g} ×")
     return Row(
         name=name,
         value=statistics.median(values),
@@ -91,11 +87,7 @@ def plain(
 ) -> Row:
     """The row of values that have no floor."""
     value = statistics.median(values)
-    goal, reached = "", None
-    if most is not None:
-        goal, reached = f"≤ {most:,.5g}", value <= most
-    if least is not None:
-        goal, reached = f"≥ {least:,.5g}", value >= least
+    goal, reached = _goal(value, most, least, "{:,.5g}")
     return Row(
         name=name,
         value=value,
@@ -104,3 +96,14 @@ def plain(
         reached=reached,
         spread=spread(values) if len(values) > 1 else None,
     )
+
+
+def _goal(
+    figure: float, most: float | None, least: float | None, written: str
+) -> tuple[str, bool | None]:
+    """The goal in words, and whether it was reached; `written` is how a bound looks."""
+    if most is not None:
+        return f"≤ {written.format(most)}", figure <= most
+    if least is not None:
+        return f"≥ {written.format(least)}", figure >= least
+    return "", None

@@ -1,19 +1,19 @@
 """What Redis needs, by its own account of all its memory, before and after."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import redis
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Begun, Counter, IdempotencyMark, NeedBegin
-from chalicelib.domain.records import Lease, Message
+from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
+from chalicelib.domain.records import Message
 from tests.bench.ground import Ground
 from tests.bench.measure import plain
 from tests.bench.rows import Row
-from tests.contract.states import application, introduce
+from tests.contract.states import application, hold_first_lease, introduce
 
 COUNT, ROUNDS = 5_000, 3
 BODY = "x" * 100
@@ -39,13 +39,6 @@ def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, floa
     introduce(ledger, application(token))
     counters = [Counter(token, number) for number in range(1, COUNT + 1)]
 
-    def begin(some: Sequence[Counter]) -> None:
-        for counter in some:
-            need = ledger.accept(counter, 1, [DRAFT], None)
-            assert isinstance(need, NeedBegin)
-            lease = Lease(need.holder, 1, 10 * COUNT)
-            assert ledger.install_lease(counter, need.nonce, Begun(0, lease))
-
     def accept(mark: Callable[[int], IdempotencyMark | None]) -> int:
         accepted = [ledger.accept(counters[0], 1, [DRAFT], mark(at)) for at in range(COUNT)]
         assert all(isinstance(one, Accepted) for one in accepted)
@@ -56,7 +49,8 @@ def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, floa
         return _used(client)
 
     before = _used(client)
-    begin(counters)
+    for counter in counters:
+        hold_first_lease(ledger, counter, 10 * COUNT)
     active = _used(client)
     yield "active chat", (active - before) / COUNT
     for counter in ledger.quiet([token], 0, COUNT):
@@ -65,7 +59,7 @@ def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, floa
         ledger.finish_closing(counter, closing)
     idle = _used(client)
     yield "idle chat", (idle - before) / COUNT
-    begin(counters[:1])
+    hold_first_lease(ledger, counters[0], 10 * COUNT)
     yield "pending message", (accept(lambda _: None) - idle) / COUNT
     settled = settle()
     accept(lambda at: IdempotencyMark(f"{at:036d}", secrets.token_hex(32)))

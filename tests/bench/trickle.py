@@ -24,7 +24,7 @@ BATCHES_OF_A_CHAT, BATCHES_OF_AN_APPLICATION = 100, 1_500
 
 def trickle(ground: Ground) -> Iterator[Row]:
     """Twenty messages a second of a tenant, alone and beside batches of 100 without a pause, by turns."""
-    api = Api(ground.environment["ORDINAL_ADMIN_KEY"])
+    api = Api(ground)
     chats = chats_of(api, int(SECONDS) * A_SECOND)
     alone: list[float] = []
     beside: list[float] = []
@@ -68,7 +68,7 @@ def _pour(description: Path, flooding: Event, enough: Event) -> None:
     with Path("/dev/null").open("w") as silent, redirect_stdout(silent):
         ground = Ground(description)
         while not enough.is_set():
-            api = Api(ground.environment["ORDINAL_ADMIN_KEY"])
+            api = Api(ground)
             chats = chats_of(api, BATCHES_OF_A_CHAT)
             for _ in range(BATCHES_OF_AN_APPLICATION):
                 api.ask(api.post(MESSAGES + "/batch", {"messages": [ONE] * BATCH}, next(chats)))

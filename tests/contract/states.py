@@ -60,6 +60,13 @@ def introduce(ledger: Ledger, known: Application) -> None:
         assert ledger.remember_application(known, need.nonce)
 
 
+def hold_first_lease(ledger: Ledger, counter: Counter, ceiling: int) -> None:
+    """Let the memory hold the first lease of a chat's messages, as a begin does that found none before."""
+    need = ledger.accept(counter, 1, [message(0)], None)
+    assert isinstance(need, NeedBegin)
+    assert ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, ceiling)))
+
+
 def begin(store: Store, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
     """Begin a lease as a caller does who has seen the newest epoch."""
     while (epoch := store.lease_epoch(counter)) is not None:

@@ -9,11 +9,11 @@ import redis
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.ledger import RedisLedger
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
-from chalicelib.domain.records import Lease, Message
+from chalicelib.domain.numbering import Accepted, Counter
+from chalicelib.domain.records import Message
 from chatctl import pending as chatctl
 from tests.contract.cluster import Cluster, running_cluster
-from tests.contract.states import application, introduce
+from tests.contract.states import application, hold_first_lease, introduce
 from tests.fakes.clock import FakeClock
 
 DRAFT = Message(number=0, revision=0, body="hello", created_at="2026-09-21T14:13:20.000Z")
@@ -36,10 +36,7 @@ def application_on(cluster: Cluster, ledger: RedisLedger, port: int) -> str:
     """The token of an application whose keys are on this node, with a lease for chat 1."""
     token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
     introduce(ledger, application(token))
-    need = ledger.accept(Counter(token, 1), 1, [DRAFT], None)
-    assert isinstance(need, NeedBegin)
-    lease = Lease(need.holder, 1, 1000)
-    assert ledger.install_lease(Counter(token, 1), need.nonce, Begun(0, lease))
+    hold_first_lease(ledger, Counter(token, 1), 1000)
     return token
 
 

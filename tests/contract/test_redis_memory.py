@@ -8,10 +8,10 @@ import redis
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
-from chalicelib.domain.records import Lease, Message
+from chalicelib.domain.numbering import Accepted, Counter
+from chalicelib.domain.records import Message
 from tests.contract.conftest import part_url
-from tests.contract.states import application, introduce
+from tests.contract.states import application, hold_first_lease, introduce
 
 CHATS = 300
 BODY = "x" * 100
@@ -65,9 +65,7 @@ def test_memory_follows_the_chats_that_are_written_to(
 def write_to(ledger: RedisLedger, counter: Counter) -> int:
     """The revision of the first message of a chat."""
     draft = Message(number=0, revision=0, body=BODY, sender="ann", created_at=NOW)
-    need = ledger.accept(counter, 1, [draft], None)
-    assert isinstance(need, NeedBegin)
-    ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))
+    hold_first_lease(ledger, counter, 1000)
     accepted = ledger.accept(counter, 1, [draft], None)
     assert isinstance(accepted, Accepted)
     return accepted.revision

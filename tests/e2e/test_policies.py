@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-import msgspec
 import pytest
 
 from chalicelib.domain.records import Document, DocumentsRecord, PurgeRecord
 from tests.bench.api import event
+from tests.bench.flow import event_of
 from tests.contract.states import chat, chats, message, messages
 from tests.e2e.conftest import Stack
 from tests.e2e.in_production import (
@@ -102,24 +102,8 @@ def _call_all(production: Production) -> None:
         ],
     }
     for worker, some in records.items():
-        assert call(worker, _of_queue(some)) == {"batchItemFailures": []}, worker
+        assert call(worker, event_of(some)) == {"batchItemFailures": []}, worker
     call("repair_pending", production.stack.schedule_event())
-
-
-def _of_queue(records: list[Any]) -> dict[str, Any]:
-    """Records as Lambda's poller hands them over."""
-    told = {"ApproximateReceiveCount": "1", "SentTimestamp": "1790000000000"}
-    return {
-        "Records": [
-            {
-                "messageId": str(at),
-                "receiptHandle": str(at),
-                "body": msgspec.json.encode(record).decode(),
-                "attributes": told,
-            }
-            for at, record in enumerate(records)
-        ]
-    }
 
 
 def _noted(stack: Stack) -> set[Call]:
