@@ -69,16 +69,24 @@ class NeedApplication(msgspec.Struct, frozen=True):
     nonce: str
 
 
+class Given(msgspec.Struct, frozen=True):
+    """The highest number that a memory has given under its lease."""
+
+    holder: str
+    epoch: int
+    last: int
+
+
 class NeedBegin(msgspec.Struct, frozen=True):
     """The counter is missing or another memory's. `nonce` was left beside it for this caller.
 
-    `last_chat` is the highest chat number that this memory has given, if it knows. `given_up` are the
-    nonces of earlier attempts in this memory: what MySQL gave to one of them was never installed.
+    `chats` is how far this memory has numbered chats, if it knows. `given_up` are the nonces of earlier
+    attempts in this memory: what MySQL gave to one of them was never installed.
     """
 
     holder: str
     nonce: str
-    last_chat: int | None = None
+    chats: Given | None = None
     given_up: tuple[str, ...] = ()
 
 
@@ -131,6 +139,15 @@ class Look(msgspec.Struct, frozen=True):
     known: bool
     edits: int
     replayed: Accepted | None = None
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What an edit is made from: the revision of the state, the `edits` of the look before it was read,
+    and the epoch of the newest lease, as MySQL had it by then."""
+
+    revision: int
+    edits: int
+    epoch: int
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.domain.errors import ConflictError, RevisionMismatchError
 from chalicelib.domain.metrics import CHANGES_ACCEPTED, REPLAYS
-from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark, Look
+from chalicelib.domain.numbering import Accepted, Basis, Counter, IdempotencyMark, Look
 from chalicelib.domain.records import Chat, ChatRow, Message, Pending, records_of
 from chalicelib.domain.retries import Changed, as_answered, for_retries
 from chalicelib.domain.tenants import Tenant
@@ -125,13 +125,14 @@ def _accept_once[T: (Message, Chat)](
     world: World, tenant: Tenant, edit: _Edit[T], current: Current[T]
 ) -> T | Accepted:
     counter, mark = edit.counter, edit.mark
-    base, edits = current.state.revision, current.edits
+    epoch = world.store.lease_epoch(counter) or 0
+    basis = Basis(current.state.revision, current.edits, epoch)
     state = edit.change(current.state)
     kept = edit.keep(state) if mark else b""
     accepted = with_lease(
         world,
         counter,
-        lambda: world.ledger.edit(counter, tenant.key_version, state, base, edits, mark, kept),
+        lambda: world.ledger.edit(counter, tenant.key_version, state, basis, mark, kept),
     )
     if accepted.replayed:
         return _send_again(world, counter, accepted)

@@ -28,6 +28,7 @@ from chalicelib.domain.metrics import (
 )
 from chalicelib.domain.numbering import (
     Counter,
+    Given,
     Need,
     NeedApplication,
     NeedBegin,
@@ -81,7 +82,7 @@ def _begin(world: World, counter: Counter, need: NeedBegin) -> None:
     try:
         epoch = world.store.lease_epoch(counter)
         if epoch is None:
-            raise _missing(world, counter, need.last_chat)
+            raise _missing(world, counter, need.chats)
     except OrdinalError:
         world.ledger.drop_nonce(counter, need.nonce)
         raise
@@ -104,12 +105,12 @@ def close_lease(world: World, counter: Counter, closing: NeedClose) -> None:
     world.ledger.finish_closing(counter, closing)
 
 
-def _missing(world: World, counter: Counter, last_chat: int | None) -> OrdinalError:
+def _missing(world: World, counter: Counter, chats: Given | None) -> OrdinalError:
     """The counter's row is not there: because it never will be, or because it is not there yet."""
     if counter.chat is None:
         return NotFoundError("there is no such application")
     since = rfc3339(world.clock.now_ms() - _CHAT_MAY_COME_MS)
-    if world.store.chat_may_come(counter.token, counter.chat, last_chat, since):
+    if world.store.chat_may_come(counter.token, counter.chat, chats, since):
         return UnavailableError("the chat was accepted and is not persisted yet")
     return NotFoundError("there is no such chat")
 

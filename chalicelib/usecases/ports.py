@@ -7,8 +7,10 @@ from chalicelib.domain.changes import Change, Since
 from chalicelib.domain.metrics import Metric
 from chalicelib.domain.numbering import (
     Accepted,
+    Basis,
     Begun,
     Counter,
+    Given,
     IdempotencyMark,
     Look,
     Need,
@@ -76,15 +78,14 @@ class Ledger(Protocol):
         counter: Counter,
         key_version: int,
         state: Message | Chat,
-        base: int,
-        edits: int,
+        basis: Basis,
         mark: IdempotencyMark | None = None,
         kept: bytes = b"",
     ) -> Accepted | Need:
         """Accept a new state of a number that is in use; its revision becomes a newer one.
 
-        `base` is the revision that the state was made from, `edits` what the look before said. `kept`
-        comes back with a replay. Raises `ConflictError` where another change came in between,
+        `kept` comes back with a replay. Under a lease that is older than the newest one, nothing is
+        accepted: the answer is a `Need`. Raises `ConflictError` where another change came in between,
         `GoneError`, `KeyReusedError`.
         """
         ...
@@ -281,11 +282,12 @@ class Store(Protocol):
         """
         ...
 
-    def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
+    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
         """Whether a chat without a row may still be on its way.
 
-        True up to `last_chat`, or, where that is not known, up to the highest ceiling ever given;
-        but not for a number that was noted as passed over before `since`.
+        `chats` is how far a memory has numbered them. Where the newest lease is that memory's, no others
+        can come; else any up to the highest ceiling ever given, for another memory may have given them.
+        Never one that was noted as passed over before `since`.
         """
         ...
 

@@ -22,8 +22,10 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.numbering import (
     Accepted,
+    Basis,
     Begun,
     Counter,
+    Given,
     IdempotencyMark,
     Look,
     NeedApplication,
@@ -141,7 +143,7 @@ def is_valid(ledger: Ledger, token: str, version: int) -> bool:
         with pytest.raises(UnauthenticatedError):
             ledger.accept(Counter(token, 1), version, draft, None)
         with pytest.raises(UnauthenticatedError):
-            ledger.edit(Counter(token, 1), version, draft[0], 0, 0)
+            ledger.edit(Counter(token, 1), version, draft[0], Basis(0, 0, 0))
         with pytest.raises(UnauthenticatedError):
             ledger.ahead(token, version, [1])
         return False
@@ -153,7 +155,7 @@ def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(ledger: Ledge
     token = secrets.token_hex(15)
     need = ledger.accept(Counter(token, 1), 1, [message()], None)
     assert isinstance(need, NeedApplication)
-    assert ledger.edit(Counter(token, 1), 1, message(), 0, 0) == need
+    assert ledger.edit(Counter(token, 1), 1, message(), Basis(0, 0, 0)) == need
     assert asked(ledger, token, 2) == need
     assert ledger.remember_application(application(token), need.nonce)
     assert not ledger.remember_application(application(token), need.nonce)
@@ -162,8 +164,24 @@ def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(ledger: Ledge
 
 def test_another_version_of_the_key_is_refused(ledger: Ledger, token: str) -> None:
     assert is_valid(ledger, token, 1)
-    assert not is_valid(ledger, token, 2)
     assert not is_valid(ledger, token, 0)
+
+
+def test_a_version_that_is_newer_than_what_is_known_is_looked_up_once(
+    ledger: Ledger, token: str
+) -> None:
+    first = asked(ledger, token, 2)
+    assert asked(ledger, token, 1) == first
+    assert ledger.remember_application(application(token), first.nonce)
+    assert is_valid(ledger, token, 1)
+    assert not is_valid(ledger, token, 2)
+    second = asked(ledger, token, 3)
+    assert second != first
+    assert ledger.remember_application(application(token, 3), second.nonce)
+    assert [is_valid(ledger, token, n) for n in (1, 2, 3)] == [False, False, True]
+    ledger.forget_key(token)
+    introduce(ledger, application(token, 2))
+    assert asked(ledger, token, 3)
 
 
 def test_only_the_version_before_is_valid_beside_the_newest_and_only_for_its_time(
@@ -172,7 +190,7 @@ def test_only_the_version_before_is_valid_beside_the_newest_and_only_for_its_tim
     for until, before in ((FAR, True), (PAST, False), (None, False)):
         token = secrets.token_hex(15)
         introduce(ledger, application(token, 3, until))
-        assert [is_valid(ledger, token, n) for n in (1, 2, 3, 4)] == [False, before, True, False]
+        assert [is_valid(ledger, token, n) for n in (1, 2, 3)] == [False, before, True]
 
 
 def test_the_version_before_ends_to_the_millisecond(clock: FakeClock) -> None:
@@ -374,7 +392,7 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
     assert state.messages_lease is not None
     ledger.settle(chats, {1: chat.revision})
     state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
-    edited = ledger.edit(chats, 1, state, chat.revision, seen.edits)
+    edited = ledger.edit(chats, 1, state, Basis(chat.revision, seen.edits, 0))
     assert isinstance(edited, Accepted)
     assert look(ledger, chats).pending[0].state == replace(
         state, revision=edited.revision, messages_lease=None
@@ -478,12 +496,12 @@ def test_a_settled_chat_keeps_its_first_lease(ledger: Ledger, token: str) -> Non
 def test_an_unknown_chat_says_how_far_chats_were_numbered(ledger: Ledger, token: str) -> None:
     need = ledger.accept(Counter(token, 5), 1, [message()], None)
     assert isinstance(need, NeedBegin)
-    assert need.last_chat is None
+    assert need.chats is None
     begin(ledger, Counter(token))
     accept(ledger, Counter(token), [CHAT])
     other = ledger.accept(Counter(token, 6), 1, [message()], None)
     assert isinstance(other, NeedBegin)
-    assert other.last_chat == 1
+    assert other.chats == Given(other.holder, 1, 1)
 
 
 def test_a_retry_gets_the_first_answer_and_what_is_pending(ledger: Ledger, token: str) -> None:
@@ -519,9 +537,9 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     assert isinstance(seen, Look)
     assert seen.replayed is None
     state = replace(seen.pending[0].state, body="new")
-    edited = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b'{"a": 1}')
+    edited = ledger.edit(counter, 1, state, Basis(state.revision, seen.edits, 0), mark, b'{"a": 1}')
     assert isinstance(edited, Accepted)
-    again = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b"another")
+    again = ledger.edit(counter, 1, state, Basis(state.revision, seen.edits, 0), mark, b"another")
     assert isinstance(again, Accepted)
     assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
     assert [p.state for p in again.pending] == [replace(state, revision=edited.revision)]
@@ -540,7 +558,7 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(ledger: Ledger, token:
     for counter, mark in ((messages, of_message), (chats, of_chat)):
         seen = look(ledger, counter)
         state = replace(seen.pending[0].state, deleted_at=NOW)
-        deleted = ledger.edit(counter, 1, state, state.revision, seen.edits, mark, b"")
+        deleted = ledger.edit(counter, 1, state, Basis(state.revision, seen.edits, 0), mark, b"")
         assert isinstance(deleted, Accepted)
     for counter, mark in ((messages, of_message), (chats, of_chat)):
         replayed = look(ledger, counter, ALL, mark).replayed
@@ -559,7 +577,7 @@ def test_a_key_of_another_request_is_refused_by_looks_and_edits(ledger: Ledger, 
     with pytest.raises(KeyReusedError):
         ledger.look(counter, 1, ALL, other)
     with pytest.raises(KeyReusedError):
-        ledger.edit(counter, 1, state, state.revision, seen.edits, other, b"")
+        ledger.edit(counter, 1, state, Basis(state.revision, seen.edits, 0), other, b"")
 
 
 # --- limits
@@ -727,13 +745,15 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
     accept(ledger, counter, [message()])
     seen = look(ledger, counter)
     state = seen.pending[0].state
-    edited = ledger.edit(counter, 1, replace(state, body="new"), state.revision, seen.edits)
+    edited = ledger.edit(
+        counter, 1, replace(state, body="new"), Basis(state.revision, seen.edits, 0)
+    )
     assert isinstance(edited, Accepted)
     assert edited.revision > state.revision
     now = look(ledger, counter).pending
     assert [p.state for p in now] == [replace(state, body="new", revision=edited.revision)]
     with pytest.raises(ConflictError):
-        ledger.edit(counter, 1, replace(state, body="late"), state.revision, seen.edits)
+        ledger.edit(counter, 1, replace(state, body="late"), Basis(state.revision, seen.edits, 0))
 
 
 def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
@@ -745,11 +765,11 @@ def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
     ledger.settle(counter, {1: first.revision, 2: first.revision + 1})
     seen = look(ledger, counter)
     stored = replace(message(), number=1, revision=first.revision)
-    done = ledger.edit(counter, 1, replace(stored, body="a"), stored.revision, seen.edits)
+    done = ledger.edit(counter, 1, replace(stored, body="a"), Basis(stored.revision, seen.edits, 0))
     assert isinstance(done, Accepted)
     ledger.settle(counter, {1: done.revision})
     with pytest.raises(ConflictError):
-        ledger.edit(counter, 1, replace(stored, body="b"), stored.revision, seen.edits)
+        ledger.edit(counter, 1, replace(stored, body="b"), Basis(stored.revision, seen.edits, 0))
 
 
 def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) -> None:
@@ -762,7 +782,7 @@ def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) ->
     begin(ledger, counter, floor=1000, epoch=2)
     stored = replace(message(), number=1, revision=first.revision)
     with pytest.raises(ConflictError):
-        ledger.edit(counter, 1, stored, stored.revision, seen.edits)
+        ledger.edit(counter, 1, stored, Basis(stored.revision, seen.edits, 0))
 
 
 def test_an_edit_of_a_state_of_a_newer_lease_asks_mysql_first(ledger: Ledger, token: str) -> None:
@@ -770,8 +790,8 @@ def test_an_edit_of_a_state_of_a_newer_lease_asks_mysql_first(ledger: Ledger, to
     begin(ledger, counter)
     lease = accept(ledger, counter, [message()]).lease
     newer = replace(message(), number=2, revision=2 * 2**32 + 1)
-    need = ledger.edit(counter, 1, newer, newer.revision, look(ledger, counter).edits)
-    assert need == NeedRaise(lease)
+    basis = Basis(newer.revision, look(ledger, counter).edits, lease.epoch + 1)
+    assert ledger.edit(counter, 1, newer, basis) == NeedRaise(lease)
 
 
 def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:
@@ -779,7 +799,7 @@ def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:
     begin(ledger, counter)
     first = accept(ledger, counter, [message()])
     state = look(ledger, counter).pending[0].state
-    edited = ledger.edit(counter, 1, replace(state, body="new"), state.revision, 0)
+    edited = ledger.edit(counter, 1, replace(state, body="new"), Basis(state.revision, 0, 0))
     assert isinstance(edited, Accepted)
     ledger.settle(counter, {1: first.revision})
     assert numbers(look(ledger, counter)) == [1]
@@ -793,7 +813,7 @@ def test_a_deleted_chat_takes_nothing_more(ledger: Ledger, token: str) -> None:
     accept(ledger, chats, [CHAT])
     accept(ledger, messages, [message()])
     state = look(ledger, chats).pending[0].state
-    deleted = ledger.edit(chats, 1, replace(state, deleted_at=NOW), state.revision, 0)
+    deleted = ledger.edit(chats, 1, replace(state, deleted_at=NOW), Basis(state.revision, 0, 0))
     assert isinstance(deleted, Accepted)
     for _ in range(2):
         with pytest.raises(GoneError):
@@ -809,7 +829,9 @@ def test_a_lease_begun_before_the_deletion_opens_nothing(ledger: Ledger, token: 
     need = ledger.accept(messages, 1, [message()], None)
     assert isinstance(need, NeedBegin)
     stored = replace(CHAT, number=9, revision=5, deleted_at=NOW)
-    assert isinstance(ledger.edit(chats, 1, stored, 5, look(ledger, chats).edits), Accepted)
+    assert isinstance(
+        ledger.edit(chats, 1, stored, Basis(5, look(ledger, chats).edits, 0)), Accepted
+    )
     ledger.install_lease(messages, need.nonce, Begun(0, Lease(need.holder, 2, 1000)))
     with pytest.raises(GoneError):
         ledger.accept(messages, 1, [message()], None)
@@ -830,7 +852,9 @@ def delete(ledger: Ledger, counter: Counter, number: int) -> int:
     seen = look(ledger, counter, Page(limit=1, after=number - 1, before=number + 1))
     stored = replace(message(), number=number, revision=1)
     state = seen.pending[0].state if seen.pending else stored
-    deleted = ledger.edit(counter, 1, replace(state, deleted_at=NOW), state.revision, seen.edits)
+    deleted = ledger.edit(
+        counter, 1, replace(state, deleted_at=NOW), Basis(state.revision, seen.edits, 0)
+    )
     assert isinstance(deleted, Accepted)
     return deleted.revision
 
@@ -880,7 +904,7 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(ledger: Ledger, toke
     accept(ledger, counter, [CHAT, CHAT])
     state = look(ledger, counter).pending[0].state
     assert ahead(ledger, token, 1, 2, 3) == [Ahead(True), Ahead(True), Ahead()]
-    deleted = ledger.edit(counter, 1, replace(state, deleted_at=NOW), state.revision, 0)
+    deleted = ledger.edit(counter, 1, replace(state, deleted_at=NOW), Basis(state.revision, 0, 0))
     assert isinstance(deleted, Accepted)
     for _ in range(2):
         assert ahead(ledger, token, 1, 2) == [Ahead(True), Ahead(gone=True)]
@@ -892,7 +916,7 @@ def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
 ) -> None:
     assert isinstance(ledger.ahead(secrets.token_hex(15), 1, [1]), NeedApplication)
     with pytest.raises(UnauthenticatedError):
-        ledger.ahead(token, 2, [])
+        ledger.ahead(token, 0, [])
     ledger.forget_application(token)
     with pytest.raises(NotFoundError):
         ledger.ahead(token, 1, [])
@@ -955,7 +979,7 @@ def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Led
     with pytest.raises(UnavailableError):
         small.accept(one, 1, [message()], None)
     with pytest.raises(UnavailableError):
-        small.edit(one, 1, state, state.revision, 0)
+        small.edit(one, 1, state, Basis(state.revision, 0, 0))
     with pytest.raises(UnavailableError):
         small.accept(two, 1, [message()] * 3, None)
     accept(small, two, [message()] * 2)

@@ -25,6 +25,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.numbering import (
     Begun,
     Counter,
+    Given,
     IdempotencyMark,
     NeedBegin,
     NeedClose,
@@ -678,13 +679,24 @@ def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token:
     begin(store, Counter(token), "a", WINDOW, NOW)
     assert store.chat_may_come(token, 10, None, LATER)
     assert not store.chat_may_come(token, 11, None, LATER)
-    assert not store.chat_may_come(token, 4, 3, LATER)
+    assert not store.chat_may_come(token, 4, Given("a", 1, 3), LATER)
     store.persist_chats([chats(token, chat(2))], WINDOW)
     begin(store, Counter(token), "b", WINDOW, LATER)
-    assert store.chat_may_come(token, 5, 12, LATER)
-    assert not store.chat_may_come(token, 5, 12, MUCH_LATER)
-    assert store.chat_may_come(token, 12, 12, MUCH_LATER)
-    assert not store.chat_may_come("nobody", 1, 1, NOW)
+    newest = Given("b", 2, 12)
+    assert store.chat_may_come(token, 5, newest, LATER)
+    assert not store.chat_may_come(token, 5, newest, MUCH_LATER)
+    assert store.chat_may_come(token, 12, newest, MUCH_LATER)
+    assert not store.chat_may_come("nobody", 1, newest, NOW)
+
+
+@pytest.mark.parametrize("older", [Given("a", 1, 3), Given("b", 1, 3), Given("a", 2, 3)])
+def test_a_chat_may_come_that_another_memory_has_numbered(
+    store: Store, token: str, older: Given
+) -> None:
+    begin(store, Counter(token), "a", WINDOW, NOW)
+    begin(store, Counter(token), "b", WINDOW, NOW)
+    assert store.chat_may_come(token, 12, older, LATER)
+    assert not store.chat_may_come(token, 21, older, LATER)
 
 
 # --- requests that are made once

@@ -20,6 +20,7 @@ from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHA
 from chalicelib.domain.numbering import (
     Begun,
     Counter,
+    Given,
     NeedBegin,
     NeedClose,
     Once,
@@ -297,13 +298,16 @@ class FakeStore:
         return msgspec.structs.replace(lease, ceiling=numbering.ceiling)
 
     @_transaction
-    def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
+    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
         application = self._alive(token)
         if application is None:
             return False
         numbering = application.numbering
         passed_over = any(number == one and at < since for one, at in numbering.skipped)
-        return number <= (numbering.ceiling if last_chat is None else last_chat) and not passed_over
+        newest = (numbering.holder, numbering.epoch)
+        is_newest = chats is not None and (chats.holder, chats.epoch) == newest
+        last = chats.last if chats and is_newest else numbering.ceiling
+        return number <= last and not passed_over
 
     @_transaction
     def skipped(self, token: str, chat: int) -> list[Numbers]:

@@ -52,7 +52,7 @@ def _run(ground: Ground, scenario: Scenario) -> Verdict:
     say(f"{scenario.name}: {scenario.sentence} …")
     for queue in ground.queues.values():
         ground.sqs.purge_queue(QueueUrl=queue)
-    load = Load(ground.base_url, *ground.new_application(scenario.name), History())
+    load = Load(ground.new_application(scenario.name), History())
     load.make_chats(CHATS)
     with load:
         time.sleep(BEFORE_SECONDS)

@@ -18,6 +18,7 @@ from infra.local.layout import REGION, stack_named
 from infra.local.stack import description
 from tests.faults.database import StackDatabase
 from tests.faults.doubling import send_twice
+from tests.faults.load import Place
 from tests.faults.parts import kill_function
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.valkeys import Valkeys
@@ -58,8 +59,8 @@ class Ground:
             dead_queue_urls={q: self.queues[f"{q}-dead"] for q in QUEUES},
         )
 
-    def new_application(self, name: str) -> tuple[str, str]:
-        """Token and secret key."""
+    def new_application(self, name: str) -> Place:
+        """An application for a load."""
         answer = httpx.post(
             f"{self.base_url}/applications",
             json={"name": name},
@@ -67,7 +68,14 @@ class Ground:
             timeout=30,
         )
         assert answer.status_code == 201, answer.text
-        return answer.json()["token"], answer.json()["secret_key"]
+        told, inbox = answer.json(), self.queues["inbox"]
+        return Place(
+            base_url=self.base_url,
+            token=told["token"],
+            secret_key=told["secret_key"],
+            admin_key=self.keys.admin_key,
+            put_on_the_inbox=lambda body: self.sqs.send_message(QueueUrl=inbox, MessageBody=body),
+        )
 
     @contextlib.contextmanager
     def broken(self, part: str, mode: Mode, delay_seconds: float = 0.0) -> Iterator[None]:

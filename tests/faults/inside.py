@@ -5,7 +5,8 @@ import time
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.bootstrap import LiveWorld
-from chalicelib.domain.errors import OrdinalError, UnavailableError
+from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
+from chalicelib.domain.keys import check_key
 from chalicelib.domain.records import Message
 from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
@@ -42,7 +43,7 @@ class Inside(threading.Thread):
     ) -> None:
         super().__init__(name=name)
         self._load, self._stopping, self._repairs = load, threading.Event(), repairs
-        self._world = LiveWorld(settings, for_requests=True)
+        self._settings, self._world = settings, LiveWorld(settings, for_requests=True)
         self._world.__dict__["clock"] = ShiftedClock(shift_seconds)
         self.acknowledged = 0
 
@@ -65,9 +66,15 @@ class Inside(threading.Thread):
         act = history.begin(self.name, "post", token, chat, texts=(text,))
         created_at = rfc3339(self._world.clock.now_ms())
         draft = Message(number=0, revision=0, body=text, created_at=created_at)
+        version = check_key(self._settings.master_key, token, self._load.keys.newest)
         try:
-            accepted = accept_messages(self._world, Tenant(token, 1), chat, [draft])
+            accepted = accept_messages(self._world, Tenant(token, version), chat, [draft])
         except UnavailableError:
+            return
+        except UnauthenticatedError:
+            history.refuse(act)
+            if not self._load.keys.may_be_refused(act.began):
+                self._load.wrongly_refused.append(f"{act}: the newest key is not valid")
             return
         except OrdinalError as error:
             history.refuse(act)

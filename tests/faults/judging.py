@@ -67,7 +67,8 @@ def _calm(ground: Ground, load: Load, since: float) -> tuple[Stored, list[str], 
     while time.monotonic() < give_up:
         try:
             ground.invoke("repair_pending")
-            stored = read_stored(ground, load.token, load.key)
+            stored = read_stored(ground, load)
+            load.follow_to_the_end()
             said = broken(load.history, stored)
         except _NOT_NOW as error:
             said = [f"not to be read: {error}"]

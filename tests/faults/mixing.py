@@ -12,7 +12,13 @@ from tests.faults.ground import Ground
 from tests.faults.load import Load
 from tests.faults.parts import function_of
 from tests.faults.proxy import Mode
-from tests.faults.scenarios import last, redis_flushed, redis_restored
+from tests.faults.scenarios import (
+    failover,
+    last,
+    redis_flushed,
+    redis_restarted_empty,
+    redis_restored,
+)
 
 EVERY_SECONDS = 20.0
 _FAULT_SECONDS = 8.0
@@ -76,9 +82,11 @@ _FAULTS: list[tuple[str, Callable[[Ground, Load], None]]] = [
     ),
     *(
         (f"{name} killed", _kills(name))
-        for name in ("app.app", "persist_messages", "index_messages")
+        for name in ("app.app", "accept_inbox", "persist_messages", "index_messages")
     ),
     ("MySQL killed", _database_killed),
     ("FLUSHALL", redis_flushed),
     ("an older snapshot", redis_restored),
+    ("restarted empty", redis_restarted_empty),
+    ("failover", failover),
 ]

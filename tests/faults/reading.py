@@ -7,26 +7,29 @@ from typing import Any
 import httpx
 
 from tests.faults.ground import Ground
+from tests.faults.load import Load
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 
 _CHATS = """
-SELECT c.id, c.number, c.revision, c.title, c.deleted_at, c.messages_count
+SELECT c.id, c.number, c.revision, c.title, c.deleted_at, c.messages_count, c.idempotency_key
 FROM chats c JOIN applications a ON a.id = c.application_id WHERE a.token = %s
 """
-_MESSAGES = "SELECT number, revision, body, deleted_at FROM messages WHERE chat_id = %s"
+_MESSAGES = """
+SELECT number, revision, body, deleted_at, idempotency_key FROM messages WHERE chat_id = %s
+"""
 _PAGE = 5_000
 _COUNT = "SELECT chats_count FROM applications WHERE token = %s"
 
 
-def read_stored(ground: Ground, token: str, secret_key: str) -> Stored:
-    """All of it. `skipped` is what the API reports."""
-    stored = Stored()
-    for id_, number, revision, title, deleted, count in ground.database.sql(_CHATS, (token,)):
+def read_stored(ground: Ground, load: Load) -> Stored:
+    """All of it. What was skipped, and what readers are told, is what the API says."""
+    stored, token, secret_key = Stored(), load.token, load.keys.newest
+    for id_, number, revision, title, deleted, count, key in ground.database.sql(_CHATS, (token,)):
         messages = {
-            n: StoredMessage(r, body, deleted_at is not None)
-            for n, r, body, deleted_at in ground.database.sql(_MESSAGES, (id_,))
+            n: StoredMessage(r, body, deleted_at is not None, key=key)
+            for n, r, body, deleted_at, key in ground.database.sql(_MESSAGES, (id_,))
         }
-        chat = StoredChat(revision, title, deleted is not None, count, messages)
+        chat = StoredChat(revision, title, deleted is not None, count, messages, key=key)
         if not chat.deleted:
             chat.skipped = _skipped(ground, token, secret_key, number)
         stored.chats[token, number] = chat
@@ -35,17 +38,24 @@ def read_stored(ground: Ground, token: str, secret_key: str) -> Stored:
     stored.pending, stored.due = _left_in_redis(ground, token)
     stored.queued = list(_queued(ground, dead=False))
     stored.dead = list(_queued(ground, dead=True))
+    for user in {told.user for told in load.history.told}:
+        for one in _told(ground, token, secret_key, f"/readers/{user}")["items"]:
+            stored.readers[token, user, one["chat"]] = (one["number"], one["unread"])
     return stored
 
 
 def _skipped(ground: Ground, token: str, secret_key: str, number: int) -> list[tuple[int, int]]:
+    skipped = _told(ground, token, secret_key, f"/chats/{number}")["skipped"]
+    return [(one["from"], one["to"]) for one in skipped]
+
+
+def _told(ground: Ground, token: str, secret_key: str, path: str) -> Any:
     answer = httpx.get(
-        f"{ground.base_url}/applications/{token}/chats/{number}",
+        f"{ground.base_url}/applications/{token}{path}",
         headers={"Authorization": f"Bearer {secret_key}"},
         timeout=30,
     )
-    answer.raise_for_status()
-    return [(one["from"], one["to"]) for one in answer.json()["skipped"]]
+    return answer.raise_for_status().json()
 
 
 def _indexed(ground: Ground, token: str) -> dict[tuple[str, int, int], tuple[int, str]]:

@@ -47,6 +47,10 @@ def index_killed(ground: Ground, load: Load) -> None:
     _killed_again_and_again(ground, "index_messages")
 
 
+def inbox_killed(ground: Ground, load: Load) -> None:
+    _killed_again_and_again(ground, "accept_inbox")
+
+
 def api_killed(ground: Ground, load: Load) -> None:
     _killed_again_and_again(ground, "app.app")
 
@@ -208,6 +212,7 @@ def clocks_apart(ground: Ground, load: Load) -> None:
 SCENARIOS = [
     Scenario("persist-killed", "the persist worker killed 8 times", persist_killed),
     Scenario("index-killed", "the index worker killed 8 times", index_killed),
+    Scenario("inbox-killed", "the inbox worker killed 8 times", inbox_killed),
     Scenario("api-killed", "the API function killed 8 times", api_killed),
     Scenario("database-away", "MySQL killed, away for 30 s", database_away),
     Scenario("database-read-only", "MySQL read-only for 15 s", database_read_only),

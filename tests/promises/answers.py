@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.promises.history import Act, History, Read
+from tests.promises.history import TWO_PRIMARIES, Act, History, Read
 from tests.promises.stored import Stored
 
 _Place = tuple[str, int | None, int]
@@ -59,6 +59,18 @@ def retries_answered_otherwise(history: History, stored: Stored) -> Iterator[str
 
 def _answer(act: Act) -> tuple[int | None, int | None, int | None]:
     return act.first, act.last, act.revision
+
+
+def accepted_under_a_replaced_key(history: History, stored: Stored) -> Iterator[str]:
+    """A key that was replaced is refused from then on, unless it was replaced while there were two
+    primaries: the one that was not told may still believe it."""
+    splits = [loss for loss in history.losses if loss.what == TWO_PRIMARIES]
+    for act in history.acts:
+        if act.outcome != "acknowledged":
+            continue
+        for span in act.replaced:
+            if not any(split.touches(span.began, span.ended) for split in splits):
+                yield f"{act} was accepted, and its key was replaced before it was sent"
 
 
 def backward_reads(history: History, stored: Stored) -> Iterator[str]:

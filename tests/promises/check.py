@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from tests.promises.answers import (
+    accepted_under_a_replaced_key,
     backward_reads,
     numbers_given_twice,
     older_than_what_was_read,
@@ -16,22 +17,26 @@ from tests.promises.kept import (
     edits_made_twice,
     lost_chats,
     lost_edits,
+    lost_from_the_inbox,
     lost_messages,
     strange_texts,
     texts_stored_twice,
 )
 from tests.promises.numbers import holes, skipped_without_a_loss
+from tests.promises.readers import backward_markers, wrong_unread_counts
 from tests.promises.stored import Stored
 
 _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     numbers_given_twice,
     revisions_given_twice,
     retries_answered_otherwise,
+    accepted_under_a_replaced_key,
     backward_reads,
     older_than_what_was_read,
     lost_chats,
     lost_messages,
     lost_edits,
+    lost_from_the_inbox,
     edits_made_twice,
     texts_stored_twice,
     strange_texts,
@@ -41,6 +46,8 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
     wrong_documents,
     wrong_copies,
     backward_changes,
+    backward_markers,
+    wrong_unread_counts,
     left_overs,
 )
 

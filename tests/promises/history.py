@@ -1,5 +1,5 @@
 """What clients saw: every request with its outcome, every read, the copies of those who follow the
-changes of a chat, and when Redis lost its memory.
+changes of a chat, read markers, and when Redis lost its memory.
 
 Append-only, and safe to write from many threads. Times are positions in this record, not of a clock.
 """
@@ -12,10 +12,14 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["chat", "post", "edit", "delete", "delete_chat"]
-Outcome = Literal["acknowledged", "refused", "unknown"]
+# "taken": the inbox queue has it, so it must be kept, and nobody is told under which number.
+Outcome = Literal["acknowledged", "refused", "unknown", "taken"]
 
 # The revision that a read saw where it was answered 410: nothing is newer than a deletion.
 GONE = 2**63
+
+# A loss of memory that is not only one.
+TWO_PRIMARIES = "two primaries"
 
 
 class Act(msgspec.Struct, eq=False):
@@ -23,7 +27,8 @@ class Act(msgspec.Struct, eq=False):
 
     `texts` are the title of a chat, the bodies of a post, the new body of an edit; no two operations
     have a text in common. `number` is the message of an edit or a deletion. `ended` is None while no
-    answer was seen, and for ever where none came: such a request may still be running.
+    answer was seen, and for ever where none came: such a request may still be running. `replaced` says
+    when its secret key was replaced, where it was not valid any more.
     """
 
     client: str
@@ -39,6 +44,7 @@ class Act(msgspec.Struct, eq=False):
     last: int | None = None
     revision: int | None = None
     ended: int | None = None
+    replaced: "tuple[Span, ...]" = ()
 
     @property
     def operation(self) -> tuple[str, str | int]:
@@ -79,6 +85,25 @@ class Copy(msgspec.Struct, eq=False):
     backwards: list[str] = []
 
 
+class Span(msgspec.Struct, frozen=True):
+    """Two positions, between which something happened."""
+
+    began: int
+    ended: int
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A read marker and the unread count, as a user was told them."""
+
+    user: str
+    token: str
+    chat: int
+    number: int
+    unread: int
+    began: int
+    ended: int
+
+
 class Loss(msgspec.Struct, eq=False):
     """Redis lost memory. One that lasts (two primaries) has no end until it is over."""
 
@@ -99,6 +124,7 @@ class History:
     def __init__(self) -> None:
         self.acts: list[Act] = []
         self.reads: list[Read] = []
+        self.told: list[Told] = []
         self.copies: dict[tuple[str, str, int], Copy] = {}
         self.losses: list[Loss] = []
         self._positions = count(1)
@@ -134,6 +160,11 @@ class History:
             act.outcome, act.ended = "acknowledged", next(self._positions)
             act.first, act.last, act.revision = first, last, revision
 
+    def take(self, act: Act) -> None:
+        """The inbox queue took it."""
+        with self._lock:
+            act.outcome = "taken"
+
     def refuse(self, act: Act) -> None:
         """It was answered 4xx."""
         with self._lock:
@@ -146,6 +177,14 @@ class History:
         with self._lock:
             ended = next(self._positions)
             self.reads.append(Read(client, token, chat, number, revision, began, ended))
+
+    def marked(
+        self, began: int, user: str, token: str, chat: int, number: int, unread: int
+    ) -> None:
+        """A user's read marker that was moved, or asked for, at `began`, was answered."""
+        with self._lock:
+            ended = next(self._positions)
+            self.told.append(Told(user, token, chat, number, unread, began, ended))
 
     def copy(self, client: str, token: str, chat: int) -> Copy:
         """The client's copy of a chat, empty at first."""

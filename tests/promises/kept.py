@@ -1,6 +1,6 @@
 """Rules about what was accepted: it is stored once, where the client was told, in its newest state."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import msgspec
@@ -113,6 +113,28 @@ def lost_edits(history: History, stored: Stored) -> Iterator[str]:
             yield f"{act} was overwritten by {message.body!r}, which did not start from it"
 
 
+def lost_from_the_inbox(history: History, stored: Stored) -> Iterator[str]:
+    """What the inbox took is stored, and once unless memory was lost since; or its chat was deleted."""
+    found: Counter[tuple[str, int | None, str | None]] = Counter()
+    for (token, chat), row in stored.chats.items():
+        found[token, None, row.key] += 1
+        for message in row.messages.values():
+            found[token, chat, message.key] += 1
+    may_be_deleted = {
+        (act.token, act.chat)
+        for act in history.acts
+        if act.kind == "delete_chat" and act.outcome != "refused"
+    }
+    for act in history.acts:
+        if act.outcome != "taken":
+            continue
+        times = found[act.token, act.chat, act.key]
+        if times == 0 and (act.token, act.chat) not in may_be_deleted:
+            yield f"{act} was taken by the inbox, and is not stored"
+        if times > 1 and not history.lost_between(act.began, None):
+            yield f"{act} was taken by the inbox, and is stored {times} times"
+
+
 def edits_made_twice(history: History, stored: Stored) -> Iterator[str]:
     """An edit is made once however often it is sent, unless memory was lost between its tries."""
     operations = _by_text(history)
@@ -139,10 +161,11 @@ def texts_stored_twice(history: History, stored: Stored) -> Iterator[str]:
 
 
 def _forgotten(history: History, tries: list[Act]) -> bool:
-    """Whether memory was lost between the tries of an operation."""
+    """Whether memory was lost between the tries of an operation. The inbox may try as often as it likes."""
     ends = [act.ended for act in tries]
     end = None if None in ends else max((e for e in ends if e is not None), default=0)
-    return len(tries) > 1 and history.lost_between(min(act.began for act in tries), end)
+    is_tried_again = len(tries) > 1 or any(act.outcome == "taken" for act in tries)
+    return is_tried_again and history.lost_between(min(act.began for act in tries), end)
 
 
 def strange_texts(history: History, stored: Stored) -> Iterator[str]:

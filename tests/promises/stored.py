@@ -6,13 +6,15 @@ import msgspec
 class StoredMessage(msgspec.Struct, frozen=True):
     """A row, also of a deleted message.
 
-    Where each edit adds its text to a list in the message, `edits` is that list.
+    Where each edit adds its text to a list in the message, `edits` is that list. `key` is the one that
+    it was created with.
     """
 
     revision: int
     body: str
     deleted: bool = False
     edits: tuple[str, ...] | None = None
+    key: str | None = None
 
 
 class StoredChat(msgspec.Struct):
@@ -24,18 +26,21 @@ class StoredChat(msgspec.Struct):
     messages_count: int = 0
     messages: dict[int, StoredMessage] = {}
     skipped: list[tuple[int, int]] = []
+    key: str | None = None
 
 
 class Stored(msgspec.Struct):
     """MySQL's rows by (token, chat), the live documents of the index, and what is left over elsewhere.
 
-    `pending` and `due` are Redis's, `queued` and `dead` are records in the queues and in their
-    dead-letter queues. A text names what is left over: a number of a chat, a queue.
+    `readers` are the read markers by (token, user, chat), each with its unread count. `pending` and `due`
+    are Redis's, `queued` and `dead` are records in the queues and in their dead-letter queues, but for
+    what the inbox refused. A text names what is left over: a number of a chat, a queue.
     """
 
     chats: dict[tuple[str, int], StoredChat] = {}
     chats_count: dict[str, int] = {}
     indexed: dict[tuple[str, int, int], tuple[int, str]] = {}
+    readers: dict[tuple[str, str, int], tuple[int, int]] = {}
     pending: list[str] = []
     due: list[str] = []
     queued: list[str] = []

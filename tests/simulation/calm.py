@@ -5,11 +5,12 @@ from typing import Any
 
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Counter
+from chalicelib.domain.numbering import Counter, Page
+from chalicelib.settings import QUEUES
+from chalicelib.usecases.count_unread import list_unread
 from tests.promises.stored import Stored, StoredChat, StoredMessage
-from tests.simulation.queues import WORKED_OFF
-from tests.simulation.requests import TENANT, Request, edits_of, read_one
-from tests.simulation.simulation import Simulation
+from tests.simulation.requests import TOKEN, Request, edits_of, read_one
+from tests.simulation.simulation import USERS, Simulation
 from tests.simulation.workers import close_quiet, repair, take_batch
 
 _ROUNDS = 30
@@ -18,6 +19,7 @@ _ROUND_MS = 200_000
 _LATE_MS = 16 * 60_000
 _TRIES = 4
 _MOST_PAGES = 10_000
+_MOST_CHATS = 1_000
 _BETWEEN_TRIES_SECONDS = 6
 _CLIENT = "the last client"
 
@@ -48,7 +50,7 @@ def _deliver(simulation: Simulation, chance: random.Random) -> None:
     for _ in range(_ROUNDS):
         simulation.processes.now += _ROUND_MS
         repair(simulation.world)
-        for queue in WORKED_OFF:
+        for queue in QUEUES:
             count, work = take_batch(simulation.world, simulation.queues, queue, 500, chance)
             if count:
                 work()
@@ -70,7 +72,14 @@ def _edit_once_more(simulation: Simulation) -> None:
         messages = _application(simulation).chats[chat].messages
         number = max((n for n, m in messages.items() if m.deleted_at is None), default=None)
         if number is not None:
-            read_one(simulation.world, simulation.history, _CLIENT, chat, number)
+            read_one(
+                simulation.world,
+                simulation.tenant(),
+                simulation.history,
+                _CLIENT,
+                chat,
+                number,
+            )
             _ask(simulation, Request("edit", chat, number, (f"last edit {chat}",)))
 
 
@@ -89,7 +98,9 @@ def _ask(simulation: Simulation, request: Request) -> None:
         act = request.begin(simulation.history, _CLIENT)
         simulation.say(f"{_CLIENT} {request}")
         try:
-            simulation.history.acknowledge(act, *request.send(simulation.world))
+            simulation.history.acknowledge(
+                act, *request.send(simulation.world, simulation.tenant())
+            )
             return
         except UnavailableError:
             simulation.clock.wait(_BETWEEN_TRIES_SECONDS)
@@ -102,7 +113,7 @@ def _live(simulation: Simulation) -> list[int]:
 
 def look(simulation: Simulation) -> Stored:
     """What MySQL, the index, Redis and the queues hold."""
-    token, application = TENANT.token, _application(simulation)
+    token, application = TOKEN, _application(simulation)
     stored = Stored(
         chats={(token, n): _stored_chat(simulation, n) for n in application.chats},
         chats_count={token: application.shown().chats_count},
@@ -112,19 +123,27 @@ def look(simulation: Simulation) -> Stored:
             if document.message.deleted_at is None
         },
         queued=[q for q, records in simulation.queues.records.items() for _ in records],
-        dead=[queue for queue, _ in simulation.queues.dead],
+        # What the inbox has refused and should not have is missed where it should be.
+        dead=[queue for queue, _ in simulation.queues.dead if queue != "inbox"],
+        readers={
+            (token, user, reading.chat): (reading.number, reading.unread)
+            for user in USERS
+            for reading in list_unread(
+                simulation.world, simulation.tenant(), user, Page(limit=_MOST_CHATS)
+            ).items
+        },
     )
     stored.pending, stored.due = _left_in_redis(simulation)
     return stored
 
 
 def _application(simulation: Simulation) -> Any:
-    return simulation.store._applications[TENANT.token]
+    return simulation.store._applications[TOKEN]
 
 
 def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
     chat = _application(simulation).chats[number]
-    row = simulation.store.get_chat(TENANT.token, number)
+    row = simulation.store.get_chat(TOKEN, number)
     assert row is not None
     return StoredChat(
         revision=row.chat.revision,
@@ -132,10 +151,13 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
         deleted=row.chat.deleted_at is not None,
         messages_count=row.messages_count,
         messages={
-            n: StoredMessage(m.revision, m.body, m.deleted_at is not None, edits_of(m))
+            n: StoredMessage(
+                m.revision, m.body, m.deleted_at is not None, edits_of(m), m.idempotency_key
+            )
             for n, m in chat.messages.items()
         },
-        skipped=[(r.first, r.last) for r in simulation.store.skipped(TENANT.token, number)],
+        skipped=[(r.first, r.last) for r in simulation.store.skipped(TOKEN, number)],
+        key=row.chat.idempotency_key,
     )
 
 
@@ -143,12 +165,12 @@ def _left_in_redis(simulation: Simulation) -> tuple[list[str], list[str]]:
     """Pending entries and due times."""
     server = simulation.redis.servers[0]
     chats = [None, *_application(simulation).chats]
-    pending = [keys.pending(Counter(TENANT.token, chat)) for chat in chats]
+    pending = [keys.pending(Counter(TOKEN, chat)) for chat in chats]
     left = [
         f"{entry[:60]!r}"
         for name in pending
         for entry in server.execute("ZRANGE", name, 0, -1) or []
     ]
-    due = server.execute("ZRANGE", keys.due(TENANT.token), 0, -1)
+    due = server.execute("ZRANGE", keys.due(TOKEN), 0, -1)
     assert isinstance(due, list)
     return left, [member.decode() for member in due]

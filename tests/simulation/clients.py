@@ -1,13 +1,17 @@
-"""Clients: one request at a time each; what has no answer in time is given up, and perhaps sent again."""
+"""Clients: one request at a time each; what has no answer in time is given up, and perhaps sent again.
+
+Each goes on with the secret key that it has until that is refused."""
 
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
-from chalicelib.domain.errors import OrdinalError, UnavailableError
+from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
+from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.ports import World
 from tests.promises.history import Act, History
+from tests.simulation.keyring import Keyring
 from tests.simulation.processes import Process, Processes
 from tests.simulation.requests import Answer, Request
 
@@ -32,11 +36,14 @@ class Client:
         history: History,
         processes: Processes,
         say: Callable[..., None],
+        keyring: Keyring,
+        find_tenant: Callable[[], Tenant],
     ) -> None:
         self.number = number
         self.name = f"client {number}"
         self._world, self._history, self._processes = world, history, processes
-        self._say = say
+        self._say, self._keyring, self._find_tenant = say, keyring, find_tenant
+        self._tenant = find_tenant()
         self._inbox: deque[tuple[Request, int]] = deque()
         self._now: _Try | None = None
 
@@ -58,12 +65,13 @@ class Client:
             self._send(*self._inbox.popleft())
 
     def _send(self, request: Request, tries: int) -> None:
-        act = request.begin(self._history, self.name)
+        act, tenant = request.begin(self._history, self.name), self._tenant
+        act.replaced = self._keyring.replaced(tenant.key_version)
         self._say(f"{self.name} {request}")
 
         def work() -> None:
             try:
-                answer = request.send(self._world)
+                answer = request.send(self._world, tenant)
             except OrdinalError as error:
                 self._ended(act, None, error)
             else:
@@ -85,6 +93,8 @@ class Client:
             self._say(f"{self.name} is told 503 for its {act.kind}: {error}")
             self._unanswered(now)
         else:
+            if isinstance(error, UnauthenticatedError):
+                self._tenant = self._find_tenant()
             self._history.refuse(act)
             self._say(f"{self.name} is told for its {act.kind}: {error}")
             self._now = None

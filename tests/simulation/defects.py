@@ -5,13 +5,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from greenlet import getcurrent
 
 from chalicelib.domain.changes import Change, Changes, Since
 from chalicelib.domain.numbering import Counter, Page, PersistedMessages
+from chalicelib.domain.reading import Ahead, Marker, Reading
 from chalicelib.domain.records import ChatRow, Document, Lease, Message, MessagesRecord
 from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.current import look_at
@@ -52,8 +53,7 @@ class _Counting(FakeStore):
         before = {place: self._live(place) for place in places}
         done = super().persist_messages(records, window)
         new = {place: self._live(place) - before[place] for place in places}
-        if parent := getcurrent().parent:
-            parent.switch()
+        _take_long()
         for place in sorted(places):
             self._counted[place] = self._counted.get(place, 0) + new[place]
         return done
@@ -110,7 +110,33 @@ class _ByRevision(FakeStore):
         return [change for change in by_revision if change.position > since.position][:limit]
 
 
+class _MovesBack(FakeStore):
+    """The last that a reader says is kept."""
+
+    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+        if application := self._alive(token):
+            application.readers.pop((user, marker.chat), None)
+        super().move_marker(token, user, marker, pending_last)
+
+
+class _CountsNumbers(FakeStore):
+    """Unread are all numbers above the marker, whatever became of them."""
+
+    def count_unread(
+        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
+    ) -> list[Reading]:
+        readings = super().count_unread(token, markers, ahead)
+        return [Reading(r.chat, r.number, r.last - r.number, r.last) for r in readings]
+
+
 _LONG_TRANSACTION_SLICES = 40
+
+
+def _take_long() -> None:
+    """Let others run in the middle of a call."""
+    if parent := getcurrent().parent:
+        for _ in range(_LONG_TRANSACTION_SLICES):
+            parent.switch()
 
 
 class _EarlyPositions(FakeStore):
@@ -123,9 +149,7 @@ class _EarlyPositions(FakeStore):
                 first = chat.last_position
                 chat.last_position += sum(len(record.messages) for record in records)
                 taken[place] = (first, chat.last_position)
-        if parent := getcurrent().parent:
-            for _ in range(_LONG_TRANSACTION_SLICES):
-                parent.switch()
+        _take_long()
         for place, (first, _) in taken.items():
             if chat := self._open_chat(*place):
                 chat.last_position = first
@@ -183,6 +207,7 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
         "settle", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
     "an edit does not look for others": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
+    "a post leaves no mark": lambda: _script("accept", "if mark then", "if false then"),
     "an edit leaves no mark": lambda: _script("edit", "if mark then", "if false then"),
     "the last state wins in the store": lambda: Parts(store=_LastWins),
     "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
@@ -190,6 +215,14 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "changes go by their revisions": lambda: Parts(store=_ByRevision),
     "positions are taken before the commit": lambda: Parts(store=_EarlyPositions),
     "changes tell what is pending": lambda: Parts(list_changes=_with_pending),
+    "a read marker moves back": lambda: Parts(store=_MovesBack),
+    "deleted messages are unread": lambda: Parts(store=_CountsNumbers),
+    "any memory knows the keys": lambda: _script(
+        "common", "if app[2] ~= me then", "if not app[2] then"
+    ),
+    "who reads the keys late is believed": lambda: _script(
+        "remember_application", " or app[3] ~= ARGV[2]", ""
+    ),
     "the index has no versions": lambda: Parts(index=_WithoutVersions),
 }
 

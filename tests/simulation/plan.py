@@ -7,15 +7,19 @@ import msgspec
 # How often each kind of step comes, in relation to the others.
 _ORDINARY = {
     "chat": 2,
-    "post": 16,
+    "post": 14,
+    "crowd": 4,
     "edit": 10,
     "delete": 5,
     "delete_chat": 1,
     "read": 8,
-    "work": 22,
+    "work": 28,
     "minute": 4,
     "close": 3,
     "seconds": 2,
+    "inbox": 4,
+    "mark": 3,
+    "rotate": 3,
 }
 _FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10}
 _LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}

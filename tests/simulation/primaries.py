@@ -5,7 +5,7 @@ from collections import deque
 
 from chalicelib.usecases.ports import Clock
 from tests.fakes.redis_server import Memory, RedisServer
-from tests.promises.history import History, Loss
+from tests.promises.history import TWO_PRIMARIES, History, Loss
 from tests.simulation.processes import Processes
 
 _SNAPSHOTS = 8
@@ -54,7 +54,7 @@ class Primaries:
         """A replica that lags becomes a primary while the old one still serves some."""
         if self._split or self.keeps_writes:
             return False
-        self._split = self._history.lost("two primaries", lasting=True)
+        self._split = self._history.lost(TWO_PRIMARIES, lasting=True)
         self.servers.append(self._server(self._old(age)))
         return True
 

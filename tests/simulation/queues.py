@@ -13,9 +13,6 @@ from chalicelib.usecases.ports import Clock
 from chalicelib.usecases.work_off import Received
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
-# The simulated clients come over HTTP.
-WORKED_OFF = tuple(queue for queue in QUEUES if queue != "inbox")
-
 _TWICE = 0.1
 
 
@@ -33,15 +30,19 @@ class SimulatedQueues:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ids = count(1)
-        self.records: dict[str, dict[str, _Record]] = {queue: {} for queue in WORKED_OFF}
+        self.records: dict[str, dict[str, _Record]] = {queue: {} for queue in QUEUES}
         self.dead: list[tuple[str, str]] = []
 
     def send(self, records: Iterable[AnyRecord]) -> None:
         for record in records:
             for part, body in split_to_fit(record):
-                now = self._clock.now_ms()
-                kept = _Record(str(next(self._ids)), body.decode(), now, now)
-                self.records[queue_of(part)][kept.id] = kept
+                self.put(queue_of(part), body.decode())
+
+    def put(self, queue: str, body: str) -> None:
+        """Send a record, as it is."""
+        now = self._clock.now_ms()
+        kept = _Record(str(next(self._ids)), body, now, now)
+        self.records[queue][kept.id] = kept
 
     def bury(self, queue: str, body: str, reason: str) -> None:
         self.dead.append((queue, body))

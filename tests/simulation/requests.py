@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import json
 from msgspec.structs import replace
 
 from chalicelib.domain.changes import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
+from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.numbering import IdempotencyMark, Page
 from chalicelib.domain.records import Chat, Message
@@ -18,10 +20,12 @@ from chalicelib.usecases.accept_edit import edit_chat, edit_message
 from chalicelib.usecases.accept_messages import accept_messages
 from chalicelib.usecases.current import current_message
 from chalicelib.usecases.list_messages import list_messages
+from chalicelib.usecases.mark_read import mark_read
 from chalicelib.usecases.ports import World
 from tests.promises.history import GONE, Act, History, Kind
+from tests.simulation.queues import SimulatedQueues
 
-TENANT = Tenant("0123456789abcdef0123456789abcd", 1)
+TOKEN = "0123456789abcdef0123456789abcd"
 _PAGE = 8
 _CHANGES = 3
 
@@ -44,16 +48,16 @@ class Request(msgspec.Struct, frozen=True):
         return history.begin(
             client,
             self.kind,
-            TENANT.token,
+            TOKEN,
             self.chat,
             number=self.number,
             texts=self.texts,
             key=self.key,
         )
 
-    def send(self, world: World) -> Answer:
+    def send(self, world: World, tenant: Tenant) -> Answer:
         """What was acknowledged. Raises `OrdinalError`."""
-        return _SEND[self.kind](self, world, rfc3339(world.clock.now_ms()))
+        return _SEND[self.kind](self, world, tenant, rfc3339(world.clock.now_ms()))
 
     def __str__(self) -> str:
         what = {
@@ -70,7 +74,7 @@ def _mark(request: Request) -> IdempotencyMark | None:
     return IdempotencyMark(request.key, "fingerprint") if request.key else None
 
 
-def _chat(request: Request, world: World, now: str) -> Answer:
+def _chat(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
     draft = Chat(
         number=0,
         revision=0,
@@ -78,24 +82,24 @@ def _chat(request: Request, world: World, now: str) -> Answer:
         created_at=now,
         idempotency_key=request.key,
     )
-    accepted = accept_chat(world, TENANT, draft, _mark(request))
+    accepted = accept_chat(world, tenant, draft, _mark(request))
     return accepted.first, accepted.last, accepted.revision
 
 
-def _post(request: Request, world: World, now: str) -> Answer:
+def _post(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
     drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
     assert request.chat is not None
-    accepted = accept_messages(world, TENANT, request.chat, drafts, _mark(request))
+    accepted = accept_messages(world, tenant, request.chat, drafts, _mark(request))
     return accepted.first, accepted.last, accepted.revision
 
 
 def _change_message(change: Callable[[Request, Message, str], Message]) -> Any:
-    def send(request: Request, world: World, now: str) -> Answer:
+    def send(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
         assert request.chat is not None
         assert request.number is not None
         state = edit_message(
             world,
-            TENANT,
+            tenant,
             request.chat,
             request.number,
             lambda m: change(request, m, now),
@@ -117,11 +121,11 @@ def edits_of(message: Message) -> tuple[str, ...]:
     return tuple((message.metadata or {"edits": []})["edits"])
 
 
-def _delete_chat(request: Request, world: World, now: str) -> Answer:
+def _delete_chat(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
     assert request.chat is not None
     done = edit_chat(
         world,
-        TENANT,
+        tenant,
         request.chat,
         lambda c: replace(c, deleted_at=now),
         None,
@@ -131,7 +135,7 @@ def _delete_chat(request: Request, world: World, now: str) -> Answer:
     return row.chat.number, row.chat.number, row.chat.revision
 
 
-_SEND: dict[str, Callable[[Request, World, str], Answer]] = {
+_SEND: dict[str, Callable[[Request, World, Tenant, str], Answer]] = {
     "chat": _chat,
     "post": _post,
     "edit": _change_message(_edited),
@@ -140,43 +144,53 @@ _SEND: dict[str, Callable[[Request, World, str], Answer]] = {
 }
 
 
-def read_one(world: World, history: History, client: str, chat: int, number: int) -> None:
+def read_one(
+    world: World, tenant: Tenant, history: History, client: str, chat: int, number: int
+) -> None:
     """Read a message by its number, and note what was seen."""
     began = history.now()
     revision: int | None
     try:
-        revision = current_message(world, TENANT, chat, number).state.revision
+        revision = current_message(world, tenant, chat, number).state.revision
     except GoneError:
         revision = GONE
     except NotFoundError:
         revision = None
-    history.read(began, client, TENANT.token, chat, number, revision)
+    history.read(began, client, TOKEN, chat, number, revision)
 
 
-def read_page(world: World, history: History, client: str, chat: int, after: int) -> None:
+def read_page(
+    world: World, tenant: Tenant, history: History, client: str, chat: int, after: int
+) -> None:
     """Read a list; the client's own messages must be in it, unless somebody wanted them deleted."""
     began = history.now()
     try:
-        page = list_messages(world, TENANT, chat, Page(limit=_PAGE, after=after))
+        page = list_messages(world, tenant, chat, Page(limit=_PAGE, after=after))
     except (GoneError, NotFoundError):
         return
     shown = {message.number: message.revision for message in page.items}
     for number, revision in shown.items():
-        history.read(began, client, TENANT.token, chat, number, revision)
+        history.read(began, client, TOKEN, chat, number, revision)
     last = MAX_NUMBER if page.more_from is None else page.more_from
     for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
         if after < number <= last:
-            history.read(began, client, TENANT.token, chat, number, None)
+            history.read(began, client, TOKEN, chat, number, None)
 
 
 def follow(
-    list_changes: ListChanges, world: World, history: History, client: str, chat: int, pages: int
+    list_changes: ListChanges,
+    world: World,
+    tenant: Tenant,
+    history: History,
+    client: str,
+    chat: int,
+    pages: int,
 ) -> None:
     """Bring the client's copy of a chat up to date, by so many pages of changes at most."""
-    copy = history.copy(client, TENANT.token, chat)
+    copy = history.copy(client, TOKEN, chat)
     for _ in range(pages):
         since = copy.since
-        changes = list_changes(world, TENANT, chat, parse_since(since), _CHANGES)
+        changes = list_changes(world, tenant, chat, parse_since(since), _CHANGES)
         states = [
             (m.number, m.revision, None if m.deleted_at else m.body)
             for m in (change.message for change in changes.items)
@@ -184,6 +198,32 @@ def follow(
         history.followed(copy, since, states, str(changes.since))
         if not changes.more:
             return
+
+
+def mark_as_read(
+    world: World, tenant: Tenant, history: History, user: str, chat: int, number: int
+) -> None:
+    """Move a user's read marker, and note what the user was told."""
+    began = history.now()
+    reading = mark_read(world, tenant, user, chat, number)
+    history.marked(began, user, TOKEN, chat, reading.number, reading.unread)
+
+
+def put_on_the_inbox(
+    queues: SimulatedQueues, history: History, chat: int | None, text: str, times: int
+) -> None:
+    """What another service of the owner does: create a chat, or post to one, without HTTP."""
+    key = f"inbox-{text}"
+    record: InboxRecord
+    if chat is None:
+        record = InboxChat(token=TOKEN, title=text, key=key)
+    else:
+        record = InboxMessage(token=TOKEN, chat=chat, body=text, key=key)
+    kind: Kind = "chat" if chat is None else "post"
+    for _ in range(times):
+        act = history.begin("a service", kind, TOKEN, chat, texts=(text,), key=key)
+        queues.put("inbox", json.encode(record).decode())
+        history.take(act)
 
 
 def _own(history: History, client: str, chat: int) -> set[int]:

@@ -9,7 +9,9 @@ from functools import cache
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
+from chalicelib.settings import QUEUES
 from chalicelib.usecases.list_changes import list_changes
 from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 from tests.fakes.ledger import FakeLedger
@@ -19,16 +21,19 @@ from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
 from tests.promises.history import History
 from tests.simulation.clients import Client
+from tests.simulation.keyring import Keyring
 from tests.simulation.plan import Step
 from tests.simulation.ports import Ambush, Faults, Mode, reached
 from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
-from tests.simulation.queues import WORKED_OFF, SimulatedQueues
+from tests.simulation.queues import SimulatedQueues
 from tests.simulation.requests import (
-    TENANT,
+    TOKEN,
     ListChanges,
     Request,
     follow,
+    mark_as_read,
+    put_on_the_inbox,
     read_one,
     read_page,
 )
@@ -38,23 +43,26 @@ _START_MS = 1_790_000_000_000
 _MOST_SLICES = 20_000
 _CLIENTS = 4
 _TRIES = 3
+_LONGER_THAN_A_NONCE_MS = 6_000
+_BETWEEN_KEYS_SECONDS = 2
 # In a row: more, and hardly anything else would happen.
 _MOST_FAILURES = 4
+USERS = ("ann", "bob")
 _PARTS = ("queues", "queues", "store", "ledger", "index")
 _MODES: tuple[Mode, ...] = ("before", "after", "half")
 # Who follows has nothing half done: a kill or a failure there is that of any step.
 _NO_TRAP = ("ping", "list_changes")
-# What is asked for read markers, which no process here sets.
-_OF_READERS = ("ahead", "move_marker", "list_markers", "count_unread")
 # Every call of these parts; most are rare, and the next failing call of a part is seldom one of them.
 _CALLS = [
     f"{name}.{call}"
     for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
     for call in vars(part)
     if not call.startswith("_")
-    and not re.search("application|answer|_key$", call)
-    and call not in (*_NO_TRAP, *_OF_READERS)
+    and not re.search("(create|list|rename|delete|forget|erase)_application|answer", call)
+    and call not in _NO_TRAP
 ]
+# Leases are seldom begun, and keys seldom replaced: what goes wrong there is the worst that can.
+_CALLS += 3 * [call for call in _CALLS if re.search("lease|clos|nonce|key|application", call)]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
     ("after", "fails", 0),
@@ -132,12 +140,14 @@ class Simulation:
         self.store = parts.store()
         self.list_changes = parts.list_changes
         self.world = SimulatedWorld(self, parts.scripts())
+        self.store.create_application(TOKEN, "simulation", rfc3339(_START_MS))
+        self._keyring = keyring = Keyring(self.history, self.processes)
         self.clients = [
-            Client(n, self.world, self.history, self.processes, say) for n in range(1, _CLIENTS + 1)
+            Client(n, self.world, self.history, self.processes, say, keyring, self.tenant)
+            for n in range(1, _CLIENTS + 1)
         ]
         self._chance = random.Random(0)
         self._texts = 0
-        self.store.create_application(TENANT.token, "simulation", rfc3339(_START_MS))
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Do each step, and let the processes run in between."""
@@ -148,6 +158,12 @@ class Simulation:
             self.redis.keep()
             for client in self.clients:
                 client.go_on()
+
+    def tenant(self) -> Tenant:
+        """The application with its newest key."""
+        application = self.store.get_application(TOKEN)
+        assert application is not None
+        return Tenant(TOKEN, application.key_version)
 
     def chats(self) -> list[int]:
         """Chats that clients were told of."""
@@ -189,6 +205,15 @@ class Simulation:
         if chat := self._a_chat(step):
             self._ask(step, Request("post", chat, texts=texts, key=self._key(step, texts[0])))
 
+    def _crowd(self, step: Step) -> None:
+        """All post to one chat at once, so that they meet on its counter, and some once more later."""
+        if chat := self._a_chat(step):
+            for _ in range(min(step.size, 2)):
+                for client in self.clients:
+                    texts = self._texts_for(1)
+                    client.ask(Request("post", chat, texts=texts, key=self._key(step, *texts)), 1)
+                self.processes.now += step.which % 3 * _LONGER_THAN_A_NONCE_MS
+
     def _edit(self, step: Step) -> None:
         texts, chat = self._texts_for(1), self._a_chat(step)
         if chat and (number := self._a_message(step, chat)):
@@ -217,7 +242,9 @@ class Simulation:
         self.processes.start(
             f"{client.name}'s read",
             client.number,
-            _quietly(lambda: read(self.world, self.history, client.name, chat, number)),
+            _quietly(
+                lambda: read(self.world, self.tenant(), self.history, client.name, chat, number)
+            ),
         )
 
     def _follow(self, step: Step) -> None:
@@ -231,14 +258,50 @@ class Simulation:
 
     def follow_changes(self, client: str, chat: int, pages: int) -> None:
         """Bring a client's copy of a chat up to date, or nearer to that."""
-        follow(self.list_changes, self.world, self.history, client, chat, pages)
+        follow(self.list_changes, self.world, self.tenant(), self.history, client, chat, pages)
+
+    def _mark(self, step: Step) -> None:
+        chat, user = self._a_chat(step), USERS[step.who % len(USERS)]
+        if chat and (number := self._a_message(step, chat)):
+            self.say(f"{user} has read chat {chat} to {number}")
+            self.processes.start(
+                f"{user}'s marker",
+                step.who,
+                _quietly(
+                    lambda: mark_as_read(
+                        self.world, self.tenant(), self.history, user, chat, number
+                    )
+                ),
+            )
+
+    def _inbox(self, step: Step) -> None:
+        """Every fourth time a chat; now and then the service is not sure, and sends it twice."""
+        chat = None if step.which % 4 == 0 else self._a_chat(step)
+        (text,) = self._texts_for(1)
+        times = 2 if step.size > 2 else 1
+        self.say(f"a service puts {text} for chat {chat} on the inbox {times} times")
+        put_on_the_inbox(self.queues, self.history, chat, text, times)
+
+    def _rotate(self, step: Step) -> None:
+        overlap, times = (0, 0, 60, 600)[step.which % 4], min(step.size, 2)
+        self.say(
+            f"the admin replaces the secret key, with an overlap of {overlap} s, {times} times"
+        )
+
+        def replace() -> None:
+            for _ in range(times):
+                self._keyring.replace(self.world, overlap)
+                self.clock.wait(_BETWEEN_KEYS_SECONDS)
+
+        self.processes.start("the admin", step.who, _quietly(replace))
 
     def _work(self, step: Step) -> None:
-        queue = WORKED_OFF[step.which % len(WORKED_OFF)]
-        count, work = take_batch(self.world, self.queues, queue, 10 * step.size, self._chance)
-        if count:
-            self.say(f"a worker takes {count} records of {queue}")
-            self.processes.start(f"a worker of {queue}", step.who, work)
+        queue = QUEUES[step.which % len(QUEUES)]
+        for _ in range(2 if step.size == 2 else 1):
+            count, work = take_batch(self.world, self.queues, queue, 10 * step.size, self._chance)
+            if count:
+                self.say(f"a worker takes {count} records of {queue}")
+                self.processes.start(f"a worker of {queue}", step.who, work)
 
     def _minute(self, step: Step) -> None:
         self.processes.now += 60_000

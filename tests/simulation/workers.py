@@ -8,7 +8,10 @@ from typing import Any
 from msgspec import json
 
 from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.times import rfc3339
+from chalicelib.usecases.accept_inbox import accept_inbox
 from chalicelib.usecases.close_leases import close_leases
 from chalicelib.usecases.index_messages import index_messages
 from chalicelib.usecases.persist_chats import persist_chats
@@ -19,10 +22,18 @@ from chalicelib.usecases.repair_pending import repair_pending
 from chalicelib.usecases.work_off import Received, work_off
 from tests.simulation.queues import SimulatedQueues
 
-_HANDLERS: dict[str, tuple[Any, Callable[[World, Sequence[Any]], None]]] = {
-    "chats": (json.Decoder(ChatsRecord), persist_chats),
-    "messages": (json.Decoder(MessagesRecord), persist_messages),
-    "search": (json.Decoder(SearchRecord), index_messages),
+Handle = Callable[[World, Sequence[Any]], None]
+
+_DECODERS: dict[str, Callable[[str], Any]] = {
+    "chats": json.Decoder(ChatsRecord).decode,
+    "messages": json.Decoder(MessagesRecord).decode,
+    "search": json.Decoder(SearchRecord).decode,
+}
+_HANDLERS: dict[str, Handle] = {
+    "inbox": accept_inbox,
+    "chats": persist_chats,
+    "messages": persist_messages,
+    "search": index_messages,
 }
 
 
@@ -35,8 +46,10 @@ def take_batch(
 
 
 def _work(world: World, queues: SimulatedQueues, queue: str, received: Sequence[Received]) -> None:
-    decoder, handle = _HANDLERS[queue]
-    again = work_off(world, queue, received, decoder.decode, lambda records: handle(world, records))
+    now = rfc3339(world.clock.now_ms())
+    decode = _DECODERS.get(queue, lambda body: decode_inbox(body, now))
+    handle = _HANDLERS[queue]
+    again = work_off(world, queue, received, decode, lambda records: handle(world, records))
     queues.done(queue, [item.id for item in received if item.id not in again])
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.promises.check import broken
-from tests.promises.history import GONE, Act, History, Loss
+from tests.promises.history import GONE, TWO_PRIMARIES, Act, History, Loss, Span
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 
 T = "an application"
@@ -322,3 +322,71 @@ def test_a_message_that_is_told_in_an_older_state(story: Story) -> None:
     followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
     followed(story, [(1, 10, "a")])
     assert story.broken() == {"backward_changes", "wrong_copies"}
+
+
+def taken(story: Story, chat: int | None, text: str) -> Act:
+    act = story.did("chat" if chat is None else "post", chat, None, texts=(text,), key=text)
+    story.history.take(act)
+    return act
+
+
+def test_what_the_inbox_took_is_stored_once(story: Story) -> None:
+    taken(story, 1, "d")
+    taken(story, 1, "d")
+    assert story.broken() == {"lost_from_the_inbox"}
+    story.holds(4, 15, "d")
+    story.row.messages[4] = replace(story.row.messages[4], key="d")
+    assert story.broken() == set()
+    story.row.messages[5] = StoredMessage(16, "edited", key="d")
+    story.stored.indexed[T, 1, 5] = (16, "edited")
+    story.row.messages_count = 4
+    story.did("edit", 1, (5, 5, 16), number=5, texts=("edited",))
+    assert story.broken() == {"lost_from_the_inbox"}
+    story.history.lost("wiped")
+    assert story.broken() == set()
+
+
+def test_what_the_inbox_took_may_go_with_its_chat(story: Story) -> None:
+    taken(story, 1, "d")
+    story.did("delete_chat", 1, None)
+    assert story.broken() == set()
+    taken(story, None, "title of another")
+    assert story.broken() == {"lost_from_the_inbox"}
+    story.stored.chats[T, 2] = StoredChat(2, "title of another", key="title of another")
+    story.stored.chats_count[T] = 2
+    assert story.broken() == set()
+
+
+def test_a_replaced_key_that_opens(story: Story) -> None:
+    began = story.history.now()
+    story.third.replaced = (Span(began, story.history.now()),)
+    assert story.broken() == {"accepted_under_a_replaced_key"}
+    story.history.losses.append(Loss("wiped", began, began))
+    assert "accepted_under_a_replaced_key" in story.broken()
+    story.history.losses.append(Loss(TWO_PRIMARIES, began, began))
+    assert "accepted_under_a_replaced_key" not in story.broken()
+    story.third.replaced += (Span(story.history.now(), story.history.now()),)
+    assert "accepted_under_a_replaced_key" in story.broken()
+
+
+def test_a_marker_that_moves_back(story: Story) -> None:
+    history = story.history
+    early = history.now()
+    history.marked(history.now(), "ann", T, 1, 2, 0)
+    history.marked(early, "ann", T, 1, 1, 1)
+    history.marked(history.now(), "bob", T, 1, 1, 1)
+    story.stored.readers[T, "ann", 1] = (2, 0)
+    assert story.broken() == set()
+    history.marked(history.now(), "ann", T, 1, 1, 1)
+    assert story.broken() == {"backward_markers"}
+    history.told.pop()
+    story.stored.readers[T, "ann", 1] = (1, 1)
+    assert story.broken() == {"backward_markers"}
+
+
+@pytest.mark.parametrize(("number", "unread"), [(0, 2), (1, 1), (2, 0), (3, 0)])
+def test_a_wrong_unread_count(story: Story, number: int, unread: int) -> None:
+    story.stored.readers[T, "ann", 1] = (number, unread)
+    assert story.broken() == set()
+    story.stored.readers[T, "ann", 1] = (number, unread + 1)
+    assert story.broken() == {"wrong_unread_counts"}

@@ -27,14 +27,16 @@ from tests.fakes.world import FakeWorld
 
 def valid(world: FakeWorld, tenant: Tenant) -> list[int]:
     """Which of the first versions of the key open the application."""
-    found = []
-    for version in range(1, 5):
-        try:
-            list_chats(world, replace(tenant, key_version=version), Page(limit=1))
-        except UnauthenticatedError:
-            continue
-        found.append(version)
-    return found
+    return [version for version in range(1, 5) if opens(world, tenant, version)]
+
+
+def opens(world: FakeWorld, tenant: Tenant, version: int) -> bool:
+    """Whether this version of the key opens the application."""
+    try:
+        list_chats(world, replace(tenant, key_version=version), Page(limit=1))
+    except UnauthenticatedError:
+        return False
+    return True
 
 
 def test_a_replaced_key_is_refused_at_once(world: FakeWorld, tenant: Tenant) -> None:
@@ -159,10 +161,21 @@ def test_where_redis_cannot_be_told_a_retry_tells_it_and_gets_the_same_key(
     assert valid(world, tenant) == [1]
     with pytest.raises(UnavailableError):
         rotate_key(world, tenant.token, sender, 0, once(scope))
-    assert valid(world, tenant) == [1]
+    assert opens(world, tenant, 1)
     untold.undo()
     again = rotate_key(world, tenant.token, sender, 0, once(scope))
     assert (again.state.key_version, again.replayed) == (2, True)
+    assert valid(world, tenant) == [2]
+
+
+def test_a_redis_that_was_not_told_learns_it_from_the_new_key(
+    world: FakeWorld, tenant: Tenant, untold: pytest.MonkeyPatch
+) -> None:
+    assert valid(world, tenant) == [1]
+    with pytest.raises(UnavailableError):
+        rotate_key(world, tenant.token, tenant, 0)
+    assert opens(world, tenant, 1)
+    assert opens(world, tenant, 2)
     assert valid(world, tenant) == [2]
 
 

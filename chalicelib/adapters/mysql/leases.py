@@ -18,6 +18,12 @@ from chalicelib.domain.numbering import Begun, Counter, NeedBegin, NeedClose
 from chalicelib.domain.records import Lease
 
 FIND_APPLICATION = "SELECT id, deleted_at FROM applications WHERE token = %s"
+CHATS_EPOCH = "SELECT chats_epoch, deleted_at, NULL FROM applications WHERE token = %s"
+MESSAGES_EPOCH = """
+SELECT c.messages_epoch, a.deleted_at, c.deleted_at
+FROM applications a LEFT JOIN chats c ON c.application_id = a.id AND c.number = %s
+WHERE a.token = %s
+"""
 SET_CHATS_LEASE = """
 UPDATE applications
 SET chats_floor = %s, chats_ceiling = %s, chats_holder = %s, chats_epoch = %s, chats_nonce = %s
@@ -47,11 +53,16 @@ class Leases(Topic):
     """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
 
     def lease_epoch(self, counter: Counter) -> int | None:
-        def work(cursor: Cursor) -> int | None:
-            parent = _lock_parent(cursor, counter)
-            return parent.epoch if parent else None
-
-        return self._database.transact(work)
+        sql, args = CHATS_EPOCH, (counter.token,)
+        if counter.chat is not None:
+            sql, args = MESSAGES_EPOCH, (counter.chat, counter.token)
+        rows = self._database.read(sql, args)
+        if not rows:
+            return None
+        epoch, application_deleted_at, chat_deleted_at = rows[0]
+        _refuse_deleted("application", application_deleted_at)
+        _refuse_deleted("chat", chat_deleted_at)
+        return epoch
 
     def begin_lease(
         self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
@@ -104,8 +115,7 @@ def _lock_parent(cursor: Cursor, counter: Counter) -> Parent | None:
     if found is None:
         return None
     application_id, deleted_at = found
-    if deleted_at is not None:
-        raise GoneError("the application was deleted")
+    _refuse_deleted("application", deleted_at)
     if counter.chat is None:
         return _lock_application(cursor, application_id)
     return _lock_chat(cursor, application_id, counter.chat)
@@ -131,8 +141,7 @@ def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | Non
     row = next(iter(lock_chats(cursor, ids.values()).values()), None)
     if row is None:
         return None
-    if row.deleted_at is not None:
-        raise GoneError("the chat was deleted")
+    _refuse_deleted("chat", row.deleted_at)
     return Parent(
         application_id,
         row.id,
@@ -142,6 +151,11 @@ def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | Non
         row.messages_epoch,
         row.messages_nonce,
     )
+
+
+def _refuse_deleted(what: str, deleted_at: str | None) -> None:
+    if deleted_at is not None:
+        raise GoneError(f"the {what} was deleted")
 
 
 def _write(cursor: Cursor, parent: Parent) -> None:

@@ -7,6 +7,7 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.topic import Topic
 from chalicelib.adapters.mysql.values import time_in
 from chalicelib.domain.gaps import joined, size, without
+from chalicelib.domain.numbering import Given
 from chalicelib.domain.records import Numbers
 
 # How many numbers one statement looks at, so that none comes near the read time-out.
@@ -34,7 +35,7 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL ORDER BY s.
 """
 ARRIVED = "SELECT number FROM messages WHERE chat_id = %s AND ({ranges}) ORDER BY number"
 MAY_COME = """
-SELECT a.chats_ceiling, EXISTS (
+SELECT a.chats_ceiling, a.chats_holder, a.chats_epoch, EXISTS (
   SELECT 1 FROM skipped_numbers s
   WHERE s.application_id = a.id AND s.chat_id IS NULL
     AND s.`first` <= %s AND s.`last` >= %s AND s.`at` < %s
@@ -56,12 +57,14 @@ class Skipped(Topic):
         noted = (Numbers(first, last) for _, first, last in rows)
         return list(without(noted, [number for (number,) in arrived]))
 
-    def chat_may_come(self, token: str, number: int, last_chat: int | None, since: str) -> bool:
+    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
         rows = self._database.read(MAY_COME, (number, number, time_in(since), token))
         if not rows:
             return False
-        ceiling, passed_over = rows[0]
-        return number <= (ceiling if last_chat is None else last_chat) and not passed_over
+        ceiling, holder, epoch, passed_over = rows[0]
+        is_newest = chats is not None and (chats.holder, chats.epoch) == (holder, epoch)
+        last = chats.last if chats and is_newest else ceiling
+        return number <= last and not passed_over
 
 
 def note_gaps(

@@ -12,7 +12,8 @@
 --         {'limited', left in the buckets, which has too little, ms until it has enough}
 --         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
 --         {'close', holder, epoch, last}
---         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
+--         {'begin', holder, nonces given up} {'raise', holder, epoch, ceiling}
+--         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}

@@ -29,10 +29,11 @@ local ASKED_KEPT_MS = 60000
 -- made in, so that no snapshot or replica brings a replaced key back. Where there is none, the nonce of who
 -- asks first stays in its place, for all who ask at the same time, and what they read is taken only while it
 -- is there: a change of the key, a wipe and a new memory each take it away. When the previous version ends,
--- this server's clock decides, so that it ends for all functions at once.
+-- this server's clock decides, so that it ends for all functions at once. Nobody can have a version that was
+-- never made, so a newer one shows that this memory was not told of a change; MySQL is asked for each once.
 local function refusal(application_key, key_version, me, nonce)
   local app = redis.call('HMGET', application_key, 'deleted', 'memory', 'key_version', 'previous_until',
-                         'asked')
+                         'asked', 'newer')
   if app[1] then return {'deleted'} end
   if app[2] ~= me then
     redis.call('DEL', application_key)
@@ -42,8 +43,13 @@ local function refusal(application_key, key_version, me, nonce)
   end
   if not app[3] then return {'application', app[5]} end
   if app[3] == key_version then return nil end
-  if tonumber(app[3]) == tonumber(key_version) + 1 and server_ms() < tonumber(app[4]) then return nil end
-  return {'key'}
+  local ahead = tonumber(app[3]) - tonumber(key_version)
+  if ahead == 1 and server_ms() < tonumber(app[4]) then return nil end
+  if ahead > 0 or app[6] == key_version then return {'key'} end
+  redis.call('HDEL', application_key, 'key_version', 'previous_until')
+  redis.call('HSET', application_key, 'asked', nonce, 'newer', key_version)
+  redis.call('PEXPIRE', application_key, whole(ASKED_KEPT_MS))
+  return {'application', nonce}
 end
 
 -- A pending entry is `<revision>|<accepted at, ms>|<holder>|<epoch>|<ceiling>|<JSON of the state>`, the
@@ -195,8 +201,9 @@ local function held(k, chat, me, nonce, nonce_ms)
     given_up = other.nonce .. ',' .. other.given_up
   end
   keep_beginning(k.nonce, nonce, me, now + tonumber(nonce_ms), given_up)
-  local chats = redis.call('HMGET', k.chats, 'last', 'holder')
-  return nil, {'begin', me, chats[2] == me and chats[1] or '', given_up}
+  local chats = redis.call('HMGET', k.chats, 'last', 'holder', 'epoch')
+  if chats[2] ~= me then return nil, {'begin', me, given_up} end
+  return nil, {'begin', me, given_up, chats[3], chats[1]}
 end
 
 -- Whether so many more pending entries are too many for the counter or the application: then the workers

@@ -9,13 +9,14 @@
 --       10 fingerprint or ''  11 mark's life, ms  12 created_at of the answer
 --       13 what else a retry needs for the same answer
 --       14 number  15 revision of the state this one was made from
---       16 edits seen by the look before  17 life of a deleted chat's mark, ms
---       18 JSON of the state, from after its revision on
+--       16 edits seen by the look before  17 epoch of the newest lease
+--       18 life of a deleted chat's mark, ms  19 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
 --         {'replayed', number, number, revision, created_at, holder, epoch, ceiling, kept, '', pending entry…}
 --         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
 --         {'close', holder, epoch, last}
---         {'begin', holder, last chat or '', nonces given up} {'raise', holder, epoch, ceiling}
+--         {'begin', holder, nonces given up} {'raise', holder, epoch, ceiling}
+--         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
@@ -31,11 +32,10 @@ if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
 local c, need = held(k, chat, me, ARGV[3], ARGV[4])
 if not c then return need end
 
--- A memory that was left behind (an old primary that is alone again) may hold an older lease than the one
--- under which this state was made. Its revisions are too low to win: MySQL will not raise its lease, so
--- that it begins anew.
-local newest = revision_of(c, c.revision)
-if tonumber(ARGV[15]) > newest then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
+-- A memory that was left behind (an old primary that is alone again) may hold an older lease than the
+-- newest one. Its revisions would be too low to win against a state that was made under that and is still
+-- on its way: MySQL will not raise its lease, so that it begins anew.
+if c.epoch < tonumber(ARGV[17]) then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
 
 -- The state was made from what was pending, or from MySQL's row. A pending one must still be the same.
 -- MySQL's row is current where no edit was accepted since the look: an edit accepted before it was either
@@ -47,7 +47,7 @@ elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[16] then
   return {'conflict'}
 end
 
-local state = ARGV[18]
+local state = ARGV[19]
 if not entry then
   -- A chat that is persisted has its first lease already: it must never be made again (`first_lease`).
   state = string.gsub(state, ',"messages_lease":%b{}}$', '}')
@@ -63,7 +63,7 @@ if deletion and chat ~= '' then
 elseif deletion then
   -- Also where the counter is missing, so that a lease that is being begun for it opens nothing.
   redis.call('HSET', deletion, 'deleted', 1)
-  redis.call('PEXPIRE', deletion, ARGV[17])
+  redis.call('PEXPIRE', deletion, ARGV[18])
 end
 if mark then
   keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', number, 'last', number, 'revision', whole(revision),

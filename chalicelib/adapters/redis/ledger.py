@@ -24,6 +24,7 @@ from chalicelib.domain.limits import (
 )
 from chalicelib.domain.numbering import (
     Accepted,
+    Basis,
     Begun,
     Counter,
     IdempotencyMark,
@@ -47,7 +48,7 @@ OVERDUE_AFTER_MS = 60_000
 # How long this memory keeps what MySQL knows better.
 _APPLICATION_LIFE_SECONDS = 3_600
 _DELETED_MARK_LIFE_SECONDS = 24 * 3_600
-_COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until")
+_COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
 
 # Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
 # nothing.
@@ -106,8 +107,7 @@ class RedisLedger:
         counter: Counter,
         key_version: int,
         state: Message | Chat,
-        base: int,
-        edits: int,
+        basis: Basis,
         mark: IdempotencyMark | None = None,
         kept: bytes = b"",
     ) -> Accepted | Need:
@@ -125,8 +125,9 @@ class RedisLedger:
                 *self._head(counter, key_version, nonce, mark, state.created_at),
                 kept,
                 state.number,
-                base,
-                edits,
+                basis.revision,
+                basis.edits,
+                basis.epoch,
                 _DELETED_MARK_LIFE_SECONDS * 1000,
                 fragment(state),
             ],

@@ -16,6 +16,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.numbering import (
     Accepted,
     Counter,
+    Given,
     Need,
     NeedApplication,
     NeedBegin,
@@ -80,10 +81,9 @@ def parse_need(reply: list[bytes], nonce: str) -> Need:
         case b"application":
             return NeedApplication(reply[1].decode())
         case b"begin":
-            given_up = tuple(reply[3].decode().split(",")[:-1])
-            return NeedBegin(
-                reply[1].decode(), nonce, int(reply[2]) if reply[2] else None, given_up
-            )
+            holder, given_up = reply[1].decode(), tuple(reply[2].decode().split(",")[:-1])
+            chats = Given(holder, int(reply[3]), int(reply[4])) if len(reply) > 3 else None
+            return NeedBegin(holder, nonce, chats, given_up)
         case b"close":
             return parse_closing(reply[1:4])
         case b"raise":

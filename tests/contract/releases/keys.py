@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from chalicelib.domain.numbering import (
     Accepted,
+    Basis,
     Begun,
     Counter,
     IdempotencyMark,
@@ -59,7 +60,7 @@ def change(ledger: Ledger, counter: Counter, number: int, **fields: Any) -> Acce
     """Edit or delete what is pending."""
     look = ledger.look(counter, 1, Page(limit=100))
     state = pending(ledger, counter)[number].state
-    answer = ledger.edit(counter, 1, replace(state, **fields), state.revision, look.edits)
+    answer = ledger.edit(counter, 1, replace(state, **fields), Basis(state.revision, look.edits, 0))
     assert isinstance(answer, Accepted), answer
     return answer
 
