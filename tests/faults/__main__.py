@@ -65,7 +65,7 @@ def _run(ground: Ground, scenario: Scenario) -> Verdict:
         since, during = time.monotonic(), _seen(load) - before
     load.write_to_each_chat()
     verdict = judge(ground, load, scenario.sentence, during, since)
-    _tell(scenario.name, verdict)
+    _tell(scenario.name, verdict, load)
     return verdict
 
 
@@ -78,11 +78,16 @@ def _seen(load: Load) -> int:
     return len(load.history.acts) + len(load.history.reads)
 
 
-def _tell(name: str, verdict: Verdict) -> None:
+def _tell(name: str, verdict: Verdict, load: Load) -> None:
+    history = load.history
+    by_inbox = sum(act.outcome == "taken" for act in history.acts)
+    told = sum(len(copy.states) for copy in history.copies.values())
     outcome = "kept its promises" if not verdict.broken else f"BROKE {len(verdict.broken)}"
     say(
         f"{name}: {outcome}; {verdict.acknowledged} acknowledged, {verdict.lost} lost, "
-        f"{verdict.doubled} doubled, calm after {verdict.seconds:.1f} s"
+        f"{verdict.doubled} doubled, calm after {verdict.seconds:.1f} s; "
+        f"{by_inbox} through the inbox, {len(history.told)} read markers, {told} messages in copies, "
+        f"{load.keys.count} secret keys"
     )
     for said in verdict.broken[:20]:
         plain(f"           {said}")

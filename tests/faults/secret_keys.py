@@ -19,6 +19,12 @@ class SecretKeys:
         with self._lock:
             return self._keys[-1]
 
+    @property
+    def count(self) -> int:
+        """How many there have been."""
+        with self._lock:
+            return len(self._keys)
+
     def an_old_one(self) -> tuple[str, tuple[Span, ...]] | None:
         """The key before the newest, and when that was replaced."""
         with self._lock:
