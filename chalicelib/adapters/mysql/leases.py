@@ -53,12 +53,13 @@ class Leases(Topic):
     """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
 
     def lease_epoch(self, counter: Counter) -> int | None:
-        sql, args = CHATS_EPOCH, (counter.token,)
-        if counter.chat is not None:
-            sql, args = MESSAGES_EPOCH, (counter.chat, counter.token)
-        rows = self._database.read(sql, args)
+        if counter.chat is None:
+            rows = self._database.read(CHATS_EPOCH, (counter.token,))
+        else:
+            rows = self._database.read(MESSAGES_EPOCH, (counter.chat, counter.token))
         if not rows:
             return None
+        epoch: int | None
         epoch, application_deleted_at, chat_deleted_at = rows[0]
         _refuse_deleted("application", application_deleted_at)
         _refuse_deleted("chat", chat_deleted_at)
