@@ -50,8 +50,7 @@ def tell_redis(
         for counter, lease in raised:
             world.ledger.raise_lease(counter, lease)
             world.meter.count(LEASES_RAISED)
-        for counter, revisions in settled.items():
-            world.ledger.settle(counter, revisions)
+        world.ledger.settle(settled)
     except UnavailableError as error:
         for counter, revisions in settled.items():
             identity = of_revisions(counter.token, counter.chat, revisions)

@@ -174,8 +174,11 @@ class Ledger(Protocol):
         """Take a higher ceiling, only where holder and epoch are still the same."""
         ...
 
-    def settle(self, counter: Counter, revisions: dict[int, int]) -> None:
-        """Drop pending states (number → revision) unless a newer one is there by now."""
+    def settle(self, settled: Mapping[Counter, Mapping[int, int]]) -> None:
+        """Drop pending states (number → revision) of each counter unless a newer one is there by now.
+
+        One script for each counter, which may be run twice.
+        """
         ...
 
     def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:

@@ -45,9 +45,8 @@ def _repair_counter(world: World, counter: Counter, numbers: list[int]) -> int:
     pending = {p.state.number: p for p in world.ledger.take_overdue(counter, numbers)}
     stored = world.store.revisions(counter, numbers)
     # The worker died before it could tell Redis, or Redis has only the due time.
-    world.ledger.settle(
-        counter, {n: stored.get(n, 0) for n in numbers if not _missing(pending.get(n), stored)}
-    )
+    is_stored = [n for n in numbers if not _missing(pending.get(n), stored)]
+    world.ledger.settle({counter: {n: stored.get(n, 0) for n in is_stored}})
     missing = [p for p in pending.values() if _missing(p, stored)]
     hand_over(world, records_of(counter.token, counter.chat, missing))
     now = world.clock.now_ms()

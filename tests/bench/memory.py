@@ -45,7 +45,7 @@ def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, floa
         return _used(client)
 
     def settle() -> int:
-        ledger.settle(counters[0], dict.fromkeys(range(1, 2 * COUNT + 1), 2**62))
+        ledger.settle({counters[0]: dict.fromkeys(range(1, 2 * COUNT + 1), 2**62)})
         return _used(client)
 
     before = _used(client)

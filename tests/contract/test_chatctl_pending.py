@@ -39,7 +39,7 @@ def test_entries_of_all_applications_are_counted_and_the_oldest_is_found(clock: 
         drafts = [Message(number=0, revision=0, body="a|b", created_at=NOW) for _ in range(3)]
         accept(ledger, Counter(busy, chat), drafts)
         clock.wait(5)
-    ledger.settle(Counter(other), {1: 2**62})
+    ledger.settle({Counter(other): {1: 2**62}})
 
     def list_tokens(after: str | None, limit: int) -> list[str]:
         return {None: [quiet, busy], busy: [other]}.get(after, [])

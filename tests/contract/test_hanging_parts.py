@@ -197,5 +197,5 @@ def test_an_open_circuit_is_that_of_one_adapter() -> None:
         ):
             relay.turn("refuse")
             for _ in range(circuit.FAILURES_TO_OPEN + 1):
-                seconds_to_fail(lambda: away.settle(Counter("t", 1), {1: 1}))
+                seconds_to_fail(lambda: away.settle({Counter("t", 1): {1: 1}}))
             there.ping()

@@ -322,17 +322,33 @@ def quiet_chat(ledger: Ledger, token: str) -> Counter:
     counter = Counter(token, 1)
     begin(ledger, counter)
     accepted = accept(ledger, counter, [message("1"), message("2")])
-    ledger.settle(counter, {1: accepted.revision, 2: accepted.revision + 1})
+    ledger.settle({counter: {1: accepted.revision, 2: accepted.revision + 1}})
     return counter
+
+
+def test_many_counters_are_settled_at_once_also_where_the_script_is_not_known(
+    ledger: Ledger, token: str
+) -> None:
+    settled = {}
+    for counter in (Counter(token, 2), Counter(token, 3), Counter(token)):
+        begin(ledger, counter)
+        states = [CHAT] if counter.chat is None else [message()]
+        settled[counter] = {1: accept(ledger, counter, states).revision}
+    if not isinstance(ledger, FakeLedger):
+        assert isinstance(ledger, RedisLedger)
+        ledger._scripts.client.script_flush()
+    ledger.settle(settled)
+    assert [look(ledger, counter).pending for counter in settled] == [(), (), ()]
+    ledger.settle({})
 
 
 def test_a_counter_is_quiet_when_nothing_is_pending_of_it(ledger: Ledger, token: str) -> None:
     counter = Counter(token, 1)
     begin(ledger, counter)
     accepted = accept(ledger, counter, [message("1"), message("2")])
-    ledger.settle(counter, {1: accepted.revision})
+    ledger.settle({counter: {1: accepted.revision}})
     assert ledger.start_closing(counter, 0) is None
-    ledger.settle(counter, {2: accepted.revision + 1})
+    ledger.settle({counter: {2: accepted.revision + 1}})
     assert ledger.quiet([token], 0, 10) == [counter]
     assert ledger.quiet([token], 60_000, 10) == []
     assert ledger.start_closing(counter, 60_000) is None
@@ -374,9 +390,9 @@ def test_a_chat_that_is_pending_keeps_its_counter(ledger: Ledger, token: str) ->
     chat = accept(ledger, Counter(token), [CHAT])
     counter = Counter(token, chat.first)
     accepted = accept(ledger, counter, [message()])
-    ledger.settle(counter, {1: accepted.revision})
+    ledger.settle({counter: {1: accepted.revision}})
     assert ledger.start_closing(counter, 0) is None
-    ledger.settle(Counter(token), {chat.first: chat.revision})
+    ledger.settle({Counter(token): {chat.first: chat.revision}})
     assert ledger.start_closing(counter, 0) is not None
 
 
@@ -390,7 +406,7 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
     state = seen.pending[0].state
     assert isinstance(state, Chat)
     assert state.messages_lease is not None
-    ledger.settle(chats, {1: chat.revision})
+    ledger.settle({chats: {1: chat.revision}})
     state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
     edited = ledger.edit(chats, 1, state, Basis(chat.revision, seen.edits, 0))
     assert isinstance(edited, Accepted)
@@ -489,7 +505,7 @@ def test_a_chat_takes_messages_before_it_is_persisted(ledger: Ledger, token: str
 def test_a_settled_chat_keeps_its_first_lease(ledger: Ledger, token: str) -> None:
     begin(ledger, Counter(token))
     chat = accept(ledger, Counter(token), [CHAT])
-    ledger.settle(Counter(token), {chat.first: chat.revision})
+    ledger.settle({Counter(token): {chat.first: chat.revision}})
     assert accept(ledger, Counter(token, chat.first), [message()]).first == 1
 
 
@@ -516,7 +532,7 @@ def test_a_retry_gets_the_first_answer_and_what_is_pending(ledger: Ledger, token
         replace(message("1"), number=1, revision=first.revision),
         replace(message("2"), number=2, revision=first.revision + 1),
     ]
-    ledger.settle(Counter(token, 1), {1: first.revision})
+    ledger.settle({Counter(token, 1): {1: first.revision}})
     assert len(accept(ledger, Counter(token, 1), [message("1"), message("2")], mark).pending) == 1
 
 
@@ -545,7 +561,7 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     assert [p.state for p in again.pending] == [replace(state, revision=edited.revision)]
     assert look(ledger, counter, ALL, mark).replayed == again
     assert len(look(ledger, counter).pending) == 1
-    ledger.settle(counter, {1: edited.revision})
+    ledger.settle({counter: {1: edited.revision}})
     assert look(ledger, counter, ALL, mark).replayed == replace(again, pending=())
 
 
@@ -762,12 +778,12 @@ def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
     counter = Counter(token, 1)
     begin(ledger, counter)
     first = accept(ledger, counter, [message(), message()])
-    ledger.settle(counter, {1: first.revision, 2: first.revision + 1})
+    ledger.settle({counter: {1: first.revision, 2: first.revision + 1}})
     seen = look(ledger, counter)
     stored = replace(message(), number=1, revision=first.revision)
     done = ledger.edit(counter, 1, replace(stored, body="a"), Basis(stored.revision, seen.edits, 0))
     assert isinstance(done, Accepted)
-    ledger.settle(counter, {1: done.revision})
+    ledger.settle({counter: {1: done.revision}})
     with pytest.raises(ConflictError):
         ledger.edit(counter, 1, replace(stored, body="b"), Basis(stored.revision, seen.edits, 0))
 
@@ -777,7 +793,7 @@ def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) ->
     begin(ledger, counter)
     first = accept(ledger, counter, [message()])
     seen = look(ledger, counter)
-    ledger.settle(counter, {1: first.revision})
+    ledger.settle({counter: {1: first.revision}})
     ledger.release_lease(counter, first.lease)
     begin(ledger, counter, floor=1000, epoch=2)
     stored = replace(message(), number=1, revision=first.revision)
@@ -801,9 +817,9 @@ def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:
     state = look(ledger, counter).pending[0].state
     edited = ledger.edit(counter, 1, replace(state, body="new"), Basis(state.revision, 0, 0))
     assert isinstance(edited, Accepted)
-    ledger.settle(counter, {1: first.revision})
+    ledger.settle({counter: {1: first.revision}})
     assert numbers(look(ledger, counter)) == [1]
-    ledger.settle(counter, {1: edited.revision})
+    ledger.settle({counter: {1: edited.revision}})
     assert numbers(look(ledger, counter)) == []
 
 
@@ -820,7 +836,7 @@ def test_a_deleted_chat_takes_nothing_more(ledger: Ledger, token: str) -> None:
             ledger.accept(messages, 1, [message()], None)
         with pytest.raises(GoneError):
             ledger.look(messages, 1, ALL)
-        ledger.settle(chats, {1: deleted.revision})
+        ledger.settle({chats: {1: deleted.revision}})
 
 
 def test_a_lease_begun_before_the_deletion_opens_nothing(ledger: Ledger, token: str) -> None:
@@ -866,9 +882,9 @@ def test_the_highest_pending_number_is_told_of_each_chat(ledger: Ledger, token: 
     first = accept(ledger, one, [message('"number":9'), message(), message()])
     accept(ledger, two, [message()])
     assert ahead(ledger, token, 2, 3, 1) == [Ahead(True, last=501), Ahead(), Ahead(True, last=3)]
-    ledger.settle(one, dict.fromkeys((2, 3), first.revision + 2))
+    ledger.settle({one: dict.fromkeys((2, 3), first.revision + 2)})
     assert ahead(ledger, token, 1) == [Ahead(True, last=1)]
-    ledger.settle(one, {1: first.revision})
+    ledger.settle({one: {1: first.revision}})
     assert ahead(ledger, token, 1) == [Ahead(True)]
     assert ahead(ledger, token) == []
 
@@ -879,11 +895,11 @@ def test_pending_deletions_are_told_until_they_are_settled(ledger: Ledger, token
     first = accept(ledger, counter, [message(), message(), message()])
     revisions = {number: delete(ledger, counter, number) for number in (3, 1)}
     assert ahead(ledger, token, 1) == [Ahead(True, last=3, deletions=(1, 3))]
-    ledger.settle(counter, {n: first.revision + n - 1 for n in (1, 2, 3)})
+    ledger.settle({counter: {n: first.revision + n - 1 for n in (1, 2, 3)}})
     assert ahead(ledger, token, 1) == [Ahead(True, last=3, deletions=(1, 3))]
-    ledger.settle(counter, {3: revisions[3]})
+    ledger.settle({counter: {3: revisions[3]}})
     assert ahead(ledger, token, 1) == [Ahead(True, last=1, deletions=(1,))]
-    ledger.settle(counter, {1: revisions[1]})
+    ledger.settle({counter: {1: revisions[1]}})
     assert ahead(ledger, token, 1) == [Ahead(True)]
 
 
@@ -891,10 +907,10 @@ def test_the_deletion_of_a_stored_message_is_told(ledger: Ledger, token: str) ->
     counter = Counter(token, 1)
     begin(ledger, counter)
     first = accept(ledger, counter, [message(), message()])
-    ledger.settle(counter, dict.fromkeys((1, 2), first.revision + 1))
+    ledger.settle({counter: dict.fromkeys((1, 2), first.revision + 1)})
     revision = delete(ledger, counter, 1)
     assert ahead(ledger, token, 1) == [Ahead(True, last=1, deletions=(1,))]
-    ledger.settle(counter, {1: revision})
+    ledger.settle({counter: {1: revision}})
     assert ahead(ledger, token, 1) == [Ahead(True)]
 
 
@@ -908,7 +924,7 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(ledger: Ledger, toke
     assert isinstance(deleted, Accepted)
     for _ in range(2):
         assert ahead(ledger, token, 1, 2) == [Ahead(True), Ahead(gone=True)]
-        ledger.settle(counter, {2: deleted.revision})
+        ledger.settle({counter: {2: deleted.revision}})
 
 
 def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
@@ -928,7 +944,7 @@ def test_what_is_not_settled_becomes_overdue(ledger: Ledger, token: str, clock: 
     first = accept(ledger, counter, [message("1"), message("2")])
     assert ledger.overdue([token], 10) == []
     clock.wait(OVERDUE_AFTER_MS / 1000)
-    ledger.settle(counter, {1: first.revision})
+    ledger.settle({counter: {1: first.revision}})
     assert ledger.overdue(["nobody", token], 10) == [(counter, 2)]
     assert [p.state.number for p in ledger.take_overdue(counter, [1, 2])] == [2]
     ledger.postpone(counter, {1: 0, 2: clock.now_ms() + 1})
@@ -953,7 +969,7 @@ def test_the_oldest_pending_state_is_that_of_any_application_and_counter(
     assert ledger.oldest_pending(["nobody", token]) == accepted_at[0]
     ledger.postpone(chat, {1: clock.now_ms() + 10 * OVERDUE_AFTER_MS})
     assert ledger.oldest_pending([token]) == accepted_at[0]
-    ledger.settle(chat, {1: revisions[0]})
+    ledger.settle({chat: {1: revisions[0]}})
     assert ledger.oldest_pending([token]) == accepted_at[1]
 
 
@@ -983,7 +999,7 @@ def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Led
     with pytest.raises(UnavailableError):
         small.accept(two, 1, [message()] * 3, None)
     accept(small, two, [message()] * 2)
-    small.settle(one, {1: first.revision})
+    small.settle({one: {1: first.revision}})
     assert accept(small, one, [message()]).first == 4
 
 

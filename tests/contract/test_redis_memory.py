@@ -50,7 +50,7 @@ def test_memory_follows_the_chats_that_are_written_to(
     revisions = {number: write_to(ledger, Counter(token, number)) for number in range(1, CHATS + 1)}
     pending = size(valkey, token)
     for number, revision in revisions.items():
-        ledger.settle(Counter(token, number), {1: revision})
+        ledger.settle({Counter(token, number): {1: revision}})
     active = size(valkey, token)
     for counter in ledger.quiet([token], 0, CHATS):
         closing = ledger.start_closing(counter, 0)

@@ -346,7 +346,7 @@ def test_what_a_release_left_is_settled_and_its_counters_are_closed(
     one, token = ledger
     for counter in (Counter(token, 1), Counter(token)):
         states = keys.pending(one, counter)
-        one.settle(counter, {number: entry.state.revision for number, entry in states.items()})
+        one.settle({counter: {number: entry.state.revision for number, entry in states.items()}})
         assert keys.pending(one, counter) == {}
     assert one.ahead(token, 1, [1]) == {1: Ahead(known=True)}
     assert one.overdue([token], 10) == []

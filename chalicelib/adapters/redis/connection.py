@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException
+from redis.exceptions import NoScriptError, RedisClusterException
 from redis.retry import Retry
 
 from chalicelib.adapters.circuit import Circuit
@@ -25,6 +25,7 @@ _CLUSTER = "+cluster"
 
 
 type Client = redis.Redis | RedisCluster
+type Arg = str | bytes | int | float
 
 
 def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Client:
@@ -64,14 +65,33 @@ class Scripts:
         """Connected by the first call, inside of `calling`: a cluster is asked for its nodes then."""
         return connect(self._url)
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
+    def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         """Run a script; raises `UnavailableError` where Redis does not answer."""
         with self.calling():
-            script = self._scripts.get(name)
-            if script is None:
-                text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
-                script = self._scripts[name] = self.client.register_script(text)
-            return script(keys=keys, args=args)
+            return self._script(name)(keys=keys, args=args)
+
+    def run_each(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> None:
+        """Run a script for each (keys, args), in one round trip. It must be one that may be run twice."""
+        with self.calling():
+            script = self._script(name)
+            try:
+                self._send_each(script, calls)
+            except NoScriptError:
+                self.client.script_load(script.script)
+                self._send_each(script, calls)
+
+    def _script(self, name: str) -> Any:
+        script = self._scripts.get(name)
+        if script is None:
+            text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
+            script = self._scripts[name] = self.client.register_script(text)
+        return script
+
+    def _send_each(self, script: Any, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> None:
+        with self.client.pipeline(transaction=False) as pipeline:
+            for keys, args in calls:
+                pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+            pipeline.execute()
 
     def close(self) -> None:
         """Give the connections back, if there are any."""

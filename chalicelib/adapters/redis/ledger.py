@@ -1,7 +1,7 @@
 """Redis as the `Ledger`: each method is one script or one pipeline of plain reads."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chalicelib.adapters.redis import keys
@@ -324,14 +324,17 @@ class RedisLedger:
             "raise_lease", [keys.counter(counter)], [lease.holder, lease.epoch, lease.ceiling]
         )
 
-    def settle(self, counter: Counter, revisions: dict[int, int]) -> None:
-        pairs = [value for pair in revisions.items() for value in pair]
-        names = [keys.pending(counter), keys.due(counter.token), keys.quiet(counter.token)]
-        if counter.chat is None:
-            names += [keys.counter(Counter(counter.token, number)) for number in revisions]
-        else:
-            names.append(keys.deletions(counter))
-        self._scripts.run("settle", names, [counter.chat or 0, self._fixed_holder, *pairs])
+    def settle(self, settled: Mapping[Counter, Mapping[int, int]]) -> None:
+        calls: list[tuple[list[str], list[str | int]]] = []
+        for counter, revisions in settled.items():
+            pairs = [value for pair in revisions.items() for value in pair]
+            names = [keys.pending(counter), keys.due(counter.token), keys.quiet(counter.token)]
+            if counter.chat is None:
+                names += [keys.counter(Counter(counter.token, number)) for number in revisions]
+            else:
+                names.append(keys.deletions(counter))
+            calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
+        self._scripts.run_each("settle", calls)
 
     def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
