@@ -415,6 +415,21 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
     )
 
 
+def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lease(
+    ledger: Ledger, token: str
+) -> None:
+    chats = Counter(token)
+    begin(ledger, chats)
+    chat = accept(ledger, chats, [CHAT])
+    seen = look(ledger, chats)
+    state = replace(seen.pending[0].state, messages_lease=None)
+    edited = ledger.edit(chats, 1, replace(state, title="new"), Basis(chat.revision, seen.edits, 0))
+    assert isinstance(edited, Accepted)
+    assert accept(ledger, Counter(token, 1), [message()]).first == 1
+    ledger.settle({chats: {1: edited.revision}})
+    assert accept(ledger, Counter(token, 1), [message()]).first == 2
+
+
 def test_an_application_that_is_gone_leaves_nothing_behind(ledger: Ledger, token: str) -> None:
     quiet_chat(ledger, token)
     begin(ledger, Counter(token, 2))

@@ -33,7 +33,7 @@ def revisions_given_twice(history: History, stored: Stored) -> Iterator[str]:
     for act in history.acts:
         if act.outcome != "acknowledged" or act.revision is None:
             continue
-        chat = None if act.kind == "delete_chat" else act.chat
+        chat = None if act.kind in ("edit_chat", "delete_chat") else act.chat
         for i in range(len(act.texts) or 1):
             place = (act.token, chat, act.revision + i)
             operation, before = given.setdefault(place, (act.operation, act))

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["chat", "post", "edit", "delete", "delete_chat"]
+Kind = Literal["chat", "post", "edit", "delete", "edit_chat", "delete_chat"]
 # "taken": the inbox queue has it, so it must be kept, and nobody is told under which number.
 Outcome = Literal["acknowledged", "refused", "unknown", "taken"]
 
@@ -25,7 +25,7 @@ TWO_PRIMARIES = "two primaries"
 class Act(msgspec.Struct, eq=False):
     """One request. Its outcome is unknown (5xx, time-out, killed) until it is set.
 
-    `texts` are the title of a chat, the bodies of a post, the new body of an edit; no two operations
+    `texts` are a title of a chat, the bodies of a post, the new body of an edit; no two operations
     have a text in common. `number` is the message of an edit or a deletion. `ended` is None while no
     answer was seen, and for ever where none came: such a request may still be running. `replaced` says
     when its secret key was replaced, where it was not valid any more.

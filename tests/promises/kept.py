@@ -7,7 +7,7 @@ import msgspec
 
 from tests.promises.answers import creates
 from tests.promises.history import Act, History
-from tests.promises.stored import Stored, StoredMessage
+from tests.promises.stored import Stored, StoredChat, StoredMessage
 
 _Message = tuple[str, int | None, int]
 
@@ -28,17 +28,40 @@ def lost_chats(history: History, stored: Stored) -> Iterator[str]:
         chat = stored.chats.get((act.token, act.chat or 0))
         if act.outcome == "acknowledged" and (chat is None or not chat.deleted):
             yield f"{act} was acknowledged, and the chat is not deleted"
-    for act, number, _, text in creates(history):
-        if act.kind != "chat":
+    uncertain = _uncertain_titles(history)
+    for (token, number), states in _acknowledged_chats(history).items():
+        newest = max(states, key=lambda state: state.revision or 1)
+        chat = stored.chats.get((token, number))
+        if chat is not None and chat.deleted:
             continue
-        chat = stored.chats.get((act.token, number))
-        if chat is None or chat.revision < (act.revision or 1):
-            yield f"{act} got number {number}, and is not stored"
-        elif not chat.deleted and chat.title not in (None, text):
-            yield f"{act} got number {number}, under which {chat.title!r} is stored"
+        if chat is None or chat.revision < (newest.revision or 1):
+            yield f"{newest.act} was acknowledged for chat {number}, and is not stored"
+        elif chat.title not in {newest.text, *uncertain[token, number]}:
+            yield f"{newest.act} was acknowledged for chat {number}, which has {chat.title!r}"
     for (token, number), chat in stored.chats.items():
         if chat.deleted and (token, number) not in may_be_deleted:
             yield f"chat {number} is deleted, and nobody asked for it"
+
+
+def _acknowledged_chats(history: History) -> dict[tuple[str, int], list[_State]]:
+    """The acknowledged states of each chat, but for deletions."""
+    states: dict[tuple[str, int], list[_State]] = defaultdict(list)
+    for act, number, _, text in creates(history):
+        if act.kind == "chat":
+            states[act.token, number].append(_State(act.revision, text, act))
+    for act in history.acts:
+        if act.kind == "edit_chat" and act.outcome == "acknowledged":
+            states[act.token, act.chat or 0].append(_State(act.revision, act.texts[0], act))
+    return states
+
+
+def _uncertain_titles(history: History) -> dict[tuple[str, int], set[str]]:
+    """Titles that an edit with an unknown outcome may have left."""
+    titles: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for act in history.acts:
+        if act.kind == "edit_chat" and act.outcome == "unknown":
+            titles[act.token, act.chat or 0].update(act.texts)
+    return titles
 
 
 def lost_messages(history: History, stored: Stored) -> Iterator[str]:
@@ -104,13 +127,15 @@ def lost_edits(history: History, stored: Stored) -> Iterator[str]:
     """An edit starts from the state before it, so none is overwritten unseen, unless memory was lost."""
     for act in history.acts:
         row = stored.chats.get((act.token, act.chat or 0))
-        if act.kind != "edit" or act.outcome != "acknowledged" or row is None or row.deleted:
+        if "edit" not in act.kind or act.outcome != "acknowledged" or row is None or row.deleted:
             continue
-        message = row.messages.get(act.number or 0)
-        if message is None or message.deleted or message.edits is None:
+        changed: StoredChat | StoredMessage | None = row
+        if act.kind == "edit":
+            changed = row.messages.get(act.number or 0)
+        if changed is None or changed.deleted or changed.edits is None:
             continue
-        if act.texts[0] not in message.edits and not history.lost_between(act.began, None):
-            yield f"{act} was overwritten by {message.body!r}, which did not start from it"
+        if act.texts[0] not in changed.edits and not history.lost_between(act.began, None):
+            yield f"{act} was overwritten by {changed.edits[-1:]}, which did not start from it"
 
 
 def lost_from_the_inbox(history: History, stored: Stored) -> Iterator[str]:
@@ -139,11 +164,13 @@ def edits_made_twice(history: History, stored: Stored) -> Iterator[str]:
     """An edit is made once however often it is sent, unless memory was lost between its tries."""
     operations = _by_text(history)
     for (_, chat), row in stored.chats.items():
-        for number, message in row.messages.items():
-            edits = message.edits or ()
+        states: list[tuple[int, StoredChat | StoredMessage]] = [(0, row), *row.messages.items()]
+        for number, changed in states:
+            edits = changed.edits or ()
             for text in sorted({text for text in edits if edits.count(text) > 1}):
                 if not _forgotten(history, operations.get(text, [])):
-                    yield f"message {number} of chat {chat} was edited to {text!r} twice"
+                    what = f"message {number} of chat {chat}" if number else f"chat {chat}"
+                    yield f"{what} was edited to {text!r} twice"
 
 
 def texts_stored_twice(history: History, stored: Stored) -> Iterator[str]:

@@ -18,7 +18,10 @@ class StoredMessage(msgspec.Struct, frozen=True):
 
 
 class StoredChat(msgspec.Struct):
-    """A chat's row. A stub has revision 0. `skipped` are ranges, both ends included."""
+    """A chat's row. A stub has revision 0. `skipped` are ranges, both ends included.
+
+    `edits` and `key` are as those of a message.
+    """
 
     revision: int
     title: str | None = None
@@ -26,6 +29,7 @@ class StoredChat(msgspec.Struct):
     messages_count: int = 0
     messages: dict[int, StoredMessage] = {}
     skipped: list[tuple[int, int]] = []
+    edits: tuple[str, ...] | None = None
     key: str | None = None
 
 

@@ -67,7 +67,7 @@ def _write_once_more(simulation: Simulation) -> None:
 
 
 def _edit_once_more(simulation: Simulation) -> None:
-    """Read and then edit a message of each live chat, under whatever lease is left."""
+    """Read and then edit a message of each live chat, and the chat, under whatever lease is left."""
     for chat in _live(simulation):
         messages = _application(simulation).chats[chat].messages
         number = max((n for n, m in messages.items() if m.deleted_at is None), default=None)
@@ -81,6 +81,7 @@ def _edit_once_more(simulation: Simulation) -> None:
                 number,
             )
             _ask(simulation, Request("edit", chat, number, (f"last edit {chat}",)))
+        _ask(simulation, Request("edit_chat", chat, texts=(f"last title {chat}",)))
 
 
 def _follow_to_the_end(simulation: Simulation) -> None:
@@ -157,6 +158,7 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
             for n, m in chat.messages.items()
         },
         skipped=[(r.first, r.last) for r in simulation.store.skipped(TOKEN, number)],
+        edits=edits_of(row.chat),
         key=row.chat.idempotency_key,
     )
 

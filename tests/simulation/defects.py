@@ -207,6 +207,9 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
         "settle", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
     "an edit does not look for others": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
+    "an edit drops a chat's first lease": lambda: _script(
+        "edit", "entry and string.match(entry, FIRST_LEASE) or '}'", "'}'"
+    ),
     "a post leaves no mark": lambda: _script("accept", "if mark then", "if false then"),
     "an edit leaves no mark": lambda: _script("edit", "if mark then", "if false then"),
     "the last state wins in the store": lambda: Parts(store=_LastWins),

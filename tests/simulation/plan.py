@@ -11,6 +11,7 @@ _ORDINARY = {
     "crowd": 4,
     "edit": 10,
     "delete": 5,
+    "edit_chat": 2,
     "delete_chat": 1,
     "read": 8,
     "work": 28,

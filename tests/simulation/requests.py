@@ -1,7 +1,6 @@
 """What clients ask for, as the HTTP doors would do it, and what each answer says in the history."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from msgspec import json
@@ -65,9 +64,13 @@ class Request(msgspec.Struct, frozen=True):
             "post": f"posts {', '.join(self.texts)} to chat {self.chat}",
             "edit": f"edits message {self.number} of chat {self.chat} to {', '.join(self.texts)}",
             "delete": f"deletes message {self.number} of chat {self.chat}",
+            "edit_chat": f"calls chat {self.chat} {', '.join(self.texts)}",
             "delete_chat": f"deletes chat {self.chat}",
         }[self.kind]
         return what + (f" with the key {self.key}" if self.key else "")
+
+
+Send = Callable[[Request, World, Tenant, str], Answer]
 
 
 def _mark(request: Request) -> IdempotencyMark | None:
@@ -93,7 +96,7 @@ def _post(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
     return accepted.first, accepted.last, accepted.revision
 
 
-def _change_message(change: Callable[[Request, Message, str], Message]) -> Any:
+def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
     def send(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
         assert request.chat is not None
         assert request.number is not None
@@ -117,30 +120,34 @@ def _edited(request: Request, message: Message, now: str) -> Message:
     return replace(message, body=text, metadata={"edits": [*before, text]}, edited_at=now)
 
 
-def edits_of(message: Message) -> tuple[str, ...]:
-    return tuple((message.metadata or {"edits": []})["edits"])
+def _named(request: Request, chat: Chat, now: str) -> Chat:
+    """The same of a chat."""
+    text, before = request.texts[0], edits_of(chat)
+    return replace(chat, title=text, metadata={"edits": [*before, text]}, edited_at=now)
 
 
-def _delete_chat(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
-    assert request.chat is not None
-    done = edit_chat(
-        world,
-        tenant,
-        request.chat,
-        lambda c: replace(c, deleted_at=now),
-        None,
-        _mark(request),
-    )
-    row = done.state
-    return row.chat.number, row.chat.number, row.chat.revision
+def edits_of(state: Message | Chat) -> tuple[str, ...]:
+    return tuple((state.metadata or {"edits": []})["edits"])
 
 
-_SEND: dict[str, Callable[[Request, World, Tenant, str], Answer]] = {
+def _change_chat(change: Callable[[Request, Chat, str], Chat]) -> Send:
+    def send(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
+        assert request.chat is not None
+        chat = edit_chat(
+            world, tenant, request.chat, lambda c: change(request, c, now), None, _mark(request)
+        ).state.chat
+        return chat.number, chat.number, chat.revision
+
+    return send
+
+
+_SEND: dict[Kind, Send] = {
     "chat": _chat,
     "post": _post,
     "edit": _change_message(_edited),
     "delete": _change_message(lambda r, m, now: replace(m, body="", deleted_at=now)),
-    "delete_chat": _delete_chat,
+    "edit_chat": _change_chat(_named),
+    "delete_chat": _change_chat(lambda r, c, now: replace(c, deleted_at=now)),
 }
 
 

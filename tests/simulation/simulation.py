@@ -229,6 +229,14 @@ class Simulation:
         if chat and (number := self._a_message(step, chat)):
             self._ask(step, Request("delete", chat, number, key=key))
 
+    def _edit_chat(self, step: Step) -> None:
+        texts = self._texts_for(1)
+        if chat := self._a_chat(step):
+            self._ask(step, Request("edit_chat", chat, texts=texts, key=self._key(step, *texts)))
+            if step.size > 1:
+                other = self.clients[(step.who + 1) % len(self.clients)]
+                other.ask(Request("edit_chat", chat, texts=self._texts_for(1)), 1)
+
     def _delete_chat(self, step: Step) -> None:
         key = self._key(step, *self._texts_for(1))
         if chat := self._a_chat(step):

@@ -390,3 +390,28 @@ def test_a_wrong_unread_count(story: Story, number: int, unread: int) -> None:
     assert story.broken() == set()
     story.stored.readers[T, "ann", 1] = (number, unread + 1)
     assert story.broken() == {"wrong_unread_counts"}
+
+
+def test_a_chat_that_is_not_in_its_newest_state(story: Story) -> None:
+    story.did("edit_chat", 1, (1, 1, 5), texts=("title 2",))
+    assert story.broken() == {"lost_chats"}
+    story.row.revision, story.row.title = 5, "title 2"
+    assert story.broken() == set()
+    story.row.title = "title"
+    assert story.broken() == {"lost_chats"}
+    story.did("edit_chat", 1, None, texts=("title 3",))
+    story.row.title = "title 3"
+    assert story.broken() == set()
+
+
+def test_an_edit_of_a_chat_that_was_overwritten_unseen_or_made_twice(story: Story) -> None:
+    edit = story.did("edit_chat", 1, (1, 1, 5), texts=("title 2",), key="e")
+    story.row.revision, story.row.title = 5, "title 2"
+    for edits, rule in [((), "lost_edits"), (("title 2",) * 2, "edits_made_twice")]:
+        story.row.edits = edits
+        assert story.broken() == {rule}
+    story.row.edits = ("title 2",)
+    assert story.broken() == set()
+    story.row.edits = ()
+    story.history.losses.append(Loss("wiped", edit.began, edit.began))
+    assert story.broken() == set()

@@ -21,6 +21,7 @@
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
            chats_pending = KEYS[7]}
 local chat, number = ARGV[5], ARGV[14]
+local FIRST_LEASE = ',"messages_lease":%b{}}$'
 
 local me = memory(ARGV[2])
 local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
@@ -47,10 +48,13 @@ elseif (redis.call('HGET', k.counter, 'edits') or '0') ~= ARGV[16] then
   return {'conflict'}
 end
 
+-- A chat's first lease stays with what is pending of it, also where the new state was made from MySQL's row,
+-- which has none. One that is persisted must never be made again (`first_lease`).
 local state = ARGV[19]
-if not entry then
-  -- A chat that is persisted has its first lease already: it must never be made again (`first_lease`).
-  state = string.gsub(state, ',"messages_lease":%b{}}$', '}')
+if chat == '' then
+  local lease = entry and string.match(entry, FIRST_LEASE) or '}'
+  state = string.gsub(state, FIRST_LEASE, '}')
+  state = string.sub(state, 1, -2) .. lease
 end
 local revision = revision_of(c, redis.call('HINCRBY', k.counter, 'revision', 1))
 redis.call('HINCRBY', k.counter, 'edits', 1)
