@@ -86,10 +86,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="documents"):
-    """Persisted states to index."""
+    """Persisted states to index. `stored_at` is not after the commit; left out where it is not known."""
 
     v: Literal[1] = RECORD_VERSION
     documents: list[Document]
+    stored_at: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PurgeRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="purge"):

@@ -1,4 +1,8 @@
-"""Index a batch of search records: one bulk request, then the removals."""
+"""Index a batch of search records: one bulk request, then the removals.
+
+What belongs to a chat that was deleted since would stay for ever where it comes after the last removal:
+from a queue that stood still, or from the dead-letter queue. So MySQL is asked about what is late.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -7,10 +11,15 @@ import msgspec
 
 from chalicelib.domain.identity import identity_of
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_BURIED
-from chalicelib.domain.records import DocumentsRecord, PurgeRecord, SearchRecord
+from chalicelib.domain.records import Document, DocumentsRecord, PurgeRecord, SearchRecord
+from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.purge_deleted import LAST_REMOVAL_MS
 
 logger = logging.getLogger(__name__)
+
+# The rest of the time is for clocks that differ, and for the bulk request itself.
+_LATE_MS = LAST_REMOVAL_MS // 3
 
 
 def index_messages(world: World, records: Sequence[SearchRecord]) -> None:
@@ -18,7 +27,7 @@ def index_messages(world: World, records: Sequence[SearchRecord]) -> None:
 
     A document that OpenSearch refuses for good goes to the dead-letter queue alone.
     """
-    documents = [d for r in records if isinstance(r, DocumentsRecord) for d in r.documents]
+    documents = _wanted(world, [r for r in records if isinstance(r, DocumentsRecord)])
     refused = world.index.index(documents) if documents else []
     for document, reason in refused:
         body = msgspec.json.encode(DocumentsRecord(documents=[document])).decode()
@@ -30,3 +39,16 @@ def index_messages(world: World, records: Sequence[SearchRecord]) -> None:
     for record in records:
         if isinstance(record, PurgeRecord):
             world.index.purge(record.token, record.chat)
+
+
+def _wanted(world: World, records: Sequence[DocumentsRecord]) -> list[Document]:
+    """All documents, but for late ones of chats that are not there any more."""
+    late_before = world.clock.now_ms() - _LATE_MS
+    late = {
+        (document.token, document.chat)
+        for record in records
+        if not record.stored_at or unix_ms(record.stored_at) < late_before
+        for document in record.documents
+    }
+    gone = late - world.store.live_chats(late) if late else late
+    return [d for r in records for d in r.documents if (d.token, d.chat) not in gone]

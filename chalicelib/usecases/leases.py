@@ -41,8 +41,9 @@ from chalicelib.usecases.ports import World
 
 _PATIENCE_MS = 4_000
 _PAUSE_SECONDS = 0.02
-# For so long a chat that was accepted may be on its way although Redis has lost its memory of it.
-_CHAT_MAY_COME_MS = 15 * 60_000
+# For so long a chat that was accepted may be on its way although Redis has lost its memory of it: until
+# somebody has mended a worker that stands still.
+_CHAT_MAY_COME_MS = 24 * 3600_000
 
 
 def with_lease[T](world: World, counter: Counter, attempt: Callable[[], T | Need]) -> T:

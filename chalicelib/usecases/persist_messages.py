@@ -9,6 +9,7 @@ from chalicelib.domain.identity import of_revisions
 from chalicelib.domain.metrics import LEASES_RAISED, MESSAGES_PERSISTED
 from chalicelib.domain.numbering import Counter
 from chalicelib.domain.records import Document, DocumentsRecord, Lease, MessagesRecord
+from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import World
 from chalicelib.usecases.record_log import told
 
@@ -24,12 +25,13 @@ def persist_messages(world: World, records: Sequence[MessagesRecord]) -> None:
     search queue did not answer: storing twice changes nothing, and never indexing must not happen.
     Raises `PoisonError` where the batch holds something that can never be stored.
     """
+    now = rfc3339(world.clock.now_ms())
     persisted = world.store.persist_messages(records, world.lease_window)
     by_token: dict[str, list[Document]] = {}
     for token, chat, message in persisted.documents:
         by_token.setdefault(token, []).append(Document(token=token, chat=chat, message=message))
     world.queues.send(
-        DocumentsRecord(documents=list(part))
+        DocumentsRecord(documents=list(part), stored_at=now)
         for documents in by_token.values()
         for part in batched(documents, _DOCUMENTS_A_RECORD)
     )

@@ -1,6 +1,6 @@
 """What the use cases need from the world: one adapter each in `chalicelib/adapters`, one fake in `tests`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from chalicelib.domain.changes import Change, Since
@@ -310,6 +310,11 @@ class Store(Protocol):
 
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         """A deleted chat comes with its `deleted_at`."""
+        ...
+
+    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Those of these chats (token, number) that have a row and are not deleted, nor is their
+        application."""
         ...
 
     def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:

@@ -1,5 +1,6 @@
 """Persisting and indexing: the workers, against what they must do at least."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from chalicelib.adapters.mysql.message_rows import INSERT, _row
 from chalicelib.adapters.opensearch.document import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.domain.records import Document, DocumentsRecord, MessagesRecord
+from chalicelib.domain.times import rfc3339
 from tests.bench.flow import Flow, connection_to, event_of, hand_over, work_off
 from tests.bench.ground import LEASE_WINDOW, Ground
 from tests.bench.measure import Took, by_turns, compared
@@ -120,8 +122,9 @@ def _documents(records: Sequence[MessagesRecord]) -> list[DocumentsRecord]:
     documents = [
         Document(token=r.token, chat=r.chat, message=m) for r in records for m in r.messages
     ]
+    now = rfc3339(round(time.time() * 1000))
     return [
-        DocumentsRecord(documents=documents[at : at + DOCUMENTS_A_RECORD])
+        DocumentsRecord(documents=documents[at : at + DOCUMENTS_A_RECORD], stored_at=now)
         for at in range(0, len(documents), DOCUMENTS_A_RECORD)
     ]
 

@@ -463,6 +463,18 @@ def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
     assert chats_count(store, token) == 0
 
 
+def test_live_chats_are_those_that_are_there(store: Store, token: str) -> None:
+    other = store.create_application(secrets.token_hex(16), "another", NOW).token
+    store.persist_chats([chats(token, chat(1), chat(2, 2, deleted_at=NOW))], WINDOW)
+    store.persist_messages([messages(token, message(1), chat=3)], WINDOW)
+    store.persist_chats([chats(other, chat(1))], WINDOW)
+    asked = {(token, n) for n in range(1, 1_000)} | {(other, 1), ("nobody", 1)}
+    assert store.live_chats(asked) == {(token, 1), (token, 3), (other, 1)}
+    store.delete_application(other, NOW)
+    assert store.live_chats(asked) == {(token, 1), (token, 3)}
+    assert store.live_chats(set()) == set()
+
+
 def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: str) -> None:
     states = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
     store.persist_chats([chats(token, *states)], WINDOW)

@@ -1,7 +1,7 @@
 """The `Store` port in memory. It counts what it holds instead of caching counts."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 
@@ -415,6 +415,10 @@ class FakeStore:
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         chat = self._chat(token, number)
         return chat.row() if chat else None
+
+    @_transaction
+    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        return {place for place in chats if self._open_chat(*place)}
 
     @_transaction
     def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:

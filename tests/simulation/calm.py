@@ -28,8 +28,7 @@ def calm_down(simulation: Simulation) -> Stored:
     """Heal, deliver, write to each live chat once more, deliver; then look."""
     chance = random.Random(0)
     simulation.say("all is healed")
-    simulation.faults.next.clear()
-    simulation.faults.ambushes.clear()
+    simulation.faults.heal()
     simulation.redis.heal(0)
     simulation.processes.run_all(chance)
     _deliver(simulation, chance)

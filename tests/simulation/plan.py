@@ -22,7 +22,7 @@ _ORDINARY = {
     "mark": 3,
     "rotate": 3,
 }
-_FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10}
+_FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10, "search_away": 1}
 _LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
 # Where the store keeps all writes these lose nothing.
 _KEPT = {"restart": 2, "fail_over": 2}

@@ -13,15 +13,23 @@ Ambush = tuple[Literal["before", "after"], Literal["fails", "kills", "pauses"], 
 
 
 class Faults:
-    """The failures that the next calls of each part meet, and the trace of all calls."""
+    """The failures that the next calls of each part meet, until when one is away (ms), and the trace of
+    all calls."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.next: dict[str, list[Mode]] = {}
         self.ambushes: dict[str, Ambush] = {}
+        self.away_until: dict[str, int] = {}
         self.trace = 0
         self.closed = False
         self.watch: Callable[[str], None] | None = None
+
+    def heal(self) -> None:
+        """Nothing fails any more."""
+        self.next.clear()
+        self.ambushes.clear()
+        self.away_until.clear()
 
     def note(self, label: str) -> None:
         self.trace = crc32(label.encode(), self.trace)
@@ -34,7 +42,10 @@ class Faults:
         ambush = self.ambushes.get(label)
         if ambush and ambush[1] == "fails":
             return self.ambushes.pop(label)[0]
-        modes = self.next.get(label.split(".")[0])
+        part = label.split(".")[0]
+        if self.processes.now < self.away_until.get(part, 0):
+            return "before"
+        modes = self.next.get(part)
         return modes.pop() if modes else None
 
     def catch(self, label: str, when: str) -> None:

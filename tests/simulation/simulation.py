@@ -45,6 +45,8 @@ _CLIENTS = 4
 _TRIES = 3
 _LONGER_THAN_A_NONCE_MS = 6_000
 _BETWEEN_KEYS_SECONDS = 2
+# By then what was deleted has left the index for the last time.
+_LATE_SECONDS = 20 * 60
 # In a row: more, and hardly anything else would happen.
 _MOST_FAILURES = 4
 USERS = ("ann", "bob")
@@ -324,8 +326,9 @@ class Simulation:
         )
 
     def _seconds(self, step: Step) -> None:
-        self.processes.now += step.which % 20 * 1_000
-        self.say(f"{step.which % 20} seconds pass")
+        seconds = step.which % 20 if step.which % 7 else _LATE_SECONDS
+        self.processes.now += seconds * 1_000
+        self.say(f"{seconds} seconds pass")
 
     def _kill(self, step: Step) -> None:
         if alive := self.processes.alive:
@@ -344,6 +347,11 @@ class Simulation:
         count = min(step.size, _MOST_FAILURES)
         self.say(f"the next {count} calls of {part} fail ({mode})")
         self.faults.next[part] = [mode] * count
+
+    def _search_away(self, step: Step) -> None:
+        seconds = (30, 2 * _LATE_SECONDS)[step.which % 2]
+        self.say(f"the index is away for {seconds} s")
+        self.faults.away_until["index"] = self.processes.now + seconds * 1_000
 
     def _ambush(self, step: Step) -> None:
         label = _CALLS[step.which % len(_CALLS)]

@@ -17,7 +17,6 @@ FUNCTIONS = [
 ]
 # Operators, RDS itself, and processes that are ending while others have begun.
 CONNECTIONS_LEFT_FREE = 50
-WITHOUT_MYSQL = {"index_messages"}
 # They cannot be narrower: Lambda makes and removes network interfaces that have no name yet, and the
 # statement after it takes these rights from the code.
 UNBOUNDED = {"LambdaJoinsTheNetwork", "ButNotTheCodeItself"}
@@ -44,7 +43,7 @@ def resources(function: str, action: str) -> set[str]:
 
 def test_the_functions_together_never_need_more_connections_than_mysql_takes() -> None:
     processes = {name: setting(name, "reserved_concurrency") for name in FUNCTIONS}
-    needed = sum(count for name, count in processes.items() if name not in WITHOUT_MYSQL)
+    needed = sum(processes.values())
     taken = template("data")["Parameters"]["MysqlMaxConnections"]["Default"]
     assert needed + CONNECTIONS_LEFT_FREE <= taken
 

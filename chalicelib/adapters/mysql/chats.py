@@ -1,8 +1,12 @@
 """Reading chats."""
 
+from collections.abc import Collection
+from itertools import batched
+
 from chalicelib.adapters.mysql.connection import Row
+from chalicelib.adapters.mysql.rows import AT_ONCE
 from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.adapters.mysql.values import NO_LIMIT, metadata_out, moment_out, time_out
+from chalicelib.adapters.mysql.values import NO_LIMIT, marks, metadata_out, moment_out, time_out
 from chalicelib.domain.numbering import Page
 from chalicelib.domain.records import Chat, ChatRow
 
@@ -20,6 +24,10 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.number > %s AND c.number < %s
   AND c.deleted_at IS NULL
 ORDER BY c.number {{direction}} LIMIT %s
 """
+LIVE = """
+SELECT a.token, c.number FROM applications a JOIN chats c ON c.application_id = a.id
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.number IN ({marks})
+"""
 
 
 class Chats(Topic):
@@ -28,6 +36,17 @@ class Chats(Topic):
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         rows = self._database.read(GET, (token, number))
         return _chat(rows[0]) if rows else None
+
+    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        by_token: dict[str, list[int]] = {}
+        for token, number in chats:
+            by_token.setdefault(token, []).append(number)
+        found: set[tuple[str, int]] = set()
+        for token, numbers in by_token.items():
+            for some in batched(numbers, AT_ONCE):
+                sql = LIVE.format(marks=marks(some))
+                found.update(self._database.read(sql, (token, *some)))
+        return found
 
     def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
