@@ -28,6 +28,14 @@ _LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
 _KEPT = {"restart": 2, "fail_over": 2}
 _LEAST_STEPS, _MOST_STEPS = 30, 120
 _MOST_GAP = 24
+# Of the others each run leaves some out, so that those that are left meet more often ("swarm testing":
+# https://doi.org/10.1145/2338965.2336763).
+_IN_ALL = {"chat", "post", "work"}
+_LEFT_OUT = 0.4
+# Every fifth run is of little else than leases that are begun and closed, or keys that are replaced: what
+# goes wrong there takes three or four rare things in a row, and is the worst that can.
+_LEASES = {"post": 4, "crowd": 8, "close": 6, "seconds": 4, "work": 6, "ambush_lease": 10}
+_KEYS = {"post": 4, "crowd": 8, "rotate": 8, "seconds": 2, "read": 4, "ambush_keys": 10}
 # In every third run somebody follows chats: a step for so many others.
 _FOLLOW_ONE_IN = 3
 
@@ -51,7 +59,14 @@ def plan_of(seed: int) -> list[Step]:
     """Odd seeds lose memory, even ones do not; of these, every other has a store that keeps all writes."""
     chance = random.Random(seed)
     losses = _KEPT if seed % 4 == 2 else _LOSSES if seed % 2 else {}
-    weights = _ORDINARY | _FAULTS | losses
+    if seed % 5 == 4:
+        weights = (_LEASES, _KEYS)[seed // 10 % 2] | losses
+    else:
+        weights = {
+            kind: weight
+            for kind, weight in (_ORDINARY | _FAULTS | losses).items()
+            if kind in _IN_ALL or chance.random() >= _LEFT_OUT
+        }
     length = chance.randint(_LEAST_STEPS, _MOST_STEPS)
     first = ["keep_writes"] if losses is _KEPT else []
     kinds = [

@@ -63,8 +63,8 @@ _CALLS = [
     and not re.search("(create|list|rename|delete|forget|erase)_application|answer", call)
     and call not in _NO_TRAP
 ]
-# Leases are seldom begun, and keys seldom replaced: what goes wrong there is the worst that can.
-_CALLS += 3 * [call for call in _CALLS if re.search("lease|clos|nonce|key|application", call)]
+_LEASE_CALLS = [call for call in _CALLS if re.search("lease|clos|nonce|is_beginning", call)]
+_KEY_CALLS = [call for call in _CALLS if re.search("key|application", call)]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
     ("after", "fails", 0),
@@ -354,7 +354,16 @@ class Simulation:
         self.faults.away_until["index"] = self.processes.now + seconds * 1_000
 
     def _ambush(self, step: Step) -> None:
-        label = _CALLS[step.which % len(_CALLS)]
+        self._lie_in_wait(step, _CALLS)
+
+    def _ambush_lease(self, step: Step) -> None:
+        self._lie_in_wait(step, _LEASE_CALLS)
+
+    def _ambush_keys(self, step: Step) -> None:
+        self._lie_in_wait(step, _KEY_CALLS)
+
+    def _lie_in_wait(self, step: Step, calls: Sequence[str]) -> None:
+        label = calls[step.which % len(calls)]
         ambush = _AMBUSHES[step.who % len(_AMBUSHES)]
         when, what, ms = ambush
         whom = {"fails": "", "kills": " its process", "pauses": f" its process for {ms // 1_000} s"}
