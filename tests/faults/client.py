@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 8.0
 _RETRIED_FOR_SECONDS = 90.0
-_CHANGES = 40
+_CHANGES = 100
+# So many of the clients keep copies of chats.
+_FOLLOWERS = 2
 
 
 class Client:
     """One client: does one thing after another, tries again what has a key, remembers what it wrote."""
 
     def __init__(self, load: "Load", index: int) -> None:
-        self._load, self._name, self._random = load, f"client {index}", random.Random(index)
+        self._load, self._index = load, index
+        self._name, self._random = f"client {index}", random.Random(index)
         self._count = 0
         self._wrote: list[tuple[int, int]] = []
         self._http = httpx.Client(
@@ -164,7 +167,8 @@ class Client:
         self._load.history.read(began, self._name, self._load.token, chat, number, revision)
 
     def _follow_a_chat(self) -> None:
-        self.follow(self._load.history.copy(self._name, self._load.token, self._chat()))
+        if self._index < _FOLLOWERS:
+            self.follow(self._load.history.copy(self._name, self._load.token, self._chat()))
 
     def follow(self, copy: Copy) -> bool:
         """Take a page of changes into a copy; whether there are more."""
@@ -182,11 +186,11 @@ class Client:
         return told["next"] is not None
 
     def _mark(self) -> None:
-        """Two clients each are one user, so that markers are moved at the same time."""
+        """Several clients are one user, so that markers are moved at the same time."""
         if not self._wrote:
             return
         chat, number = self._random.choice(self._wrote[-10:])
-        user, began = f"user {int(self._name[-1]) % 3}", self._load.history.now()
+        user, began = f"user {self._index % 3}", self._load.history.now()
         answer = self._ask("PUT", f"/chats/{chat}/readers/{user}", {"number": number}, {})
         if answer is not None and answer.status_code == 200:
             told = answer.json()

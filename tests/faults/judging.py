@@ -68,11 +68,13 @@ def _calm(ground: Ground, load: Load, since: float) -> tuple[Stored, list[str], 
         try:
             ground.invoke("repair_pending")
             stored = read_stored(ground, load)
-            load.follow_to_the_end()
-            said = broken(load.history, stored)
+            said, now = broken(load.history, stored), time.monotonic()
+            if all(one.startswith("wrong_copies") for one in said):
+                # All has recovered; who follows may have much to ask for yet.
+                load.follow_to_the_end()
+                said = broken(load.history, stored)
         except _NOT_NOW as error:
-            said = [f"not to be read: {error}"]
-        now = time.monotonic()
+            said, now = [f"not to be read: {error}"], time.monotonic()
         if not said:
             return stored, [], now - since
         is_quiet = not any(one.startswith(("left_overs", "not to be read")) for one in said)
