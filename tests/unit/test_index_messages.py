@@ -7,6 +7,7 @@ from chalicelib.domain.records import Document, DocumentsRecord, SearchRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.index_messages import index_messages
+from chalicelib.usecases.persist_chats import persist_chats
 from chalicelib.usecases.persist_messages import persist_messages
 from chalicelib.usecases.purge_deleted import purge_deleted
 from tests.contract.states import NOW, chat, chats, message, messages
@@ -40,8 +41,10 @@ def found(world: FakeWorld) -> set[int]:
 
 
 def delete(world: FakeWorld, number: int) -> None:
-    at = rfc3339(world.clock.now_ms())
-    world.store.persist_chats([chats(TOKEN, chat(number, 2, deleted_at=at))], 10)
+    """The record says that it was deleted long ago; it is stored only now, and the schedule runs."""
+    persist_chats(world, [chats(TOKEN, chat(number, 2, deleted_at=NOW))])
+    purge_deleted(world)
+    world.persist()
 
 
 @pytest.mark.parametrize("is_known", [True, False])
