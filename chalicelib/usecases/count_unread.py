@@ -16,7 +16,8 @@ def count_unread(world: World, tenant: Tenant, user: str, chat: int) -> Reading:
     """All of them, where the user never set a marker. Raises as `mark_read`."""
     tenant.require_reader(user)
     tenant.require_read(chat)
-    return read_on(world, tenant, user, chat, chat_ahead(world, tenant, chat))
+    ahead = chat_ahead(world, tenant, chat)
+    return read_on(world, tenant, marker_of(world, tenant, user, chat) or Marker(chat, 0), ahead)
 
 
 def list_unread(world: World, tenant: Tenant, user: str, page: Page) -> Listed[Reading]:
@@ -43,10 +44,14 @@ def chat_ahead(world: World, tenant: Tenant, chat: int) -> Ahead:
     return ahead
 
 
-def read_on(world: World, tenant: Tenant, user: str, chat: int, ahead: Ahead) -> Reading:
-    """What lies above the user's marker. `ahead` was read before it."""
-    markers = world.store.list_markers(tenant.token, user, one(chat), 1) or [Marker(chat, 0)]
-    readings = world.store.count_unread(tenant.token, markers, {chat: ahead})
+def marker_of(world: World, tenant: Tenant, user: str, chat: int) -> Marker | None:
+    """The user's marker in a chat, if there is one."""
+    return next(iter(world.store.list_markers(tenant.token, user, one(chat), 1)), None)
+
+
+def read_on(world: World, tenant: Tenant, marker: Marker, ahead: Ahead) -> Reading:
+    """What lies above a marker. `ahead` was read before it."""
+    readings = world.store.count_unread(tenant.token, [marker], {marker.chat: ahead})
     if not readings:
         raise GoneError("the chat was deleted")
     return readings[0]

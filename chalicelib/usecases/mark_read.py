@@ -1,8 +1,9 @@
 """Move a user's read marker in a chat: only ever forward, and not above the last message."""
 
+from chalicelib.domain.errors import GoneError
 from chalicelib.domain.reading import Marker, Reading
 from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.count_unread import chat_ahead, read_on
+from chalicelib.usecases.count_unread import chat_ahead, marker_of, read_on
 from chalicelib.usecases.ports import World
 
 
@@ -17,4 +18,7 @@ def mark_read(world: World, tenant: Tenant, user: str, chat: int, number: int) -
     tenant.require_read(chat)
     ahead = chat_ahead(world, tenant, chat)
     world.store.move_marker(tenant.token, user, Marker(chat, number), ahead.last)
-    return read_on(world, tenant, user, chat, ahead)
+    marker = marker_of(world, tenant, user, chat)
+    if marker is None:
+        raise GoneError("the chat was deleted")
+    return read_on(world, tenant, marker, ahead)

@@ -444,6 +444,17 @@ def test_an_application_that_is_gone_leaves_nothing_behind(ledger: Ledger, token
     assert numbers(look(ledger, Counter(token, 2))) == []
 
 
+def test_a_counter_that_has_given_nothing_yet_is_quiet(ledger: Ledger, token: str) -> None:
+    chats, counter = Counter(token), Counter(token, 1)
+    begin(ledger, chats)
+    chat = accept(ledger, chats, [CHAT])
+    too_many = [message()] * (chat.lease.ceiling + 1)
+    assert isinstance(ledger.accept(counter, 1, too_many, None), NeedRaise)
+    assert ledger.quiet([token], 0, 10) == [chats, counter]
+    ledger.erase_application(token)
+    assert not look(ledger, counter).known
+
+
 def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(
     ledger: Ledger, token: str
 ) -> None:

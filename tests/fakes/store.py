@@ -524,9 +524,9 @@ class FakeStore:
     def forget(self, gone: Iterable[tuple[str, int | None]]) -> None:
         for token, number in gone:
             if number is None:
-                del self._applications[token]
-            else:
-                self._applications[token].chats[number].purged = True
+                self._applications.pop(token, None)
+            elif application := self._applications.get(token):
+                application.chats[number].purged = True
 
 
 def _index(tokens: list[str], token: str) -> int:

@@ -26,7 +26,9 @@ from tests.promises.numbers import holes, skipped_without_a_loss
 from tests.promises.readers import backward_markers, wrong_unread_counts
 from tests.promises.stored import Stored
 
-_RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
+Rule = Callable[[History, Stored], Iterator[str]]
+
+_RULES: tuple[Rule, ...] = (
     numbers_given_twice,
     revisions_given_twice,
     retries_answered_otherwise,
@@ -52,7 +54,20 @@ _RULES: tuple[Callable[[History, Stored], Iterator[str]], ...] = (
 )
 
 
+# What was promised of things that are there is not asked of a deleted application.
+_OF_WHAT_IS_GONE: tuple[Rule, ...] = (
+    numbers_given_twice,
+    revisions_given_twice,
+    retries_answered_otherwise,
+    accepted_under_a_replaced_key,
+    backward_markers,
+    wrong_documents,
+    left_overs,
+)
+
+
 def broken(history: History, stored: Stored) -> list[str]:
     """A sentence for each broken promise. `stored` is what is there once all is delivered and calm,
     and each live chat was written to after the last loss, so that what was skipped is noted."""
-    return [f"{rule.__name__}: {said}" for rule in _RULES for said in rule(history, stored)]
+    rules = _OF_WHAT_IS_GONE if stored.is_gone else _RULES
+    return [f"{rule.__name__}: {said}" for rule in rules for said in rule(history, stored)]

@@ -38,7 +38,8 @@ class Stored(msgspec.Struct):
 
     `readers` are the read markers by (token, user, chat), each with its unread count. `pending` and `due`
     are Redis's, `queued` and `dead` are records in the queues and in their dead-letter queues, but for
-    what the inbox refused. A text names what is left over: a number of a chat, a queue.
+    what the inbox refused. A text names what is left over: a number of a chat, a queue. Where `is_gone`,
+    the application was deleted, and nothing of it may be left.
     """
 
     chats: dict[tuple[str, int], StoredChat] = {}
@@ -49,3 +50,4 @@ class Stored(msgspec.Struct):
     due: list[str] = []
     queued: list[str] = []
     dead: list[str] = []
+    is_gone: bool = False

@@ -1,10 +1,11 @@
 """The end of a run: all is healed, all is delivered, and what the stores hold then."""
 
 import random
+from contextlib import suppress
 from typing import Any
 
 from chalicelib.adapters.redis import keys
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import NotFoundError, UnavailableError
 from chalicelib.domain.numbering import Counter, Page
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.count_unread import list_unread
@@ -31,6 +32,8 @@ def calm_down(simulation: Simulation) -> Stored:
     simulation.faults.heal()
     simulation.redis.heal(0)
     simulation.processes.run_all(chance)
+    if simulation.is_to_be_deleted:
+        return _calm_down_without_it(simulation, chance)
     _deliver(simulation, chance)
     _edit_once_more(simulation)
     _deliver(simulation, chance)
@@ -42,6 +45,28 @@ def calm_down(simulation: Simulation) -> Stored:
     _deliver(simulation, chance)
     _follow_to_the_end(simulation)
     return look(simulation)
+
+
+def _calm_down_without_it(simulation: Simulation, chance: random.Random) -> Stored:
+    """The application is deleted for certain; let all of it be removed."""
+    with suppress(NotFoundError):
+        simulation.delete_application()
+    for _ in range(2):
+        _deliver(simulation, chance)
+        simulation.processes.now += _LATE_MS
+    _deliver(simulation, chance)
+    memory = simulation.redis.servers[0].memory
+    # What expires leaves by itself; an older memory brings keys back that nobody knows of any more.
+    is_as_it_was = not simulation.history.losses
+    left = [name.decode() for name in memory.values if name not in memory.expires and is_as_it_was]
+    return Stored(
+        chats_count=dict.fromkeys(simulation.store._applications, 0),
+        indexed=_indexed(simulation),
+        pending=left,
+        queued=_queued(simulation),
+        dead=_dead(simulation),
+        is_gone=True,
+    )
 
 
 def _deliver(simulation: Simulation, chance: random.Random) -> None:
@@ -117,14 +142,9 @@ def look(simulation: Simulation) -> Stored:
     stored = Stored(
         chats={(token, n): _stored_chat(simulation, n) for n in application.chats},
         chats_count={token: application.shown().chats_count},
-        indexed={
-            place: (document.message.revision, document.message.body)
-            for place, document in simulation.index.documents.items()
-            if document.message.deleted_at is None
-        },
-        queued=[q for q, records in simulation.queues.records.items() for _ in records],
-        # What the inbox has refused and should not have is missed where it should be.
-        dead=[queue for queue, _ in simulation.queues.dead if queue != "inbox"],
+        indexed=_indexed(simulation),
+        queued=_queued(simulation),
+        dead=_dead(simulation),
         readers={
             (token, user, reading.chat): (reading.number, reading.unread)
             for user in USERS
@@ -135,6 +155,24 @@ def look(simulation: Simulation) -> Stored:
     )
     stored.pending, stored.due = _left_in_redis(simulation)
     return stored
+
+
+def _indexed(simulation: Simulation) -> dict[tuple[str, int, int], tuple[int, str]]:
+    """The live documents."""
+    return {
+        place: (document.message.revision, document.message.body)
+        for place, document in simulation.index.documents.items()
+        if document.message.deleted_at is None
+    }
+
+
+def _queued(simulation: Simulation) -> list[str]:
+    return [queue for queue, records in simulation.queues.records.items() for _ in records]
+
+
+def _dead(simulation: Simulation) -> list[str]:
+    """What the inbox has refused and should not have is missed where it should be."""
+    return [queue for queue, _ in simulation.queues.dead if queue != "inbox"]
 
 
 def _application(simulation: Simulation) -> Any:
@@ -165,6 +203,8 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
 def _left_in_redis(simulation: Simulation) -> tuple[list[str], list[str]]:
     """Pending entries and due times."""
     server = simulation.redis.servers[0]
+    if TOKEN not in simulation.store._applications:
+        return [], []
     chats = [None, *_application(simulation).chats]
     pending = [keys.pending(Counter(TOKEN, chat)) for chat in chats]
     left = [

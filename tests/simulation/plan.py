@@ -38,6 +38,8 @@ _LEASES = {"post": 4, "crowd": 8, "close": 6, "seconds": 4, "work": 6, "ambush_l
 _KEYS = {"post": 4, "crowd": 8, "rotate": 8, "seconds": 2, "read": 4, "ambush_keys": 10}
 # In every third run somebody follows chats: a step for so many others.
 _FOLLOW_ONE_IN = 3
+# In every seventh run the application is deleted while all goes on.
+_DELETED_IN = 7
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -76,6 +78,8 @@ def plan_of(seed: int) -> list[Step]:
         *chance.choices(list(weights), list(weights.values()), k=length),
     ]
     steps = [_step(kind, chance) for kind in kinds]
+    if seed % _DELETED_IN == 0:
+        steps.insert(chance.randrange(len(steps)), _step("delete_application", chance))
     if seed % 3 == 0:
         for _ in range(length // _FOLLOW_ONE_IN):
             steps.insert(chance.randrange(len(steps)), _step("follow", chance))

@@ -12,6 +12,7 @@ from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
+from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.list_changes import list_changes
 from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
 from tests.fakes.ledger import FakeLedger
@@ -148,6 +149,7 @@ class Simulation:
             Client(n, self.world, self.history, self.processes, say, keyring, self.tenant)
             for n in range(1, _CLIENTS + 1)
         ]
+        self.is_to_be_deleted = False
         self._chance = random.Random(0)
         self._texts = 0
 
@@ -162,10 +164,9 @@ class Simulation:
                 client.go_on()
 
     def tenant(self) -> Tenant:
-        """The application with its newest key."""
+        """The application with its newest key, also where it is deleted."""
         application = self.store.get_application(TOKEN)
-        assert application is not None
-        return Tenant(TOKEN, application.key_version)
+        return Tenant(TOKEN, application.key_version if application else 1)
 
     def chats(self) -> list[int]:
         """Chats that clients were told of."""
@@ -304,6 +305,15 @@ class Simulation:
                 self.clock.wait(_BETWEEN_KEYS_SECONDS)
 
         self.processes.start("the admin", step.who, _quietly(replace))
+
+    def _delete_application(self, step: Step) -> None:
+        self.say("the admin deletes the application")
+        self.is_to_be_deleted = True
+        self.processes.start("the admin", step.who, _quietly(self.delete_application))
+
+    def delete_application(self) -> None:
+        """Ask for it once, as a client that has no answer asks again. Raises `OrdinalError`."""
+        delete_application(self.world, TOKEN)
 
     def _work(self, step: Step) -> None:
         queue = QUEUES[step.which % len(QUEUES)]

@@ -415,3 +415,14 @@ def test_an_edit_of_a_chat_that_was_overwritten_unseen_or_made_twice(story: Stor
     story.row.edits = ()
     story.history.losses.append(Loss("wiped", edit.began, edit.began))
     assert story.broken() == set()
+
+
+@pytest.mark.parametrize("where", ["pending", "queued", "dead"])
+def test_what_a_deleted_application_leaves_behind(story: Story, where: str) -> None:
+    gone = Stored(is_gone=True)
+    assert broken(story.history, gone) == []
+    setattr(gone, where, ["something"])
+    assert broken(story.history, gone) == ["left_overs: 1 " + where + ": something"]
+    gone = Stored(is_gone=True, indexed={(T, 1, 1): (12, "a2")})
+    [said] = broken(story.history, gone)
+    assert said.startswith("wrong_documents")

@@ -1,5 +1,7 @@
 """Markers and unread counts: the arithmetic, and what users see at every moment."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,3 +200,25 @@ def test_without_a_marker_everything_that_is_there_is_unread(
     world.persist()
     row, _ = get_chat(world, tenant, 1)
     assert count_unread(world, tenant, "ann", 1).unread == row.messages_count == 4
+
+
+@pytest.mark.parametrize("deleted", ["chat", "application"])
+def test_what_is_deleted_meanwhile_has_no_marker(
+    world: FakeWorld, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, deleted: str
+) -> None:
+    chat = new_chat(world, tenant)
+    post(world, tenant, chat)
+    world.persist()
+    move_marker = world.store.move_marker
+
+    def delete_first(*args: Any) -> None:
+        if deleted == "chat":
+            edit_chat(world, tenant, chat, lambda c: replace(c, deleted_at=NOW))
+            world.persist()
+        else:
+            world.store.delete_application(tenant.token, NOW)
+        move_marker(*args)
+
+    monkeypatch.setattr(world.store, "move_marker", delete_first)
+    with pytest.raises(GoneError):
+        mark_read(world, tenant, "ann", chat, 1)

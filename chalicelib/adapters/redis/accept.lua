@@ -1,6 +1,6 @@
 -- Give new chats or messages their numbers and keep them as pending until they are persisted.
 --
--- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
+-- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending  8 quiet
 --       then the idempotency mark (only where the request has one)  then the buckets
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait, ms  5 chat number or ''
 --       6 now, ms  7 when overdue, ms  8 most pending of a counter  9 of an application
@@ -16,15 +16,15 @@
 --         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
-           chats_pending = KEYS[7]}
+           chats_pending = KEYS[7], quiet = KEYS[8]}
 local chat, now, count = ARGV[5], ARGV[6], #ARGV - 14
 
 local me = memory(ARGV[2])
 local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
 
-local mark = ARGV[10] ~= '' and KEYS[8]
-local buckets, limited = buckets_for(count, mark and 9 or 8, ARGV[14])
+local mark = ARGV[10] ~= '' and KEYS[9]
+local buckets, limited = buckets_for(count, mark and 10 or 9, ARGV[14])
 if limited then return limited end
 local before = mark and replay(mark, ARGV[10], k.pending, buckets)
 if before then return before end

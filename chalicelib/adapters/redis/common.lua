@@ -76,15 +76,17 @@ end
 
 -- Make the counter of a chat's messages under the first lease, which a chat is made with. Only while the
 -- chat is pending, in the memory that it was made in, and where the counter was never there: so a counter
--- that was lost is not made again, because what loses it (a wipe) loses the pending entry as well.
+-- that was lost is not made again, because what loses it (a wipe) loses the pending entry as well. Nothing
+-- is pending of it yet: it is quiet, and found when what is quiet is given back.
 -- Returns the counter, or nil.
-local function first_lease(counter_key, chat, me)
+local function first_lease(counter_key, quiet_key, chat, me)
   local lease = chat.messages_lease
   if not lease or lease.holder ~= me or chat.deleted_at or redis.call('EXISTS', counter_key) == 1 then
     return nil
   end
   redis.call('HSET', counter_key, 'last', 0, 'ceiling', whole(lease.ceiling), 'holder', me,
              'epoch', whole(lease.epoch), 'revision', 0, 'edits', 0)
+  redis.call('ZADD', quiet_key, whole(server_ms()), whole(chat.number))
   return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch, revision = 0}
 end
 
@@ -171,7 +173,7 @@ local function keep_beginning(nonce_key, nonce, me, wait_until, given_up)
 end
 
 -- The counter if this memory holds its lease; otherwise nil and the answer that says what is needed.
--- k: counter, nonce, chats (the counter of the chats), chats_pending; chat: '' for the chats' counter.
+-- k: counter, nonce, chats (the counter of the chats), chats_pending, quiet; chat: '' for the chats' counter.
 --
 -- The invariant of the whole protocol is guarded here: a number leaves only the memory that holds the
 -- lease. What could break it: a copy of the counter in another memory (its holder differs), a counter
@@ -191,7 +193,7 @@ local function held(k, chat, me, nonce, nonce_ms)
     if entry then
       local state = entry_state(entry)
       if state.deleted_at then return nil, {'gone'} end
-      local first = first_lease(k.counter, state, me)
+      local first = first_lease(k.counter, k.quiet, state, me)
       if first then return first end
     end
   end

@@ -1,6 +1,6 @@
 -- Accept a new state (an edit or a deletion) of a number that is in use.
 --
--- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending
+-- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending  8 quiet
 --       then the idempotency mark (only where the request has one)
 --       then the counter of the messages of the chat that is deleted, or the deletions of the chat whose
 --       message is deleted (only for these)
@@ -19,14 +19,14 @@
 --         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
-           chats_pending = KEYS[7]}
+           chats_pending = KEYS[7], quiet = KEYS[8]}
 local chat, number = ARGV[5], ARGV[14]
 local FIRST_LEASE = ',"messages_lease":%b{}}$'
 
 local me = memory(ARGV[2])
 local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
-local mark = ARGV[10] ~= '' and KEYS[8]
+local mark = ARGV[10] ~= '' and KEYS[9]
 local before = mark and replay(mark, ARGV[10], k.pending, {})
 if before then return before end
 if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
@@ -61,7 +61,7 @@ redis.call('HINCRBY', k.counter, 'edits', 1)
 redis.call('ZREMRANGEBYSCORE', k.pending, number, number)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
              '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
-local deletion = KEYS[mark and 9 or 8]
+local deletion = KEYS[mark and 10 or 9]
 if deletion and chat ~= '' then
   redis.call('ZADD', deletion, number, number)
 elseif deletion then

@@ -52,7 +52,7 @@ def bucket(token: str, of: Bucket) -> str:
 
 
 def common(of: Counter) -> list[str]:
-    """KEYS 1 to 7 of the scripts that accept."""
+    """KEYS 1 to 8 of the scripts that accept."""
     chats = Counter(of.token)
     return [
         application(of.token),
@@ -62,4 +62,5 @@ def common(of: Counter) -> list[str]:
         due(of.token),
         counter(chats),
         pending(chats),
+        quiet(of.token),
     ]

@@ -18,9 +18,7 @@ for i = 3, #ARGV, 2 do
     if deletions then redis.call('ZREM', KEYS[4], ARGV[i]) end
     if entry then
       -- The first lease must not go with the entry: the first message would begin a second one.
-      if me and first_lease(KEYS[3 + (i - 1) / 2], entry_state(entry), me) then
-        redis.call('ZADD', KEYS[3], whole(server_ms()), ARGV[i])
-      end
+      if me then first_lease(KEYS[3 + (i - 1) / 2], KEYS[3], entry_state(entry), me) end
       dropped = dropped + redis.call('ZREM', KEYS[1], entry)
     end
   end
