@@ -5,7 +5,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from greenlet import getcurrent
@@ -184,13 +184,6 @@ class _WithoutVersions(FakeSearchIndex):
         return super().index(documents)
 
 
-class _KeepsLateDocuments(FakeStore):
-    """Every chat is said to be there, so that late documents of a deleted one are indexed."""
-
-    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        return set(chats)
-
-
 class _Forgetful(SimulatedQueues):
     """A record is gone as soon as it is received."""
 
@@ -227,7 +220,6 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "changes tell what is pending": lambda: Parts(list_changes=_with_pending),
     "a read marker moves back": lambda: Parts(store=_MovesBack),
     "deleted messages are unread": lambda: Parts(store=_CountsNumbers),
-    "late documents are indexed unasked": lambda: Parts(store=_KeepsLateDocuments),
     "any memory knows the keys": lambda: _script(
         "common", "if app[2] ~= me then", "if not app[2] then"
     ),

@@ -18,12 +18,13 @@ _ORDINARY = {
     "minute": 4,
     "close": 3,
     "seconds": 2,
+    "late": 0.5,
     "inbox": 4,
     "mark": 3,
     "rotate": 3,
 }
 _FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10, "search_away": 1}
-_LOSSES = {"wipe": 1, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
+_LOSSES = {"wipe": 2, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
 # Where the store keeps all writes these lose nothing.
 _KEPT = {"restart": 2, "fail_over": 2}
 _LEAST_STEPS, _MOST_STEPS = 30, 120
@@ -32,10 +33,15 @@ _MOST_GAP = 24
 # https://doi.org/10.1145/2338965.2336763).
 _IN_ALL = {"chat", "post", "work"}
 _LEFT_OUT = 0.4
-# Every fifth run is of little else than leases that are begun and closed, or keys that are replaced: what
-# goes wrong there takes three or four rare things in a row, and is the worst that can.
-_LEASES = {"post": 4, "crowd": 8, "close": 6, "seconds": 4, "work": 6, "ambush_lease": 10}
+# Every third run is of little else than leases that are begun and closed, keys that are replaced, or chats
+# that are deleted: what goes wrong there takes three or four rare things in a row.
+_LEASES = {"post": 4, "crowd": 8, "close": 3, "seconds": 4, "work": 6, "ambush_lease": 10}
 _KEYS = {"post": 4, "crowd": 8, "rotate": 8, "seconds": 2, "read": 4, "ambush_keys": 10}
+_DELETIONS = {"chat": 3, "post": 6, "edit": 2, "work": 12, "minute": 4, "delete_chat": 6} | {
+    "search_away": 4,
+    "late": 4,
+}
+_OF_ONE_THING = (_LEASES, _KEYS, _DELETIONS)
 # In every third run somebody follows chats: a step for so many others.
 _FOLLOW_ONE_IN = 3
 # In every seventh run the application is deleted while all goes on.
@@ -61,8 +67,9 @@ def plan_of(seed: int) -> list[Step]:
     """Odd seeds lose memory, even ones do not; of these, every other has a store that keeps all writes."""
     chance = random.Random(seed)
     losses = _KEPT if seed % 4 == 2 else _LOSSES if seed % 2 else {}
-    if seed % 5 == 4:
-        weights = (_LEASES, _KEYS)[seed // 10 % 2] | losses
+    weights: dict[str, float]
+    if seed % 3 == 2:
+        weights = {**_OF_ONE_THING[seed // 3 % len(_OF_ONE_THING)], **losses}
     else:
         weights = {
             kind: weight

@@ -336,9 +336,13 @@ class Simulation:
         )
 
     def _seconds(self, step: Step) -> None:
-        seconds = step.which % 20 if step.which % 7 else _LATE_SECONDS
-        self.processes.now += seconds * 1_000
-        self.say(f"{seconds} seconds pass")
+        self.processes.now += step.which % 20 * 1_000
+        self.say(f"{step.which % 20} seconds pass")
+
+    def _late(self, step: Step) -> None:
+        self.processes.now += _LATE_SECONDS * 1_000
+        self.say(f"{_LATE_SECONDS} seconds pass, the repair runs")
+        self.processes.start("the repair", step.who, lambda: repair(self.world))
 
     def _kill(self, step: Step) -> None:
         if alive := self.processes.alive:
