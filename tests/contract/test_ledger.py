@@ -827,13 +827,16 @@ def test_a_new_lease_makes_earlier_looks_conflict(ledger: Ledger, token: str) ->
         ledger.edit(counter, 1, stored, Basis(stored.revision, seen.edits, 0))
 
 
-def test_an_edit_of_a_state_of_a_newer_lease_asks_mysql_first(ledger: Ledger, token: str) -> None:
+def test_an_edit_under_an_older_lease_asks_mysql_first(ledger: Ledger, token: str) -> None:
     counter = Counter(token, 1)
     begin(ledger, counter)
     lease = accept(ledger, counter, [message()]).lease
-    newer = replace(message(), number=2, revision=2 * 2**32 + 1)
-    basis = Basis(newer.revision, look(ledger, counter).edits, lease.epoch + 1)
-    assert ledger.edit(counter, 1, newer, basis) == NeedRaise(lease)
+    seen = look(ledger, counter)
+    state = seen.pending[0].state
+    newer = Basis(state.revision, seen.edits, lease.epoch + 1)
+    assert ledger.edit(counter, 1, state, newer) == NeedRaise(lease)
+    same = Basis(state.revision, seen.edits, lease.epoch)
+    assert isinstance(ledger.edit(counter, 1, state, same), Accepted)
 
 
 def test_settling_leaves_a_newer_edit_alone(ledger: Ledger, token: str) -> None:

@@ -24,6 +24,7 @@ from chalicelib.usecases.accept_messages import accept_messages
 from chalicelib.usecases.current import current_message
 from chalicelib.usecases.get_chat import get_chat
 from chalicelib.usecases.list_messages import list_messages
+from tests.fakes.ledger import FakeLedger
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -277,3 +278,28 @@ def test_an_edit_takes_once_from_the_allowance_however_often_it_looks(
 
     edit_message(world, replace(tenant, allowance=allowance), 1, 1, change)
     assert [left.left for left in allowance.left] == [499]
+
+
+def test_a_chat_that_was_deleted_takes_nothing_after_redis_lost_its_memory(
+    world: FakeWorld, tenant: Tenant
+) -> None:
+    world.persist()
+    edit_chat(world, tenant, 1, lambda chat: replace(chat, deleted_at=NOW))
+    world.ledger.wipe()
+    accept_messages(world, tenant, 1, [DRAFT])
+    world.persist()
+    with pytest.raises(GoneError):
+        accept_messages(world, tenant, 1, [DRAFT])
+
+
+def test_an_edit_in_a_memory_that_was_left_behind_wins_over_what_was_made_in_the_other(
+    world: FakeWorld, tenant: Tenant
+) -> None:
+    """Two primaries, one of which is alone again: what the other one accepted is still on its way."""
+    world.persist()
+    left_behind, other = world.ledger, FakeLedger(world.clock, world.lease_window)
+    for ledger, text in ((other, "there"), (left_behind, "here")):
+        world.ledger = ledger
+        edit_message(world, tenant, 1, 1, lambda m, text=text: replace(m, body=text))  # type: ignore[misc]
+    world.persist()
+    assert body(world, tenant) == "here"
