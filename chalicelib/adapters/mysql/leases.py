@@ -4,7 +4,7 @@ Promise 1, that a number is never given twice, rests on this module: a ceiling d
 lease begins above the highest ceiling that was ever given, both under the lock of the parent's row. Two
 exceptions are none: a lease whose memory hands out nothing any more gives back what it never gave
 (`close_lease`), and what was given to an attempt that was never installed is given again.
-Tests: `tests/contract/test_store.py`, `tests/unit/test_random_walks.py`.
+Tests: `tests/contract/test_store.py`, `tests/simulation`.
 """
 
 import msgspec
