@@ -525,7 +525,7 @@ class FakeStore:
         for token, number in gone:
             if number is None:
                 self._applications.pop(token, None)
-            elif application := self._applications.get(token):
+            elif (application := self._applications.get(token)) and number in application.chats:
                 application.chats[number].purged = True
 
 
