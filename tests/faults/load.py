@@ -33,8 +33,7 @@ class Load:
         self.chats: list[int] = []
         self.wrongly_refused: list[str] = []
         self.ending = threading.Event()
-        self._clients = [Client(self, i) for i in range(CLIENTS)]
-        doing = [client.run for client in self._clients]
+        doing = [Client(self, i).run for i in range(CLIENTS)]
         doing += [KeyOwner(self).run, InboxService(self).run]
         self._threads = [threading.Thread(target=one) for one in doing]
 

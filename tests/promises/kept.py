@@ -9,7 +9,8 @@ from tests.promises.answers import creates
 from tests.promises.history import Act, History
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 
-_Message = tuple[str, int | None, int]
+# Application, chat and number of a message; a chat's own has None for the chat.
+_Place = tuple[str, int | None, int]
 
 
 class _State(msgspec.Struct):
@@ -22,46 +23,36 @@ class _State(msgspec.Struct):
 
 def lost_chats(history: History, stored: Stored) -> Iterator[str]:
     """Acknowledged chats are there; those whose deletion was acknowledged are deleted, no others."""
-    asked = [act for act in history.acts if act.kind == "delete_chat" and act.outcome != "refused"]
-    may_be_deleted = {(act.token, act.chat) for act in asked}
-    for act in asked:
+    for act in history.acts:
         chat = stored.chats.get((act.token, act.chat or 0))
-        if act.outcome == "acknowledged" and (chat is None or not chat.deleted):
+        is_deletion = act.kind == "delete_chat" and act.outcome == "acknowledged"
+        if is_deletion and (chat is None or not chat.deleted):
             yield f"{act} was acknowledged, and the chat is not deleted"
-    uncertain = _uncertain_titles(history)
-    for (token, number), states in _acknowledged_chats(history).items():
+    uncertain = _uncertain(history)
+    for (token, parent, number), states in _acknowledged(history).items():
+        if parent is not None:
+            continue
         newest = max(states, key=lambda state: state.revision or 1)
         chat = stored.chats.get((token, number))
         if chat is not None and chat.deleted:
             continue
         if chat is None or chat.revision < (newest.revision or 1):
             yield f"{newest.act} was acknowledged for chat {number}, and is not stored"
-        elif chat.title not in {newest.text, *uncertain[token, number]}:
+        elif chat.title not in {newest.text, *uncertain[token, None, number]}:
             yield f"{newest.act} was acknowledged for chat {number}, which has {chat.title!r}"
+    may_be_deleted = _may_be_deleted(history)
     for (token, number), chat in stored.chats.items():
         if chat.deleted and (token, number) not in may_be_deleted:
             yield f"chat {number} is deleted, and nobody asked for it"
 
 
-def _acknowledged_chats(history: History) -> dict[tuple[str, int], list[_State]]:
-    """The acknowledged states of each chat, but for deletions."""
-    states: dict[tuple[str, int], list[_State]] = defaultdict(list)
-    for act, number, _, text in creates(history):
-        if act.kind == "chat":
-            states[act.token, number].append(_State(act.revision, text, act))
-    for act in history.acts:
-        if act.kind == "edit_chat" and act.outcome == "acknowledged":
-            states[act.token, act.chat or 0].append(_State(act.revision, act.texts[0], act))
-    return states
-
-
-def _uncertain_titles(history: History) -> dict[tuple[str, int], set[str]]:
-    """Titles that an edit with an unknown outcome may have left."""
-    titles: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for act in history.acts:
-        if act.kind == "edit_chat" and act.outcome == "unknown":
-            titles[act.token, act.chat or 0].update(act.texts)
-    return titles
+def _may_be_deleted(history: History) -> set[tuple[str, int | None]]:
+    """Chats that somebody wanted deleted, and was not refused."""
+    return {
+        (act.token, act.chat)
+        for act in history.acts
+        if act.kind == "delete_chat" and act.outcome != "refused"
+    }
 
 
 def lost_messages(history: History, stored: Stored) -> Iterator[str]:
@@ -69,7 +60,7 @@ def lost_messages(history: History, stored: Stored) -> Iterator[str]:
     uncertain = _uncertain(history)
     for (token, chat, number), states in _acknowledged(history).items():
         row = stored.chats.get((token, chat or 0))
-        if row is not None and row.deleted:
+        if chat is None or (row is not None and row.deleted):
             continue
         message = row.messages.get(number) if row else None
         if message is None:
@@ -80,29 +71,35 @@ def lost_messages(history: History, stored: Stored) -> Iterator[str]:
             yield f"message {number} of chat {chat} {said}"
 
 
-def _acknowledged(history: History) -> dict[_Message, list[_State]]:
-    """The acknowledged states of each message."""
-    states: dict[_Message, list[_State]] = defaultdict(list)
+def _acknowledged(history: History) -> dict[_Place, list[_State]]:
+    """The acknowledged states of each message and each chat, but for deletions of chats."""
+    states: dict[_Place, list[_State]] = defaultdict(list)
     for act, number, i, text in creates(history):
-        if act.kind == "post":
-            revision = None if act.revision is None else act.revision + i
-            states[act.token, act.chat, number].append(_State(revision, text, act))
-    for act in history.acts:
-        if act.kind in ("edit", "delete") and act.outcome == "acknowledged":
-            assert act.number is not None
-            body = act.texts[0] if act.kind == "edit" else None
-            states[act.token, act.chat, act.number].append(_State(act.revision, body, act))
+        revision = None if act.revision is None else act.revision + i
+        states[act.token, act.chat, number].append(_State(revision, text, act))
+    for place, left, act in _changes(history):
+        if act.outcome == "acknowledged":
+            states[place].append(_State(act.revision, left, act))
     return states
 
 
-def _uncertain(history: History) -> dict[_Message, set[str | None]]:
+def _uncertain(history: History) -> dict[_Place, set[str | None]]:
     """Texts (None for a deletion) that a change with an unknown outcome may have left."""
-    texts: dict[_Message, set[str | None]] = defaultdict(set)
-    for act in history.acts:
-        if act.kind in ("edit", "delete") and act.outcome == "unknown" and act.number is not None:
-            place = (act.token, act.chat, act.number)
-            texts[place].add(act.texts[0] if act.kind == "edit" else None)
+    texts: dict[_Place, set[str | None]] = defaultdict(set)
+    for place, text, act in _changes(history):
+        if act.outcome == "unknown":
+            texts[place].add(text)
     return texts
+
+
+def _changes(history: History) -> Iterator[tuple[_Place, str | None, Act]]:
+    """Where each change of a message, or of a chat's title, was to leave which text."""
+    for act in history.acts:
+        if act.kind == "edit_chat":
+            yield (act.token, None, act.chat or 0), act.texts[0], act
+        elif act.kind in ("edit", "delete"):
+            place = (act.token, act.chat, act.number or 0)
+            yield place, act.texts[0] if act.kind == "edit" else None, act
 
 
 def _wrong_state(
@@ -145,11 +142,7 @@ def lost_from_the_inbox(history: History, stored: Stored) -> Iterator[str]:
         found[token, None, row.key] += 1
         for message in row.messages.values():
             found[token, chat, message.key] += 1
-    may_be_deleted = {
-        (act.token, act.chat)
-        for act in history.acts
-        if act.kind == "delete_chat" and act.outcome != "refused"
-    }
+    may_be_deleted = _may_be_deleted(history)
     for act in history.acts:
         if act.outcome != "taken":
             continue

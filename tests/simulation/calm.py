@@ -57,12 +57,11 @@ def _calm_down_without_it(simulation: Simulation, chance: random.Random) -> Stor
     _deliver(simulation, chance)
     memory = simulation.redis.servers[0].memory
     # What expires leaves by itself; an older memory brings keys back that nobody knows of any more.
-    is_as_it_was = not simulation.history.losses
-    left = [name.decode() for name in memory.values if name not in memory.expires and is_as_it_was]
+    left = [name.decode() for name in memory.values if name not in memory.expires]
     return Stored(
         chats_count=dict.fromkeys(simulation.store._applications, 0),
         indexed=_indexed(simulation),
-        pending=left,
+        pending=[] if simulation.history.losses else left,
         queued=_queued(simulation),
         dead=_dead(simulation),
         is_gone=True,
