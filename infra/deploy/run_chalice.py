@@ -23,6 +23,7 @@ import chalice.app
 from botocore.waiter import WaiterModel
 from chalice.cli import main
 from chalice.deploy.packager import DependencyBuilder
+from chalice.utils import ChaliceZipFile
 
 POLL_SECONDS = 0.2
 LEFT_OUT = (
@@ -68,6 +69,23 @@ def compile_all(folder: str) -> None:
     compileall.compile_dir(folder, quiet=1, stripdir=folder, invalidation_mode=NEVER_COMPARED)
 
 
+def make_readable() -> None:
+    """Let everybody read every file of the package, whatever mode it has in the checkout or on this disk.
+
+    Lambda unpacks the package with its modes and runs as another user:
+    https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
+    """
+    zip_file: Any = ChaliceZipFile
+    original = zip_file._create_zipinfo
+
+    def create_zipinfo(self: Any, *arguments: Any) -> Any:
+        entry = original(self, *arguments)
+        entry.external_attr |= 0o444 << 16
+        return entry
+
+    zip_file._create_zipinfo = create_zipinfo
+
+
 def poll_often() -> None:
     """Let every waiter ask more often, for as long in all as before."""
     waiters: Any = WaiterModel
@@ -83,6 +101,7 @@ def poll_often() -> None:
 
 
 if __name__ == "__main__":
+    make_readable()
     trim_packages()
     compile_project()
     if "AWS_ENDPOINT_URL" in os.environ:

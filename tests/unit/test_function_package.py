@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -88,17 +90,37 @@ class Package:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Built as for LocalStack, from the wheels that were fetched, so that it runs on this machine."""
+    """Built as for LocalStack, from the wheels that were fetched, so that it runs on this machine.
+
+    It is built from a checkout that only its owner can read, by a user whose files nobody else can read.
+    """
     folder = tmp_path_factory.mktemp("functions")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(WHEELS))
-        package("local", ROOT, folder / "work", folder / "out")
+    ours = os.umask(0o077)
+    try:
+        checkout = private_checkout(folder / "checkout")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PIP_NO_INDEX", "1")
+            patch.setenv("PIP_FIND_LINKS", str(WHEELS))
+            package("local", checkout, folder / "work", folder / "out")
+    finally:
+        os.umask(ours)
     resources = json.loads((folder / "out/functions.json").read_text())["Resources"].values()
     handlers = [one["Properties"].get("Handler") for one in resources]
     with ZipFile(folder / "out/deployment.zip") as zip_:
         zip_.extractall(folder / "unpacked")
     return Package(folder / "out/deployment.zip", folder / "unpacked", [h for h in handlers if h])
+
+
+def private_checkout(folder: Path) -> Path:
+    """A copy of what is deployed, as `git clone` makes it under a umask of 077."""
+    folder.mkdir()
+    for name in (".chalice", "app.py", "chalicelib", "requirements.txt"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copyfile
+        copy(source, folder / name)
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +141,13 @@ def name_of(handler: str) -> str:
 
 def test_the_package_is_no_larger_than_it_must_be(built: Package) -> None:
     assert built.zip.stat().st_size < MAX_BYTES
+
+
+def test_lambda_which_is_another_user_can_read_every_file_of_it(built: Package) -> None:
+    with ZipFile(built.zip) as zip_:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in zip_.infolist()}
+    assert modes
+    assert not [name for name, mode in modes.items() if mode & 0o444 != 0o444]
 
 
 def test_no_tests_and_nothing_of_the_services_that_aws_has(built: Package) -> None:
