@@ -2,16 +2,15 @@
 
 from chalice import Chalice
 
+from chalicelib.entrypoints.admin import operations
 from chalicelib.entrypoints.http.applications import applications
-from chalicelib.entrypoints.http.changes import changes
 from chalicelib.entrypoints.http.chats import chats
-from chalicelib.entrypoints.http.description import description
-from chalicelib.entrypoints.http.framework_errors import framework_errors
+from chalicelib.entrypoints.http.documentation import description
 from chalicelib.entrypoints.http.health import health
-from chalicelib.entrypoints.http.messages import messages
-from chalicelib.entrypoints.http.readers import readers
+from chalicelib.entrypoints.http.messages import changes, messages
+from chalicelib.entrypoints.http.problems import framework_errors
+from chalicelib.entrypoints.http.read_markers import readers
 from chalicelib.entrypoints.http.search import search
-from chalicelib.entrypoints.operations import operations
 from chalicelib.entrypoints.schedules import schedules
 from chalicelib.entrypoints.workers import workers
 

@@ -42,14 +42,14 @@ class LiveWorld:
 
     @cached_property
     def ledger(self) -> Ledger:
-        from chalicelib.adapters.redis.ledger import RedisLedger
+        from chalicelib.adapters.redis.sequencer import RedisLedger
 
         fixed = "the-store-keeps-writes" if self.settings.redis_keeps_writes else ""
         return RedisLedger(self.settings.url("redis"), self.clock, self.lease_window, fixed)
 
     @cached_property
     def store(self) -> Store:
-        from chalicelib.adapters.mysql.connection import (
+        from chalicelib.adapters.mysql.database import (
             READ_TIMEOUT_SECONDS,
             REQUEST_READ_TIMEOUT_SECONDS,
         )
@@ -72,7 +72,7 @@ class LiveWorld:
 
     @cached_property
     def meter(self) -> Meter:
-        from chalicelib.adapters.meter import EmfMeter
+        from chalicelib.adapters.metrics import EmfMeter
 
         return EmfMeter(self.settings.stage)
 
@@ -95,8 +95,8 @@ def migrate() -> list[str]:
     Where the owner of the database is known, the user that the functions are is made as well.
     """
     from chalicelib.adapters.mysql.migrate import migrate as migrate_mysql
-    from chalicelib.adapters.mysql.users import owner_url, put_user
-    from chalicelib.adapters.opensearch.migrate import migrate as migrate_opensearch
+    from chalicelib.adapters.mysql.migrate import owner_url, put_user
+    from chalicelib.adapters.opensearch.mapping import migrate as migrate_opensearch
 
     known, url = settings(), settings().url("mysql")
     if known.mysql_owner:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 from ordinal_client import Chat, Message
 
-from chalicelib.domain.records import Metadata
+from chalicelib.domain.models import Metadata
 from chalicelib.domain.requests import Body, MessageRequest, Sender
 
 

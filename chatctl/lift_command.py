@@ -9,7 +9,7 @@ import click
 
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.token_pages import token_pages
+from chalicelib.usecases.maintenance import token_pages
 from chatctl.failures import ChatctlError
 from chatctl.places import find_places, stack_option
 

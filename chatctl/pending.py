@@ -12,10 +12,9 @@ import msgspec
 import redis
 
 from chalicelib.adapters.redis import connection, keys
-from chalicelib.adapters.redis.entries import parse_entry
-from chalicelib.adapters.redis.replies import state_type
-from chalicelib.domain.numbering import Counter
-from chalicelib.usecases.token_pages import ListTokens, token_pages
+from chalicelib.adapters.redis.codec import parse_entry, state_type
+from chalicelib.domain.leases import Counter
+from chalicelib.usecases.maintenance import ListTokens, token_pages
 
 _MEMBERS_AT_ONCE = 5_000
 _READ_TIMEOUT_SECONDS = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.usecases.token_pages import token_pages
+from chalicelib.usecases.maintenance import token_pages
 from chatctl.failures import ChatctlError
 from chatctl.places import find_places, stack_option
 

@@ -8,11 +8,11 @@ whole in the meantime is removed, because MySQL says so.
 
 from collections.abc import Callable
 
-from chalicelib.adapters.mysql.walk import Walk
-from chalicelib.adapters.opensearch.contents import Contents
 from chalicelib.adapters.opensearch.index import OpenSearchIndex, Refused
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.adapters.opensearch.reindex import Reindex
+from chalicelib.operators.index_reader import Contents
+from chalicelib.operators.index_swap import Reindex
+from chalicelib.operators.scan import Walk
 from chatctl.failures import ChatctlError
 
 LOCK = "reindex"

@@ -20,7 +20,7 @@ def reindex_command(stack_file: Path | None) -> None:
 
     What was cut off goes on where it was when it is run again.
     """
-    from chalicelib.adapters.mysql.walk import Walk
+    from chalicelib.operators.scan import Walk
     from chatctl.reindex import Rebuild
 
     places = find_places(stack_file)

@@ -5,9 +5,9 @@ from itertools import chain
 import msgspec
 import redis
 
-from chalicelib.adapters.mysql.allowances import Allowances
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.usecases.token_pages import token_pages
+from chalicelib.operators.counter_limits import Allowances
+from chalicelib.usecases.maintenance import token_pages
 from chatctl.failures import ChatctlError
 from chatctl.verify_index import MISSING, NEWER, OLDER, ONLY, IndexCheck
 from chatctl.verify_redis import odd_counters, pending_revisions

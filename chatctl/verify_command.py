@@ -38,11 +38,11 @@ def verify_command(application: str | None, as_json: bool, stack_file: Path | No
 
 
 def _verify(places: Places, application: str | None) -> "Report":
-    from chalicelib.adapters.mysql.allowances import Allowances
-    from chalicelib.adapters.mysql.connection import Database
+    from chalicelib.adapters.mysql.database import Database
     from chalicelib.adapters.mysql.store import MySqlStore
-    from chalicelib.adapters.mysql.walk import Walk
-    from chalicelib.adapters.opensearch.contents import Contents
+    from chalicelib.operators.counter_limits import Allowances
+    from chalicelib.operators.index_reader import Contents
+    from chalicelib.operators.scan import Walk
     from chatctl.verify import verify
     from chatctl.verify_index import IndexCheck
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from chalicelib.adapters.mysql.values import NO_LIMIT
-from chalicelib.adapters.mysql.walk import Walk
-from chalicelib.adapters.opensearch.contents import Contents, IndexedChat
-from chalicelib.domain.slices import Position, Slice
+from chalicelib.adapters.mysql.database import NO_LIMIT
+from chalicelib.operators.index_reader import Contents, IndexedChat
+from chalicelib.operators.scan import Position, Slice, Walk
 
 # Of so many the first revision is remembered; of what is more, only the slice.
 MOST_SUSPECTS = 10_000

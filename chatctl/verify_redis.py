@@ -11,9 +11,9 @@ from typing import cast
 import msgspec
 import redis
 
-from chalicelib.adapters.mysql.allowances import Allowance, Allowances
 from chalicelib.adapters.redis import keys
-from chalicelib.domain.numbering import Counter
+from chalicelib.domain.leases import Counter
+from chalicelib.operators.counter_limits import Allowance, Allowances
 from chatctl.pending import pending_counters
 
 AT_ONCE = 500

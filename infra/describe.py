@@ -3,7 +3,7 @@
 import json
 
 import app
-from chalicelib.entrypoints.http.openapi import openapi_json
+from chalicelib.entrypoints.http.openapi.document import openapi_json
 
 if __name__ == "__main__":
     assert app.app.routes  # importing it registers the doors

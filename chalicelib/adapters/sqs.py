@@ -10,7 +10,7 @@ from chalicelib.adapters.aws import AwsError, NoAnswerError, Service
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
-from chalicelib.domain.records import (
+from chalicelib.domain.queue_records import (
     AnyRecord,
     ChatsRecord,
     DocumentsRecord,

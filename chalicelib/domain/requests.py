@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from chalicelib.domain.auth import User
 from chalicelib.domain.errors import Fault, InvalidError
 from chalicelib.domain.limits import (
     MAX_BATCH_MESSAGES,
@@ -19,8 +20,7 @@ from chalicelib.domain.limits import (
     MAX_SENDER_CHARS,
     MAX_TITLE_CHARS,
 )
-from chalicelib.domain.records import Chat, Message, Metadata
-from chalicelib.domain.tenants import User
+from chalicelib.domain.models import Chat, Message, Metadata
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 

@@ -10,12 +10,15 @@ from chalicelib.bootstrap import worker_world
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.entrypoints import log
-from chalicelib.usecases.close_leases import close_leases
-from chalicelib.usecases.measure_backlog import measure_dead_letters, measure_pending
+from chalicelib.usecases.log_subjects import told
+from chalicelib.usecases.maintenance import (
+    close_leases,
+    measure_dead_letters,
+    measure_pending,
+    purge_deleted,
+)
+from chalicelib.usecases.maintenance import repair_pending as repair
 from chalicelib.usecases.ports import World
-from chalicelib.usecases.purge_deleted import purge_deleted
-from chalicelib.usecases.record_log import told
-from chalicelib.usecases.repair_pending import repair_pending as repair
 
 schedules = Blueprint(__name__)
 logger = logging.getLogger(__name__)

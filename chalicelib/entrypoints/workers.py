@@ -10,18 +10,17 @@ from chalice import Blueprint
 from chalice.app import SQSEvent
 
 from chalicelib.bootstrap import worker_world
-from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.metrics import ERRORS
-from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
 from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
-from chalicelib.usecases.accept_inbox import accept_inbox as accept_inbox_records
-from chalicelib.usecases.index_messages import index_messages as index
-from chalicelib.usecases.persist_chats import persist_chats as persist_chat_records
-from chalicelib.usecases.persist_messages import persist_messages as persist_message_records
+from chalicelib.usecases.inbox import accept_inbox as accept_inbox_records
+from chalicelib.usecases.persist import persist_chats as persist_chat_records
+from chalicelib.usecases.persist import persist_messages as persist_message_records
 from chalicelib.usecases.ports import World
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.search import index_messages as index
 
 workers = Blueprint(__name__)
 logger = logging.getLogger(__name__)

@@ -20,13 +20,7 @@ from chalicelib.domain.errors import (
     OrdinalError,
     UnavailableError,
 )
-from chalicelib.domain.metrics import (
-    LEASES_BEGUN,
-    LEASES_BEGUN_ANEW,
-    LEASES_RAISED,
-    NUMBERS_SKIPPED,
-)
-from chalicelib.domain.numbering import (
+from chalicelib.domain.leases import (
     Counter,
     Given,
     Need,
@@ -35,6 +29,12 @@ from chalicelib.domain.numbering import (
     NeedClose,
     NeedRaise,
     NeedWait,
+)
+from chalicelib.domain.metrics import (
+    LEASES_BEGUN,
+    LEASES_BEGUN_ANEW,
+    LEASES_RAISED,
+    NUMBERS_SKIPPED,
 )
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import World

@@ -3,41 +3,30 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from chalicelib.domain.changes import Change, Since
-from chalicelib.domain.metrics import Metric
-from chalicelib.domain.numbering import (
+from chalicelib.domain.change_feed import Change, Since
+from chalicelib.domain.idempotency import IdempotencyMark, Once
+from chalicelib.domain.leases import (
     Accepted,
     Basis,
     Begun,
     Counter,
     Given,
-    IdempotencyMark,
     Look,
     Need,
     NeedApplication,
     NeedBegin,
     NeedClose,
-    Once,
-    Page,
     PersistedChats,
     PersistedMessages,
 )
-from chalicelib.domain.rates import Allowance
-from chalicelib.domain.reading import Ahead, Marker, Reading
-from chalicelib.domain.records import (
-    AnyRecord,
-    Application,
-    Chat,
-    ChatRow,
-    ChatsRecord,
-    Document,
-    Lease,
-    Message,
-    MessagesRecord,
-    Numbers,
-    Pending,
-)
+from chalicelib.domain.metrics import Metric
+from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
+from chalicelib.domain.rate_limits import Allowance
 from chalicelib.domain.search import Found, Query
+from chalicelib.domain.unread import Ahead, Marker, Reading
 
 
 class Clock(Protocol):

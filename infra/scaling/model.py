@@ -11,7 +11,7 @@ import msgspec
 from app import app
 from chalicelib.adapters.sqs import _ENTRIES_A_CALL
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
-from chalicelib.usecases.persist_messages import _DOCUMENTS_A_RECORD
+from chalicelib.usecases.persist import _DOCUMENTS_A_RECORD
 from infra.scaling.inputs import PRICES, SECONDS, Measured, Mix
 
 ROOT = Path(__file__).resolve().parents[2]

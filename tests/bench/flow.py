@@ -8,10 +8,11 @@ import msgspec
 import pymysql
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.connection import _options
-from chalicelib.domain.records import Message, MessagesRecord
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_messages import number_messages
+from chalicelib.adapters.mysql.database import _options
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.models import Message
+from chalicelib.domain.queue_records import MessagesRecord
+from chalicelib.usecases.accept import number_messages
 from tests.bench.api import CONTEXT, Api
 from tests.bench.ground import Ground
 from tests.bench.texts import lines

@@ -11,8 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.search import Query
+from chalicelib.domain.search import Query, parse_query
 from tests.bench.api import MESSAGES
 from tests.bench.flow import Flow, done, hand_over, take
 from tests.bench.ground import Ground

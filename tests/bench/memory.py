@@ -7,9 +7,10 @@ from typing import Any
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Counter, IdempotencyMark
-from chalicelib.domain.records import Message
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.models import Message
 from tests.bench.ground import Ground
 from tests.bench.measure import plain
 from tests.bench.rows import Row

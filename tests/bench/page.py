@@ -6,7 +6,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.messages import COLUMNS
-from chalicelib.domain.numbering import Page
+from chalicelib.domain.paging import Page
 from tests.bench.api import MESSAGES
 from tests.bench.flow import Flow, connection_to
 from tests.bench.ground import Ground

@@ -8,10 +8,10 @@ import msgspec
 from opensearchpy import OpenSearch
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.message_rows import INSERT, _row
-from chalicelib.adapters.opensearch.document import to_action
+from chalicelib.adapters.mysql.persist_messages import INSERT, _row
+from chalicelib.adapters.opensearch.index import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.domain.records import Document, DocumentsRecord, MessagesRecord
+from chalicelib.domain.queue_records import Document, DocumentsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
 from tests.bench.flow import Flow, connection_to, event_of, hand_over, work_off
 from tests.bench.ground import LEASE_WINDOW, Ground

@@ -6,13 +6,11 @@ from statistics import quantiles
 
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.document import to_action
-from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.index import OpenSearchIndex, to_action, to_request
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.adapters.opensearch.search import to_request
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.records import Document, Message
-from chalicelib.domain.search import Query
+from chalicelib.domain.models import Message
+from chalicelib.domain.queue_records import Document
+from chalicelib.domain.search import Query, parse_query
 from tests.bench.flow import NOW
 from tests.bench.ground import Ground
 from tests.bench.measure import by_turns, compared, many, plain, timed

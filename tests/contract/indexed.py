@@ -8,12 +8,12 @@ from typing import Any
 from opensearchpy import OpenSearch
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.mysql.walk import Walk
-from chalicelib.adapters.opensearch.contents import Contents
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
-from chalicelib.adapters.opensearch.migrate import migrate
-from chalicelib.domain.records import Document, Message
-from chalicelib.domain.slices import Position
+from chalicelib.adapters.opensearch.mapping import migrate
+from chalicelib.domain.models import Message
+from chalicelib.domain.queue_records import Document
+from chalicelib.operators.index_reader import Contents
+from chalicelib.operators.scan import Position, Walk
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.states import LEASE, NOW, chat, chats, message, messages

@@ -6,15 +6,10 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import ConflictError
-from chalicelib.domain.numbering import Begun, Counter, NeedApplication, NeedBegin, Page
-from chalicelib.domain.records import (
-    Application,
-    Chat,
-    ChatsRecord,
-    Lease,
-    Message,
-    MessagesRecord,
-)
+from chalicelib.domain.leases import Begun, Counter, NeedApplication, NeedBegin
+from chalicelib.domain.models import Application, Chat, Lease, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.usecases.ports import Ledger, Store
 
 NOW = "2026-01-31T12:00:00.000Z"

@@ -4,9 +4,9 @@ import secrets
 
 import pytest
 
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
-from chalicelib.domain.records import Chat, Lease, Message
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.leases import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.models import Chat, Lease, Message
 from chatctl.pending import Backlog, backlog, connect
 from tests.contract.conftest import part_url
 from tests.contract.states import application, introduce

@@ -15,16 +15,15 @@ import redis
 
 from chalicelib.adapters import circuit
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.mysql.connection import REQUEST_READ_TIMEOUT_SECONDS, Database
+from chalicelib.adapters.mysql.database import REQUEST_READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.opensearch.connection import Connection
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
-from chalicelib.adapters.opensearch.mapping import VERSION
-from chalicelib.adapters.opensearch.migrate import migrate
+from chalicelib.adapters.opensearch.mapping import VERSION, migrate
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisLedger
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Counter
+from chalicelib.domain.leases import Counter
 from tests.contract.conftest import part_url
 from tests.contract.relay import Mood, Relay, relay_to
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS, RedisLedger
+from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisLedger
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -20,24 +20,24 @@ from chalicelib.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from chalicelib.domain.numbering import (
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.leases import (
     Accepted,
     Basis,
     Begun,
     Counter,
     Given,
-    IdempotencyMark,
     Look,
     NeedApplication,
     NeedBegin,
     NeedRaise,
     NeedWait,
-    Page,
 )
-from chalicelib.domain.rates import Allowance, Bucket
-from chalicelib.domain.reading import Ahead
-from chalicelib.domain.records import Chat, Lease, Message
+from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.rate_limits import Allowance, Bucket
 from chalicelib.domain.times import rfc3339
+from chalicelib.domain.unread import Ahead
 from chalicelib.usecases.ports import Ledger
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.conftest import part_url

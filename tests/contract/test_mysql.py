@@ -12,33 +12,29 @@ import pytest
 from msgspec.structs import replace
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql import changes, readers, rows
-from chalicelib.adapters.mysql import messages as reading
-from chalicelib.adapters.mysql.answers import keep_answer
-from chalicelib.adapters.mysql.connection import (
+from chalicelib.adapters.mysql import locking, read_markers
+from chalicelib.adapters.mysql import messages as message_reads
+from chalicelib.adapters.mysql.applications import keep_answer
+from chalicelib.adapters.mysql.database import (
     LOCK_WAIT_SECONDS,
     REQUEST_READ_TIMEOUT_SECONDS,
     Database,
+    marks,
 )
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.mysql.values import marks
-from chalicelib.domain.changes import Since
+from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
-from chalicelib.domain.numbering import (
-    Counter,
-    IdempotencyMark,
-    NeedBegin,
-    NeedClose,
-    Once,
-    Page,
-)
-from chalicelib.domain.reading import Marker
-from chalicelib.domain.records import Lease, Numbers
+from chalicelib.domain.idempotency import IdempotencyMark, Once
+from chalicelib.domain.leases import Counter, NeedBegin, NeedClose
+from chalicelib.domain.models import Lease
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.domain.unread import Marker
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
 
-_FOLDER = Path(reading.__file__).parent / "migrations"
+_FOLDER = Path(message_reads.__file__).parent / "migrations"
 MIGRATIONS = sorted(path.name for path in _FOLDER.glob("*.sql"))
 
 
@@ -75,11 +71,11 @@ def run(database: Database, sql: str, *args: object) -> list[tuple[object, ...]]
 
 def others(database: Database) -> list[int]:
     """The ids of all other connections to this database."""
-    rows = database.read(
+    locking = database.read(
         "SELECT id FROM information_schema.processlist"
         " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
     )
-    return [id_ for (id_,) in rows]
+    return [id_ for (id_,) in locking]
 
 
 # --- connections
@@ -268,7 +264,7 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     store.persist_messages([messages(token, *states, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
-        sql = reading.LIST.format(direction=direction)
+        sql = message_reads.LIST.format(direction=direction)
         assert_range(run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50))
 
 
@@ -280,7 +276,7 @@ def test_changes_are_one_range_of_their_index(
     store.persist_messages([messages(token, *states, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for position in (0, 900, 1990):
-        plan = run(database, "EXPLAIN " + changes.LIST, 1, token, position, position, 0, 51)
+        plan = run(database, "EXPLAIN " + message_reads.LIST_CHANGES, 1, token, position, position, 0, 51)
         assert_range(plan, "messages_by_position")
 
 
@@ -289,7 +285,7 @@ def test_locking_chats_touches_no_other_rows(
 ) -> None:
     store.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
     ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
-    for sql in (rows.LOCK_CHATS, rows.LOCK_APPLICATIONS):
+    for sql in (locking.LOCK_CHATS, locking.LOCK_APPLICATIONS):
         plan = run(database, "EXPLAIN " + sql.format(marks=marks(ids)), *ids)
         assert_range(plan)
 
@@ -539,10 +535,10 @@ def test_a_marker_does_not_wait_for_those_who_persist(
     store.persist_messages([messages(token, message(1))], 10)
 
     def while_it_is_locked(cursor: Cursor) -> None:
-        found = rows.find_applications(cursor, [token])
-        rows.lock_applications(cursor, found.values())
-        ids = rows.find_chats(cursor, [(found[token], 1)])
-        assert rows.lock_chats(cursor, ids.values())
+        found = locking.find_applications(cursor, [token])
+        locking.lock_applications(cursor, found.values())
+        ids = locking.find_chats(cursor, [(found[token], 1)])
+        assert locking.lock_chats(cursor, ids.values())
         with closing(MySqlStore(url, REQUEST_READ_TIMEOUT_SECONDS)) as reader:
             reader.move_marker(token, "ann", Marker(1, 1), 0)
 
@@ -597,6 +593,6 @@ def test_a_page_of_markers_is_read_without_sorting(
         store.move_marker(token, "ann", Marker(number, 1), 1)
     run(database, "ANALYZE TABLE readers")
     for direction in ("ASC", "DESC"):
-        sql = readers.LIST.format(direction=direction)
+        sql = read_markers.LIST.format(direction=direction)
         plan = run(database, "EXPLAIN " + sql, b"ann", token, 0, 100, 10)
         assert "sort" not in str(plan).lower()

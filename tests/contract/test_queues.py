@@ -12,14 +12,12 @@ import pytest
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
-from chalicelib.domain.records import (
+from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.queue_records import (
     AnyRecord,
-    Chat,
     ChatsRecord,
     Document,
     DocumentsRecord,
-    Lease,
-    Message,
     MessagesRecord,
     PurgeRecord,
 )

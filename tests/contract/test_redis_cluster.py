@@ -7,10 +7,10 @@ import pytest
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisLedger
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Accepted, Counter
-from chalicelib.domain.records import Message
+from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.models import Message
 from chatctl import pending as chatctl
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.states import application, hold_first_lease, introduce

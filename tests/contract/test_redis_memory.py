@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Counter
-from chalicelib.domain.records import Message
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.models import Message
 from tests.contract.conftest import part_url
 from tests.contract.states import application, hold_first_lease, introduce
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chalicelib.adapters.mysql.walk import Walk
-from chalicelib.adapters.opensearch.document import to_action
+from chalicelib.adapters.opensearch.index import to_action
 from chalicelib.domain.errors import UnavailableError
+from chalicelib.operators.scan import Walk
 from chatctl.failures import ChatctlError
 from chatctl.reindex import LOCK, Rebuild
 from tests.contract.indexed import Indexed, indexed

@@ -20,27 +20,18 @@ import msgspec
 import pytest
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.mysql.allowances import Allowances
-from chalicelib.adapters.mysql.connection import Database
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.changes import Since
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.records import (
-    AnyRecord,
-    Chat,
-    ChatsRecord,
-    Message,
-    MessagesRecord,
-    SearchRecord,
-)
-from chalicelib.domain.search import Query
-from chalicelib.domain.slices import Position
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.index_messages import index_messages
-from chalicelib.usecases.persist_chats import persist_chats
-from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.adapters.mysql.database import Database
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.change_feed import Since
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.search import Query, parse_query
+from chalicelib.operators.counter_limits import Allowances
+from chalicelib.operators.scan import Position
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.persist import persist_chats, persist_messages
+from chalicelib.usecases.search import index_messages
 from chatctl.lift_command import lift
 from chatctl.pending import connect
 from chatctl.reindex import Rebuild

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from opensearchpy import OpenSearch
 
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
-from chalicelib.adapters.opensearch.migrate import migrate
+from chalicelib.adapters.opensearch.mapping import migrate
 from chalicelib.domain.errors import InvalidError, UnavailableError
-from chalicelib.domain.folding import fold, folds_beyond_case
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.records import Document, Message
-from chalicelib.domain.search import Found, Query
+from chalicelib.domain.models import Message
+from chalicelib.domain.queue_records import Document
+from chalicelib.domain.search import Found, Query, parse_query
+from chalicelib.domain.text import fold, folds_beyond_case
 from chalicelib.usecases.ports import SearchIndex
 from tests.contract.conftest import part_url
 from tests.fakes.search_index import FakeSearchIndex

@@ -13,7 +13,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.domain.changes import Since
+from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -22,17 +22,12 @@ from chalicelib.domain.errors import (
     PoisonError,
     UnavailableError,
 )
-from chalicelib.domain.numbering import (
-    Begun,
-    Counter,
-    Given,
-    IdempotencyMark,
-    NeedBegin,
-    NeedClose,
-    Once,
-    Page,
-)
-from chalicelib.domain.records import Application, Lease, Message, MessagesRecord, Numbers
+from chalicelib.domain.idempotency import IdempotencyMark, Once
+from chalicelib.domain.leases import Begun, Counter, Given, NeedBegin, NeedClose
+from chalicelib.domain.models import Application, Lease, Message
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.domain.numbering import Counter, Page
-from chalicelib.domain.reading import Ahead, Marker, Reading
-from chalicelib.domain.records import Message
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.unread import Ahead, Marker, Reading
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
 from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages

@@ -15,27 +15,21 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisLedger
 from chalicelib.adapters.sqs import queue_of
-from chalicelib.domain.changes import Change, Since
-from chalicelib.domain.numbering import Counter, Page
-from chalicelib.domain.reading import Ahead, Marker
-from chalicelib.domain.records import (
-    AnyRecord,
-    Application,
-    ChatsRecord,
-    Message,
-    MessagesRecord,
-    SearchRecord,
-)
-from chalicelib.usecases.index_messages import index_messages
-from chalicelib.usecases.persist_chats import persist_chats
-from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.domain.change_feed import Change, Since
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import Application, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.unread import Ahead, Marker
+from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import Store
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.search import index_messages
 from chatctl.reindex import Rebuild
 from tests.contract.conftest import part_url
 from tests.contract.databases import SERVERS, fresh_database, migrated_database

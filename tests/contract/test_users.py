@@ -10,9 +10,9 @@ import pymysql
 import pytest
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.connection import Database, credentials
+from chalicelib.adapters.mysql.database import Database, credentials
+from chalicelib.adapters.mysql.migrate import owner_url, put_user
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.mysql.users import owner_url, put_user
 from chalicelib.domain.errors import UnavailableError
 from tests.contract.databases import SERVERS, migrated_database
 from tests.contract.states import NOW

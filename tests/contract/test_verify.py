@@ -6,12 +6,13 @@ from contextlib import closing
 import pytest
 import redis
 
-from chalicelib.adapters.mysql.allowances import Allowances
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Begun, Counter, NeedBegin
-from chalicelib.domain.records import Document, Lease, Message
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.leases import Accepted, Begun, Counter, NeedBegin
+from chalicelib.domain.models import Lease, Message
+from chalicelib.domain.queue_records import Document
+from chalicelib.operators.counter_limits import Allowances
 from chatctl import verify_index
 from chatctl.failures import ChatctlError
 from chatctl.pending import connect

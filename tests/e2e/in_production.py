@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import boto3
 import httpx
 
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database
 from tests.e2e.conftest import Stack
 
 SUFFIX = "-in-production"

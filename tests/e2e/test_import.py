@@ -20,8 +20,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.search import Query
+from chalicelib.domain.search import Query, parse_query
 from chatctl.irc import NO_TEXT
 from tests.e2e.conftest import ROOT, STACK_FILE, Application, Stack, in_parallel, wait_until
 from tests.e2e.search_oracle import Line, SearchOracle

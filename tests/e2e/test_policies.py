@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.records import Document, DocumentsRecord, PurgeRecord
+from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord
 from tests.bench.api import event
 from tests.bench.flow import event_of
 from tests.contract.states import chat, chats, message, messages

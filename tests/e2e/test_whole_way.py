@@ -5,9 +5,9 @@ from collections import defaultdict
 from typing import Any
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Counter
-from chalicelib.domain.records import Message
+from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.models import Message
 from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
 
 

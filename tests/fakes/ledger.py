@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Self
 
-from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisLedger
 from chalicelib.usecases.ports import Clock
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.redis_server import RedisServer

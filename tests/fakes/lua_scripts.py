@@ -11,7 +11,7 @@ from lupa.lua51 import LuaRuntime
 from chalicelib.adapters.redis import connection
 from tests.fakes.redis_server import RedisServer, as_bytes
 
-_FOLDER = Path(connection.__file__).parent
+_FOLDER = Path(connection.__file__).with_name("scripts")
 
 
 def unchanged(name: str, text: str) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.folding import fold
-from chalicelib.domain.found_text import highlight, is_found, stands_as_words
-from chalicelib.domain.pages import fitting
-from chalicelib.domain.records import Document
-from chalicelib.domain.search import Found, Hit, Query
-from chalicelib.domain.search_cursor import SortValues, decode_cursor, encode_cursor
+from chalicelib.domain.highlight import highlight, is_found, stands_as_words
+from chalicelib.domain.paging import fitting
+from chalicelib.domain.queue_records import Document
+from chalicelib.domain.search import Found, Hit, Query, SortValues, decode_cursor, encode_cursor
+from chalicelib.domain.text import fold
 
 _Place = tuple[str, int, int]
 

@@ -7,7 +7,7 @@ from functools import wraps
 
 import msgspec
 
-from chalicelib.domain.changes import Change, Since
+from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -16,30 +16,23 @@ from chalicelib.domain.errors import (
     PoisonError,
     UnavailableError,
 )
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
-from chalicelib.domain.numbering import (
+from chalicelib.domain.idempotency import Once
+from chalicelib.domain.leases import (
     Begun,
     Counter,
     Given,
     NeedBegin,
     NeedClose,
-    Once,
-    Page,
     PersistedChats,
     PersistedMessages,
 )
-from chalicelib.domain.reading import Ahead, Marker, Reading
-from chalicelib.domain.records import (
-    Application,
-    Chat,
-    ChatRow,
-    ChatsRecord,
-    Lease,
-    Message,
-    MessagesRecord,
-    Numbers,
-)
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
+from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
+from chalicelib.domain.unread import Ahead, Marker, Reading
 
 
 @dataclass

@@ -4,11 +4,10 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.settings import Settings
-from chalicelib.usecases.index_messages import index_messages
-from chalicelib.usecases.persist_chats import persist_chats
-from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.usecases.persist import persist_chats, persist_messages
+from chalicelib.usecases.search import index_messages
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.meter import FakeMeter

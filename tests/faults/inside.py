@@ -5,14 +5,13 @@ import time
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.bootstrap import LiveWorld
+from chalicelib.domain.auth import Tenant, check_key
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
-from chalicelib.domain.keys import check_key
-from chalicelib.domain.records import Message
-from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.models import Message
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import Settings
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.repair_pending import repair_pending
+from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases.maintenance import repair_pending
 from tests.faults.load import Load
 
 _PAUSE_SECONDS = 0.15

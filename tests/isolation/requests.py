@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from chalicelib.entrypoints.http.door import OPERATIONS
-from chalicelib.entrypoints.http.examples import EXAMPLES
+from chalicelib.entrypoints.http.endpoint import OPERATIONS
+from chalicelib.entrypoints.http.openapi.document import EXAMPLES
 from chalicelib.entrypoints.http.operation import Operation
 
 # What the victim has, and what nobody has. Whether ann is there is nothing that anybody is told.

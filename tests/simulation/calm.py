@@ -6,9 +6,10 @@ from typing import Any
 
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.errors import NotFoundError, UnavailableError
-from chalicelib.domain.numbering import Counter, Page
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.paging import Page
 from chalicelib.settings import QUEUES
-from chalicelib.usecases.count_unread import list_unread
+from chalicelib.usecases.read_markers import list_unread
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 from tests.simulation.requests import TOKEN, Request, edits_of, read_one
 from tests.simulation.simulation import USERS, Simulation

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
-from chalicelib.domain.tenants import Tenant
 from chalicelib.usecases.ports import World
 from tests.promises.history import Act, History
 from tests.simulation.keyring import Keyring

@@ -10,14 +10,15 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from chalicelib.domain.changes import Change, Changes, Since
-from chalicelib.domain.numbering import Counter, Page, PersistedMessages
-from chalicelib.domain.reading import Ahead, Marker, Reading
-from chalicelib.domain.records import ChatRow, Document, Lease, Message, MessagesRecord
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.current import look_at
-from chalicelib.usecases.list_changes import list_changes
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.change_feed import Change, Changes, Since
+from chalicelib.domain.leases import Counter, PersistedMessages
+from chalicelib.domain.models import ChatRow, Lease, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import Document, MessagesRecord
+from chalicelib.domain.unread import Ahead, Marker, Reading
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.read import list_changes, look_at
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from chalicelib.usecases.applications import rotate_key
 from chalicelib.usecases.ports import World
-from chalicelib.usecases.rotate_key import rotate_key
 from tests.promises.history import History, Span
 from tests.simulation.processes import Processes
 from tests.simulation.requests import TOKEN

@@ -7,10 +7,10 @@ from itertools import count
 import msgspec
 
 from chalicelib.adapters.sqs import queue_of, split_to_fit
-from chalicelib.domain.records import AnyRecord
+from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.ports import Clock
-from chalicelib.usecases.work_off import Received
+from chalicelib.usecases.process_batch import Received
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
 _TWICE = 0.1

@@ -6,21 +6,20 @@ import msgspec
 from msgspec import json
 from msgspec.structs import replace
 
-from chalicelib.domain.changes import Changes, Since, parse_since
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.change_feed import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
-from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
+from chalicelib.domain.idempotency import IdempotencyMark
 from chalicelib.domain.limits import MAX_NUMBER
-from chalicelib.domain.numbering import IdempotencyMark, Page
-from chalicelib.domain.records import Chat, Message
-from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat, edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.current import current_message
-from chalicelib.usecases.list_messages import list_messages
-from chalicelib.usecases.mark_read import mark_read
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.ports import World
+from chalicelib.usecases.read import current_message, list_messages
+from chalicelib.usecases.read_markers import mark_read
 from tests.promises.history import GONE, Act, History, Kind
 from tests.simulation.queues import SimulatedQueues
 

@@ -8,13 +8,13 @@ from functools import cache
 
 import msgspec
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.list_changes import list_changes
 from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
+from chalicelib.usecases.read import list_changes
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.meter import FakeMeter

@@ -8,18 +8,14 @@ from typing import Any
 from msgspec import json
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.domain.inbox import decode_inbox
-from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept_inbox import accept_inbox
-from chalicelib.usecases.close_leases import close_leases
-from chalicelib.usecases.index_messages import index_messages
-from chalicelib.usecases.persist_chats import persist_chats
-from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.usecases.inbox import accept_inbox
+from chalicelib.usecases.maintenance import close_leases, purge_deleted, repair_pending
+from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import World
-from chalicelib.usecases.purge_deleted import purge_deleted
-from chalicelib.usecases.repair_pending import repair_pending
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.search import index_messages
 from tests.simulation.queues import SimulatedQueues
 
 Handle = Callable[[World, Sequence[Any]], None]

@@ -9,8 +9,8 @@ from chalice.test import Client as ChaliceClient
 from ordinal_client import Client
 
 from app import app
-from chalicelib.domain.keys import derive_key
-from chalicelib.entrypoints.http import door
+from chalicelib.domain.auth import derive_key
+from chalicelib.entrypoints.http import endpoint
 from chatctl.api import Api
 from chatctl.patience import Patience
 from chatctl.progress import Progress
@@ -33,7 +33,7 @@ class Service(httpx.BaseTransport):
     """
 
     def __init__(self, world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(door, "world", lambda: world)
+        monkeypatch.setattr(endpoint, "world", lambda: world)
         self.world = world
         self.requests: list[httpx.Request] = []
         self.fail: Callable[[int], Failure | None] = lambda n: None

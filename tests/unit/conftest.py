@@ -1,6 +1,6 @@
 import pytest
 
-from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.auth import Tenant
 from tests.fakes.world import FakeWorld
 
 

@@ -10,9 +10,9 @@ import pytest
 from chalice.test import Client
 
 from app import app
-from chalicelib.domain.keys import derive_key
+from chalicelib.domain.auth import derive_key
 from chalicelib.entrypoints import schedules, workers
-from chalicelib.entrypoints.http import door
+from chalicelib.entrypoints.http import endpoint
 from chalicelib.entrypoints.log import logger
 from tests.fakes.world import SETTINGS, FakeWorld
 
@@ -68,7 +68,7 @@ class Functions:
 def operated(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
     """The functions, on this world."""
     world.store.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
-    monkeypatch.setattr(door, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "world", lambda: world)
     for module in (workers, schedules):
         monkeypatch.setattr(module, "worker_world", lambda: world)
     stream = io.StringIO()

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
     GoneError,
     KeyReusedError,
@@ -10,14 +11,13 @@ from chalicelib.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from chalicelib.domain.numbering import IdempotencyMark, Page
-from chalicelib.domain.records import Chat, Message, Numbers
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.get_chat import get_chat
-from chalicelib.usecases.list_messages import list_messages
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_chat
+from chalicelib.usecases.read import get_chat, list_messages
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

@@ -34,7 +34,7 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_every_script_says_what_its_keys_and_arguments_are() -> None:
-    for script in (ROOT / "chalicelib/adapters/redis").glob("*.lua"):
+    for script in (ROOT / "chalicelib/adapters/redis/scripts").glob("*.lua"):
         if script.name != "common.lua":
             assert "-- KEYS  1" in script.read_text(), script.name
             assert "-- ARGV  1" in script.read_text(), script.name

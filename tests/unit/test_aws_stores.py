@@ -10,8 +10,8 @@ import pytest
 import redis
 from opensearchpy import Urllib3AWSV4SignerAuth
 
-from chalicelib.adapters.mysql import connection as mysql
-from chalicelib.adapters.mysql.users import owner_url
+from chalicelib.adapters.mysql import database as mysql
+from chalicelib.adapters.mysql.migrate import owner_url
 from chalicelib.adapters.opensearch.connection import Connection
 from chalicelib.adapters.redis.connection import connect
 

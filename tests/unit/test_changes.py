@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.domain.changes import Changes, Since, parse_since
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.change_feed import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, InvalidError, NotFoundError
 from chalicelib.domain.limits import MAX_NUMBER
-from chalicelib.domain.records import Chat, Message, MessagesRecord
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat, edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.list_changes import list_changes
-from chalicelib.usecases.persist_messages import persist_messages
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.queue_records import MessagesRecord
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_chat, edit_message
+from chalicelib.usecases.persist import persist_messages
+from chalicelib.usecases.read import list_changes
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

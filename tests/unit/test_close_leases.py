@@ -6,15 +6,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.domain.numbering import Counter
-from chalicelib.domain.records import Chat, Message
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_message
-from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import Chat, Message
+from chalicelib.usecases.accept import accept_chat, accept_messages
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.close_leases import QUIET_MS, close_leases
-from chalicelib.usecases.purge_deleted import purge_deleted
+from chalicelib.usecases.edit import edit_message
+from chalicelib.usecases.maintenance import QUIET_MS, close_leases, purge_deleted
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

@@ -6,7 +6,7 @@ import pytest
 from chalice.test import Client
 
 from app import app
-from chalicelib.entrypoints.http import framework_errors
+from chalicelib.entrypoints.http import problems
 from chalicelib.entrypoints.http.cors import cors_headers, cors_of
 
 ORIGIN = "https://chat.example"
@@ -16,7 +16,7 @@ ORIGIN = "https://chat.example"
 def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting is read at import, so it is given to what was made of it."""
     cors = cors_of(ORIGIN)
-    monkeypatch.setattr(framework_errors, "CORS", cors)
+    monkeypatch.setattr(problems, "CORS", cors)
     for methods in app.routes.values():
         for route in methods.values():
             monkeypatch.setattr(route, "cors", cors)

@@ -5,7 +5,7 @@ import re
 from chalice.test import Client
 
 from app import app
-from chalicelib.entrypoints.http.docs_page import docs_page
+from chalicelib.entrypoints.http.openapi.docs_page import docs_page
 
 PAGE, HEADERS = docs_page()
 POLICY = dict(rule.split(" ", 1) for rule in HEADERS["Content-Security-Policy"].split("; "))

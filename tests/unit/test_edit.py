@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -11,19 +12,15 @@ from chalicelib.domain.errors import (
     RevisionMismatchError,
     UnavailableError,
 )
-from chalicelib.domain.numbering import IdempotencyMark, Page
-from chalicelib.domain.rates import Allowance, bucket
-from chalicelib.domain.records import Chat, Message
+from chalicelib.domain.idempotency import Changed, IdempotencyMark
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.rate_limits import Allowance, bucket
 from chalicelib.domain.requests import ChatChange, MessageChange
-from chalicelib.domain.retries import Changed
-from chalicelib.domain.tenants import Tenant
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat, edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.current import current_message
-from chalicelib.usecases.get_chat import get_chat
-from chalicelib.usecases.list_messages import list_messages
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_chat, edit_message
+from chalicelib.usecases.read import current_message, get_chat, list_messages
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.world import FakeWorld
 

@@ -40,8 +40,8 @@ LOADED_LATER = {
     "requests",
     "urllib3",
     "jwt",
-    "chalicelib.entrypoints.http.openapi",
-    "chalicelib.entrypoints.http.docs_page",
+    "chalicelib.entrypoints.http.openapi.document",
+    "chalicelib.entrypoints.http.openapi.docs_page",
 }
 NOT_OF_WORKERS = {"app", "chalicelib.entrypoints.http"}
 # What is imported inside of functions, by doing what needs it.
@@ -53,7 +53,7 @@ for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
 
 from chalicelib.adapters.opensearch.connection import Connection
 from chalicelib.domain.errors import UnauthenticatedError
-from chalicelib.entrypoints.http.user_tokens import check_user_token
+from chalicelib.entrypoints.http.auth import check_user_token
 
 os.environ |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 url = "https://search-a.eu-west-1.es.amazonaws.com"

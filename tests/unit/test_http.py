@@ -10,10 +10,9 @@ from chalice.test import Client
 from msgspec.structs import replace
 
 from app import app
-from chalicelib.domain.keys import derive_key
+from chalicelib.domain.auth import Tenant, derive_key
 from chalicelib.domain.limits import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
-from chalicelib.domain.tenants import Tenant
-from chalicelib.entrypoints.http import credentials, door
+from chalicelib.entrypoints.http import auth, endpoint
 from tests.fakes.world import SETTINGS, FakeWorld
 
 ADMIN = {"Authorization": f"Bearer {SETTINGS.admin_key}"}
@@ -48,7 +47,7 @@ class Api:
 
 @pytest.fixture
 def client(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr(door, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "world", lambda: world)
     with Client(app) as client:
         yield client
 
@@ -239,7 +238,7 @@ def test_the_admin_and_open_doors_have_no_limit(client: Client) -> None:
 
 
 def test_a_user_has_a_limit_within_the_applications() -> None:
-    allowance = credentials._allowance(SETTINGS, "ann")
+    allowance = auth._allowance(SETTINGS, "ann")
     assert [b.name for b in allowance.untaken] == ["application", "user"]
     assert [(b.rate, b.size) for b in allowance.untaken] == [(20_000, 40_000), (50, 500)]
 

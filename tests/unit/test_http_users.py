@@ -9,10 +9,9 @@ import pytest
 from chalice.test import Client
 
 from app import app
-from chalicelib.domain.keys import derive_key
-from chalicelib.domain.tenants import Tenant
+from chalicelib.domain.auth import Tenant, derive_key
 from chalicelib.domain.times import rfc3339
-from chalicelib.entrypoints.http import door
+from chalicelib.entrypoints.http import endpoint
 from tests.fakes.world import SETTINGS, FakeWorld
 
 Answer = tuple[int, Any, dict[str, str]]
@@ -59,7 +58,7 @@ class Application:
 def application(
     world: FakeWorld, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Application]:
-    monkeypatch.setattr(door, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "world", lambda: world)
     with Client(app) as client:
         yield Application(world, client, tenant.token)
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.inbox import decode_inbox
-from chalicelib.domain.numbering import IdempotencyMark, Page
-from chalicelib.domain.records import Message
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_inbox import accept_inbox
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.list_chats import list_chats
-from chalicelib.usecases.list_messages import list_messages
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.models import Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import decode_inbox
+from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases.inbox import accept_inbox
+from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.read import list_chats, list_messages
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-31T12:00:00.000Z"

@@ -3,13 +3,12 @@
 import msgspec
 import pytest
 
-from chalicelib.domain.records import Document, DocumentsRecord, SearchRecord
+from chalicelib.domain.queue_records import Document, DocumentsRecord, SearchRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.index_messages import index_messages
-from chalicelib.usecases.persist_chats import persist_chats
-from chalicelib.usecases.persist_messages import persist_messages
-from chalicelib.usecases.purge_deleted import purge_deleted
+from chalicelib.usecases.maintenance import purge_deleted
+from chalicelib.usecases.persist import persist_chats, persist_messages
+from chalicelib.usecases.search import index_messages
 from tests.contract.states import NOW, chat, chats, message, messages
 from tests.fakes.world import FakeWorld
 

@@ -8,9 +8,9 @@ import pytest
 from chalice.test import Client
 
 from app import app
-from chalicelib.domain.keys import derive_key
-from chalicelib.domain.numbering import Page
-from chalicelib.entrypoints.http import door
+from chalicelib.domain.auth import derive_key
+from chalicelib.domain.paging import Page
+from chalicelib.entrypoints.http import endpoint
 from chalicelib.entrypoints.http.operation import Operation
 from tests.fakes.world import SETTINGS, FakeWorld
 from tests.isolation.requests import NOT_THERE, THERE, Request, lists, of_tenants, request_of
@@ -59,7 +59,7 @@ class Api:
 @pytest.fixture
 def api(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """Two tenants. The victim has two chats, with messages and a reader in both; the other has one."""
-    monkeypatch.setattr(door, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "world", lambda: world)
     with Client(app) as client:
         api = Api(client, world)
         for place, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):

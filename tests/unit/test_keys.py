@@ -2,8 +2,8 @@
 
 import pytest
 
+from chalicelib.domain.auth import check_admin_key, check_key, derive_key
 from chalicelib.domain.errors import UnauthenticatedError
-from chalicelib.domain.keys import check_admin_key, check_key, derive_key
 
 
 def test_a_key_fits_its_application_and_tells_its_version() -> None:

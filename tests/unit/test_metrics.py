@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.adapters.meter import EmfMeter
-from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS
+from chalicelib.adapters.metrics import EmfMeter
+from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS
 from chalicelib.domain.errors import HeldBackError
 from chalicelib.domain.metrics import ALL, NAMESPACE
-from chalicelib.usecases.close_leases import QUIET_MS
+from chalicelib.usecases.maintenance import QUIET_MS
 from tests.fakes.world import FakeWorld
 from tests.unit.operator_view import LAG_MS, Functions, operated
 

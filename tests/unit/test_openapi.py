@@ -8,9 +8,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from app import app
-from chalicelib.entrypoints.http.door import OPERATIONS
-from chalicelib.entrypoints.http.examples import EXAMPLES
-from chalicelib.entrypoints.http.openapi import openapi_json
+from chalicelib.entrypoints.http.endpoint import OPERATIONS
+from chalicelib.entrypoints.http.openapi.document import EXAMPLES, openapi_json
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX
 
 DOCS = Path(__file__).parents[2] / "docs"

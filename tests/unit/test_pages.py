@@ -4,14 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.domain.numbering import Page
-from chalicelib.domain.records import Chat, Message
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.list_chats import list_chats
-from chalicelib.usecases.list_messages import list_messages
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.paging import Page
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_message
+from chalicelib.usecases.read import list_chats, list_messages
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

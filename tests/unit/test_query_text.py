@@ -3,10 +3,9 @@
 import pytest
 
 from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.folding import fold, folds_beyond_case
-from chalicelib.domain.found_text import highlight, is_found
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.search import Term
+from chalicelib.domain.highlight import highlight, is_found
+from chalicelib.domain.search import Term, parse_query
+from chalicelib.domain.text import fold, folds_beyond_case
 
 
 def part(text: str) -> Term:

@@ -7,17 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import GoneError, NotFoundError, UnauthenticatedError
-from chalicelib.domain.numbering import Page
-from chalicelib.domain.reading import Ahead, Marker, Reading, span
-from chalicelib.domain.records import Chat, Message, Numbers
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat, edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.count_unread import count_unread, list_unread
-from chalicelib.usecases.get_chat import get_chat
-from chalicelib.usecases.mark_read import mark_read
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Page
+from chalicelib.domain.unread import Ahead, Marker, Reading, span
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_chat, edit_message
+from chalicelib.usecases.read import get_chat
+from chalicelib.usecases.read_markers import count_unread, list_unread, mark_read
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

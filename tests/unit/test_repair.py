@@ -2,15 +2,15 @@
 
 from msgspec.structs import replace
 
-from chalicelib.adapters.redis.ledger import OVERDUE_AFTER_MS
+from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Counter, Page
-from chalicelib.domain.records import Chat, Message
-from chalicelib.domain.tenants import Tenant
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.repair_pending import repair_pending
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.paging import Page
+from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.edit import edit_message
+from chalicelib.usecases.maintenance import repair_pending
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -13,13 +14,12 @@ from chalicelib.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from chalicelib.domain.numbering import ADMIN, IdempotencyMark, Once, Page
-from chalicelib.domain.records import Application
-from chalicelib.domain.tenants import Tenant, User
+from chalicelib.domain.idempotency import ADMIN, IdempotencyMark, Once
+from chalicelib.domain.models import Application
+from chalicelib.domain.paging import Page
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.list_chats import list_chats
-from chalicelib.usecases.rotate_key import rotate_key
+from chalicelib.usecases.applications import delete_application, rotate_key
+from chalicelib.usecases.read import list_chats
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.redis_server import Memory
 from tests.fakes.world import FakeWorld

@@ -11,10 +11,9 @@ from typing import Any
 import jwt
 import pytest
 
+from chalicelib.domain.auth import Tenant, User, derive_key
 from chalicelib.domain.errors import UnauthenticatedError
-from chalicelib.domain.keys import derive_key
-from chalicelib.domain.tenants import Tenant, User
-from chalicelib.entrypoints.http.user_tokens import check_user_token, is_user_token
+from chalicelib.entrypoints.http.auth import check_user_token, is_user_token
 
 MASTER = "a master key"
 TOKEN = "a" * 30

@@ -6,24 +6,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.domain.changes import Since
+from chalicelib.domain.auth import Tenant, User
+from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import ForbiddenError, KeyReusedError, NotFoundError
-from chalicelib.domain.numbering import IdempotencyMark, Page
-from chalicelib.domain.records import Chat, Message
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.paging import Page
 from chalicelib.domain.search import Query
-from chalicelib.domain.tenants import Tenant, User
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat, edit_message
-from chalicelib.usecases.accept_messages import accept_messages
+from chalicelib.usecases.accept import accept_chat, accept_messages
 from chalicelib.usecases.applications import require_tenant
-from chalicelib.usecases.count_unread import count_unread, list_unread
-from chalicelib.usecases.get_chat import get_chat
-from chalicelib.usecases.get_message import get_message
-from chalicelib.usecases.list_changes import list_changes
-from chalicelib.usecases.list_chats import list_chats
-from chalicelib.usecases.list_messages import list_messages
-from chalicelib.usecases.mark_read import mark_read
-from chalicelib.usecases.search_messages import search_messages
+from chalicelib.usecases.edit import edit_chat, edit_message
+from chalicelib.usecases.read import get_chat, get_message, list_changes, list_chats, list_messages
+from chalicelib.usecases.read_markers import count_unread, list_unread, mark_read
+from chalicelib.usecases.search import search_messages
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

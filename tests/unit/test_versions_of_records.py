@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.domain.inbox import decode_inbox
-from chalicelib.domain.records import ChatsRecord, MessagesRecord, SearchRecord
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
+from chalicelib.usecases.process_batch import Received, work_off
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-31T12:00:00.000Z"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from chalicelib.domain.errors import PoisonError, UnavailableError
-from chalicelib.domain.records import Lease, Message, MessagesRecord
-from chalicelib.usecases.work_off import Received, work_off
+from chalicelib.domain.models import Lease, Message
+from chalicelib.domain.queue_records import MessagesRecord
+from chalicelib.usecases.process_batch import Received, work_off
 from tests.fakes.world import FakeWorld
 
 NOW = "2026-01-01T00:00:00.000Z"

@@ -3,12 +3,18 @@
 from collections.abc import Collection
 from itertools import batched
 
-from chalicelib.adapters.mysql.connection import Row
-from chalicelib.adapters.mysql.rows import AT_ONCE
-from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.adapters.mysql.values import NO_LIMIT, marks, metadata_out, moment_out, time_out
-from chalicelib.domain.numbering import Page
-from chalicelib.domain.records import Chat, ChatRow
+from chalicelib.adapters.mysql.database import (
+    NO_LIMIT,
+    Row,
+    Topic,
+    marks,
+    metadata_out,
+    moment_out,
+    time_out,
+)
+from chalicelib.adapters.mysql.locking import AT_ONCE
+from chalicelib.domain.models import Chat, ChatRow
+from chalicelib.domain.paging import Page
 
 COLUMNS = """
 c.number, c.revision, c.title, c.metadata, c.created_at, c.edited_at, c.deleted_at,

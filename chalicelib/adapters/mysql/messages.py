@@ -1,12 +1,22 @@
-"""Reading messages, and which revisions are there."""
+"""Reading messages and their changes."""
 
 from collections.abc import Sequence
 
-from chalicelib.adapters.mysql.connection import Row
-from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.adapters.mysql.values import NO_LIMIT, marks, metadata_out, moment_out, time_out
-from chalicelib.domain.numbering import Counter, Page
-from chalicelib.domain.records import Message
+from chalicelib.adapters.mysql.database import (
+    NO_LIMIT,
+    Row,
+    Topic,
+    marks,
+    metadata_out,
+    moment_out,
+    time_out,
+)
+from chalicelib.domain.change_feed import Change, Since
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import Message
+from chalicelib.domain.paging import Page
+
+# Reading messages, and which revisions are there.
 
 COLUMNS = """
 m.number, m.revision, m.body, m.sender, m.metadata, m.created_at, m.edited_at, m.deleted_at,
@@ -72,3 +82,30 @@ def to_message(row: Row) -> Message:
         deleted_at=time_out(deleted_at),
         idempotency_key=key,
     )
+
+
+# Reading the changes of a chat's messages.
+#
+# One statement sees one moment. A position is given under the lock of the chat's row, which is held until
+# the commit: whoever sees a position sees all below it, so nothing appears later below what was read.
+# Tests: "changes" in `tests/contract/test_store.py`.
+
+# The index is forced because a server may prefer to sort a whole chat.
+LIST_CHANGES = f"""
+SELECT m.position, {COLUMNS}
+FROM applications a
+JOIN chats c ON c.application_id = a.id AND c.number = %s
+JOIN messages m FORCE INDEX (messages_by_position) ON m.chat_id = c.id
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
+  AND (m.position > %s OR (m.position = %s AND m.number > %s))
+ORDER BY m.position, m.number LIMIT %s
+"""
+
+
+class Changes(Topic):
+    """The port's `list_changes`."""
+
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        args = (chat, token, since.position, since.position, since.number, limit)
+        rows = self._database.read(LIST_CHANGES, args)
+        return [Change(position, to_message(tuple(row))) for position, *row in rows]

@@ -1,16 +1,19 @@
-"""Bring the tables up to date.
-
-Forward only. Each file of `migrations/` runs once, in the order of its number; a named lock keeps
-two runs apart. A file that failed half-way runs again, so its statements must bear that.
-"""
+"""Bring the tables up to date, and make the user that the functions are."""
 
 from importlib.resources import files
+from urllib.parse import quote, urlsplit
 
+import msgspec
 import pymysql
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database, credentials
 from chalicelib.domain.errors import UnavailableError
+
+# Bring the tables up to date.
+#
+# Forward only. Each file of `migrations/` runs once, in the order of its number; a named lock keeps
+# two runs apart. A file that failed half-way runs again, so its statements must bear that.
 
 # The column or key was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
 DUPLICATE_COLUMN, DUPLICATE_KEY = 1060, 1061
@@ -79,3 +82,39 @@ def _run(cursor: Cursor, statement: str) -> None:
 def _names() -> list[str]:
     entries = files(__package__).joinpath("migrations").iterdir()
     return [entry.name for entry in entries if entry.name.endswith(".sql")]
+
+
+# The user that the functions are: it reads and writes rows, and can do nothing to tables.
+
+RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    """As RDS keeps it."""
+
+    username: str
+    password: str
+
+
+def owner_url(url: str, secret: str) -> str:
+    """The URL of the same database for its owner, out of the secret that RDS has made."""
+    owner = msgspec.json.decode(secret, type=_Owner)
+    parts = urlsplit(url)
+    who = f"{quote(owner.username, safe='')}:{quote(owner.password, safe='')}"
+    return parts._replace(netloc=f"{who}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def put_user(owner: str, url: str) -> None:
+    """Make the user whose name and password are in `url`, or give it this password; TLS only."""
+    name, password, schema = credentials(url)
+
+    def put(cursor: Cursor) -> None:
+        cursor.execute("CREATE USER IF NOT EXISTS %s@'%%'", (name,))
+        cursor.execute("ALTER USER %s@'%%' IDENTIFIED BY %s REQUIRE SSL", (name, password))
+        cursor.execute(f"GRANT {RIGHTS} ON `{schema.replace('`', '``')}`.* TO %s@'%%'", (name,))
+
+    database = Database(owner)
+    try:
+        database.transact(put)
+    finally:
+        database.close()

@@ -1,36 +1,204 @@
-"""Persist messages: one transaction for the records of a whole invocation.
+"""Persist messages: one transaction for the records of a whole invocation."""
 
-Promises 2 and 7: each state is stored once however often and in whatever order it comes, and the
-counts change in the transaction that changes the rows. What could break them are two workers on one
-chat (held apart by the chat's row lock) and a record that comes late (the newer revision wins).
-Tests: "redelivery", "order" and "threads" in `tests/contract/test_store.py`.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import batched
+from typing import NamedTuple
 
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.ceilings import carried, raised
-from chalicelib.adapters.mysql.chat_rows import write_counts
-from chalicelib.adapters.mysql.floors import follow_messages
-from chalicelib.adapters.mysql.message_batches import Batch, ChatName, gather
-from chalicelib.adapters.mysql.message_rows import (
-    NOT_STORED,
-    Known,
-    MessageKey,
-    MessageOfChat,
-    insert_messages,
-    known_states,
-    mark_deleted,
-    replace_messages,
-    unmark_deleted,
+from chalicelib.adapters.mysql.database import Topic, metadata_in, time_in
+from chalicelib.adapters.mysql.locking import (
+    AT_ONCE,
+    ChatKey,
+    LockedApplication,
+    LockedChat,
+    beginning,
+    carried,
+    find_applications,
+    find_chats,
+    follow_messages,
+    in_ranges,
+    lock_applications,
+    lock_chats,
+    newest,
+    raised,
 )
-from chalicelib.adapters.mysql.rows import LockedChat
-from chalicelib.adapters.mysql.stubs import open_chats
-from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.domain.numbering import Counter, PersistedMessages
-from chalicelib.domain.records import Lease, Message, MessagesRecord
+from chalicelib.adapters.mysql.persist_chats import write_counts
+from chalicelib.domain.leases import Counter, PersistedMessages
+from chalicelib.domain.models import Lease, Message
+from chalicelib.domain.queue_records import MessagesRecord
+
+# What the records of an invocation bring for each chat, before MySQL is asked.
+
+ChatName = tuple[str, int]  # token, number
+
+
+class Batch(msgspec.Struct):
+    """The newest state of each number of a chat, and the leases they were numbered under."""
+
+    newest: dict[int, Message] = {}
+    leases: set[Lease] = set()
+
+
+def gather(records: Iterable[MessagesRecord]) -> dict[ChatName, Batch]:
+    """Sort the states by chat; of the same number, the newest revision stays."""
+    batches: defaultdict[ChatName, Batch] = defaultdict(Batch)
+    for record in (record for record in records if record.messages):
+        batch = batches[record.token, record.chat]
+        batch.leases.add(record.lease)
+        for message in record.messages:
+            held = batch.newest.get(message.number)
+            if held is None or message.revision > held.revision:
+                batch.newest[message.number] = message
+    return batches
+
+
+# The rows of messages: what is stored already, and writing what is new or newer.
+#
+# The caller holds the locks of the chats, and nobody writes messages without them.
+
+KNOWN = """
+SELECT chat_id, number, revision, deleted_at IS NOT NULL FROM messages WHERE {ranges}
+"""
+INSERT = """
+INSERT INTO messages (chat_id, position, number, revision, body, sender, metadata,
+  created_at, edited_at, deleted_at, idempotency_key)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+REPLACE = f"""{INSERT}
+ON DUPLICATE KEY UPDATE position = VALUES(position), revision = VALUES(revision), body = VALUES(body),
+  sender = VALUES(sender), metadata = VALUES(metadata), created_at = VALUES(created_at),
+  edited_at = VALUES(edited_at), deleted_at = VALUES(deleted_at),
+  idempotency_key = VALUES(idempotency_key)
+"""
+MARK_DELETED = """
+INSERT INTO deleted_messages (chat_id, number) VALUES (%s, %s)
+ON DUPLICATE KEY UPDATE number = VALUES(number)
+"""
+UNMARK_DELETED = "DELETE FROM deleted_messages WHERE chat_id = %s AND number = %s"
+
+MessageOfChat = tuple[int, int, Message]  # chat id, position, state
+MessageKey = tuple[int, int]  # chat id, number
+
+
+class Known(NamedTuple):
+    """What is stored of a message."""
+
+    revision: int
+    deleted: bool
+
+
+NOT_STORED = Known(revision=-1, deleted=True)
+
+
+def known_states(
+    cursor: Cursor, wanted: Mapping[int, Sequence[int]]
+) -> dict[int, dict[int, Known]]:
+    """What is stored of these numbers, by chat id and number."""
+    known: dict[int, dict[int, Known]] = {chat_id: {} for chat_id in wanted}
+    keys = ((chat_id, number) for chat_id, numbers in wanted.items() for number in numbers)
+    for some in batched(keys, AT_ONCE):
+        ranges, args = in_ranges("chat_id", some)
+        cursor.execute(KNOWN.format(ranges=ranges), args)
+        for chat_id, number, revision, deleted in cursor.fetchall():
+            known[chat_id][number] = Known(revision, bool(deleted))
+    return known
+
+
+def insert_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
+    """Insert rows that are not there: a duplicate would be a broken promise, and fails."""
+    cursor.executemany(INSERT, [_row(*message) for message in messages])
+
+
+def replace_messages(cursor: Cursor, messages: Iterable[MessageOfChat]) -> None:
+    """Overwrite rows that are there."""
+    cursor.executemany(REPLACE, [_row(*message) for message in messages])
+
+
+def mark_deleted(cursor: Cursor, keys: Iterable[MessageKey]) -> None:
+    """Note which numbers are those of deleted messages: unread ones are counted by them."""
+    cursor.executemany(MARK_DELETED, list(keys))
+
+
+def unmark_deleted(cursor: Cursor, keys: Iterable[MessageKey]) -> None:
+    """These have a newer state, which was made from one before the deletion."""
+    cursor.executemany(UNMARK_DELETED, list(keys))
+
+
+def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:
+    return (
+        chat_id,
+        position,
+        message.number,
+        message.revision,
+        message.body,
+        message.sender,
+        metadata_in(message.metadata),
+        time_in(message.created_at),
+        time_in(message.edited_at),
+        time_in(message.deleted_at),
+        message.idempotency_key,
+    )
+
+
+# The chats that messages are persisted into: locked, and made as stubs where they are not there.
+#
+# A message may come before its chat. Its record carries the lease of the chat's numbers, so that the
+# stub can already answer for them; the chat's own record fills it in.
+
+INSERT_STUBS = """
+INSERT INTO chats (application_id, number, created_at,
+  messages_holder, messages_epoch, messages_ceiling, last_position)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+COUNT_STUB = "UPDATE applications SET chats_count = chats_count + 1 WHERE id = %s"
+
+
+def open_chats(cursor: Cursor, batches: Mapping[ChatName, Batch]) -> dict[ChatName, LockedChat]:
+    """Lock the chats of these batches. Those that were deleted, or whose application was, are left
+    out."""
+    applications = find_applications(cursor, {token for token, _ in batches})
+    names = {
+        (applications[token], number): (token, number)
+        for token, number in batches
+        if token in applications
+    }
+    ids = find_chats(cursor, names)
+    missing = {key: batches[name] for key, name in names.items() if key not in ids}
+    if missing:
+        ids |= _make_stubs(cursor, missing)
+    rows = lock_chats(cursor, ids.values()).values()
+    return {names[row.application_id, row.number]: row for row in rows if row.deleted_at is None}
+
+
+def _make_stubs(cursor: Cursor, missing: Mapping[ChatKey, Batch]) -> dict[ChatKey, int]:
+    """Make what is still missing under the applications' locks. Returns the ids of all of them."""
+    rows = lock_applications(cursor, {application_id for application_id, _ in missing})
+    alive = {row.id for row in rows.values() if row.deleted_at is None}
+    there = find_chats(cursor, missing)
+    stubs = [key for key in sorted(missing) if key not in there and key[0] in alive]
+    cursor.executemany(INSERT_STUBS, [_stub(rows[key[0]], key[1], missing[key]) for key in stubs])
+    cursor.executemany(COUNT_STUB, [(application_id,) for application_id, _ in stubs])
+    return there | find_chats(cursor, stubs)
+
+
+def _stub(application: LockedApplication, number: int, batch: Batch) -> tuple[object, ...]:
+    first = batch.newest[min(batch.newest)]
+    lease = newest(batch.leases)
+    assert lease is not None  # every batch has a record
+    begun, position = beginning(application, number, lease)
+    row = (application.id, number, time_in(first.created_at))
+    return (*row, begun.holder, begun.epoch, begun.ceiling, position)
+
+
+# Persist messages: one transaction for the records of a whole invocation.
+#
+# Promises 2 and 7: each state is stored once however often and in whatever order it comes, and the
+# counts change in the transaction that changes the rows. What could break them are two workers on one
+# chat (held apart by the chat's row lock) and a record that comes late (the newer revision wins).
+# Tests: "redelivery", "order" and "threads" in `tests/contract/test_store.py`.
 
 
 class Outcome(msgspec.Struct):

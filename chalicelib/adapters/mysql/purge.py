@@ -9,14 +9,13 @@ from collections.abc import Iterable
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.rows import (
+from chalicelib.adapters.mysql.database import Topic, marks, time_in
+from chalicelib.adapters.mysql.locking import (
     LockedApplication,
     LockedChat,
     lock_applications,
     lock_chats,
 )
-from chalicelib.adapters.mysql.topic import Topic
-from chalicelib.adapters.mysql.values import marks, time_in
 
 PARENTS_AT_ONCE = 100
 

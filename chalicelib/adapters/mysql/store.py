@@ -1,20 +1,16 @@
 """The `Store` port on MySQL, put together from one module a topic."""
 
-from chalicelib.adapters.mysql.answers import Answers
-from chalicelib.adapters.mysql.applications import Applications
-from chalicelib.adapters.mysql.changes import Changes
+from chalicelib.adapters.mysql.applications import Answers, Applications
 from chalicelib.adapters.mysql.chats import Chats
-from chalicelib.adapters.mysql.connection import READ_TIMEOUT_SECONDS, Database
-from chalicelib.adapters.mysql.leases import Leases
-from chalicelib.adapters.mysql.lift import Lift
-from chalicelib.adapters.mysql.messages import Messages
+from chalicelib.adapters.mysql.database import READ_TIMEOUT_SECONDS, Database
+from chalicelib.adapters.mysql.leases import Leases, Skipped
+from chalicelib.adapters.mysql.messages import Changes, Messages
 from chalicelib.adapters.mysql.persist_chats import PersistChats
 from chalicelib.adapters.mysql.persist_messages import PersistMessages
 from chalicelib.adapters.mysql.purge import Purge
-from chalicelib.adapters.mysql.readers import Readers
-from chalicelib.adapters.mysql.recount import Recount
-from chalicelib.adapters.mysql.skipped import Skipped
-from chalicelib.adapters.mysql.unread import Unread
+from chalicelib.adapters.mysql.read_markers import Readers, Unread
+from chalicelib.operators.advance_counters import Lift
+from chalicelib.operators.recount import Recount
 
 
 class MySqlStore(

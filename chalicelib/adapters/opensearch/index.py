@@ -1,21 +1,185 @@
-"""The search index on OpenSearch: writes, removals and searches, all through one alias.
-
-An index that is not there is never made up on the way (`require_alias`): it would get a guessed
-mapping, and parts of words would never be found again. `migrate.py` puts it.
-"""
+"""The search index: documents in, searches and removals."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from opensearchpy import OpenSearch
 
 from chalicelib.adapters.opensearch.connection import REQUEST_TIMEOUT, Answer, Connection
-from chalicelib.adapters.opensearch.document import to_action
-from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.adapters.opensearch.search import to_found, to_request
+from chalicelib.adapters.opensearch.mapping import ALIAS, PART_CHARS
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.records import Document
-from chalicelib.domain.search import Found, Query
+from chalicelib.domain.highlight import highlight
+from chalicelib.domain.models import Message, Metadata
+from chalicelib.domain.paging import fitting
+from chalicelib.domain.queue_records import Document
+from chalicelib.domain.search import (
+    Found,
+    Hit,
+    Query,
+    SortOrder,
+    Term,
+    decode_cursor,
+    encode_cursor,
+)
+from chalicelib.domain.text import compose, fold
+
+# A message state as its OpenSearch document, and back, exactly as it was.
+
+Source = dict[str, Any]
+
+
+def to_action(document: Document) -> bytes:
+    """The two lines of a bulk request. Raises `UnicodeEncodeError` for text that is not Unicode.
+
+    The revision is the document's version, so an older state never replaces a newer one.
+    """
+    token, message = document.token, document.message
+    head = {
+        "_id": f"{token}:{document.chat}:{message.number}",
+        "routing": token,
+        "version": message.revision,
+        "version_type": "external_gte",
+    }
+    lines = msgspec.json.encode({"index": head}), msgspec.json.encode(_to_source(document))
+    return b"".join(line + b"\n" for line in lines)
+
+
+def to_message(source: Source) -> Message:
+    """The message as it was indexed. Its Idempotency-Key is not kept here."""
+    metadata = source.get("metadata")
+    return Message(
+        number=source["number"],
+        revision=source["revision"],
+        body=source["original"] if "original" in source else source["body"],
+        sender=source.get("sender"),
+        metadata=None if metadata is None else msgspec.json.decode(metadata, type=Metadata),
+        created_at=source["created_at"],
+        edited_at=source.get("edited_at"),
+    )
+
+
+def _to_source(document: Document) -> Source:
+    """A deleted message stays as a mark: OpenSearch forgets what it deleted after a minute, and an
+    older state that came later would bring the message back.
+    """
+    message = document.message
+    source: Source = {
+        "token": document.token,
+        "chat": document.chat,
+        "number": message.number,
+        "revision": message.revision,
+        "deleted": message.deleted_at is not None,
+        "created_at": message.created_at,
+    }
+    return source if source["deleted"] else {**source, **_content(message)}
+
+
+def _content(message: Message) -> Source:
+    """The composed spelling is indexed; the original is kept beside it where it differs."""
+    body = compose(message.body)
+    content: Source = {
+        "body": body,
+        "original": None if body == message.body else message.body,
+        "sender": message.sender,
+        "metadata": _as_text(message.metadata),
+        "edited_at": message.edited_at,
+    }
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def _as_text(metadata: Metadata | None) -> str | None:
+    return None if metadata is None else msgspec.json.encode(metadata).decode()
+
+
+# A `Query` as an OpenSearch request, and its answer as `Found`.
+#
+# No text of a user ever reaches a query language: terms are values of `match` queries, which look for
+# them and nothing else. All conditions are filters. The score is the number of terms that stand as
+# whole words: it hangs on nothing but the message itself, so it stays the same from page to page, and
+# a cursor tells nothing about the frequency of words in other tenants' messages (BM25 would).
+
+Clause = dict[str, Any]
+
+_BY_NUMBER: list[Clause] = [{"chat": "desc"}, {"number": "desc"}]
+_SORTS: dict[SortOrder, list[Clause]] = {
+    "relevance": [{"_score": "desc"}, {"created_at": "desc"}, *_BY_NUMBER],
+    "number": _BY_NUMBER,
+}
+
+
+def to_request(query: Query) -> dict[str, Any]:
+    """The body of the request. It asks for one hit more, to know whether there is a next page."""
+    request: dict[str, Any] = {
+        "query": {"bool": {"filter": _filters(query), "should": _scoring(query)}},
+        "sort": _SORTS[query.sort],
+        "size": query.limit + 1,
+        "track_total_hits": True,
+    }
+    if query.cursor is not None:
+        request["search_after"] = list(decode_cursor(query.cursor, query.sort))
+    return request
+
+
+def to_found(query: Query, answer: Answer) -> Found:
+    """One page of hits, with the cursor of the next one."""
+    hits = answer["hits"]["hits"]
+    page = fitting(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
+    cursor = None
+    if len(hits) > len(page):
+        cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))
+    return Found(
+        hits=tuple(_to_hit(hit["_source"], query.terms) for hit in page),
+        total=answer["hits"]["total"]["value"],
+        cursor=cursor,
+    )
+
+
+def _to_hit(source: dict[str, Any], terms: tuple[Term, ...]) -> Hit:
+    message = to_message(source)
+    return Hit(chat=source["chat"], message=message, highlight=highlight(message.body, terms))
+
+
+def _filters(query: Query) -> list[Clause]:
+    filters: list[Clause] = [{"term": {"token": query.token}}, {"term": {"deleted": False}}]
+    if query.chat is not None:
+        filters.append({"term": {"chat": query.chat}})
+    if query.sender is not None:
+        filters.append({"term": {"sender": query.sender}})
+    bounds = {"gte": query.created_from, "lt": query.created_to}
+    if span := {bound: value for bound, value in bounds.items() if value is not None}:
+        filters.append({"range": {"created_at": span}})
+    return filters + [clause for term in query.terms for clause in _finding(term)]
+
+
+def _finding(term: Term) -> list[Clause]:
+    parts = [_part(part) for part in dict.fromkeys(term.text.split())]
+    return [*parts, _as_words(term)] if term.phrase else parts
+
+
+def _part(text: str) -> Clause:
+    if len(fold(text)) < PART_CHARS:
+        return {"match": {"body.short": {"query": text}}}
+    return {"match_phrase": {"body.parts": {"query": text}}}
+
+
+def _as_words(term: Term) -> Clause:
+    """A term without a letter or digit has no words to look for; its parts decide."""
+    return {"match_phrase": {"body": {"query": term.text, "zero_terms_query": "all"}}}
+
+
+def _scoring(query: Query) -> list[Clause]:
+    if query.sort != "relevance":
+        return []
+    return [
+        {"constant_score": {"filter": _as_words(term)}} for term in query.terms if not term.phrase
+    ]
+
+
+# The search index on OpenSearch: writes, removals and searches, all through one alias.
+#
+# An index that is not there is never made up on the way (`require_alias`): it would get a guessed
+# mapping, and parts of words would never be found again. `migrate.py` puts it.
 
 # Text without spaces takes 1 ms for each 1 kB to index: even that ends well before the read limit.
 BULK_BYTES = 2_000_000

@@ -15,7 +15,7 @@ from redis.retry import Retry
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import UnavailableError
 
-_HERE = Path(__file__).parent
+_SCRIPTS = Path(__file__).with_name("scripts")
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _READ_TIMEOUT_SECONDS = 3.0
 # An idle connection is checked before it is used again: a script must not be sent on a dead one,
@@ -50,7 +50,7 @@ def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Cl
 
 
 class Scripts:
-    """Runs the `.lua` files of this folder by name.
+    """Runs the scripts in `scripts/` by name.
 
     A script is sent once: a retry by the client library could give two numbers to one request.
     """
@@ -83,7 +83,7 @@ class Scripts:
     def _script(self, name: str) -> Any:
         script = self._scripts.get(name)
         if script is None:
-            text = (_HERE / "common.lua").read_text() + (_HERE / f"{name}.lua").read_text()
+            text = (_SCRIPTS / "common.lua").read_text() + (_SCRIPTS / f"{name}.lua").read_text()
             script = self._scripts[name] = self.client.register_script(text)
         return script
 

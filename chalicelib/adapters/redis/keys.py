@@ -2,8 +2,8 @@
 
 import hashlib
 
-from chalicelib.domain.numbering import Counter
-from chalicelib.domain.rates import Bucket
+from chalicelib.domain.leases import Counter
+from chalicelib.domain.rate_limits import Bucket
 
 
 def application(token: str) -> str:

@@ -2,22 +2,23 @@
 
 from chalice import Blueprint, Response
 
+from chalicelib.domain.auth import derive_key
 from chalicelib.domain.errors import ConflictError, InProgressError
-from chalicelib.domain.keys import derive_key
 from chalicelib.domain.requests import ApplicationRequest, KeyRequest
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.queries import ApplicationsQuery, or_none
-from chalicelib.entrypoints.http.views import (
+from chalicelib.entrypoints.http.endpoint import answer, door
+from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.schemas import (
+    ApplicationsQuery,
     ApplicationView,
     ListView,
     NewApplicationView,
     NewKeyView,
     application_view,
     new_application_view,
+    or_none,
 )
 from chalicelib.usecases import applications as usecases
-from chalicelib.usecases.rotate_key import rotate_key as replace_key
+from chalicelib.usecases.applications import rotate_key as replace_key
 
 applications = Blueprint(__name__)
 

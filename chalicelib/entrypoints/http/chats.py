@@ -4,23 +4,23 @@ from chalice import Blueprint, Response
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import GoneError, HeldBackError
-from chalicelib.domain.records import Chat, ChatRow
+from chalicelib.domain.models import Chat, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.door import answer, door, etag
-from chalicelib.entrypoints.http.queries import PageQuery
-from chalicelib.entrypoints.http.views import (
+from chalicelib.entrypoints.http.endpoint import answer, door, etag
+from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.schemas import (
     ChatView,
     DeletedView,
     ListView,
     OneChatView,
+    PageQuery,
     chat_view,
     one_chat_view,
 )
-from chalicelib.usecases.accept_chat import accept_chat
-from chalicelib.usecases.accept_edit import edit_chat
-from chalicelib.usecases.get_chat import get_chat as find_chat
-from chalicelib.usecases.list_chats import list_chats as find_chats
+from chalicelib.usecases.accept import accept_chat
+from chalicelib.usecases.edit import edit_chat
+from chalicelib.usecases.read import get_chat as find_chat
+from chalicelib.usecases.read import list_chats as find_chats
 
 chats = Blueprint(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from chalice import Blueprint, Response
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.views import HealthView, ReadinessView
+from chalicelib.entrypoints.http.endpoint import answer, door
+from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.schemas import HealthView, ReadinessView
 
 health = Blueprint(__name__)
 

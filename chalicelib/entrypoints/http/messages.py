@@ -1,25 +1,32 @@
-"""Doors of messages."""
+"""Endpoints of messages and their changes."""
 
 from chalice import Blueprint, Response
 from msgspec.structs import replace
 
+from chalicelib.domain.change_feed import parse_since
 from chalicelib.domain.errors import GoneError, HeldBackError
-from chalicelib.domain.records import Message
+from chalicelib.domain.models import Message
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.door import answer, door, etag
-from chalicelib.entrypoints.http.queries import PageQuery
-from chalicelib.entrypoints.http.views import (
+from chalicelib.entrypoints.http.endpoint import answer, door, etag
+from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.schemas import (
     BatchView,
+    ChangesQuery,
+    ChangesView,
     DeletedView,
     ListView,
     MessageView,
+    PageQuery,
+    change_view,
     message_view,
 )
-from chalicelib.usecases.accept_edit import edit_message
-from chalicelib.usecases.accept_messages import accept_messages
-from chalicelib.usecases.get_message import get_message as find_message
-from chalicelib.usecases.list_messages import list_messages as find_messages
+from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases.edit import edit_message
+from chalicelib.usecases.read import get_message as find_message
+from chalicelib.usecases.read import list_changes as find_changes
+from chalicelib.usecases.read import list_messages as find_messages
+
+# Doors of messages.
 
 messages = Blueprint(__name__)
 
@@ -123,3 +130,29 @@ def delete_message(call: Call, chat: int, number: int) -> Response:
     message = changed.state
     call.changed(message, changed.replayed)
     return answer(202, DeletedView(message.number, message.revision))
+
+
+# The door of the changes of a chat's messages.
+
+changes = Blueprint(__name__)
+
+
+@door(
+    changes,
+    "GET",
+    "/applications/{token}/chats/{chat}/changes",
+    "read",
+    {200: ChangesView},
+    (GoneError,),
+)
+def list_changes(call: Call, chat: int, query: ChangesQuery) -> Response:
+    """List what has changed in a chat: which messages were created, edited or deleted.
+
+    Each changed message comes once, in its newest state, in the order in which the states were stored.
+    Ask with the `since` of the last answer to get exactly what came after it. What was accepted comes
+    as soon as it is stored, mostly within a second or two; its own writer reads it at once elsewhere.
+    """
+    found = find_changes(call.world, call.tenant, chat, parse_since(query.since), query.limit)
+    since = str(found.since)
+    next_url = call.next_url(since=since) if found.more else None
+    return answer(200, ChangesView([change_view(c) for c in found.items], since, next_url))

@@ -4,14 +4,12 @@ from chalice import Blueprint, Response
 from msgspec import UNSET, UnsetType
 
 from chalicelib.domain.errors import GoneError
-from chalicelib.domain.query_text import parse_query
-from chalicelib.domain.search import Query
+from chalicelib.domain.search import Query, parse_query
 from chalicelib.domain.times import parse_time
-from chalicelib.entrypoints.http.call import Call
-from chalicelib.entrypoints.http.door import answer, door
-from chalicelib.entrypoints.http.queries import SearchQuery, or_none
-from chalicelib.entrypoints.http.views import FoundView, hit_view
-from chalicelib.usecases.search_messages import search_messages
+from chalicelib.entrypoints.http.endpoint import answer, door
+from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.schemas import FoundView, SearchQuery, hit_view, or_none
+from chalicelib.usecases.search import search_messages
 
 search = Blueprint(__name__)
 

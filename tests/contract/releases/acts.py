@@ -9,17 +9,13 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from chalicelib.domain.changes import Since
-from chalicelib.domain.numbering import (
-    Counter,
-    IdempotencyMark,
-    NeedBegin,
-    NeedClose,
-    Once,
-    Page,
-)
-from chalicelib.domain.reading import Ahead, Marker
-from chalicelib.domain.records import Chat, ChatsRecord, Lease, Message, MessagesRecord
+from chalicelib.domain.change_feed import Since
+from chalicelib.domain.idempotency import IdempotencyMark, Once
+from chalicelib.domain.leases import Counter, NeedBegin, NeedClose
+from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.paging import Page
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
+from chalicelib.domain.unread import Ahead, Marker
 from chalicelib.usecases.ports import Store
 
 BEGINNINGS, CHANGES, READERS, KEYS, IDEMPOTENCY = 2, 3, 4, 5, 6

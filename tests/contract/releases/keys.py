@@ -12,16 +12,10 @@ from typing import Any
 import redis
 from msgspec.structs import replace
 
-from chalicelib.domain.numbering import (
-    Accepted,
-    Basis,
-    Begun,
-    Counter,
-    IdempotencyMark,
-    NeedBegin,
-    Page,
-)
-from chalicelib.domain.records import Chat, Lease, Message, Pending
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.leases import Accepted, Basis, Begun, Counter, NeedBegin
+from chalicelib.domain.models import Chat, Lease, Message, Pending
+from chalicelib.domain.paging import Page
 from chalicelib.usecases.ports import Ledger
 from tests.contract.releases.acts import LATER, NOW, TOKEN, WINDOW
 

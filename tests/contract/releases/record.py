@@ -13,7 +13,7 @@ import redis
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.ledger import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisLedger
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.releases import acts, keys

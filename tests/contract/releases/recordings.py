@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.migrate import VERSIONS_TABLE, statements
 
 FOLDER = Path(__file__).parent

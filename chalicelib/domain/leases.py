@@ -1,0 +1,143 @@
+"""The words of the numbering protocol: counters, what a script answers, and pages of numbers.
+
+A counter hands out a number only under a lease that its own memory holds; otherwise the answer says
+what has to happen first. `docs/design.md` tells the protocol.
+"""
+
+import msgspec
+
+from chalicelib.domain.models import Lease, Message, Pending
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """Where numbers come from: the chats of an application, or the messages of one of its chats."""
+
+    token: str
+    chat: int | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Numbers `first` … `last` were given, with revisions that follow each other from `revision`.
+
+    `created_at` is that of the first answer. `replayed` marks an answer that was given before;
+    `pending` then holds those of its states that may not have reached the queue, and `kept` what an
+    edit left for the answer to a retry.
+    """
+
+    first: int
+    last: int
+    revision: int
+    created_at: str
+    lease: Lease
+    replayed: bool = False
+    kept: bytes = b""
+    pending: tuple[Pending, ...] = ()
+
+
+class NeedApplication(msgspec.Struct, frozen=True):
+    """This memory does not know the application: look it up in MySQL.
+
+    What is found is remembered only while `nonce` is there: where the key was changed since, it is not.
+    """
+
+    nonce: str
+
+
+class Given(msgspec.Struct, frozen=True):
+    """The highest number that a memory has given under its lease."""
+
+    holder: str
+    epoch: int
+    last: int
+
+
+class NeedBegin(msgspec.Struct, frozen=True):
+    """The counter is missing or another memory's. `nonce` was left beside it for this caller.
+
+    `chats` is how far this memory has numbered chats, if it knows. `given_up` are the nonces of earlier
+    attempts in this memory: what MySQL gave to one of them was never installed.
+    """
+
+    holder: str
+    nonce: str
+    chats: Given | None = None
+    given_up: tuple[str, ...] = ()
+
+
+class NeedRaise(msgspec.Struct, frozen=True):
+    """The counter is ours, and at the ceiling of this lease."""
+
+    lease: Lease
+
+
+class NeedWait(msgspec.Struct, frozen=True):
+    """Another caller is beginning a lease at this moment."""
+
+
+class NeedClose(msgspec.Struct, frozen=True):
+    """The counter was quiet, and hands out nothing any more: give the numbers above `last` back."""
+
+    holder: str
+    epoch: int
+    last: int
+
+
+Need = NeedApplication | NeedBegin | NeedRaise | NeedWait | NeedClose
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A new lease: numbers above `floor`, up to `lease.ceiling`.
+
+    `lost` says that the lease before it was not given back: its memory was lost. `skipped` is how many
+    numbers were passed over that have no row.
+    """
+
+    floor: int
+    lease: Lease
+    lost: bool = False
+    skipped: int = 0
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What Redis knows of a range of a counter: pending states by descending number.
+
+    `cut` is true where there were more than asked for. `known` is true where the counter, or the
+    chat that it belongs to, is there. `edits` counts the changes of existing states accepted so far:
+    a state that is read from MySQL after this look is current as long as `edits` stays the same.
+    `replayed` is what the request got before, where its Idempotency-Key says so; then nothing else
+    was looked at.
+    """
+
+    pending: tuple[Pending, ...]
+    cut: bool
+    known: bool
+    edits: int
+    replayed: Accepted | None = None
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What an edit is made from: the revision of the state, the `edits` of the look before it was read,
+    and the epoch of the newest lease, as MySQL had it by then."""
+
+    revision: int
+    edits: int
+    epoch: int
+
+
+class PersistedMessages(msgspec.Struct, frozen=True):
+    """What one transaction did: the states that the index must have, and the leases it raised.
+
+    `documents` are token, chat and state of what is in MySQL now, also when it was there before.
+    `settled` names, for each counter, the revision up to which a number is dealt with.
+    """
+
+    documents: tuple[tuple[str, int, Message], ...]
+    raised: tuple[tuple[Counter, Lease], ...]
+    settled: dict[Counter, dict[int, int]]
+
+
+class PersistedChats(msgspec.Struct, frozen=True):
+    """What one transaction did: the leases it raised, and what is dealt with, as for messages."""
+
+    raised: tuple[tuple[Counter, Lease], ...]
+    settled: dict[Counter, dict[int, int]]

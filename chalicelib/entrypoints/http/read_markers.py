@@ -1,0 +1,58 @@
+"""Doors of readers: how far a user has read, and how much is left."""
+
+from chalice import Blueprint, Response
+
+from chalicelib.domain.errors import GoneError
+from chalicelib.domain.requests import MarkerRequest
+from chalicelib.entrypoints.http.endpoint import answer, door
+from chalicelib.entrypoints.http.request import Call, UserName
+from chalicelib.entrypoints.http.schemas import (
+    ChatReadingView,
+    ListView,
+    PageQuery,
+    ReadingView,
+    chat_reading_view,
+    reading_view,
+)
+from chalicelib.usecases import read_markers as counting
+from chalicelib.usecases.read_markers import mark_read as move_marker
+
+readers = Blueprint(__name__)
+
+_OF_CHAT = "/applications/{token}/chats/{chat}/readers/{user}"
+_OF_USER = "/applications/{token}/readers/{user}"
+
+
+@door(readers, "PUT", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
+def mark_read(call: Call, chat: int, user: UserName, body: MarkerRequest) -> Response:
+    """Say up to which message a user has read a chat.
+
+    The marker never moves back, and not above the last message. Messages above it that are not deleted
+    are unread. The request may be sent again without harm.
+    """
+    return answer(
+        200, reading_view(user, move_marker(call.world, call.tenant, user, chat, body.number))
+    )
+
+
+@door(readers, "GET", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
+def get_reader(call: Call, chat: int, user: UserName) -> Response:
+    """Read how far a user has read a chat, and how many messages are unread.
+
+    The number is 0 where it was never set.
+    """
+    return answer(
+        200, reading_view(user, counting.count_unread(call.world, call.tenant, user, chat))
+    )
+
+
+@door(readers, "GET", _OF_USER, "read", {200: ListView[ChatReadingView]})
+def list_unread(call: Call, user: UserName, query: PageQuery) -> Response:
+    """List the chats in which a user has a read marker, with how many messages are unread.
+
+    By the numbers of the chats. A page may hold fewer than it could although there is a next one.
+    """
+    page = query.page()
+    listed = counting.list_unread(call.world, call.tenant, user, page)
+    items = [chat_reading_view(reading) for reading in listed.items]
+    return answer(200, ListView(items, call.after(page, listed)))

@@ -1,0 +1,97 @@
+"""What an index holds, without what people wrote: for comparing it with MySQL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from chalicelib.adapters.opensearch.connection import Answer, Connection
+from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.operators.scan import ChatKey, Slice
+
+HITS_AT_ONCE = 2_000
+CHATS_AT_ONCE = 1_000
+IN_ORDER = [{"chat": "asc"}, {"number": "asc"}]
+
+
+class IndexedChat(msgspec.Struct, frozen=True):
+    """A chat of which the index holds something, and the highest number there."""
+
+    key: ChatKey
+    documents: int
+    last: int
+
+
+class Contents:
+    """Reads one index or alias. Only what was refreshed is visible."""
+
+    def __init__(self, url: str, index: str = ALIAS) -> None:
+        self._connection = Connection(url)
+        self._index = index
+
+    def refresh(self) -> None:
+        self._connection.call(lambda client: client.indices.refresh(index=self._index))
+
+    def revisions(self, slice_: Slice) -> dict[tuple[int, int], int]:
+        """The revision of each (chat, message), deleted ones too."""
+        found: dict[tuple[int, int], int] = {}
+        body: dict[str, Any] = {
+            "query": {"bool": {"filter": _conditions(slice_)}},
+            "sort": IN_ORDER,
+            "size": HITS_AT_ONCE,
+            "version": True,
+            "_source": False,
+            "track_total_hits": False,
+        }
+        while hits := self._search(body, slice_.token)["hits"]["hits"]:
+            found |= {(hit["sort"][0], hit["sort"][1]): hit["_version"] for hit in hits}
+            body["search_after"] = hits[-1]["sort"]
+            if len(hits) < HITS_AT_ONCE:
+                break
+        return found
+
+    def chats(self, only: str | None = None) -> Iterator[list[IndexedChat]]:
+        """All chats of one application, or of all, a page at a time."""
+        sources = [{name: {"terms": {"field": name}}} for name in ("token", "chat")]
+        composite: dict[str, Any] = {"size": CHATS_AT_ONCE, "sources": sources}
+        body: dict[str, Any] = {
+            "size": 0,
+            "query": {"match_all": {}} if only is None else {"term": {"token": only}},
+            "aggs": {
+                "chats": {
+                    "composite": composite,
+                    "aggs": {"last": {"max": {"field": "number"}}},
+                }
+            },
+        }
+        while True:
+            answer = self._search(body, only)["aggregations"]["chats"]
+            if not answer["buckets"]:
+                return
+            yield [_chat(bucket) for bucket in answer["buckets"]]
+            composite["after"] = answer["after_key"]
+
+    def _search(self, body: dict[str, Any], routing: str | None) -> Answer:
+        options = {"allow_partial_search_results": "false"}
+        if routing is not None:
+            options["routing"] = routing
+        return self._connection.call(
+            lambda client: client.search(
+                index=self._index, body=body, params=options, request_timeout=60
+            )
+        )
+
+
+def _conditions(slice_: Slice) -> list[dict[str, Any]]:
+    return [
+        {"term": {"token": slice_.token}},
+        {"terms": {"chat": [number for number, _ in slice_.chats]}},
+        {"range": {"number": {"gt": slice_.above, "lte": slice_.up_to}}},
+    ]
+
+
+def _chat(bucket: dict[str, Any]) -> IndexedChat:
+    key = bucket["key"]
+    return IndexedChat(
+        (key["token"], key["chat"]), bucket["doc_count"], int(bucket["last"]["value"])
+    )

@@ -1,0 +1,196 @@
+"""Read chats, messages and changes: what is pending in Redis first, then what MySQL has."""
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.domain.auth import Tenant
+from chalicelib.domain.change_feed import Changes, Since
+from chalicelib.domain.errors import GoneError, NotFoundError
+from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.leases import Counter, Look
+from chalicelib.domain.models import Chat, ChatRow, Message
+from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.paging import Listed, Page, fitting, merge, rows_wanted
+from chalicelib.usecases.leases import with_lease
+from chalicelib.usecases.ports import World
+
+# The newest accepted state of a chat or a message: the pending one, or the row in MySQL.
+
+
+class Current[T](msgspec.Struct, frozen=True):
+    """A state that is not deleted, and how many edits its counter had seen before it was read."""
+
+    state: T
+    edits: int
+
+
+def look_at(
+    world: World,
+    tenant: Tenant,
+    counter: Counter,
+    page: Page,
+    mark: IdempotencyMark | None = None,
+) -> Look:
+    """The pending states of a page, or what a request with this mark got before.
+
+    It also checks that the key's version is valid, and takes from the tenant's allowance.
+    """
+    key_version, allowance = tenant.key_version, tenant.allowance
+    return with_lease(
+        world, counter, lambda: world.ledger.look(counter, key_version, page, mark, allowance)
+    )
+
+
+def one(number: int) -> Page:
+    """The page that holds one number."""
+    return Page(limit=1, after=number - 1, before=number + 1)
+
+
+def current_message(world: World, tenant: Tenant, chat: int, number: int) -> Current[Message]:
+    """Raises `NotFoundError`, `GoneError`. Redis is asked first: what left it since is in MySQL."""
+    look = look_at(world, tenant, Counter(tenant.token, chat), one(number))
+    return message_after(world, tenant, chat, number, look)
+
+
+def message_after(
+    world: World, tenant: Tenant, chat: int, number: int, look: Look
+) -> Current[Message]:
+    """The message as it is after a look at its number."""
+    message = world.store.get_message(tenant.token, chat, number)
+    for entry in look.pending:
+        if isinstance(entry.state, Message) and (
+            message is None or entry.state.revision > message.revision
+        ):
+            message = entry.state
+    if message is None:
+        require_chat(world, tenant, chat, look.known)
+        raise NotFoundError("there is no such message")
+    if message.deleted_at:
+        raise GoneError("the message was deleted")
+    return Current(message, look.edits)
+
+
+def current_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, int]:
+    """The chat with its counts, and the edits as in `Current`. Raises `NotFoundError`, `GoneError`."""
+    look = look_at(world, tenant, Counter(tenant.token), one(number))
+    return chat_after(world, tenant, number, look)
+
+
+def chat_after(world: World, tenant: Tenant, number: int, look: Look) -> tuple[ChatRow, int]:
+    """The chat as it is after a look at its number."""
+    row = world.store.get_chat(tenant.token, number)
+    for entry in look.pending:
+        if isinstance(entry.state, Chat):
+            row = newer_chat(row, entry.state)
+    if row is None:
+        raise NotFoundError("there is no such chat")
+    if row.chat.deleted_at:
+        raise GoneError("the chat was deleted")
+    return row, look.edits
+
+
+def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
+    """The row, with the pending state where that is newer."""
+    if row is None:
+        return ChatRow(chat=pending, messages_count=0, last_message_number=0)
+    if pending.revision > row.chat.revision:
+        return msgspec.structs.replace(row, chat=pending)
+    return row
+
+
+def require_chat(world: World, tenant: Tenant, chat: int, known: bool) -> None:
+    """Raises `NotFoundError` or `GoneError` unless the chat is there; `known` is what Redis says."""
+    if known:
+        return
+    row = world.store.get_chat(tenant.token, chat)
+    if row is None:
+        raise NotFoundError("there is no such chat")
+    if row.chat.deleted_at:
+        raise GoneError("the chat was deleted")
+
+
+# One chat, with its counts and the message numbers that were passed over.
+
+
+def get_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, list[Numbers]]:
+    """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
+    tenant.require_read(number)
+    row, _ = current_chat(world, tenant, number)
+    return row, world.store.skipped(tenant.token, number)
+
+
+# One message, in its newest accepted state.
+
+
+def get_message(world: World, tenant: Tenant, chat: int, number: int) -> Message:
+    """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
+    tenant.require_read(chat)
+    return current_message(world, tenant, chat, number).state
+
+
+# A page of an application's chats: pending ones first, then MySQL's.
+
+
+def list_chats(world: World, tenant: Tenant, page: Page) -> Listed[ChatRow]:
+    """Chats that are not deleted, with their counts. `ForbiddenError` for a user of single chats."""
+    tenant.require_read(None)
+    look = look_at(world, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1))
+    rows = world.store.list_chats(tenant.token, page, rows_wanted(page, look))
+    newest = {row.chat.number: row for row in rows}
+    for entry in look.pending:
+        if isinstance(entry.state, Chat):
+            number = entry.state.number
+            newest[number] = newer_chat(newest.get(number), entry.state)
+    return merge(
+        page,
+        look,
+        newest.values(),
+        lambda r: r.chat.number,
+        lambda r: bool(r.chat.deleted_at),
+        lambda r: len(r.chat.title or ""),
+    )
+
+
+# A page of a chat's messages: pending ones first, then MySQL's, so that writers read their own writes.
+
+
+def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed[Message]:
+    """Messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
+    tenant.require_read(chat)
+    wide = replace(page, limit=page.limit + 1)
+    look = look_at(world, tenant, Counter(tenant.token, chat), wide)
+    rows = world.store.list_messages(tenant.token, chat, page, rows_wanted(page, look))
+    if not rows:
+        require_chat(world, tenant, chat, look.known)
+    newest = {row.number: row for row in rows}
+    for entry in look.pending:
+        state = entry.state
+        if isinstance(state, Message) and (
+            state.number not in newest or state.revision > newest[state.number].revision
+        ):
+            newest[state.number] = state
+    return merge(
+        page,
+        look,
+        newest.values(),
+        lambda m: m.number,
+        lambda m: bool(m.deleted_at),
+        lambda m: len(m.body),
+    )
+
+
+# The changes of a chat's messages since a place, for clients that keep a copy.
+#
+# Only what is stored is told. The place moves over what was told and nothing else, so whatever is still
+# pending, on a queue, or late comes behind it; Redis is only asked whether the chat is there.
+
+
+def list_changes(world: World, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
+    """Up to `limit` changes. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
+    tenant.require_read(chat)
+    look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=0))
+    found = world.store.list_changes(tenant.token, chat, since, limit + 1)
+    if not found:
+        require_chat(world, tenant, chat, look.known)
+    shown = fitting(found[:limit], lambda change: len(change.message.body))
+    return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > len(shown))
