@@ -6,10 +6,10 @@ Each is imported at its first use, so that a function loads only what it needs.
 from functools import cache, cached_property
 
 from chalicelib.settings import Settings
-from chalicelib.usecases.ports import Clock, Ledger, Meter, Queues, SearchIndex, Store
+from chalicelib.usecases.ports import Clock, Metrics, Queues, SearchIndex, Sequencer, Store
 
 
-def reveal(value: str) -> str:
+def resolve_secret(value: str) -> str:
     """The secret that a setting names; a value that names none is left as it is."""
     if not value.startswith("arn:"):
         return value
@@ -20,10 +20,10 @@ def reveal(value: str) -> str:
 
 def settings() -> Settings:
     """The settings of this process, secrets revealed when they are needed."""
-    return Settings.from_env(reveal=reveal)
+    return Settings.from_env(resolve_secret=resolve_secret)
 
 
-class LiveWorld:
+class Adapters:
     """The real parts. It lives as long as the function's process, and so do its connections.
 
     `for_requests` says that clients wait for answers, so that the limits of time are short ones.
@@ -41,11 +41,11 @@ class LiveWorld:
         return SystemClock()
 
     @cached_property
-    def ledger(self) -> Ledger:
-        from chalicelib.adapters.redis.sequencer import RedisLedger
+    def sequencer(self) -> Sequencer:
+        from chalicelib.adapters.redis.sequencer import RedisSequencer
 
         fixed = "the-store-keeps-writes" if self.settings.redis_keeps_writes else ""
-        return RedisLedger(self.settings.url("redis"), self.clock, self.lease_window, fixed)
+        return RedisSequencer(self.settings.url("redis"), self.clock, self.lease_window, fixed)
 
     @cached_property
     def store(self) -> Store:
@@ -68,25 +68,25 @@ class LiveWorld:
     def index(self) -> SearchIndex:
         from chalicelib.adapters.opensearch.index import OpenSearchIndex
 
-        return OpenSearchIndex(self.settings.need("opensearch_url"))
+        return OpenSearchIndex(self.settings.require("opensearch_url"))
 
     @cached_property
-    def meter(self) -> Meter:
-        from chalicelib.adapters.metrics import EmfMeter
+    def metrics(self) -> Metrics:
+        from chalicelib.adapters.metrics import EmfMetrics
 
-        return EmfMeter(self.settings.stage)
-
-
-@cache
-def world() -> LiveWorld:
-    """The world of this process, where it answers requests."""
-    return LiveWorld(settings(), for_requests=True)
+        return EmfMetrics(self.settings.stage)
 
 
 @cache
-def worker_world() -> LiveWorld:
-    """The world of this process, where it works off a queue or what is due."""
-    return LiveWorld(settings(), for_requests=False)
+def request_ports() -> Adapters:
+    """The ports of this process when it serves requests."""
+    return Adapters(settings(), for_requests=True)
+
+
+@cache
+def worker_ports() -> Adapters:
+    """The ports of this process when it processes a queue or runs on a schedule."""
+    return Adapters(settings(), for_requests=False)
 
 
 def migrate() -> list[str]:
@@ -100,7 +100,7 @@ def migrate() -> list[str]:
 
     known, url = settings(), settings().url("mysql")
     if known.mysql_owner:
-        owner = owner_url(url, known.need("mysql_owner"))
+        owner = owner_url(url, known.require("mysql_owner"))
         put_user(owner, url)
         url = owner
-    return [*migrate_mysql(url), migrate_opensearch(known.need("opensearch_url"))]
+    return [*migrate_mysql(url), migrate_opensearch(known.require("opensearch_url"))]

@@ -65,11 +65,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origin: str = ""
     application_rate: int = APPLICATION_RATE
     user_rate: int = USER_RATE
-    reveal: Callable[[str], str] = _as_it_is
+    resolve_secret: Callable[[str], str] = _as_it_is
 
     @classmethod
     def from_env(
-        cls, env: Mapping[str, str] = os.environ, reveal: Callable[[str], str] = _as_it_is
+        cls, env: Mapping[str, str] = os.environ, resolve_secret: Callable[[str], str] = _as_it_is
     ) -> "Settings":
         """Read `ORDINAL_*`. What is not set stays empty, so that importing never fails."""
         return cls(
@@ -89,20 +89,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cors_origin=env.get("ORDINAL_CORS_ORIGIN", ""),
             application_rate=int(env.get("ORDINAL_APPLICATION_RATE", str(APPLICATION_RATE))),
             user_rate=int(env.get("ORDINAL_USER_RATE", str(USER_RATE))),
-            reveal=reveal,
+            resolve_secret=resolve_secret,
         )
 
-    def need(self, name: str) -> str:
+    def require(self, name: str) -> str:
         """The value of a setting that this function cannot do without."""
         value: str = getattr(self, name)
         if not value:
             raise UnavailableError(f"the setting ORDINAL_{name.upper()} is missing", 60)
-        return self.reveal(value)
+        return self.resolve_secret(value)
 
     def url(self, store: str) -> str:
         """The URL of `redis` or `mysql`, with its password in it where that is kept apart."""
-        url = self.need(f"{store}_url")
+        url = self.require(f"{store}_url")
         if not getattr(self, f"{store}_password"):
             return url
-        password = quote(self.need(f"{store}_password"), safe="")
+        password = quote(self.require(f"{store}_password"), safe="")
         return url.replace("@", f":{password}@", 1)

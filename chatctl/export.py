@@ -22,16 +22,16 @@ class Mark(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-def export_chats(api: Api, only: int | None, mark: Mark) -> Iterator[Entry]:
+def export_chats(api: Api, only: int | None, idempotency: Mark) -> Iterator[Entry]:
     """The messages behind the mark: chats by number, messages by number."""
     chats = list(api.list_chats())
     names = chat_names(chats)
     if only is not None:
         api.get_chat(only)  # says why, where there is none
     for chat in chats:
-        if chat.number < mark.chat or only not in (None, chat.number):
+        if chat.number < idempotency.chat or only not in (None, chat.number):
             continue
-        after = mark.number if chat.number == mark.chat else 0
+        after = idempotency.number if chat.number == idempotency.chat else 0
         first = after == 0
         for message in api.list_messages(chat.number, after):
             yield entry_of(chat, names[chat.number], message, with_chat_metadata=first)

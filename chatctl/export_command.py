@@ -44,20 +44,20 @@ def export_command(
         raise click.UsageError(
             f"{output} is there already: go on with it by --resume, or remove it"
         )
-    url = (base_url or find_places(stack_file).need("base_url")).rstrip("/")
+    url = (base_url or find_places(stack_file).require("base_url")).rstrip("/")
     open_api = api_opener(url, Patience(say=lambda text: click.echo(text, err=True)))
     with open_api(Credential(application, key)) as api:
         _export(api, chat, output)
 
 
 def _export(api: Api, chat: int | None, output: Path | None) -> None:
-    mark = read_mark(output) if output else Mark()
-    if chat is not None and mark.chat not in (0, chat):
-        raise ChatctlError(f"{output} ends in chat {mark.chat}, not in chat {chat}")
+    idempotency = read_mark(output) if output else Mark()
+    if chat is not None and idempotency.chat not in (0, chat):
+        raise ChatctlError(f"{output} ends in chat {idempotency.chat}, not in chat {chat}")
     encoder = msgspec.json.Encoder()
     count = 0
     with output.open("ab") if output else click.open_file("-", "wb") as out:
-        for entry in export_chats(api, chat, mark):
+        for entry in export_chats(api, chat, idempotency):
             out.write(encoder.encode(entry) + b"\n")
             count += 1
     click.echo(f"{count:,} messages written", err=True)

@@ -46,7 +46,7 @@ def fill(
 
     Raises `MismatchError`, `RefusedError`, `GaveUpError`, `StoppedError`.
     """
-    state = look(api, chat)
+    state = read_pending(api, chat)
     _refuse_surplus(state, source)
     there(min(state.done, source.count))
     number = state.next_number
@@ -58,7 +58,7 @@ def fill(
             sent(len(rest.items))
 
 
-def look(api: Api, chat: int) -> State:
+def read_pending(api: Api, chat: int) -> State:
     """How far the chat is. Deleted messages count: they keep their numbers."""
     newest = api.newest_message(chat)
     described = api.get_chat(chat)

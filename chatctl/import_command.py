@@ -77,7 +77,7 @@ def import_command(**given: Any) -> None:
 def _run(options: Options, contents: Contents) -> list[str]:
     progress = Progress(len(contents.sources), sum(s.count for s in contents.sources))
     patience = Patience(options.patience, say=progress.say)
-    base_url = options.base_url or find_places(options.stack_file).need("base_url")
+    base_url = options.base_url or find_places(options.stack_file).require("base_url")
     open_api = api_opener(base_url.rstrip("/"), patience)
     credential = _credential(options, open_api, base_url.rstrip("/"))
     with open_api(credential) as api:
@@ -97,7 +97,7 @@ def _credential(options: Options, open_api: OpenApi, base_url: str) -> Credentia
     credential, made = own_application(
         open_api,
         base_url,
-        lambda: find_places(options.stack_file).need("admin_key"),
+        lambda: find_places(options.stack_file).require("admin_key"),
         name,
         options.state_file,
     )

@@ -72,9 +72,9 @@ def _queues(places: Places) -> dict[str, QueueLag]:
 def _pending(places: Places, now_ms: int) -> PendingLag:
     from chalicelib.adapters.mysql.store import MySqlStore
 
-    store = MySqlStore(places.need("mysql_url"))
+    store = MySqlStore(places.require("mysql_url"))
     try:
-        with connect(places.need("redis_url")) as client:
+        with connect(places.require("redis_url")) as client:
             found = backlog(client, store.list_tokens)
     finally:
         store.close()

@@ -33,9 +33,9 @@ def lift_command(by: int, stack_file: Path | None) -> None:
     """After MySQL was restored from an older backup: let no number since then be given again."""
     from chalicelib.adapters.mysql.store import MySqlStore
 
-    store = MySqlStore(find_places(stack_file).need("mysql_url"))
+    store = MySqlStore(find_places(stack_file).require("mysql_url"))
     try:
-        applications, chats = lift(store, by)
+        applications, chats = advance(store, by)
     except OrdinalError as error:
         raise ChatctlError(f"{error}\nRun it again: a second lift only skips more.") from error
     finally:
@@ -43,10 +43,10 @@ def lift_command(by: int, stack_file: Path | None) -> None:
     click.echo(f"{applications:,} applications and {chats:,} chats go on {by:,} numbers higher")
 
 
-def lift(store: "MySqlStore", by: int) -> tuple[int, int]:
+def advance(store: "MySqlStore", by: int) -> tuple[int, int]:
     """All applications. Returns how many there were, and how many chats."""
     applications = chats = 0
     for token in chain.from_iterable(token_pages(store.list_tokens)):
-        chats += store.lift(token, by, rfc3339(int(time.time() * 1000)))
+        chats += store.advance(token, by, rfc3339(int(time.time() * 1000)))
         applications += 1
     return applications, chats

@@ -50,7 +50,7 @@ class Places(msgspec.Struct, frozen=True):
     dead_queue_urls: Mapping[str, str]
     aws_url: str = ""
 
-    def need(self, name: str) -> str:
+    def require(self, name: str) -> str:
         """Raises `ChatctlError` where it is not known."""
         value: str = getattr(self, name)
         if not value:
@@ -108,7 +108,7 @@ def _from_settings(settings: Settings) -> Places:
     return Places(
         source="the environment (ORDINAL_*)",
         base_url="",
-        admin_key=settings.reveal(settings.admin_key),
+        admin_key=settings.resolve_secret(settings.admin_key),
         redis_url=settings.url("redis") if settings.redis_url else "",
         mysql_url=settings.url("mysql") if settings.mysql_url else "",
         opensearch_url=settings.opensearch_url,
@@ -142,5 +142,7 @@ def _read(file: Path) -> Stack:
 
 def _queue(stack: Stack, short: str) -> str:
     """The URL of a queue whose name ends with the short one; empty where there is none."""
-    fitting = (url for name, url in stack.queues.items() if f"-{name}".endswith(f"-{short}"))
-    return next(fitting, "")
+    fit_to_response = (
+        url for name, url in stack.queues.items() if f"-{name}".endswith(f"-{short}")
+    )
+    return next(fit_to_response, "")

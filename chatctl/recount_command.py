@@ -23,7 +23,7 @@ def recount_command(application: str | None, fix: bool, stack_file: Path | None)
     """Compare the counts that MySQL keeps with the rows that they count."""
     from chalicelib.adapters.mysql.store import MySqlStore
 
-    store = MySqlStore(find_places(stack_file).need("mysql_url"))
+    store = MySqlStore(find_places(stack_file).require("mysql_url"))
     try:
         applications, wrong = recount(store, application, fix)
     except OrdinalError as error:

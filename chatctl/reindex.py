@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from chalicelib.adapters.opensearch.index import OpenSearchIndex, Refused
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.operators.index_reader import Contents
+from chalicelib.operators.index_reader import IndexReader
 from chalicelib.operators.index_swap import Reindex
-from chalicelib.operators.scan import Walk
+from chalicelib.operators.scan import MessageScanner
 from chatctl.failures import ChatctlError
 
 LOCK = "reindex"
@@ -27,11 +27,16 @@ class Rebuild:
     """One run. `progress` hears how many are copied, of about how many."""
 
     def __init__(
-        self, walk: Walk, opensearch_url: str, say: Say, progress: Progress, alias: str = ALIAS
+        self,
+        scanner: MessageScanner,
+        opensearch_url: str,
+        say: Say,
+        progress: Progress,
+        alias: str = ALIAS,
     ) -> None:
-        self._walk = walk
+        self._walk = scanner
         self._reindex = Reindex(opensearch_url, alias)
-        self._contents = Contents(opensearch_url, self._reindex.filling)
+        self._contents = IndexReader(opensearch_url, self._reindex.filling)
         self._index = OpenSearchIndex(opensearch_url, self._reindex.filling)
         self._say, self._progress = say, progress
         self.refused: Refused = []
@@ -63,11 +68,11 @@ class Rebuild:
         if self._reindex.state.walked:
             return
         expected = self._walk.expected()
-        for slice_ in self._walk.slices(self._reindex.state.position):
-            documents = self._walk.documents(slice_)
+        for chunk in self._walk.chunks(self._reindex.state.position):
+            documents = self._walk.documents(chunk)
             self.refused += self._reindex.fill(documents)
             self._walk.check_lock(LOCK)
-            self._reindex.note(position=slice_.end, copied=self.copied + len(documents))
+            self._reindex.note(position=chunk.end, copied=self.copied + len(documents))
             self._progress(self.copied, expected)
         self._reindex.note(walked=True)
 

@@ -20,19 +20,19 @@ def reindex_command(stack_file: Path | None) -> None:
 
     What was cut off goes on where it was when it is run again.
     """
-    from chalicelib.operators.scan import Walk
+    from chalicelib.operators.scan import MessageScanner
     from chatctl.reindex import Rebuild
 
     places = find_places(stack_file)
-    walk = Walk(places.need("mysql_url"))
-    rebuild = Rebuild(walk, places.need("opensearch_url"), _say, _now_and_then())
+    scanner = MessageScanner(places.require("mysql_url"))
+    rebuild = Rebuild(scanner, places.require("opensearch_url"), _say, _now_and_then())
     began_at = time.monotonic()
     try:
         rebuild.run()
     except OrdinalError as error:
         raise ChatctlError(f"{error}\nRun it again: it goes on where it was.") from error
     finally:
-        walk.close()
+        scanner.close()
     click.echo(f"{rebuild.copied:,} messages indexed in {time.monotonic() - began_at:,.1f} s")
     for document, reason in rebuild.refused:
         where = f"{document.token} chat {document.chat} message {document.message.number}"

@@ -41,22 +41,22 @@ def _verify(places: Places, application: str | None) -> "Report":
     from chalicelib.adapters.mysql.database import Database
     from chalicelib.adapters.mysql.store import MySqlStore
     from chalicelib.operators.counter_limits import Allowances
-    from chalicelib.operators.index_reader import Contents
-    from chalicelib.operators.scan import Walk
+    from chalicelib.operators.index_reader import IndexReader
+    from chalicelib.operators.scan import MessageScanner
     from chatctl.verify import verify
     from chatctl.verify_index import IndexCheck
 
-    url, sqs = places.need("mysql_url"), places.sqs()
+    url, sqs = places.require("mysql_url"), places.sqs()
     pairs = queue_pairs(places)
-    contents = Contents(places.need("opensearch_url"))
+    contents = IndexReader(places.require("opensearch_url"))
     with (
-        closing(Walk(url)) as walk,
+        closing(MessageScanner(url)) as scanner,
         closing(MySqlStore(url)) as store,
         closing(Database(url)) as database,
-        connect(places.need("redis_url")) as client,
+        connect(places.require("redis_url")) as client,
     ):
         check = IndexCheck(
-            walk, contents, lambda: sum(depth(sqs, pair.url).total for pair in pairs)
+            scanner, contents, lambda: sum(depth(sqs, pair.url).total for pair in pairs)
         )
         return verify(store, Allowances(database), client, check, application)
 

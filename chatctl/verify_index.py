@@ -11,14 +11,14 @@ from collections.abc import Callable
 import msgspec
 
 from chalicelib.adapters.mysql.database import NO_LIMIT
-from chalicelib.operators.index_reader import Contents, IndexedChat
-from chalicelib.operators.scan import Position, Slice, Walk
+from chalicelib.operators.index_reader import IndexedChat, IndexReader
+from chalicelib.operators.scan import Chunk, MessageScanner, ScanPosition
 
 # Of so many the first revision is remembered; of what is more, only the slice.
-MOST_SUSPECTS = 10_000
+MAX_CANDIDATES = 10_000
 MOST_EXAMPLES = 20
 LOOK_EVERY_SECONDS = 0.5
-LOOK_AGAIN_SECONDS = 15.0
+RECHECK_SECONDS = 15.0
 MISSING, OLDER, NEWER, ONLY = "missing", "older", "newer", "only"
 
 Revisions = dict[tuple[int, int], int]  # by chat and message
@@ -31,7 +31,7 @@ class Suspect(msgspec.Struct, frozen=True):
     Without that, every message of the slice is suspected.
     """
 
-    slice: Slice
+    slice: Chunk
     wanted: Revisions | None
 
 
@@ -49,12 +49,12 @@ class IndexCheck:
 
     def __init__(
         self,
-        walk: Walk,
-        contents: Contents,
+        scanner: MessageScanner,
+        contents: IndexReader,
         queued: Callable[[], int],
-        seconds: float = LOOK_AGAIN_SECONDS,
+        seconds: float = RECHECK_SECONDS,
     ) -> None:
-        self._walk, self._contents, self._queued = walk, contents, queued
+        self._walk, self._contents, self._queued = scanner, contents, queued
         self._seconds = seconds
         self._messages = 0
         self._suspects: list[Suspect] = []
@@ -66,22 +66,22 @@ class IndexCheck:
     def run(self, only: str | None = None) -> IndexVerdict:
         """Compare one application, or all."""
         self._contents.refresh()
-        for slice_ in self._walk.slices(Position(only or ""), only):
-            self._look(slice_)
+        for chunk in self._walk.chunks(ScanPosition(only or ""), only):
+            self._look(chunk)
         self._look_again()
         self._strangers(only)
         return IndexVerdict(self._messages, self._lasting, self._under_way, self._examples)
 
-    def _look(self, slice_: Slice) -> None:
-        stored = self._walk.revisions(slice_)
+    def _look(self, chunk: Chunk) -> None:
+        stored = self._walk.revisions(chunk)
         self._messages += len(stored)
-        indexed = self._contents.revisions(slice_)
+        indexed = self._contents.revisions(chunk)
         if stored == indexed:
             return
         kinds = _differing(stored, indexed)
         wanted = {key: stored.get(key, 0) for key in kinds}
         self._kept += len(kinds)
-        self._suspects.append(Suspect(slice_, wanted if self._kept <= MOST_SUSPECTS else None))
+        self._suspects.append(Suspect(chunk, wanted if self._kept <= MAX_CANDIDATES else None))
 
     def _look_again(self) -> None:
         """Until nothing differs, or what differs does so for good."""
@@ -106,16 +106,16 @@ class IndexCheck:
 
     def _still(self, suspect: Suspect) -> Kinds:
         """What differs now as well. The index is read first: what it has then, MySQL has had before."""
-        slice_ = suspect.slice
-        indexed = self._contents.revisions(slice_)
-        stored = self._walk.revisions(slice_)
-        live = self._walk.last_numbers([(slice_.token, chat) for chat, _ in slice_.chats])
+        chunk = suspect.slice
+        indexed = self._contents.revisions(chunk)
+        stored = self._walk.revisions(chunk)
+        live = self._walk.last_numbers([(chunk.token, chat) for chat, _ in chunk.chats])
         wanted = suspect.wanted
         found: Kinds = {}
         for key in wanted if wanted is not None else stored.keys() | indexed.keys():
             have, now = indexed.get(key, 0), stored.get(key, 0)
             want = now if wanted is None else min(wanted[key], now)
-            if (slice_.token, key[0]) not in live:
+            if (chunk.token, key[0]) not in live:
                 continue
             if have > now:
                 found[key] = NEWER if now else ONLY
@@ -139,13 +139,13 @@ class IndexCheck:
         token, number = chat.key
         idle = not self._queued()
         self._contents.refresh()
-        all_of_it = Slice(token, ((number, 0),), 0, NO_LIMIT)
+        all_of_it = Chunk(token, ((number, 0),), 0, NO_LIMIT)
         if count := len(self._contents.revisions(all_of_it)):
             self._count(ONLY, count, idle and not leaving, f"{token} chat {number}")
 
     def _beyond_last(self, chat: IndexedChat, last: int) -> None:
         token, number = chat.key
-        beyond = self._contents.revisions(Slice(token, ((number, 0),), last, chat.last))
+        beyond = self._contents.revisions(Chunk(token, ((number, 0),), last, chat.last))
         self._count(ONLY, len(beyond), True, f"{token} chat {number}, above {last}")
 
     def _count(self, kind: str, count: int, for_good: bool, where: str = "") -> None:

@@ -13,7 +13,7 @@ import redis
 
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.leases import Counter
-from chalicelib.operators.counter_limits import Allowance, Allowances
+from chalicelib.operators.counter_limits import Allowances, RateLimit
 from chatctl.pending import pending_counters
 
 AT_ONCE = 500
@@ -72,7 +72,7 @@ def memory(client: redis.Redis) -> str:
 
 
 def _judged(
-    allowed: Allowance, first: HeldCounter, again: Allowance, second: HeldCounter
+    allowed: RateLimit, first: HeldCounter, again: RateLimit, second: HeldCounter
 ) -> Iterator[Odd]:
     """MySQL is raised before Redis, and each `last` was read after the one that it is compared with."""
     if second.last < allowed.last:
@@ -83,7 +83,7 @@ def _judged(
         )
 
 
-def _allowances(store: Allowances, token: str) -> Iterator[Sequence[Allowance]]:
+def _allowances(store: Allowances, token: str) -> Iterator[Sequence[RateLimit]]:
     yield store.of_application(token)
     after = 0
     while page := store.of_chats(token, after, AT_ONCE):
@@ -91,15 +91,15 @@ def _allowances(store: Allowances, token: str) -> Iterator[Sequence[Allowance]]:
         after = page[-1].counter.chat or 0
 
 
-def _allowance(store: Allowances, counter: Counter) -> Sequence[Allowance]:
+def _allowance(store: Allowances, counter: Counter) -> Sequence[RateLimit]:
     if counter.chat is None:
         return store.of_application(counter.token)
     page = store.of_chats(counter.token, counter.chat - 1, 1)
-    return [allowance for allowance in page if allowance.counter == counter]
+    return [rate_limit for rate_limit in page if rate_limit.counter == counter]
 
 
 def _held(
-    client: redis.Redis, allowances: Iterable[Allowance], holders: set[str]
+    client: redis.Redis, allowances: Iterable[RateLimit], holders: set[str]
 ) -> dict[Counter, HeldCounter]:
     """The counters that are there and this memory's."""
     held = {}

@@ -1,5 +1,6 @@
 """Metrics as lines on stdout, from which CloudWatch makes them (EMF)."""
 
+import sys
 import time
 from collections.abc import Mapping
 from itertools import batched
@@ -14,7 +15,7 @@ _MOST_VALUES_OF_A_METRIC = 100
 _Series = tuple[Metric, str | None]
 
 
-class EmfMeter:
+class EmfMetrics:
     """Notes values until `flush`: those of one invocation."""
 
     def __init__(self, stage: str) -> None:
@@ -22,11 +23,11 @@ class EmfMeter:
         self._sums: dict[_Series, int] = {}
         self._values: dict[_Series, list[float]] = {}
 
-    def count(self, metric: Metric, value: int = 1, of: str | None = None) -> None:
-        self._sums[metric, of] = self._sums.get((metric, of), 0) + value
+    def count(self, metric: Metric, value: int = 1, dimension: str | None = None) -> None:
+        self._sums[metric, dimension] = self._sums.get((metric, dimension), 0) + value
 
-    def measure(self, metric: Metric, value: float, of: str | None = None) -> None:
-        self._values.setdefault((metric, of), []).append(value)
+    def measure(self, metric: Metric, value: float, dimension: str | None = None) -> None:
+        self._values.setdefault((metric, dimension), []).append(value)
 
     def flush(self, service: str) -> None:
         """Write a line for each set of dimensions, and forget what was noted."""
@@ -36,14 +37,14 @@ class EmfMeter:
         }
         self._sums, self._values = {}, {}
         lines: dict[tuple[str | None, str | None, int], dict[Metric, tuple[float, ...]]] = {}
-        for (metric, of), values in noted.items():
+        for (metric, dimension), values in noted.items():
             for number, some in enumerate(batched(values, _MOST_VALUES_OF_A_METRIC)):
-                lines.setdefault((metric.by, of, number), {})[metric] = some
-        for (by, of, _), metrics in lines.items():
+                lines.setdefault((metric.by, dimension, number), {})[metric] = some
+        for (by, dimension, _), metrics in lines.items():
             dimensions = {"stage": self._stage, "service": service}
-            if by is not None and of is not None:
-                dimensions[by] = of
-            print(_line(dimensions, metrics))
+            if by is not None and dimension is not None:
+                dimensions[by] = dimension
+            sys.stdout.write(_line(dimensions, metrics) + "\n")
 
 
 def _line(dimensions: Mapping[str, str], metrics: Mapping[Metric, tuple[float, ...]]) -> str:

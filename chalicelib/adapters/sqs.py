@@ -61,7 +61,7 @@ class SqsQueues:
         if answer.get("Failed"):
             raise UnavailableError(f"SQS refused {answer['Failed'][0].get('Message', 'a record')}")
 
-    def bury(self, queue: str, body: str, reason: str) -> None:
+    def dead_letter(self, queue: str, body: str, reason: str) -> None:
         """Put a record that can never succeed into the dead-letter queue, with the reason."""
         text = "".join(c if c.isprintable() else " " for c in reason)[:_REASON_MAX_CHARS]
         told = {"reason": {"DataType": "String", "StringValue": text or "unknown"}}

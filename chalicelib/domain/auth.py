@@ -9,14 +9,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.domain.errors import ForbiddenError, UnauthenticatedError
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.limits import (
     MAX_NUMBER,
     MAX_SENDER_CHARS,
     MAX_USER_TOKEN_SECONDS,
     USER_TOKEN_LEEWAY_SECONDS,
 )
-from chalicelib.domain.rate_limits import Allowance
+from chalicelib.domain.rate_limits import RateLimit
 
 # Secret keys of applications. They are derived, never stored: whoever holds the master key can make them.
 #
@@ -89,7 +89,7 @@ class Tenant(msgspec.Struct, frozen=True):
 
     token: str
     key_version: int
-    allowance: Allowance | None = None
+    rate_limit: RateLimit | None = None
     user: User | None = None
 
     def require_key(self) -> None:
@@ -125,9 +125,13 @@ class Tenant(msgspec.Struct, frozen=True):
         if self.user and user != self.user.name:
             raise ForbiddenError("users have to do with the read marker of their own only")
 
-    def own(self, mark: IdempotencyMark | None) -> IdempotencyMark | None:
+    def scoped_to_user(self, idempotency: IdempotencyKey | None) -> IdempotencyKey | None:
         """The mark of a request: each user has marks of its own."""
-        return msgspec.structs.replace(mark, user=self.user.name) if mark and self.user else mark
+        return (
+            msgspec.structs.replace(idempotency, user=self.user.name)
+            if idempotency and self.user
+            else idempotency
+        )
 
     def _require_chat(self, chat: int | None) -> None:
         chats = self.user.chats if self.user else None

@@ -13,7 +13,7 @@ OrdinalError
  ├─ InProgressError         the first request with this Idempotency-Key is still under way
  ├─ RateLimitedError        the application or the user asks for too much; try again later
  ├─ UnavailableError        a part is away or slow; trying again can help
- │   └─ HeldBackError        too much is waiting to be persisted
+ │   └─ BackpressureError        too much is waiting to be persisted
  └─ PoisonError             a record that can never be persisted or indexed
 """
 
@@ -34,7 +34,7 @@ class OrdinalError(Exception):
     retryable = False
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True):
     """A field that breaks a rule.
 
     `pointer` is the JSON pointer of the field in the body, or the name of the parameter or header.
@@ -49,8 +49,8 @@ class InvalidError(OrdinalError):
 
     code = "invalid-request"
 
-    def __init__(self, pointer: str, rule: str, *others: Fault) -> None:
-        self.faults = (Fault(pointer, rule), *others)
+    def __init__(self, pointer: str, rule: str, *others: Violation) -> None:
+        self.faults = (Violation(pointer, rule), *others)
         super().__init__("; ".join(f"{fault.pointer}: {fault.rule}" for fault in self.faults))
 
 
@@ -141,7 +141,7 @@ class UnavailableError(OrdinalError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class HeldBackError(UnavailableError):
+class BackpressureError(UnavailableError):
     """The workers cannot keep up: too much of the chat or the application waits to be persisted."""
 
 

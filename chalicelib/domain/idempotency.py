@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chalicelib.domain.models import Chat, Message
 
 
-class IdempotencyMark(msgspec.Struct, frozen=True):
+class IdempotencyKey(msgspec.Struct, frozen=True):
     """A client's Idempotency-Key and the fingerprint of the request that it came with.
 
     Each user has marks of its own: what one sent is never the answer to another.
@@ -20,14 +20,14 @@ class IdempotencyMark(msgspec.Struct, frozen=True):
     user: str | None = None
 
 
-class Once(msgspec.Struct, frozen=True):
+class IdempotentWrite(msgspec.Struct, frozen=True):
     """A change that goes straight to MySQL and is to be made once.
 
     `scope` is who asks for it: an application's token, or `ADMIN`.
     """
 
     scope: str
-    mark: IdempotencyMark
+    key: IdempotencyKey
     now_ms: int
 
 
@@ -47,14 +47,14 @@ _LEFT_OUT: dict[type, dict[str, Any]] = {
 }
 
 
-class Changed[T](msgspec.Struct, frozen=True):
+class WriteResult[T](msgspec.Struct, frozen=True):
     """A state as it was accepted: now, or, where it is a replay, at the first try of the request."""
 
     state: T
     replayed: bool = False
 
 
-def for_retries[T: (Message, Chat)](state: T, change: Callable[[T], T]) -> T:
+def compact_for_replay[T: (Message, Chat)](state: T, change: Callable[[T], T]) -> T:
     """A state that was changed, without what the change brings again and what no answer shows."""
     state = replace(state, idempotency_key=None)
     if isinstance(state, Chat):
@@ -69,7 +69,7 @@ def for_retries[T: (Message, Chat)](state: T, change: Callable[[T], T]) -> T:
     )
 
 
-def as_answered[T: (Message, Chat)](kept: T, revision: int, change: Callable[[T], T]) -> T:
+def restore_for_replay[T: (Message, Chat)](kept: T, revision: int, change: Callable[[T], T]) -> T:
     """The state as the first answer showed it: what was kept, and what the change brings again."""
     kept = replace(kept, revision=revision)
     if kept.deleted_at:

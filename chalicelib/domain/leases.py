@@ -34,7 +34,7 @@ class Accepted(msgspec.Struct, frozen=True):
     pending: tuple[Pending, ...] = ()
 
 
-class NeedApplication(msgspec.Struct, frozen=True):
+class ApplicationNotCached(msgspec.Struct, frozen=True):
     """This memory does not know the application: look it up in MySQL.
 
     What is found is remembered only while `nonce` is there: where the key was changed since, it is not.
@@ -43,7 +43,7 @@ class NeedApplication(msgspec.Struct, frozen=True):
     nonce: str
 
 
-class Given(msgspec.Struct, frozen=True):
+class IssuedUpTo(msgspec.Struct, frozen=True):
     """The highest number that a memory has given under its lease."""
 
     holder: str
@@ -51,30 +51,30 @@ class Given(msgspec.Struct, frozen=True):
     last: int
 
 
-class NeedBegin(msgspec.Struct, frozen=True):
+class LeaseMissing(msgspec.Struct, frozen=True):
     """The counter is missing or another memory's. `nonce` was left beside it for this caller.
 
-    `chats` is how far this memory has numbered chats, if it knows. `given_up` are the nonces of earlier
-    attempts in this memory: what MySQL gave to one of them was never installed.
+    `chats` is how far this incarnation has numbered chats, if it knows. `abandoned_nonces` are the nonces of
+    earlier attempts in this incarnation: what MySQL granted to one of them was never installed.
     """
 
     holder: str
     nonce: str
-    chats: Given | None = None
-    given_up: tuple[str, ...] = ()
+    chats: IssuedUpTo | None = None
+    abandoned_nonces: tuple[str, ...] = ()
 
 
-class NeedRaise(msgspec.Struct, frozen=True):
+class LeaseExhausted(msgspec.Struct, frozen=True):
     """The counter is ours, and at the ceiling of this lease."""
 
     lease: Lease
 
 
-class NeedWait(msgspec.Struct, frozen=True):
+class LeaseContended(msgspec.Struct, frozen=True):
     """Another caller is beginning a lease at this moment."""
 
 
-class NeedClose(msgspec.Struct, frozen=True):
+class LeaseReleasing(msgspec.Struct, frozen=True):
     """The counter was quiet, and hands out nothing any more: give the numbers above `last` back."""
 
     holder: str
@@ -82,10 +82,10 @@ class NeedClose(msgspec.Struct, frozen=True):
     last: int
 
 
-Need = NeedApplication | NeedBegin | NeedRaise | NeedWait | NeedClose
+NotReady = ApplicationNotCached | LeaseMissing | LeaseExhausted | LeaseContended | LeaseReleasing
 
 
-class Begun(msgspec.Struct, frozen=True):
+class LeaseGrant(msgspec.Struct, frozen=True):
     """A new lease: numbers above `floor`, up to `lease.ceiling`.
 
     `lost` says that the lease before it was not given back: its memory was lost. `skipped` is how many
@@ -98,7 +98,7 @@ class Begun(msgspec.Struct, frozen=True):
     skipped: int = 0
 
 
-class Look(msgspec.Struct, frozen=True):
+class PendingPage(msgspec.Struct, frozen=True):
     """What Redis knows of a range of a counter: pending states by descending number.
 
     `cut` is true where there were more than asked for. `known` is true where the counter, or the
@@ -115,7 +115,7 @@ class Look(msgspec.Struct, frozen=True):
     replayed: Accepted | None = None
 
 
-class Basis(msgspec.Struct, frozen=True):
+class EditPrecondition(msgspec.Struct, frozen=True):
     """What an edit is made from: the revision of the state, the `edits` of the look before it was read,
     and the epoch of the newest lease, as MySQL had it by then."""
 
@@ -132,12 +132,12 @@ class PersistedMessages(msgspec.Struct, frozen=True):
     """
 
     documents: tuple[tuple[str, int, Message], ...]
-    raised: tuple[tuple[Counter, Lease], ...]
-    settled: dict[Counter, dict[int, int]]
+    extended: tuple[tuple[Counter, Lease], ...]
+    acknowledged: dict[Counter, dict[int, int]]
 
 
 class PersistedChats(msgspec.Struct, frozen=True):
     """What one transaction did: the leases it raised, and what is dealt with, as for messages."""
 
-    raised: tuple[tuple[Counter, Lease], ...]
-    settled: dict[Counter, dict[int, int]]
+    extended: tuple[tuple[Counter, Lease], ...]
+    acknowledged: dict[Counter, dict[int, int]]

@@ -11,42 +11,42 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 
-class Numbers(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
+class NumberRange(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
     """The numbers from `first` to `last`, both included."""
 
     first: int
     last: int
 
 
-def joined(ranges: Iterable[Numbers]) -> list[Numbers]:
+def joined(ranges: Iterable[NumberRange]) -> list[NumberRange]:
     """Ranges, in order, with those that touch each other made into one."""
-    whole: list[Numbers] = []
+    whole: list[NumberRange] = []
     for following in ranges:
         if whole and whole[-1].last + 1 == following.first:
-            whole[-1] = Numbers(whole[-1].first, following.last)
+            whole[-1] = NumberRange(whole[-1].first, following.last)
         else:
             whole.append(following)
     return whole
 
 
-def without(ranges: Iterable[Numbers], used: Sequence[int]) -> Iterator[Numbers]:
+def without(ranges: Iterable[NumberRange], used: Sequence[int]) -> Iterator[NumberRange]:
     """What is left of the ranges without the numbers that are in use; both are in order."""
     for gap in joined(ranges):
         first = gap.first
         for number in used[bisect_left(used, first) : bisect_right(used, gap.last)]:
             if number > first:
-                yield Numbers(first, number - 1)
+                yield NumberRange(first, number - 1)
             first = number + 1
         if first <= gap.last:
-            yield Numbers(first, gap.last)
+            yield NumberRange(first, gap.last)
 
 
-def between(ranges: Iterable[Numbers], above: int, up_to: int) -> list[Numbers]:
+def between(ranges: Iterable[NumberRange], above: int, up_to: int) -> list[NumberRange]:
     """The parts of the ranges that lie above one number, up to another."""
-    parts = (Numbers(max(gap.first, above + 1), min(gap.last, up_to)) for gap in ranges)
+    parts = (NumberRange(max(gap.first, above + 1), min(gap.last, up_to)) for gap in ranges)
     return [part for part in parts if part.first <= part.last]
 
 
-def size(ranges: Iterable[Numbers]) -> int:
+def size(ranges: Iterable[NumberRange]) -> int:
     """How many numbers the ranges hold."""
     return sum(gap.last - gap.first + 1 for gap in ranges)

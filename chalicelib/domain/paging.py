@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from chalicelib.domain.leases import (
-    Look,
+    PendingPage,
 )
 from chalicelib.domain.limits import MAX_ANSWER_BYTES
 
 
-class Page(msgspec.Struct, frozen=True):
+class PageRequest(msgspec.Struct, frozen=True):
     """Which numbers of a list are wanted: those below `before`, or those above `after`.
 
     Newest first, unless `after` is given: then oldest first.
@@ -28,11 +28,11 @@ class Page(msgspec.Struct, frozen=True):
 # Pages of numbers: what is pending and what MySQL has, merged.
 
 
-class Listed[T](msgspec.Struct, frozen=True):
+class Page[T](msgspec.Struct, frozen=True):
     """One page, and the number from which the next one goes on (None on the last page)."""
 
     items: tuple[T, ...]
-    more_from: int | None
+    next_cursor: int | None
 
 
 # At most so many bytes of JSON: a character six, as a control character takes; sender and the names
@@ -41,7 +41,7 @@ _BYTES_A_CHAR = 6
 _BYTES_BESIDE_THE_BODY = 6_500
 
 
-def fitting[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequence[T]:
+def fit_to_response[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequence[T]:
     """As many of the first items, and at least one, as one answer certainly holds.
 
     `chars` is how many characters the body of an item has. Pages of ordinary messages are never cut.
@@ -54,19 +54,19 @@ def fitting[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequence[T]:
     return items
 
 
-def rows_wanted(page: Page, look: Look) -> int:
+def rows_to_fetch(page: PageRequest, pending_page: PendingPage) -> int:
     """How many rows of MySQL fill the page whatever is pending, and show whether there are more."""
-    return page.limit + 1 + sum(1 for entry in look.pending if entry.state.deleted_at)
+    return page.limit + 1 + sum(1 for entry in pending_page.pending if entry.state.deleted_at)
 
 
 def merge[T](
-    page: Page,
-    look: Look,
+    page: PageRequest,
+    pending_page: PendingPage,
     items: Iterable[T],
     number: Callable[[T], int],
     deleted: Callable[[T], bool],
     chars: Callable[[T], int],
-) -> Listed[T]:
+) -> Page[T]:
     """The page of `items`: the newest state of each number, pending or stored, deleted ones too.
 
     Where more was pending than `look` holds, nothing is known beyond its last number: the page ends
@@ -74,12 +74,12 @@ def merge[T](
     """
     known = sorted(items, key=number, reverse=not page.ascending)
     edge: int | None = None
-    if look.cut:
-        edge = look.pending[-1].state.number
+    if pending_page.cut:
+        edge = pending_page.pending[-1].state.number
         sign = 1 if page.ascending else -1
         known = [item for item in known if sign * number(item) <= sign * edge]
     live: Sequence[T] = [item for item in known if not deleted(item)]
-    shown = tuple(fitting(live[: page.limit], chars))
+    shown = tuple(fit_to_response(live[: page.limit], chars))
     if len(live) > len(shown):
         edge = number(shown[-1])
-    return Listed(shown, edge)
+    return Page(shown, edge)

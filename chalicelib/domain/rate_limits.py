@@ -28,7 +28,7 @@ def bucket(rate: int, user: str | None = None) -> Bucket:
     return Bucket(rate, max(rate * BURST_SECONDS, MAX_BATCH_MESSAGES), user)
 
 
-class Left(msgspec.Struct, frozen=True):
+class Remaining(msgspec.Struct, frozen=True):
     """What a bucket has left, and when it will be full again."""
 
     bucket: Bucket
@@ -36,7 +36,7 @@ class Left(msgspec.Struct, frozen=True):
     full_in_ms: int
 
 
-class Allowance:
+class RateLimit:
     """The buckets from which one request takes. It takes once, however many scripts it needs.
 
     `left` is what the scripts said last: empty as long as none has looked.
@@ -45,17 +45,17 @@ class Allowance:
     def __init__(self, *buckets: Bucket) -> None:
         self._buckets = buckets
         self._is_taken = False
-        self.left: tuple[Left, ...] = ()
+        self.left: tuple[Remaining, ...] = ()
 
     @property
-    def untaken(self) -> tuple[Bucket, ...]:
+    def pending_buckets(self) -> tuple[Bucket, ...]:
         """The buckets from which this request has yet to take."""
         return () if self._is_taken else self._buckets
 
-    def refused(self, *left: Left) -> None:
+    def refused(self, *left: Remaining) -> None:
         """Nothing was taken, because one of the buckets has too little."""
         self.left = left
 
-    def taken(self, *left: Left) -> None:
+    def taken(self, *left: Remaining) -> None:
         """What this request costs was taken."""
         self.left, self._is_taken = left, True

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.domain.auth import User
-from chalicelib.domain.errors import Fault, InvalidError
+from chalicelib.domain.errors import InvalidError, Violation
 from chalicelib.domain.limits import (
     MAX_BATCH_MESSAGES,
     MAX_BODY_CHARS,
@@ -135,12 +135,12 @@ def check_request(request: _Request, now: str, user: User | None = None) -> None
         raise invalid(chain([first], faults))
 
 
-def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Fault]:
+def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Violation]:
     for field in request.__struct_fields__:
         value, place = getattr(request, field), f"{at}/{field}"
         match field:
             case "name" | "title" | "body" if isinstance(value, str) and not value.strip():
-                yield Fault(place, "must not be blank")
+                yield Violation(place, "must not be blank")
             case "metadata" if isinstance(value, dict):
                 yield from _broken_by_metadata(place, value)
             case "created_at" if value is not None:
@@ -149,35 +149,35 @@ def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Fault]:
                 for i, message in enumerate(value):
                     yield from _broken_rules(message, now, f"{place}/{i}")
     if isinstance(request, ChatChange | MessageChange) and not _given(request):
-        yield Fault(at, "must name at least one field to change")
+        yield Violation(at, "must name at least one field to change")
 
 
-def _broken_by_user(request: _Request, user: User | None, at: str) -> Iterator[Fault]:
+def _broken_by_user(request: _Request, user: User | None, at: str) -> Iterator[Violation]:
     if user and isinstance(request, BatchRequest):
         for i, message in enumerate(request.messages):
             yield from _broken_by_user(message, user, f"{at}/messages/{i}")
     if user and isinstance(request, MessageRequest):
         if request.sender not in (None, user.name):
-            yield Fault(f"{at}/sender", "must be the user that the token names, or left out")
+            yield Violation(f"{at}/sender", "must be the user that the token names, or left out")
         if request.created_at is not None:
-            yield Fault(f"{at}/created_at", "must not be there with a user's token")
+            yield Violation(f"{at}/created_at", "must not be there with a user's token")
 
 
 def _given(change: ChatChange | MessageChange) -> dict[str, Any]:
     return {f: v for f in change.__struct_fields__ if (v := getattr(change, f)) is not UNSET}
 
 
-def _broken_by_metadata(place: str, metadata: Metadata) -> Iterator[Fault]:
+def _broken_by_metadata(place: str, metadata: Metadata) -> Iterator[Violation]:
     if _depth(metadata) > MAX_METADATA_DEPTH:
-        yield Fault(place, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+        yield Violation(place, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
     elif len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
-        yield Fault(place, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
+        yield Violation(place, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
 
 
-def _broken_by_time(place: str, time: str, now: str) -> Iterator[Fault]:
+def _broken_by_time(place: str, time: str, now: str) -> Iterator[Violation]:
     try:
         if parse_time(place, time) > now:
-            yield Fault(place, "must not be in the future")
+            yield Violation(place, "must not be in the future")
     except InvalidError as error:
         yield from error.faults
 

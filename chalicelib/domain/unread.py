@@ -9,17 +9,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.domain.number_ranges import Numbers, between, size, without
+from chalicelib.domain.number_ranges import NumberRange, between, size, without
 
 
-class Marker(msgspec.Struct, frozen=True):
+class ReadMarker(msgspec.Struct, frozen=True):
     """A user has read a chat up to this number."""
 
     chat: int
     number: int
 
 
-class Ahead(msgspec.Struct, frozen=True):
+class UnpersistedChat(msgspec.Struct, frozen=True):
     """What Redis may know of a chat before MySQL does.
 
     `known` and `gone` say that the chat is there, and that it was deleted. `last` is the highest pending
@@ -32,7 +32,7 @@ class Ahead(msgspec.Struct, frozen=True):
     deletions: tuple[int, ...] = ()
 
 
-class Reading(msgspec.Struct, frozen=True):
+class UnreadCount(msgspec.Struct, frozen=True):
     """A marker, how many messages lie above it, and the last number that was given."""
 
     chat: int
@@ -47,23 +47,28 @@ class Span(msgspec.Struct, frozen=True):
     `gaps` were passed over, unless MySQL has a row. `deletions` are pending, and MySQL may have them too.
     """
 
-    marker: Marker
+    marker: ReadMarker
     last: int
-    gaps: tuple[Numbers, ...]
+    gaps: tuple[NumberRange, ...]
     deletions: tuple[int, ...]
 
-    def reading(self, deleted: int = 0, both: int = 0, arrived: int = 0) -> Reading:
+    def reading(self, deleted: int = 0, both: int = 0, arrived: int = 0) -> UnreadCount:
         """How many are unread, where MySQL has `deleted` numbers of the span as deleted, `both` of them
         among the `deletions`, and rows for `arrived` numbers of the `gaps`."""
         gone = deleted + len(self.deletions) - both
         missing = size(self.gaps) - arrived
         unread = self.last - self.marker.number - gone - missing
-        return Reading(self.marker.chat, self.marker.number, unread, self.last)
+        return UnreadCount(self.marker.chat, self.marker.number, unread, self.last)
 
 
-def span(marker: Marker, stored_last: int, passed_over: Iterable[Numbers], ahead: Ahead) -> Span:
+def span(
+    marker: ReadMarker,
+    stored_last: int,
+    passed_over: Iterable[NumberRange],
+    unpersisted: UnpersistedChat,
+) -> Span:
     """What lies above a marker. The marker itself proves that its number was given."""
-    last = max(stored_last, ahead.last, marker.number)
-    deletions = tuple(sorted(number for number in ahead.deletions if number > marker.number))
+    last = max(stored_last, unpersisted.last, marker.number)
+    deletions = tuple(sorted(number for number in unpersisted.deletions if number > marker.number))
     gaps = without(between(passed_over, marker.number, last), deletions)
     return Span(marker, last, tuple(gaps), deletions)

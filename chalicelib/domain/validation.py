@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from chalicelib.domain.errors import Fault, InvalidError
+from chalicelib.domain.errors import InvalidError, Violation
 
 MAX_FAULTS = 100
 
@@ -39,10 +39,10 @@ def from_text[T](values: Mapping[str, str], kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError:
         faults = _faults(values, kind, "", strict=False)
-    raise invalid(Fault(fault.pointer.removeprefix("/"), fault.rule) for fault in faults)
+    raise invalid(Violation(fault.pointer.removeprefix("/"), fault.rule) for fault in faults)
 
 
-def invalid(faults: Iterator[Fault]) -> InvalidError:
+def invalid(faults: Iterator[Violation]) -> InvalidError:
     """One error for the faults, of which there is at least one; those beyond 100 are left out."""
     first, *others = islice(faults, MAX_FAULTS)
     return InvalidError(first.pointer, first.rule, *others)
@@ -53,17 +53,17 @@ def pointer(at: str, name: str) -> str:
     return f"{at}/{name.translate(_ESCAPES)}"
 
 
-def _faults(value: Any, kind: Any, at: str, strict: bool) -> Iterator[Fault]:
+def _faults(value: Any, kind: Any, at: str, strict: bool) -> Iterator[Violation]:
     try:
         msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         inner = list(islice(_inner_faults(value, kind, at, strict), MAX_FAULTS))
         yield from inner or [_as_fault(str(error), at)]
     except RecursionError:
-        yield Fault(at, "must not be nested so deeply")
+        yield Violation(at, "must not be nested so deeply")
 
 
-def _inner_faults(value: Any, kind: Any, at: str, strict: bool) -> Iterator[Fault]:
+def _inner_faults(value: Any, kind: Any, at: str, strict: bool) -> Iterator[Violation]:
     """The faults of what is inside an object or an array, where the type says what belongs there."""
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -77,22 +77,22 @@ def _inner_faults(value: Any, kind: Any, at: str, strict: bool) -> Iterator[Faul
 
 def _field_faults(
     value: Mapping[str, Any], fields: Sequence[msgspec.structs.FieldInfo], at: str, strict: bool
-) -> Iterator[Fault]:
+) -> Iterator[Violation]:
     known = {field.encode_name: field for field in fields}
     for name in value:
         if name not in known:
-            yield Fault(pointer(at, name), f"is not known here; known are: {', '.join(known)}")
+            yield Violation(pointer(at, name), f"is not known here; known are: {', '.join(known)}")
     for name, field in known.items():
         if name in value:
             yield from _faults(value[name], field.type, pointer(at, name), strict)
         elif field.required:
-            yield Fault(pointer(at, name), "is missing")
+            yield Violation(pointer(at, name), "is missing")
 
 
-def _as_fault(text: str, at: str) -> Fault:
+def _as_fault(text: str, at: str) -> Violation:
     """msgspec's message (`Expected `str`, got `int` - at `$.a[3]``) as a pointer and a rule."""
     place = _PLACE.search(text)
     for name, index in _STEP.findall(place["steps"]) if place else ():
         at = pointer(at, name or index)
     rule = _PLACE.sub("", text).replace("Expected", "must be").replace(", got", ", is")
-    return Fault(at, rule)
+    return Violation(at, rule)

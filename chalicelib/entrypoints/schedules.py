@@ -6,36 +6,36 @@ from collections.abc import Callable
 from chalice import Blueprint, Rate
 from chalice.app import CloudWatchEvent
 
-from chalicelib.bootstrap import worker_world
+from chalicelib.bootstrap import worker_ports
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.entrypoints import log
-from chalicelib.usecases.log_subjects import told
+from chalicelib.usecases.log_subjects import error_fields
 from chalicelib.usecases.maintenance import (
-    close_leases,
     measure_dead_letters,
     measure_pending,
     purge_deleted,
+    release_idle_leases,
 )
 from chalicelib.usecases.maintenance import repair_pending as repair
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 
 schedules = Blueprint(__name__)
 logger = logging.getLogger(__name__)
 
-_TASKS: dict[str, Callable[[World], int]] = {
+_TASKS: dict[str, Callable[[Ports], int]] = {
     "dead_letters": measure_dead_letters,
     "oldest_pending_ms": measure_pending,
     "sent_again": repair,
     "purged": purge_deleted,
-    "leases_closed": close_leases,
+    "leases_closed": release_idle_leases,
 }
 
 
 @schedules.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
     """Every task is tried, whatever becomes of the others. Raises the last one's error."""
-    live = worker_world()
+    live = worker_ports()
     log.begin("schedules", event.context)
     done: dict[str, int] = {}
     failure: OrdinalError | None = None
@@ -44,10 +44,10 @@ def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
             done[name] = task(live)
         except OrdinalError as error:
             failure = error
-            live.meter.count(ERRORS, of=error.code)
-            logger.error("a task failed", extra={"task": name, **told(error)})
+            live.metrics.count(ERRORS, dimension=error.code)
+            logger.error("a task failed", extra={"task": name, **error_fields(error)})
     logger.info("repair", extra=done)
-    live.meter.flush("schedules")
+    live.metrics.flush("schedules")
     if failure:
         raise failure
     return done

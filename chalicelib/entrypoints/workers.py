@@ -9,7 +9,7 @@ import msgspec
 from chalice import Blueprint
 from chalice.app import SQSEvent
 
-from chalicelib.bootstrap import worker_world
+from chalicelib.bootstrap import worker_ports
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
 from chalicelib.domain.times import rfc3339
@@ -18,8 +18,8 @@ from chalicelib.settings import Settings
 from chalicelib.usecases.inbox import accept_inbox as accept_inbox_records
 from chalicelib.usecases.persist import persist_chats as persist_chat_records
 from chalicelib.usecases.persist import persist_messages as persist_message_records
-from chalicelib.usecases.ports import World
-from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.search import index_messages as index
 
 workers = Blueprint(__name__)
@@ -36,7 +36,7 @@ _BATCH: dict[str, Any] = {"batch_size": 500, "maximum_batching_window_in_seconds
     queue=f"ordinal-{_STAGE}-inbox", name="accept_inbox", maximum_concurrency=20, **_BATCH
 )
 def accept_inbox(event: SQSEvent) -> dict[str, Any]:
-    now = rfc3339(worker_world().clock.now_ms())
+    now = rfc3339(worker_ports().clock.now_ms())
     return _work_off("inbox", event, lambda body: decode_inbox(body, now), accept_inbox_records)
 
 
@@ -69,7 +69,7 @@ def _work_off(
     queue: str,
     event: SQSEvent,
     decode: Callable[[str], Any],
-    handle: Callable[[World, Sequence[Any]], None],
+    handle: Callable[[Ports, Sequence[Any]], None],
 ) -> dict[str, Any]:
     """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     began = perf_counter()
@@ -84,17 +84,17 @@ def _work_off(
         )
         for record in event.to_dict()["Records"]
     ]
-    live = worker_world()
+    live = worker_ports()
     batch: dict[str, Any] = {"queue": queue, "records": len(received)}
     try:
-        again = work_off(live, queue, received, decode, lambda records: handle(live, records))
+        again = process_batch(live, queue, received, decode, lambda records: handle(live, records))
         batch["again"] = len(again)
     except Exception as error:
-        live.meter.count(ERRORS, of="internal")
+        live.metrics.count(ERRORS, dimension="internal")
         batch |= log.fault(error)
         raise
     finally:
         batch["duration_ms"] = round((perf_counter() - began) * 1000, 1)
         logger.info("batch", extra=batch)
-        live.meter.flush("workers")
+        live.metrics.flush("workers")
     return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in again]}

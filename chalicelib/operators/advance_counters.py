@@ -12,10 +12,10 @@ Tests: `tests/contract/test_mysql.py`, `tests/contract/test_restore_drill.py`.
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Topic
-from chalicelib.adapters.mysql.leases import note, note_gaps
+from chalicelib.adapters.mysql.database import Repository
+from chalicelib.adapters.mysql.leases import note, record_gaps
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
-from chalicelib.domain.number_ranges import Numbers
+from chalicelib.domain.number_ranges import NumberRange
 
 CHATS_AT_ONCE = 100
 # More leases than a counter begins in 40 days: an hour of quiet, or a loss of memory, lies between two.
@@ -40,10 +40,10 @@ WHERE id = %s
 """
 
 
-class Lift(Topic):
+class AdvanceCounters(Repository):
     """For the operator; no request needs it."""
 
-    def lift(self, token: str, by: int, at: str) -> int:
+    def advance(self, token: str, by: int, at: str) -> int:
         """Lift all counters of an application by so many numbers. Returns how many chats it has.
 
         The application first: a chat that comes back meanwhile is lifted as it comes. Cut off and run
@@ -62,8 +62,8 @@ class Lift(Topic):
         def work(cursor: Cursor) -> None:
             for row in lock_applications(cursor, [id_]).values():
                 top = row.chats_ceiling + by
-                note_gaps(cursor, id_, None, (row.chats_floor, row.chats_ceiling), at)
-                note(cursor, id_, None, [Numbers(row.chats_ceiling + 1, top)], at)
+                record_gaps(cursor, id_, None, (row.chats_floor, row.chats_ceiling), at)
+                note(cursor, id_, None, [NumberRange(row.chats_ceiling + 1, top)], at)
                 cursor.execute(LIFT_APPLICATION, (top, top, EPOCHS, top, by, EPOCHS, id_))
 
         self._database.transact(work)
@@ -73,8 +73,10 @@ class Lift(Topic):
             for row in lock_chats(cursor, ids).values():
                 top = row.messages_ceiling + by
                 known = (row.messages_floor, row.messages_ceiling)
-                note_gaps(cursor, application_id, row.id, known, at)
-                note(cursor, application_id, row.id, [Numbers(row.messages_ceiling + 1, top)], at)
+                record_gaps(cursor, application_id, row.id, known, at)
+                note(
+                    cursor, application_id, row.id, [NumberRange(row.messages_ceiling + 1, top)], at
+                )
                 cursor.execute(LIFT_CHAT, (top, top, EPOCHS, by, row.id))
 
         self._database.transact(work)

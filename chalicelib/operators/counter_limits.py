@@ -25,7 +25,7 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
 """
 
 
-class Allowance(msgspec.Struct, frozen=True):
+class RateLimit(msgspec.Struct, frozen=True):
     """The highest number that is stored, and the highest that was allowed."""
 
     counter: Counter
@@ -36,15 +36,15 @@ class Allowance(msgspec.Struct, frozen=True):
 class Allowances(Skipped):
     """Reads of live applications and chats."""
 
-    def of_application(self, token: str) -> list[Allowance]:
+    def of_application(self, token: str) -> list[RateLimit]:
         """That of the chats' counter; none where there is no such application."""
         rows = self._database.read(OF_APPLICATION, (token,))
-        return [Allowance(Counter(token), int(last), ceiling) for last, ceiling in rows]
+        return [RateLimit(Counter(token), int(last), ceiling) for last, ceiling in rows]
 
-    def of_chats(self, token: str, after: int, limit: int) -> list[Allowance]:
+    def of_chats(self, token: str, after: int, limit: int) -> list[RateLimit]:
         """Those of the messages' counters, by the numbers of the chats."""
         rows = self._database.read(OF_CHATS, (token, after, limit))
-        return [Allowance(Counter(token, chat), last, ceiling) for chat, last, ceiling in rows]
+        return [RateLimit(Counter(token, chat), last, ceiling) for chat, last, ceiling in rows]
 
     def skipped_messages(self, token: str) -> int:
         """How many message numbers were passed over and are missing."""

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.adapters.opensearch.connection import Answer, Connection
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.operators.scan import ChatKey, Slice
+from chalicelib.operators.scan import ChatKey, Chunk
 
 HITS_AT_ONCE = 2_000
 CHATS_AT_ONCE = 1_000
@@ -22,7 +22,7 @@ class IndexedChat(msgspec.Struct, frozen=True):
     last: int
 
 
-class Contents:
+class IndexReader:
     """Reads one index or alias. Only what was refreshed is visible."""
 
     def __init__(self, url: str, index: str = ALIAS) -> None:
@@ -32,18 +32,18 @@ class Contents:
     def refresh(self) -> None:
         self._connection.call(lambda client: client.indices.refresh(index=self._index))
 
-    def revisions(self, slice_: Slice) -> dict[tuple[int, int], int]:
+    def revisions(self, chunk: Chunk) -> dict[tuple[int, int], int]:
         """The revision of each (chat, message), deleted ones too."""
         found: dict[tuple[int, int], int] = {}
         body: dict[str, Any] = {
-            "query": {"bool": {"filter": _conditions(slice_)}},
+            "query": {"bool": {"filter": _conditions(chunk)}},
             "sort": IN_ORDER,
             "size": HITS_AT_ONCE,
             "version": True,
             "_source": False,
             "track_total_hits": False,
         }
-        while hits := self._search(body, slice_.token)["hits"]["hits"]:
+        while hits := self._search(body, chunk.token)["hits"]["hits"]:
             found |= {(hit["sort"][0], hit["sort"][1]): hit["_version"] for hit in hits}
             body["search_after"] = hits[-1]["sort"]
             if len(hits) < HITS_AT_ONCE:
@@ -82,11 +82,11 @@ class Contents:
         )
 
 
-def _conditions(slice_: Slice) -> list[dict[str, Any]]:
+def _conditions(chunk: Chunk) -> list[dict[str, Any]]:
     return [
-        {"term": {"token": slice_.token}},
-        {"terms": {"chat": [number for number, _ in slice_.chats]}},
-        {"range": {"number": {"gt": slice_.above, "lte": slice_.up_to}}},
+        {"term": {"token": chunk.token}},
+        {"terms": {"chat": [number for number, _ in chunk.chats]}},
+        {"range": {"number": {"gt": chunk.above, "lte": chunk.up_to}}},
     ]
 
 

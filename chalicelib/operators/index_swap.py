@@ -13,7 +13,7 @@ from chalicelib.adapters.opensearch.index import BULK_BYTES, OpenSearchIndex, Re
 from chalicelib.adapters.opensearch.mapping import ALIAS, MAPPINGS, VERSION, migrate, settings
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document
-from chalicelib.operators.scan import Position
+from chalicelib.operators.scan import ScanPosition
 
 # Indexes and aliases as an operator's tool handles them: which are there, how far, who reads them.
 
@@ -81,10 +81,10 @@ class Indexes:
         return bool(now["query_current"] or now["fetch_current"] or now["open_contexts"])
 
     def _is(self, ask: Any) -> bool:
-        def look(client: OpenSearch) -> Answer:
+        def answer(client: OpenSearch) -> Answer:
             return {"is": ask(client)}
 
-        return bool(self.call(look)["is"])
+        return bool(self.call(answer)["is"])
 
 
 # From one index to another: what came into a shard since a sequence number.
@@ -164,7 +164,7 @@ class State(msgspec.Struct, frozen=True):
     source: str
     source_id: str
     checkpoints: dict[str, int]
-    position: Position = Position()
+    position: ScanPosition = ScanPosition()
     copied: int = 0
     walked: bool = False
 

@@ -6,7 +6,7 @@ wrote into the tables. Each row is counted, and repaired under its lock, in a tr
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Row, Topic
+from chalicelib.adapters.mysql.database import Repository, Row
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 
 FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
@@ -39,7 +39,7 @@ REPAIR_MARKS = (
 Difference = tuple[int | None, str, int, int]
 
 
-class Recount(Topic):
+class Recount(Repository):
     """For the operator; no request needs it."""
 
     def recount(self, token: str, repair: bool = False) -> list[Difference]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from chalicelib.adapters.mysql.database import Database, Row, Topic, marks
+from chalicelib.adapters.mysql.database import Database, Repository, Row, placeholders
 from chalicelib.adapters.mysql.messages import COLUMNS, to_message
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document
@@ -14,7 +14,7 @@ from chalicelib.domain.queue_records import Document
 ChatKey = tuple[str, int]  # token, chat
 
 
-class Position(msgspec.Struct, frozen=True, order=True):
+class ScanPosition(msgspec.Struct, frozen=True, order=True):
     """A place in the walk: everything up to it is done. The default is before all messages."""
 
     token: str = ""
@@ -22,7 +22,7 @@ class Position(msgspec.Struct, frozen=True, order=True):
     number: int = 0
 
 
-class Slice(msgspec.Struct, frozen=True):
+class Chunk(msgspec.Struct, frozen=True):
     """Messages that are handled together: those of some chats with `above` < number <= `up_to`.
 
     They are a range of one big chat, or all of several small ones. `chats` are numbers with the ids
@@ -35,8 +35,8 @@ class Slice(msgspec.Struct, frozen=True):
     up_to: int
 
     @property
-    def end(self) -> Position:
-        return Position(self.token, self.chats[-1][0], self.up_to)
+    def end(self) -> ScanPosition:
+        return ScanPosition(self.token, self.chats[-1][0], self.up_to)
 
 
 # A lock that one process at a time can hold, for as long as its connection lasts.
@@ -47,7 +47,7 @@ TAKE = f"SELECT GET_LOCK({NAME}, 0)"
 HOLDS = f"SELECT IS_USED_LOCK({NAME}) = CONNECTION_ID()"
 
 
-class Locks(Topic):
+class Locks(Repository):
     """For work that must not run twice at once. A killed process lets go of its locks."""
 
     def take_lock(self, name: str) -> bool:
@@ -108,7 +108,7 @@ SELECT token FROM applications WHERE deleted_at IS NOT NULL AND token IN ({marks
 """
 
 
-class Walk(Locks):
+class MessageScanner(Locks):
     """`url` is that of the store. Its connection is its own, and so are its locks."""
 
     def __init__(self, url: str, slice_messages: int = SLICE_MESSAGES) -> None:
@@ -122,27 +122,27 @@ class Walk(Locks):
         """About how many messages there are."""
         return int(self._database.read(EXPECTED)[0][0])
 
-    def slices(self, after: Position, only: str | None = None) -> Iterator[Slice]:
+    def chunks(self, after: ScanPosition, only: str | None = None) -> Iterator[Chunk]:
         """What lies behind `after`: of one application, or of all."""
         for id_, token in self._applications(after.token):
             if only in (None, token):
                 yield from self._slices(
-                    id_, token, after if token == after.token else Position(token)
+                    id_, token, after if token == after.token else ScanPosition(token)
                 )
 
-    def documents(self, slice_: Slice) -> list[Document]:
+    def documents(self, chunk: Chunk) -> list[Document]:
         """All states, deleted ones too."""
-        numbers = {id_: number for number, id_ in slice_.chats}
-        rows = self._database.read(*_of_slice(MESSAGES, slice_))
+        numbers = {id_: number for number, id_ in chunk.chats}
+        rows = self._database.read(*_of_slice(MESSAGES, chunk))
         return [
-            Document(token=slice_.token, chat=numbers[row[0]], message=to_message(row[1:]))
+            Document(token=chunk.token, chat=numbers[row[0]], message=to_message(row[1:]))
             for row in rows
         ]
 
-    def revisions(self, slice_: Slice) -> dict[tuple[int, int], int]:
+    def revisions(self, chunk: Chunk) -> dict[tuple[int, int], int]:
         """The revision of each (chat, message)."""
-        numbers = {id_: number for number, id_ in slice_.chats}
-        rows = self._database.read(*_of_slice(REVISIONS, slice_))
+        numbers = {id_: number for number, id_ in chunk.chats}
+        rows = self._database.read(*_of_slice(REVISIONS, chunk))
         return {(numbers[id_], number): revision for id_, number, revision in rows}
 
     def last_numbers(self, chats: Collection[ChatKey]) -> dict[ChatKey, int]:
@@ -157,7 +157,9 @@ class Walk(Locks):
         tokens = tuple({token for token, _ in chats})
         if not tokens:
             return found
-        rows = self._database.read(LEAVING_APPLICATIONS.format(marks=marks(tokens)), tokens)
+        rows = self._database.read(
+            LEAVING_APPLICATIONS.format(placeholders=placeholders(tokens)), tokens
+        )
         going = {token for (token,) in rows}
         return found | {key for key in chats if key[0] in going}
 
@@ -166,7 +168,7 @@ class Walk(Locks):
         for token, chat in chats:
             numbers.setdefault(token, []).append(chat)
         for token, wanted in numbers.items():
-            ranges = f"a.token = %s AND c.number IN ({marks(wanted)})"
+            ranges = f"a.token = %s AND c.number IN ({placeholders(wanted)})"
             yield from self._database.read(sql.format(ranges=ranges), (token, *wanted))
 
     def _applications(self, first: str) -> Iterator[tuple[int, str]]:
@@ -180,7 +182,7 @@ class Walk(Locks):
             yield from ((number, id_, int(last)) for number, id_, last in rows)
             after = rows[-1][0]
 
-    def _slices(self, application_id: int, token: str, after: Position) -> Iterator[Slice]:
+    def _slices(self, application_id: int, token: str, after: ScanPosition) -> Iterator[Chunk]:
         """Ranges of the chat that the walk stands in, then whole chats, the small ones together."""
         most = self._slice_messages
         some: list[tuple[int, int]] = []
@@ -188,18 +190,18 @@ class Walk(Locks):
         for number, id_, last in self._chats(application_id, after.chat - 1):
             done = after.number if number == after.chat else 0
             if some and (size + last > most or len(some) == CHATS_AT_ONCE):
-                yield Slice(token, tuple(some), 0, highest)
+                yield Chunk(token, tuple(some), 0, highest)
                 some, highest, size = [], 0, 0
             if done or last > most:
                 for above in range(done, last, most):
-                    yield Slice(token, ((number, id_),), above, min(above + most, last))
+                    yield Chunk(token, ((number, id_),), above, min(above + most, last))
             else:
                 some.append((number, id_))
                 highest, size = max(highest, last), size + last
         if some:
-            yield Slice(token, tuple(some), 0, highest)
+            yield Chunk(token, tuple(some), 0, highest)
 
 
-def _of_slice(sql: str, slice_: Slice) -> tuple[str, tuple[int, ...]]:
-    ids = tuple(id_ for _, id_ in slice_.chats)
-    return sql.format(marks=marks(ids)), (*ids, slice_.above, slice_.up_to)
+def _of_slice(sql: str, chunk: Chunk) -> tuple[str, tuple[int, ...]]:
+    ids = tuple(id_ for _, id_ in chunk.chats)
+    return sql.format(placeholders=placeholders(ids)), (*ids, chunk.above, chunk.up_to)

@@ -7,24 +7,24 @@ from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS
 from chalicelib.domain.models import Chat, Lease, Message
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
 from chalicelib.usecases.leases import with_lease
-from chalicelib.usecases.log_subjects import log_records, told
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.log_subjects import error_fields, log_records
+from chalicelib.usecases.ports import Ports
 
 # Hand what was accepted to the queues, and say whose it is where they do not take it.
 
 
-def hand_over(world: World, records: Sequence[AnyRecord]) -> None:
+def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:
     """Send the records. Raises as `Queues.send`; they stay pending then, and the repair sends them."""
     try:
-        world.queues.send(records)
+        ports.queues.send(records)
     except OrdinalError as error:
-        log_records(logging.WARNING, "accepted, but not sent", records, **told(error))
+        log_records(logging.WARNING, "accepted, but not sent", records, **error_fields(error))
         raise
 
 
@@ -34,26 +34,26 @@ _FIRST_EPOCH = 1
 
 
 def accept_chat(
-    world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None = None
+    ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None = None
 ) -> Accepted:
-    """Give the chat its number. Messages can be posted to it at once. Raises as `accept_messages`."""
-    accepted, records = number_chat(world, tenant, draft, mark)
-    hand_over(world, records)
-    world.meter.count(REPLAYS if accepted.replayed else CHATS_ACCEPTED)
+    """Give the chat its number. Messages can be posted to it at once. Raises as `create_messages`."""
+    accepted, records = assign_chat_number(ports, tenant, draft, idempotency)
+    enqueue(ports, records)
+    ports.metrics.count(REPLAYS if accepted.replayed else CHATS_ACCEPTED)
     return accepted
 
 
-def number_chat(
-    world: World, tenant: Tenant, draft: Chat, mark: IdempotencyMark | None
+def assign_chat_number(
+    ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None
 ) -> tuple[Accepted, list[AnyRecord]]:
-    """Give the chat its number; the records are the caller's to hand over, as `number_messages`."""
+    """Give the chat its number; the records are the caller's to hand over, as `assign_message_numbers`."""
     tenant.require_key()
     counter = Counter(tenant.token)
-    key_version, allowance = tenant.key_version, tenant.allowance
+    key_version, rate_limit = tenant.key_version, tenant.rate_limit
     accepted = with_lease(
-        world,
+        ports,
         counter,
-        lambda: world.ledger.accept(counter, key_version, [draft], mark, allowance),
+        lambda: ports.sequencer.accept(counter, key_version, [draft], idempotency, rate_limit),
     )
     if accepted.replayed:
         return accepted, [*records_of(tenant.token, None, accepted.pending)]
@@ -61,7 +61,7 @@ def number_chat(
         draft,
         number=accepted.first,
         revision=accepted.revision,
-        messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, world.lease_window),
+        messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, ports.lease_window),
     )
     return accepted, [ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])]
 
@@ -69,12 +69,12 @@ def number_chat(
 # Accept new messages of a chat: numbers from Redis, the record to SQS.
 
 
-def accept_messages(
-    world: World,
+def create_messages(
+    ports: Ports,
     tenant: Tenant,
     chat: int,
     drafts: Sequence[Message],
-    mark: IdempotencyMark | None = None,
+    idempotency: IdempotencyKey | None = None,
 ) -> Accepted:
     """Give the drafts numbers that follow each other, all of them or none.
 
@@ -83,21 +83,21 @@ def accept_messages(
     `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`; `ForbiddenError` for a user who may
     not write to the chat, or not under the name that a draft has.
     """
-    accepted, records = number_messages(world, tenant, chat, drafts, mark)
-    hand_over(world, records)
+    accepted, records = assign_message_numbers(ports, tenant, chat, drafts, idempotency)
+    enqueue(ports, records)
     if accepted.replayed:
-        world.meter.count(REPLAYS)
+        ports.metrics.count(REPLAYS)
     else:
-        world.meter.count(MESSAGES_ACCEPTED, len(drafts))
+        ports.metrics.count(MESSAGES_ACCEPTED, len(drafts))
     return accepted
 
 
-def number_messages(
-    world: World,
+def assign_message_numbers(
+    ports: Ports,
     tenant: Tenant,
     chat: int,
     drafts: Sequence[Message],
-    mark: IdempotencyMark | None,
+    idempotency: IdempotencyKey | None,
 ) -> tuple[Accepted, list[AnyRecord]]:
     """Give the drafts their numbers; the records are the caller's to hand over. Raises likewise.
 
@@ -106,12 +106,12 @@ def number_messages(
     tenant.require_write(chat)
     for draft in drafts:
         tenant.require_sender(draft.sender)
-    counter, mark = Counter(tenant.token, chat), tenant.own(mark)
-    key_version, allowance = tenant.key_version, tenant.allowance
+    counter, idempotency = Counter(tenant.token, chat), tenant.scoped_to_user(idempotency)
+    key_version, rate_limit = tenant.key_version, tenant.rate_limit
     accepted = with_lease(
-        world,
+        ports,
         counter,
-        lambda: world.ledger.accept(counter, key_version, drafts, mark, allowance),
+        lambda: ports.sequencer.accept(counter, key_version, drafts, idempotency, rate_limit),
     )
     if accepted.replayed:
         return accepted, [*records_of(tenant.token, chat, accepted.pending)]

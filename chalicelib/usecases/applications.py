@@ -6,14 +6,14 @@ import msgspec
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import ConflictError, ForbiddenError, NotFoundError
-from chalicelib.domain.idempotency import Changed, Once
+from chalicelib.domain.idempotency import IdempotentWrite, WriteResult
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import REPLAYS
 from chalicelib.domain.models import Application
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.ports import World
-from chalicelib.usecases.read import look_at
+from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.read import read_pending
 
 # Applications: create, read, rename, delete. They are rare and go straight to MySQL.
 
@@ -21,74 +21,81 @@ from chalicelib.usecases.read import look_at
 _TOKEN_BYTES = 15
 
 
-def create_application(world: World, name: str, once: Once | None = None) -> Changed[Application]:
+def create_application(
+    ports: Ports, name: str, idempotency: IdempotentWrite | None = None
+) -> WriteResult[Application]:
     """A new tenant with a token of its own. Raises `KeyReusedError`, `InProgressError`."""
-    if before := made_before(world, once):
-        return Changed(before, replayed=True)
-    token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(world.clock.now_ms())
-    return Changed(world.store.create_application(token, name, now, once))
+    if before := find_replay(ports, idempotency):
+        return WriteResult(before, replayed=True)
+    token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(ports.clock.now_ms())
+    return WriteResult(ports.store.create_application(token, name, now, idempotency))
 
 
-def require_tenant(world: World, tenant: Tenant) -> None:
+def require_tenant(ports: Ports, tenant: Tenant) -> None:
     """Raises `UnauthenticatedError` or `NotFoundError` unless the tenant's key is still valid.
 
     Users are refused: `ForbiddenError`.
     """
     tenant.require_key()
-    look_at(world, tenant, Counter(tenant.token), Page(limit=0))
+    read_pending(ports, tenant, Counter(tenant.token), PageRequest(limit=0))
 
 
-def get_application(world: World, token: str) -> Application:
+def get_application(ports: Ports, token: str) -> Application:
     """Raises `NotFoundError`."""
-    return _found(world.store.get_application(token))
+    return _found(ports.store.get_application(token))
 
 
 def list_applications(
-    world: World, before: str | None, limit: int
+    ports: Ports, before: str | None, limit: int
 ) -> tuple[list[Application], str | None]:
     """Newest first: a page, and the token from which the next one goes on."""
-    found = world.store.list_applications(before, limit + 1)
+    found = ports.store.list_applications(before, limit + 1)
     return found[:limit], found[limit - 1].token if len(found) > limit else None
 
 
 def rename_application(
-    world: World, token: str, name: str, once: Once | None = None
-) -> Changed[Application]:
+    ports: Ports, token: str, name: str, idempotency: IdempotentWrite | None = None
+) -> WriteResult[Application]:
     """Raises `NotFoundError`, `KeyReusedError`, `InProgressError`."""
-    if before := made_before(world, once):
-        return Changed(before, replayed=True)
-    return Changed(_found(world.store.rename_application(token, name, once)))
+    if before := find_replay(ports, idempotency):
+        return WriteResult(before, replayed=True)
+    return WriteResult(_found(ports.store.rename_application(token, name, idempotency)))
 
 
 def delete_application(
-    world: World, token: str, sender: Tenant | None = None, once: Once | None = None
+    ports: Ports,
+    token: str,
+    sender: Tenant | None = None,
+    idempotency: IdempotentWrite | None = None,
 ) -> bool:
     """Delete it with everything in it: refused from now on, removed by and by.
 
     True where an earlier try of the request has done it: then the `sender` is not valid any more.
     Raises `NotFoundError`, `UnauthenticatedError`, `KeyReusedError`, `InProgressError`.
     """
-    replayed = _kept(world, once) is not None
+    replayed = _kept(ports, idempotency) is not None
     if sender and not replayed:
-        require_tenant(world, sender)
-    deleted = replayed or world.store.delete_application(token, rfc3339(world.clock.now_ms()), once)
+        require_tenant(ports, sender)
+    deleted = replayed or ports.store.delete_application(
+        token, rfc3339(ports.clock.now_ms()), idempotency
+    )
     # Also where it was deleted before: the earlier request may not have come this far.
-    world.ledger.forget_application(token)
+    ports.sequencer.block_application(token)
     if not deleted:
         raise NotFoundError("there is no such application")
     return replayed
 
 
-def made_before(world: World, once: Once | None) -> Application | None:
+def find_replay(ports: Ports, idempotency: IdempotentWrite | None) -> Application | None:
     """What an earlier try of the request made."""
-    kept = _kept(world, once)
+    kept = _kept(ports, idempotency)
     return msgspec.json.decode(kept, type=Application) if kept else None
 
 
-def _kept(world: World, once: Once | None) -> bytes | None:
-    kept = world.store.kept_answer(once) if once else None
+def _kept(ports: Ports, idempotency: IdempotentWrite | None) -> bytes | None:
+    kept = ports.store.find_response(idempotency) if idempotency else None
     if kept is not None:
-        world.meter.count(REPLAYS)
+        ports.metrics.count(REPLAYS)
     return kept
 
 
@@ -102,12 +109,12 @@ def _found(application: Application | None) -> Application:
 
 
 def rotate_key(
-    world: World,
+    ports: Ports,
     token: str,
     sender: Tenant | None,
     overlap_seconds: int,
-    once: Once | None = None,
-) -> Changed[Application]:
+    idempotency: IdempotentWrite | None = None,
+) -> WriteResult[Application]:
     """The application with its new version. `sender` is None where the admin asks.
 
     When this returns, the key before is refused by every request that begins from now on, or, where it
@@ -120,24 +127,28 @@ def rotate_key(
     `KeyReusedError`, `InProgressError`.
     """
     if sender:
-        require_tenant(world, sender)
-    if before := made_before(world, once):
+        require_tenant(ports, sender)
+    if before := find_replay(ports, idempotency):
         # The earlier try may not have come this far.
-        world.ledger.forget_key(token)
-        return Changed(before, replayed=True)
-    return Changed(_rotate(world, token, sender, overlap_seconds, once))
+        ports.sequencer.invalidate_key_cache(token)
+        return WriteResult(before, replayed=True)
+    return WriteResult(_rotate(ports, token, sender, overlap_seconds, idempotency))
 
 
 def _rotate(
-    world: World, token: str, sender: Tenant | None, overlap_seconds: int, once: Once | None
+    ports: Ports,
+    token: str,
+    sender: Tenant | None,
+    overlap_seconds: int,
+    idempotency: IdempotentWrite | None,
 ) -> Application:
-    version = sender.key_version if sender else get_application(world, token).key_version
-    until = rfc3339(world.clock.now_ms() + overlap_seconds * 1000) if overlap_seconds else None
-    rotated = world.store.rotate_key(token, version, until, once)
+    version = sender.key_version if sender else get_application(ports, token).key_version
+    until = rfc3339(ports.clock.now_ms() + overlap_seconds * 1000) if overlap_seconds else None
+    rotated = ports.store.rotate_key(token, version, until, idempotency)
     # Also where another request was faster: that one may not have come this far.
-    world.ledger.forget_key(token)
+    ports.sequencer.invalidate_key_cache(token)
     if rotated is None:
-        get_application(world, token)
+        get_application(ports, token)
         if sender:
             raise ForbiddenError("only the newest key makes the next one")
         raise ConflictError("another request was replacing the key")

@@ -21,14 +21,14 @@ from chalicelib.domain.errors import (
     UnavailableError,
 )
 from chalicelib.domain.leases import (
+    ApplicationNotCached,
     Counter,
-    Given,
-    Need,
-    NeedApplication,
-    NeedBegin,
-    NeedClose,
-    NeedRaise,
-    NeedWait,
+    IssuedUpTo,
+    LeaseContended,
+    LeaseExhausted,
+    LeaseMissing,
+    LeaseReleasing,
+    NotReady,
 )
 from chalicelib.domain.metrics import (
     LEASES_BEGUN,
@@ -37,89 +37,89 @@ from chalicelib.domain.metrics import (
     NUMBERS_SKIPPED,
 )
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 
 _PATIENCE_MS = 4_000
 _PAUSE_SECONDS = 0.02
 # For so long a chat that was accepted may be on its way although Redis has lost its memory of it: until
 # somebody has mended a worker that stands still.
-_CHAT_MAY_COME_MS = 24 * 3600_000
+_CHAT_MAY_ARRIVE_MS = 24 * 3600_000
 
 
-def with_lease[T](world: World, counter: Counter, attempt: Callable[[], T | Need]) -> T:
+def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
     """Call `attempt` until it is no longer a `Need`. Raises `UnavailableError` when time is up."""
-    until = world.clock.now_ms() + _PATIENCE_MS
+    until = ports.clock.now_ms() + _PATIENCE_MS
     while True:
         result = attempt()
-        if not isinstance(result, Need):
+        if not isinstance(result, NotReady):
             return result
-        if world.clock.now_ms() > until:
+        if ports.clock.now_ms() > until:
             raise UnavailableError("no lease could be had in time")
-        _supply(world, counter, result)
+        _supply(ports, counter, result)
 
 
-def _supply(world: World, counter: Counter, need: Need) -> None:
+def _supply(ports: Ports, counter: Counter, need: NotReady) -> None:
     match need:
-        case NeedApplication():
-            _load_application(world, counter.token, need.nonce)
-        case NeedBegin():
-            _begin(world, counter, need)
-        case NeedRaise():
-            _raise(world, counter, need)
-        case NeedClose():
-            close_lease(world, counter, need)
-        case NeedWait():
-            world.clock.wait(_PAUSE_SECONDS)
+        case ApplicationNotCached():
+            _load_application(ports, counter.token, need.nonce)
+        case LeaseMissing():
+            _begin(ports, counter, need)
+        case LeaseExhausted():
+            _raise(ports, counter, need)
+        case LeaseReleasing():
+            release_lease(ports, counter, need)
+        case LeaseContended():
+            ports.clock.wait(_PAUSE_SECONDS)
 
 
-def _load_application(world: World, token: str, nonce: str) -> None:
-    application = world.store.get_application(token)
+def _load_application(ports: Ports, token: str, nonce: str) -> None:
+    application = ports.store.get_application(token)
     if application is None:
         raise NotFoundError("there is no such application")
-    world.ledger.remember_application(application, nonce)
+    ports.sequencer.cache_application(application, nonce)
 
 
-def _begin(world: World, counter: Counter, need: NeedBegin) -> None:
+def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
     try:
-        epoch = world.store.lease_epoch(counter)
+        epoch = ports.store.lease_epoch(counter)
         if epoch is None:
-            raise _missing(world, counter, need.chats)
+            raise _missing(ports, counter, need.chats)
     except OrdinalError:
-        world.ledger.drop_nonce(counter, need.nonce)
+        ports.sequencer.abandon_nonce(counter, need.nonce)
         raise
-    if not world.ledger.is_beginning(counter, need.nonce):
+    if not ports.sequencer.is_acquiring(counter, need.nonce):
         return
-    now = rfc3339(world.clock.now_ms())
+    now = rfc3339(ports.clock.now_ms())
     # Where this fails, a lease may have been given: the nonce stays, so that it can be given again.
     with suppress(ConflictError):
-        begun = world.store.begin_lease(counter, need, epoch, world.lease_window, now)
-        if begun is not None:
-            world.ledger.install_lease(counter, need.nonce, begun)
-            world.meter.count(LEASES_BEGUN_ANEW if begun.lost else LEASES_BEGUN)
-            world.meter.count(NUMBERS_SKIPPED, begun.skipped)
+        grant = ports.store.acquire_lease(counter, need, epoch, ports.lease_window, now)
+        if grant is not None:
+            ports.sequencer.install_lease(counter, need.nonce, grant)
+            ports.metrics.count(LEASES_BEGUN_ANEW if grant.lost else LEASES_BEGUN)
+            ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
 
 
-def close_lease(world: World, counter: Counter, closing: NeedClose) -> None:
+def release_lease(ports: Ports, counter: Counter, closing: LeaseReleasing) -> None:
     """Give a closing lease back to MySQL, then forget the counter."""
     with suppress(GoneError):
-        world.store.close_lease(counter, closing)
-    world.ledger.finish_closing(counter, closing)
+        ports.store.release_lease(counter, closing)
+    ports.sequencer.forget_released(counter, closing)
 
 
-def _missing(world: World, counter: Counter, chats: Given | None) -> OrdinalError:
+def _missing(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> OrdinalError:
     """The counter's row is not there: because it never will be, or because it is not there yet."""
     if counter.chat is None:
         return NotFoundError("there is no such application")
-    since = rfc3339(world.clock.now_ms() - _CHAT_MAY_COME_MS)
-    if world.store.chat_may_come(counter.token, counter.chat, chats, since):
+    since = rfc3339(ports.clock.now_ms() - _CHAT_MAY_ARRIVE_MS)
+    if ports.store.chat_may_arrive(counter.token, counter.chat, chats, since):
         return UnavailableError("the chat was accepted and is not persisted yet")
     return NotFoundError("there is no such chat")
 
 
-def _raise(world: World, counter: Counter, need: NeedRaise) -> None:
-    raised = world.store.raise_lease(counter, need.lease, world.lease_window)
-    if raised is None:
-        world.ledger.release_lease(counter, need.lease)
+def _raise(ports: Ports, counter: Counter, need: LeaseExhausted) -> None:
+    extended = ports.store.extend_lease(counter, need.lease, ports.lease_window)
+    if extended is None:
+        ports.sequencer.discard_lease(counter, need.lease)
     else:
-        world.ledger.raise_lease(counter, raised)
-        world.meter.count(LEASES_RAISED)
+        ports.sequencer.extend_lease(counter, extended)
+        ports.metrics.count(LEASES_RAISED)

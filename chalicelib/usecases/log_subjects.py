@@ -22,7 +22,7 @@ from chalicelib.domain.queue_records import (
 # Which messages or chats a record is about, and nothing of what they say: the part that may be logged.
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class LogSubject(msgspec.Struct, frozen=True, kw_only=True):
     """States of one counter: lowest and highest number and revision, and how many they are.
 
     Where `chat` is None the numbers are those of chats. A removal has no numbers.
@@ -41,7 +41,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
 
 
-def identities(records: Iterable[AnyRecord | InboxRecord]) -> list[Identity]:
+def log_subjects(records: Iterable[AnyRecord | InboxRecord]) -> list[LogSubject]:
     """One for each counter that the records hold states of. What is in the inbox has no number yet."""
     found: dict[tuple[str, int | None], list[tuple[int, int]]] = {}
     unnumbered: Counter[tuple[str, int | None]] = Counter()
@@ -63,16 +63,16 @@ def identities(records: Iterable[AnyRecord | InboxRecord]) -> list[Identity]:
                 unnumbered[record.token, record.chat] += 0
     return [
         *(_spanning(token, chat, pairs) for (token, chat), pairs in found.items()),
-        *(Identity(token=t, chat=chat, states=n) for (t, chat), n in unnumbered.items()),
+        *(LogSubject(token=t, chat=chat, states=n) for (t, chat), n in unnumbered.items()),
     ]
 
 
-def identity_of(token: str, chat: int | None, states: Sequence[Message | Chat]) -> Identity:
+def log_subject(token: str, chat: int | None, states: Sequence[Message | Chat]) -> LogSubject:
     """The identity of states of one counter."""
     return _spanning(token, chat, _pairs(states))
 
 
-def of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> Identity:
+def log_subject_of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> LogSubject:
     """The identity of numbers of one counter that were dealt with up to these revisions."""
     return _spanning(token, chat, revisions.items())
 
@@ -81,9 +81,9 @@ def _pairs(states: Sequence[Message | Chat]) -> list[tuple[int, int]]:
     return [(state.number, state.revision) for state in states]
 
 
-def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) -> Identity:
+def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) -> LogSubject:
     numbers, revisions = zip(*pairs, strict=True)
-    return Identity(
+    return LogSubject(
         token=token,
         chat=chat,
         first=min(numbers),
@@ -104,10 +104,10 @@ def log_records(
 ) -> None:
     """One line for each counter that the records hold states of."""
     if logger.isEnabledFor(level):
-        for identity in identities(records):
+        for identity in log_subjects(records):
             logger.log(level, text, extra={**identity.fields(), **fields})
 
 
-def told(error: OrdinalError) -> dict[str, str]:
+def error_fields(error: OrdinalError) -> dict[str, str]:
     """The fields that say what went wrong."""
     return {"code": error.code, "reason": safe_text(error)}

@@ -10,10 +10,10 @@ from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, SENT_AGAIN
 from chalicelib.domain.models import Pending
 from chalicelib.domain.queue_records import PurgeRecord, records_of
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import hand_over
-from chalicelib.usecases.leases import close_lease
-from chalicelib.usecases.log_subjects import identity_of
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.accept import enqueue
+from chalicelib.usecases.leases import release_lease
+from chalicelib.usecases.log_subjects import log_subject
+from chalicelib.usecases.ports import Ports
 
 # Walks all applications, a page of tokens at a time, so that as many are asked about in one round trip.
 
@@ -34,22 +34,24 @@ def token_pages(list_tokens: ListTokens) -> Iterator[list[str]]:
 
 logger = logging.getLogger(__name__)
 
-_MOST_A_RUN = 2_000
-_LEAST_PAUSE_MS = 60_000
+_MAX_STATES_A_RUN = 2_000
+_MIN_PAUSE_MS = 60_000
 
 
-def repair_pending(world: World) -> int:
+def repair_pending(ports: Ports) -> int:
     """How many states were sent again. At most 2,000 a run, so that a long outage ends smoothly.
 
     The pause before the next time is as long as the state is old, so it doubles: what keeps ending
     in the dead-letter queue is sent ever more seldom, and is the operator's to redrive.
     """
     sent = 0
-    for tokens in token_pages(world.store.list_tokens):
-        overdue = islice(world.ledger.overdue(tokens, _MOST_A_RUN - sent), _MOST_A_RUN - sent)
+    for tokens in token_pages(ports.store.list_tokens):
+        overdue = islice(
+            ports.sequencer.list_overdue(tokens, _MAX_STATES_A_RUN - sent), _MAX_STATES_A_RUN - sent
+        )
         for counter, numbers in _by_counter(overdue).items():
-            sent += _repair_counter(world, counter, numbers)
-        if sent >= _MOST_A_RUN:
+            sent += _repair_counter(ports, counter, numbers)
+        if sent >= _MAX_STATES_A_RUN:
             break
     return sent
 
@@ -61,23 +63,23 @@ def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[in
     return groups
 
 
-def _repair_counter(world: World, counter: Counter, numbers: list[int]) -> int:
-    pending = {p.state.number: p for p in world.ledger.take_overdue(counter, numbers)}
-    stored = world.store.revisions(counter, numbers)
+def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
+    pending = {p.state.number: p for p in ports.sequencer.get_pending(counter, numbers)}
+    stored = ports.store.revisions(counter, numbers)
     # The worker died before it could tell Redis, or Redis has only the due time.
     is_stored = [n for n in numbers if not _missing(pending.get(n), stored)]
-    world.ledger.settle({counter: {n: stored.get(n, 0) for n in is_stored}})
+    ports.sequencer.acknowledge({counter: {n: stored.get(n, 0) for n in is_stored}})
     missing = [p for p in pending.values() if _missing(p, stored)]
-    hand_over(world, records_of(counter.token, counter.chat, missing))
-    now = world.clock.now_ms()
-    world.ledger.postpone(
+    enqueue(ports, records_of(counter.token, counter.chat, missing))
+    now = ports.clock.now_ms()
+    ports.sequencer.postpone(
         counter,
-        {p.state.number: now + max(_LEAST_PAUSE_MS, now - p.accepted_at_ms) for p in missing},
+        {p.state.number: now + max(_MIN_PAUSE_MS, now - p.accepted_at_ms) for p in missing},
     )
     if missing:
-        identity = identity_of(counter.token, counter.chat, [p.state for p in missing])
+        identity = log_subject(counter.token, counter.chat, [p.state for p in missing])
         logger.info("sent again", extra=identity.fields())
-    world.meter.count(SENT_AGAIN, len(missing))
+    ports.metrics.count(SENT_AGAIN, len(missing))
     return len(missing)
 
 
@@ -95,17 +97,17 @@ _ROWS_A_RUN = 10_000
 LAST_REMOVAL_MS = 15 * 60_000
 
 
-def purge_deleted(world: World) -> int:
+def purge_deleted(ports: Ports) -> int:
     """How many chats and applications are now gone whole."""
-    now = world.clock.now_ms()
-    world.store.drop_answers(rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN)
+    now = ports.clock.now_ms()
+    ports.store.delete_responses(rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN)
     before = rfc3339(now - LAST_REMOVAL_MS)
-    gone = world.store.purge(before, _ROWS_A_RUN)
-    world.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
+    gone = ports.store.purge(before, _ROWS_A_RUN)
+    ports.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
     for token, chat in gone:
         if chat is None:
-            world.ledger.erase_application(token)
-    world.store.forget(gone)
+            ports.sequencer.forget_application(token)
+    ports.store.forget(gone)
     return len(gone)
 
 
@@ -115,19 +117,19 @@ def purge_deleted(world: World) -> int:
 
 # The first write to a quiet chat costs two round trips to MySQL; who writes once an hour does not notice.
 QUIET_MS = 3_600_000
-_MOST_A_RUN = 2_000
+_MAX_STATES_A_RUN = 2_000
 
 
-def close_leases(world: World, quiet_ms: int = QUIET_MS) -> int:
+def release_idle_leases(ports: Ports, idle_ms: int = QUIET_MS) -> int:
     """How many leases were given back. At most 2,000 a run; the rest comes with the next ones."""
     closed = 0
-    for tokens in token_pages(world.store.list_tokens):
-        quiet = world.ledger.quiet(tokens, quiet_ms, _MOST_A_RUN - closed)
-        for counter in islice(quiet, _MOST_A_RUN - closed):
-            if closing := world.ledger.start_closing(counter, quiet_ms):
-                close_lease(world, counter, closing)
+    for tokens in token_pages(ports.store.list_tokens):
+        idle = ports.sequencer.list_idle(tokens, idle_ms, _MAX_STATES_A_RUN - closed)
+        for counter in islice(idle, _MAX_STATES_A_RUN - closed):
+            if closing := ports.sequencer.mark_releasing(counter, idle_ms):
+                release_lease(ports, counter, closing)
                 closed += 1
-        if closed >= _MOST_A_RUN:
+        if closed >= _MAX_STATES_A_RUN:
             break
     return closed
 
@@ -135,18 +137,20 @@ def close_leases(world: World, quiet_ms: int = QUIET_MS) -> int:
 # Measure what waits: how old the oldest pending state is, and how many dead letters there are.
 
 
-def measure_pending(world: World) -> int:
+def measure_pending(ports: Ports) -> int:
     """Milliseconds since the oldest pending state of all applications was accepted; 0 without any."""
-    now = world.clock.now_ms()
-    found = [world.ledger.oldest_pending(tokens) for tokens in token_pages(world.store.list_tokens)]
+    now = ports.clock.now_ms()
+    found = [
+        ports.sequencer.oldest_pending(tokens) for tokens in token_pages(ports.store.list_tokens)
+    ]
     age = max((now - at for at in found if at is not None), default=0)
-    world.meter.measure(PENDING_AGE, age)
+    ports.metrics.measure(PENDING_AGE, age)
     return age
 
 
-def measure_dead_letters(world: World) -> int:
+def measure_dead_letters(ports: Ports) -> int:
     """How many records are in the dead-letter queues."""
-    depths = world.queues.dead_letters()
+    depths = ports.queues.dead_letters()
     for queue, depth in depths.items():
-        world.meter.measure(DEAD_LETTERS, depth, of=queue)
+        ports.metrics.measure(DEAD_LETTERS, depth, dimension=queue)
     return sum(depths.values())

@@ -18,8 +18,8 @@ from chalicelib.domain.queue_records import (
     PurgeRecord,
 )
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.log_subjects import of_revisions, told
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.log_subjects import error_fields, log_subject_of_revisions
+from chalicelib.usecases.ports import Ports
 
 # Persist a batch of message records: one transaction, then the search queue, then Redis.
 
@@ -28,65 +28,65 @@ logger = logging.getLogger(__name__)
 _DOCUMENTS_A_RECORD = 250
 
 
-def persist_messages(world: World, records: Sequence[MessagesRecord]) -> None:
+def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
     """Everything is stored and on the way to the index when this returns.
 
     Raises `UnavailableError` where it can succeed later, also when the commit went through but the
     search queue did not answer: storing twice changes nothing, and never indexing must not happen.
     Raises `PoisonError` where the batch holds something that can never be stored.
     """
-    now = rfc3339(world.clock.now_ms())
-    persisted = world.store.persist_messages(records, world.lease_window)
+    now = rfc3339(ports.clock.now_ms())
+    persisted = ports.store.persist_messages(records, ports.lease_window)
     by_token: dict[str, list[Document]] = {}
     for token, chat, message in persisted.documents:
         by_token.setdefault(token, []).append(Document(token=token, chat=chat, message=message))
-    world.queues.send(
+    ports.queues.send(
         DocumentsRecord(documents=list(part), stored_at=now)
         for documents in by_token.values()
         for part in batched(documents, _DOCUMENTS_A_RECORD)
     )
-    world.meter.count(MESSAGES_PERSISTED, len(persisted.documents))
-    tell_redis(world, persisted.settled, persisted.raised)
+    ports.metrics.count(MESSAGES_PERSISTED, len(persisted.documents))
+    publish_to_redis(ports, persisted.acknowledged, persisted.extended)
 
 
-def tell_redis(
-    world: World,
-    settled: dict[Counter, dict[int, int]],
-    raised: Sequence[tuple[Counter, Lease]],
+def publish_to_redis(
+    ports: Ports,
+    acknowledged: dict[Counter, dict[int, int]],
+    extended: Sequence[tuple[Counter, Lease]],
 ) -> None:
     """Raise leases and drop what is persisted from the pending states.
 
     What fails here is made good later: by the repair, and by the next request at the ceiling.
     """
     try:
-        for counter, lease in raised:
-            world.ledger.raise_lease(counter, lease)
-            world.meter.count(LEASES_RAISED)
-        world.ledger.settle(settled)
+        for counter, lease in extended:
+            ports.sequencer.extend_lease(counter, lease)
+            ports.metrics.count(LEASES_RAISED)
+        ports.sequencer.acknowledge(acknowledged)
     except UnavailableError as error:
-        for counter, revisions in settled.items():
-            identity = of_revisions(counter.token, counter.chat, revisions)
-            fields = {**identity.fields(), **told(error)}
+        for counter, revisions in acknowledged.items():
+            identity = log_subject_of_revisions(counter.token, counter.chat, revisions)
+            fields = {**identity.fields(), **error_fields(error)}
             logger.warning("persisted, but Redis was not told", extra=fields)
 
 
 # Persist a batch of chat records: one transaction, then the search queue, then Redis.
 
 
-def persist_chats(world: World, records: Sequence[ChatsRecord]) -> None:
+def persist_chats(ports: Ports, records: Sequence[ChatsRecord]) -> None:
     """Raises `UnavailableError`, `PoisonError`, as `persist_messages`."""
-    now = rfc3339(world.clock.now_ms())
+    now = rfc3339(ports.clock.now_ms())
     records = [_deleted_at(now, record) for record in records]
-    persisted = world.store.persist_chats(records, world.lease_window)
-    world.queues.send(
+    persisted = ports.store.persist_chats(records, ports.lease_window)
+    ports.queues.send(
         PurgeRecord(token=record.token, chat=chat.number)
         for record in records
         for chat in record.chats
         if chat.deleted_at
     )
-    world.meter.count(CHATS_PERSISTED, sum(len(record.chats) for record in records))
-    _forget_deleted(world, records)
-    tell_redis(world, persisted.settled, persisted.raised)
+    ports.metrics.count(CHATS_PERSISTED, sum(len(record.chats) for record in records))
+    _forget_deleted(ports, records)
+    publish_to_redis(ports, persisted.acknowledged, persisted.extended)
 
 
 def _deleted_at(now: str, record: ChatsRecord) -> ChatsRecord:
@@ -96,7 +96,7 @@ def _deleted_at(now: str, record: ChatsRecord) -> ChatsRecord:
     return replace(record, chats=chats)
 
 
-def _forget_deleted(world: World, records: Sequence[ChatsRecord]) -> None:
+def _forget_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
     """A memory that was lost since has forgotten them, and would go on taking messages for them."""
     deleted: dict[str, list[int]] = {}
     for record in records:
@@ -105,6 +105,6 @@ def _forget_deleted(world: World, records: Sequence[ChatsRecord]) -> None:
             deleted.setdefault(record.token, []).extend(numbers)
     try:
         for token, numbers in deleted.items():
-            world.ledger.forget_chats(token, numbers)
+            ports.sequencer.block_chats(token, numbers)
     except UnavailableError as error:
-        logger.warning("deleted, but Redis was not told", extra=told(error))
+        logger.warning("deleted, but Redis was not told", extra=error_fields(error))

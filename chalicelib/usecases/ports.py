@@ -4,29 +4,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from chalicelib.domain.change_feed import Change, Since
-from chalicelib.domain.idempotency import IdempotencyMark, Once
+from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import (
     Accepted,
-    Basis,
-    Begun,
+    ApplicationNotCached,
     Counter,
-    Given,
-    Look,
-    Need,
-    NeedApplication,
-    NeedBegin,
-    NeedClose,
+    EditPrecondition,
+    IssuedUpTo,
+    LeaseGrant,
+    LeaseMissing,
+    LeaseReleasing,
+    NotReady,
+    PendingPage,
     PersistedChats,
     PersistedMessages,
 )
 from chalicelib.domain.metrics import Metric
 from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
-from chalicelib.domain.rate_limits import Allowance
+from chalicelib.domain.rate_limits import RateLimit
 from chalicelib.domain.search import Found, Query
-from chalicelib.domain.unread import Ahead, Marker, Reading
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 
 
 class Clock(Protocol):
@@ -39,7 +39,7 @@ class Clock(Protocol):
     def wait(self, seconds: float) -> None: ...
 
 
-class Ledger(Protocol):
+class Sequencer(Protocol):
     """Redis: counters with their leases, pending states, idempotency marks. Each call is one script.
 
     Any call can raise `UnavailableError`; those that accept do where too much is pending. Calls that
@@ -52,9 +52,9 @@ class Ledger(Protocol):
         counter: Counter,
         key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
-        mark: IdempotencyMark | None,
-        allowance: Allowance | None = None,
-    ) -> Accepted | Need:
+        idempotency: IdempotencyKey | None,
+        rate_limit: RateLimit | None = None,
+    ) -> Accepted | NotReady:
         """Give the drafts (whose number and revision are 0) their numbers and keep them as pending.
 
         It takes one for each draft from the allowance, and nothing where a `Need` is answered.
@@ -67,10 +67,10 @@ class Ledger(Protocol):
         counter: Counter,
         key_version: int,
         state: Message | Chat,
-        basis: Basis,
-        mark: IdempotencyMark | None = None,
+        precondition: EditPrecondition,
+        idempotency: IdempotencyKey | None = None,
         kept: bytes = b"",
-    ) -> Accepted | Need:
+    ) -> Accepted | NotReady:
         """Accept a new state of a number that is in use; its revision becomes a newer one.
 
         `kept` comes back with a replay. Under a lease that is older than the newest one, nothing is
@@ -79,14 +79,14 @@ class Ledger(Protocol):
         """
         ...
 
-    def look(
+    def read_pending(
         self,
         counter: Counter,
         key_version: int,
-        page: Page,
-        mark: IdempotencyMark | None = None,
-        allowance: Allowance | None = None,
-    ) -> Look | NeedApplication:
+        page: PageRequest,
+        idempotency: IdempotencyKey | None = None,
+        rate_limit: RateLimit | None = None,
+    ) -> PendingPage | ApplicationNotCached:
         """Pending states of a page, or, where the mark is known, what its request got before.
 
         It takes one from the allowance. Raises `GoneError` where the chat was deleted,
@@ -94,87 +94,87 @@ class Ledger(Protocol):
         """
         ...
 
-    def ahead(
+    def read_unpersisted(
         self,
         token: str,
         key_version: int,
         chats: Sequence[int],
-        allowance: Allowance | None = None,
-    ) -> dict[int, Ahead] | NeedApplication:
+        rate_limit: RateLimit | None = None,
+    ) -> dict[int, UnpersistedChat] | ApplicationNotCached:
         """What is known here of some chats, none of which need be there, before MySQL knows it.
 
         It takes one from the allowance. Raises `RateLimitedError`.
         """
         ...
 
-    def remember_application(self, application: Application, nonce: str) -> bool:
+    def cache_application(self, application: Application, nonce: str) -> bool:
         """Note which keys MySQL says are valid, for an hour.
 
-        Only where the nonce of `NeedApplication` is still there: what was read before the key was changed,
-        or in another memory, is not taken.
+        Only if the nonce of `ApplicationNotCached` is still there: a copy that was read before the key was
+        changed, or for another incarnation, is refused.
         """
         ...
 
-    def forget_key(self, token: str) -> None:
+    def invalidate_key_cache(self, token: str) -> None:
         """Ask MySQL for the valid keys again: they were changed. Nothing that was read before is taken."""
         ...
 
-    def forget_application(self, token: str) -> None:
+    def block_application(self, token: str) -> None:
         """Refuse the application's requests from now on: it was deleted."""
         ...
 
-    def forget_chats(self, token: str, numbers: Sequence[int]) -> None:
+    def block_chats(self, token: str, numbers: Sequence[int]) -> None:
         """Refuse requests to these chats from now on: their deletion is persisted."""
         ...
 
-    def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
+    def install_lease(self, counter: Counter, nonce: str, grant: LeaseGrant) -> bool:
         """Take a lease that MySQL gave, only where the nonce and the memory are still the same."""
         ...
 
-    def release_lease(self, counter: Counter, lease: Lease) -> None:
+    def discard_lease(self, counter: Counter, lease: Lease) -> None:
         """Give up a lease that MySQL will not raise; the next `accept` begins a new one."""
         ...
 
-    def drop_nonce(self, counter: Counter, nonce: str) -> None:
+    def abandon_nonce(self, counter: Counter, nonce: str) -> None:
         """Give up beginning, so that others need not wait. Only where the store gave no lease."""
         ...
 
-    def is_beginning(self, counter: Counter, nonce: str) -> bool:
+    def is_acquiring(self, counter: Counter, nonce: str) -> bool:
         """Whether no other caller has taken over since this nonce was left."""
         ...
 
-    def quiet(self, tokens: Sequence[str], quiet_ms: int, limit: int) -> list[Counter]:
+    def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
         """Counters that nothing has been pending of for so long; up to `limit` of an application."""
         ...
 
-    def start_closing(self, counter: Counter, quiet_ms: int) -> NeedClose | None:
+    def mark_releasing(self, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
         """Hand out no number any more, if the counter is quiet and nothing of it is pending."""
         ...
 
-    def finish_closing(self, counter: Counter, closing: NeedClose) -> None:
+    def forget_released(self, counter: Counter, closing: LeaseReleasing) -> None:
         """Forget a counter whose lease was given back; the next `accept` begins a new one."""
         ...
 
-    def erase_application(self, token: str) -> None:
+    def forget_application(self, token: str) -> None:
         """Forget all counters of an application that is gone."""
         ...
 
-    def raise_lease(self, counter: Counter, lease: Lease) -> None:
+    def extend_lease(self, counter: Counter, lease: Lease) -> None:
         """Take a higher ceiling, only where holder and epoch are still the same."""
         ...
 
-    def settle(self, settled: Mapping[Counter, Mapping[int, int]]) -> None:
+    def acknowledge(self, acknowledged: Mapping[Counter, Mapping[int, int]]) -> None:
         """Drop pending states (number → revision) of each counter unless a newer one is there by now.
 
         One script for each counter, which may be run twice.
         """
         ...
 
-    def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+    def list_overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
         """Counter and number of pending states that should have been persisted by now."""
         ...
 
-    def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
+    def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
         """The pending states of these numbers."""
         ...
 
@@ -196,7 +196,7 @@ class Store(Protocol):
     """MySQL. Every method is one transaction. Any can raise `UnavailableError`."""
 
     def create_application(
-        self, token: str, name: str, created_at: str, once: Once | None = None
+        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
     ) -> Application:
         """With `once`, keep the answer in the same transaction; so do those below.
 
@@ -213,13 +213,17 @@ class Store(Protocol):
         ...
 
     def rename_application(
-        self, token: str, name: str, once: Once | None = None
+        self, token: str, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         """None where it is not there."""
         ...
 
     def rotate_key(
-        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+        self,
+        token: str,
+        version: int,
+        previous_until: str | None,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         """Give the application the next version of its key, where `version` is the newest.
 
@@ -228,16 +232,18 @@ class Store(Protocol):
         """
         ...
 
-    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
+    def delete_application(
+        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+    ) -> bool:
         """Mark it as deleted; `purge` removes what it holds. False where it is not there."""
         ...
 
-    def kept_answer(self, once: Once) -> bytes | None:
+    def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
         """What a request with this key made less than 24 hours ago: the application as JSON, or nothing
         where it was deleted. None where no such request has ended. Raises `KeyReusedError`."""
         ...
 
-    def drop_answers(self, before: str, rows: int) -> int:
+    def delete_responses(self, before: str, rows: int) -> int:
         """Remove up to `rows` answers that were kept before then; how many."""
         ...
 
@@ -248,25 +254,25 @@ class Store(Protocol):
         """
         ...
 
-    def begin_lease(
-        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
-    ) -> Begun | None:
+    def acquire_lease(
+        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+    ) -> LeaseGrant | None:
         """Give `need.holder` the `window` numbers above the highest ceiling, with the next epoch.
 
-        Numbers that an attempt in `need.given_up` was given are given again; otherwise notes which
+        Numbers that an attempt in `need.abandoned_nonces` was given are given again; otherwise notes which
         numbers were passed over. None where the row is gone. Raises `ConflictError` where the epoch is
         not `epoch` any more, `GoneError` where it was deleted.
         """
         ...
 
-    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
         """Take the numbers above `closing.last` back, where holder and epoch are unchanged.
 
         Raises `GoneError` where the chat or the application was deleted.
         """
         ...
 
-    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
         """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
 
         Never lowers it. Returns the lease now in force, or None where another has begun since.
@@ -274,7 +280,9 @@ class Store(Protocol):
         """
         ...
 
-    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
+    def chat_may_arrive(
+        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+    ) -> bool:
         """Whether a chat without a row may still be on its way.
 
         `chats` is how far a memory has numbered them. Where the newest lease is that memory's, no others
@@ -301,16 +309,16 @@ class Store(Protocol):
         """A deleted chat comes with its `deleted_at`."""
         ...
 
-    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
         """Those of these chats (token, number) that have a row and are not deleted, nor is their
         application."""
         ...
 
-    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
         """Up to `limit` chats of the page that are not deleted, in the page's order."""
         ...
 
-    def skipped(self, token: str, chat: int) -> list[Numbers]:
+    def skipped(self, token: str, chat: int) -> list[NumberRange]:
         """Message numbers that were passed over when memory was lost, and are not in use."""
         ...
 
@@ -318,7 +326,7 @@ class Store(Protocol):
         """A deleted message comes with its `deleted_at`."""
         ...
 
-    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
         """Up to `limit` messages of the page that are not deleted, in the page's order."""
         ...
 
@@ -329,7 +337,7 @@ class Store(Protocol):
         """
         ...
 
-    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         """Move a user's marker up to a number, never back.
 
         Not above the last number that is stored or, as `pending_last`, pending. The chat need not be
@@ -337,13 +345,15 @@ class Store(Protocol):
         """
         ...
 
-    def list_markers(self, token: str, user: str, page: Page, limit: int) -> list[Marker]:
+    def list_markers(
+        self, token: str, user: str, page: PageRequest, limit: int
+    ) -> list[ReadMarker]:
         """Up to `limit` of a user's markers, by chat, in chats that are not known as deleted."""
         ...
 
     def count_unread(
-        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
-    ) -> list[Reading]:
+        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+    ) -> list[UnreadCount]:
         """How many messages that are not deleted lie above each marker, pending ones included.
 
         `ahead` is what Redis said of these chats before. Chats that are not there are left out.
@@ -381,7 +391,7 @@ class Queues(Protocol):
         """Hand records to the queues of their types, as few sends as fit."""
         ...
 
-    def bury(self, queue: str, body: str, reason: str) -> None:
+    def dead_letter(self, queue: str, body: str, reason: str) -> None:
         """Put a record that can never succeed into the queue's dead-letter queue, with the reason."""
         ...
 
@@ -415,14 +425,14 @@ class SearchIndex(Protocol):
     def ping(self) -> None: ...
 
 
-class Meter(Protocol):
+class Metrics(Protocol):
     """Metrics of one invocation. `of` is the value of the dimension that the metric names, if any."""
 
-    def count(self, metric: Metric, value: int = 1, of: str | None = None) -> None:
+    def count(self, metric: Metric, value: int = 1, dimension: str | None = None) -> None:
         """Add to what this invocation has counted."""
         ...
 
-    def measure(self, metric: Metric, value: float, of: str | None = None) -> None:
+    def measure(self, metric: Metric, value: float, dimension: str | None = None) -> None:
         """Note a value, in the metric's unit."""
         ...
 
@@ -431,14 +441,14 @@ class Meter(Protocol):
         ...
 
 
-class World(Protocol):
+class Ports(Protocol):
     """All of the above, as a use case is given them. The bootstrap makes each at its first use."""
 
     @property
     def clock(self) -> Clock: ...
 
     @property
-    def ledger(self) -> Ledger: ...
+    def sequencer(self) -> Sequencer: ...
 
     @property
     def store(self) -> Store: ...
@@ -450,7 +460,7 @@ class World(Protocol):
     def index(self) -> SearchIndex: ...
 
     @property
-    def meter(self) -> Meter: ...
+    def metrics(self) -> Metrics: ...
 
     @property
     def lease_window(self) -> int:

@@ -8,8 +8,8 @@ import msgspec
 from chalicelib.domain.errors import OrdinalError, PoisonError
 from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_AGAIN, RECORDS_BURIED
 from chalicelib.domain.queue_records import AnyRecord, InboxRecord, halves
-from chalicelib.usecases.log_subjects import log_records, told
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.log_subjects import error_fields, log_records
+from chalicelib.usecases.ports import Ports
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class _Item[R: AnyRecord | InboxRecord](msgspec.Struct, frozen=True):
     body: str
 
 
-def work_off[R: AnyRecord | InboxRecord](
-    world: World,
+def process_batch[R: AnyRecord | InboxRecord](
+    ports: Ports,
     queue: str,
     received: Sequence[Received],
     decode: Callable[[str], R],
@@ -59,17 +59,17 @@ def work_off[R: AnyRecord | InboxRecord](
         except (msgspec.MsgspecError, ValueError) as error:
             logger.error("cannot be read", extra={"queue": queue, "message_id": item.id})
             reason = f"not a record that this version can read: {error}"
-            _bury(world, queue, item, item.body, reason, again)
+            _dead_letter(ports, queue, item, item.body, reason, again)
     if readable:
-        _handle(world, queue, readable, handle, again)
-    world.meter.count(RECORDS_AGAIN, len(again), of=queue)
+        _handle(ports, queue, readable, handle, again)
+    ports.metrics.count(RECORDS_AGAIN, len(again), dimension=queue)
     if again:
-        _delay(world, queue, list(again.values()))
+        _delay(ports, queue, list(again.values()))
     return list(again)
 
 
 def _handle[R: AnyRecord | InboxRecord](
-    world: World,
+    ports: Ports,
     queue: str,
     batch: Sequence[_Item[R]],
     handle: Callable[[Sequence[R]], None],
@@ -80,22 +80,22 @@ def _handle[R: AnyRecord | InboxRecord](
     except PoisonError as error:
         parts = _halves(batch)
         if len(parts) == 1:
-            _log(logging.ERROR, "can never succeed", queue, batch, **told(error))
-            _bury(world, queue, batch[0].received, batch[0].body, str(error), again)
+            _log(logging.ERROR, "can never succeed", queue, batch, **error_fields(error))
+            _dead_letter(ports, queue, batch[0].received, batch[0].body, str(error), again)
             return
         for part in parts:
-            _handle(world, queue, part, handle, again)
+            _handle(ports, queue, part, handle, again)
     except OrdinalError as error:
-        world.meter.count(ERRORS, of=error.code)
-        _log(logging.WARNING, "comes again", queue, batch, **told(error))
+        ports.metrics.count(ERRORS, dimension=error.code)
+        _log(logging.WARNING, "comes again", queue, batch, **error_fields(error))
         again.update((item.received.id, item.received) for item in batch)
     except Exception as error:
         _log(logging.ERROR, "failed", queue, batch, error=type(error).__name__)
         raise
     else:
         sent_at_ms = min(item.received.sent_at_ms for item in batch)
-        lag_ms = max(0, world.clock.now_ms() - sent_at_ms)
-        world.meter.measure(RECORD_LAG, lag_ms, of=queue)
+        lag_ms = max(0, ports.clock.now_ms() - sent_at_ms)
+        ports.metrics.measure(RECORD_LAG, lag_ms, dimension=queue)
         log_records(logging.INFO, "worked off", [item.record for item in batch], queue=queue)
 
 
@@ -118,8 +118,8 @@ def _halves[R: AnyRecord | InboxRecord](batch: Sequence[_Item[R]]) -> list[Seque
     return [[_Item(item.received, part, msgspec.json.encode(part).decode())] for part in parts]
 
 
-def _bury(
-    world: World,
+def _dead_letter(
+    ports: Ports,
     queue: str,
     item: Received,
     body: str,
@@ -127,22 +127,22 @@ def _bury(
     again: dict[str, Received],
 ) -> None:
     try:
-        world.queues.bury(queue, body, reason)
-        world.meter.count(RECORDS_BURIED, of=queue)
+        ports.queues.dead_letter(queue, body, reason)
+        ports.metrics.count(RECORDS_BURIED, dimension=queue)
     except OrdinalError as error:
-        fields = {"queue": queue, "message_id": item.id, **told(error)}
+        fields = {"queue": queue, "message_id": item.id, **error_fields(error)}
         logger.warning("could not be buried yet", extra=fields)
         again[item.id] = item
 
 
-def _delay(world: World, queue: str, items: Sequence[Received]) -> None:
+def _delay(ports: Ports, queue: str, items: Sequence[Received]) -> None:
     delays = {
         item.receipt: min(_FIRST_DELAY_SECONDS * 2**item.receives, _LONGEST_DELAY_SECONDS)
         for item in items
     }
     try:
-        world.queues.delay(queue, delays)
+        ports.queues.delay(queue, delays)
     except OrdinalError as error:
         # They come again all the same, after the queue's visibility time-out.
-        fields = {"queue": queue, "message_ids": [item.id for item in items], **told(error)}
+        fields = {"queue": queue, "message_ids": [item.id for item in items], **error_fields(error)}
         logger.warning("the queue's time-out stays", extra=fields)

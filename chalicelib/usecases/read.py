@@ -6,13 +6,13 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Changes, Since
 from chalicelib.domain.errors import GoneError, NotFoundError
-from chalicelib.domain.idempotency import IdempotencyMark
-from chalicelib.domain.leases import Counter, Look
+from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.leases import Counter, PendingPage
 from chalicelib.domain.models import Chat, ChatRow, Message
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Listed, Page, fitting, merge, rows_wanted
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import Page, PageRequest, fit_to_response, merge, rows_to_fetch
 from chalicelib.usecases.leases import with_lease
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 
 # The newest accepted state of a chat or a message: the pending one, or the row in MySQL.
 
@@ -24,69 +24,73 @@ class Current[T](msgspec.Struct, frozen=True):
     edits: int
 
 
-def look_at(
-    world: World,
+def read_pending(
+    ports: Ports,
     tenant: Tenant,
     counter: Counter,
-    page: Page,
-    mark: IdempotencyMark | None = None,
-) -> Look:
+    page: PageRequest,
+    idempotency: IdempotencyKey | None = None,
+) -> PendingPage:
     """The pending states of a page, or what a request with this mark got before.
 
     It also checks that the key's version is valid, and takes from the tenant's allowance.
     """
-    key_version, allowance = tenant.key_version, tenant.allowance
+    key_version, rate_limit = tenant.key_version, tenant.rate_limit
     return with_lease(
-        world, counter, lambda: world.ledger.look(counter, key_version, page, mark, allowance)
+        ports,
+        counter,
+        lambda: ports.sequencer.read_pending(counter, key_version, page, idempotency, rate_limit),
     )
 
 
-def one(number: int) -> Page:
+def one(number: int) -> PageRequest:
     """The page that holds one number."""
-    return Page(limit=1, after=number - 1, before=number + 1)
+    return PageRequest(limit=1, after=number - 1, before=number + 1)
 
 
-def current_message(world: World, tenant: Tenant, chat: int, number: int) -> Current[Message]:
+def current_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Current[Message]:
     """Raises `NotFoundError`, `GoneError`. Redis is asked first: what left it since is in MySQL."""
-    look = look_at(world, tenant, Counter(tenant.token, chat), one(number))
-    return message_after(world, tenant, chat, number, look)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), one(number))
+    return resolve_message(ports, tenant, chat, number, pending_page)
 
 
-def message_after(
-    world: World, tenant: Tenant, chat: int, number: int, look: Look
+def resolve_message(
+    ports: Ports, tenant: Tenant, chat: int, number: int, pending_page: PendingPage
 ) -> Current[Message]:
     """The message as it is after a look at its number."""
-    message = world.store.get_message(tenant.token, chat, number)
-    for entry in look.pending:
+    message = ports.store.get_message(tenant.token, chat, number)
+    for entry in pending_page.pending:
         if isinstance(entry.state, Message) and (
             message is None or entry.state.revision > message.revision
         ):
             message = entry.state
     if message is None:
-        require_chat(world, tenant, chat, look.known)
+        require_chat(ports, tenant, chat, pending_page.known)
         raise NotFoundError("there is no such message")
     if message.deleted_at:
         raise GoneError("the message was deleted")
-    return Current(message, look.edits)
+    return Current(message, pending_page.edits)
 
 
-def current_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, int]:
+def current_chat(ports: Ports, tenant: Tenant, number: int) -> tuple[ChatRow, int]:
     """The chat with its counts, and the edits as in `Current`. Raises `NotFoundError`, `GoneError`."""
-    look = look_at(world, tenant, Counter(tenant.token), one(number))
-    return chat_after(world, tenant, number, look)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token), one(number))
+    return resolve_chat(ports, tenant, number, pending_page)
 
 
-def chat_after(world: World, tenant: Tenant, number: int, look: Look) -> tuple[ChatRow, int]:
+def resolve_chat(
+    ports: Ports, tenant: Tenant, number: int, pending_page: PendingPage
+) -> tuple[ChatRow, int]:
     """The chat as it is after a look at its number."""
-    row = world.store.get_chat(tenant.token, number)
-    for entry in look.pending:
+    row = ports.store.get_chat(tenant.token, number)
+    for entry in pending_page.pending:
         if isinstance(entry.state, Chat):
             row = newer_chat(row, entry.state)
     if row is None:
         raise NotFoundError("there is no such chat")
     if row.chat.deleted_at:
         raise GoneError("the chat was deleted")
-    return row, look.edits
+    return row, pending_page.edits
 
 
 def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
@@ -98,11 +102,11 @@ def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
     return row
 
 
-def require_chat(world: World, tenant: Tenant, chat: int, known: bool) -> None:
+def require_chat(ports: Ports, tenant: Tenant, chat: int, known: bool) -> None:
     """Raises `NotFoundError` or `GoneError` unless the chat is there; `known` is what Redis says."""
     if known:
         return
-    row = world.store.get_chat(tenant.token, chat)
+    row = ports.store.get_chat(tenant.token, chat)
     if row is None:
         raise NotFoundError("there is no such chat")
     if row.chat.deleted_at:
@@ -112,38 +116,40 @@ def require_chat(world: World, tenant: Tenant, chat: int, known: bool) -> None:
 # One chat, with its counts and the message numbers that were passed over.
 
 
-def get_chat(world: World, tenant: Tenant, number: int) -> tuple[ChatRow, list[Numbers]]:
+def get_chat(ports: Ports, tenant: Tenant, number: int) -> tuple[ChatRow, list[NumberRange]]:
     """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
     tenant.require_read(number)
-    row, _ = current_chat(world, tenant, number)
-    return row, world.store.skipped(tenant.token, number)
+    row, _ = current_chat(ports, tenant, number)
+    return row, ports.store.skipped(tenant.token, number)
 
 
 # One message, in its newest accepted state.
 
 
-def get_message(world: World, tenant: Tenant, chat: int, number: int) -> Message:
+def get_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Message:
     """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
     tenant.require_read(chat)
-    return current_message(world, tenant, chat, number).state
+    return current_message(ports, tenant, chat, number).state
 
 
 # A page of an application's chats: pending ones first, then MySQL's.
 
 
-def list_chats(world: World, tenant: Tenant, page: Page) -> Listed[ChatRow]:
+def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Page[ChatRow]:
     """Chats that are not deleted, with their counts. `ForbiddenError` for a user of single chats."""
     tenant.require_read(None)
-    look = look_at(world, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1))
-    rows = world.store.list_chats(tenant.token, page, rows_wanted(page, look))
+    pending_page = read_pending(
+        ports, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1)
+    )
+    rows = ports.store.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
     newest = {row.chat.number: row for row in rows}
-    for entry in look.pending:
+    for entry in pending_page.pending:
         if isinstance(entry.state, Chat):
             number = entry.state.number
             newest[number] = newer_chat(newest.get(number), entry.state)
     return merge(
         page,
-        look,
+        pending_page,
         newest.values(),
         lambda r: r.chat.number,
         lambda r: bool(r.chat.deleted_at),
@@ -154,16 +160,16 @@ def list_chats(world: World, tenant: Tenant, page: Page) -> Listed[ChatRow]:
 # A page of a chat's messages: pending ones first, then MySQL's, so that writers read their own writes.
 
 
-def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed[Message]:
+def list_messages(ports: Ports, tenant: Tenant, chat: int, page: PageRequest) -> Page[Message]:
     """Messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
     tenant.require_read(chat)
     wide = replace(page, limit=page.limit + 1)
-    look = look_at(world, tenant, Counter(tenant.token, chat), wide)
-    rows = world.store.list_messages(tenant.token, chat, page, rows_wanted(page, look))
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), wide)
+    rows = ports.store.list_messages(tenant.token, chat, page, rows_to_fetch(page, pending_page))
     if not rows:
-        require_chat(world, tenant, chat, look.known)
+        require_chat(ports, tenant, chat, pending_page.known)
     newest = {row.number: row for row in rows}
-    for entry in look.pending:
+    for entry in pending_page.pending:
         state = entry.state
         if isinstance(state, Message) and (
             state.number not in newest or state.revision > newest[state.number].revision
@@ -171,7 +177,7 @@ def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed
             newest[state.number] = state
     return merge(
         page,
-        look,
+        pending_page,
         newest.values(),
         lambda m: m.number,
         lambda m: bool(m.deleted_at),
@@ -185,12 +191,12 @@ def list_messages(world: World, tenant: Tenant, chat: int, page: Page) -> Listed
 # pending, on a queue, or late comes behind it; Redis is only asked whether the chat is there.
 
 
-def list_changes(world: World, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
+def list_changes(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
     """Up to `limit` changes. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
     tenant.require_read(chat)
-    look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=0))
-    found = world.store.list_changes(tenant.token, chat, since, limit + 1)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), PageRequest(limit=0))
+    found = ports.store.list_changes(tenant.token, chat, since, limit + 1)
     if not found:
-        require_chat(world, tenant, chat, look.known)
-    shown = fitting(found[:limit], lambda change: len(change.message.body))
+        require_chat(ports, tenant, chat, pending_page.known)
+    shown = fit_to_response(found[:limit], lambda change: len(change.message.body))
     return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > len(shown))

@@ -5,72 +5,80 @@ from collections.abc import Sequence
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import GoneError
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.paging import Listed, Page
-from chalicelib.domain.unread import Ahead, Marker, Reading
+from chalicelib.domain.paging import Page, PageRequest
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.leases import with_lease
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import one, require_chat
 
 # How many messages a user has not read, in one chat or in all in which the user has a marker.
 
 
-def count_unread(world: World, tenant: Tenant, user: str, chat: int) -> Reading:
+def count_unread(ports: Ports, tenant: Tenant, user: str, chat: int) -> UnreadCount:
     """All of them, where the user never set a marker. Raises as `mark_read`."""
     tenant.require_reader(user)
     tenant.require_read(chat)
-    ahead = chat_ahead(world, tenant, chat)
-    return read_on(world, tenant, marker_of(world, tenant, user, chat) or Marker(chat, 0), ahead)
+    unpersisted = read_unpersisted(ports, tenant, chat)
+    return count_above(
+        ports, tenant, get_marker(ports, tenant, user, chat) or ReadMarker(chat, 0), unpersisted
+    )
 
 
-def list_unread(world: World, tenant: Tenant, user: str, page: Page) -> Listed[Reading]:
+def list_unread(ports: Ports, tenant: Tenant, user: str, page: PageRequest) -> Page[UnreadCount]:
     """A page of the user's markers, by chat. One that is not full need not be the last.
 
     Raises `ForbiddenError` for another user, and for one of single chats.
     """
     tenant.require_reader(user)
     tenant.require_read(None)
-    markers = world.store.list_markers(tenant.token, user, page, page.limit + 1)
+    markers = ports.store.list_markers(tenant.token, user, page, page.limit + 1)
     shown = markers[: page.limit]
-    ahead = _ahead(world, tenant, [marker.chat for marker in shown])
-    readings = world.store.count_unread(tenant.token, shown, ahead)
-    more_from = shown[-1].chat if len(markers) > page.limit else None
-    return Listed(tuple(readings), more_from)
+    unpersisted = _read_unpersisted(ports, tenant, [marker.chat for marker in shown])
+    readings = ports.store.count_unread(tenant.token, shown, unpersisted)
+    next_cursor = shown[-1].chat if len(markers) > page.limit else None
+    return Page(tuple(readings), next_cursor)
 
 
-def chat_ahead(world: World, tenant: Tenant, chat: int) -> Ahead:
+def read_unpersisted(ports: Ports, tenant: Tenant, chat: int) -> UnpersistedChat:
     """What Redis knows of a chat. Raises `NotFoundError`, `GoneError` unless the chat is there."""
-    ahead = _ahead(world, tenant, [chat])[chat]
-    if ahead.gone:
+    unpersisted = _read_unpersisted(ports, tenant, [chat])[chat]
+    if unpersisted.gone:
         raise GoneError("the chat was deleted")
-    require_chat(world, tenant, chat, ahead.known)
-    return ahead
+    require_chat(ports, tenant, chat, unpersisted.known)
+    return unpersisted
 
 
-def marker_of(world: World, tenant: Tenant, user: str, chat: int) -> Marker | None:
+def get_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> ReadMarker | None:
     """The user's marker in a chat, if there is one."""
-    return next(iter(world.store.list_markers(tenant.token, user, one(chat), 1)), None)
+    return next(iter(ports.store.list_markers(tenant.token, user, one(chat), 1)), None)
 
 
-def read_on(world: World, tenant: Tenant, marker: Marker, ahead: Ahead) -> Reading:
+def count_above(
+    ports: Ports, tenant: Tenant, marker: ReadMarker, unpersisted: UnpersistedChat
+) -> UnreadCount:
     """What lies above a marker. `ahead` was read before it."""
-    readings = world.store.count_unread(tenant.token, [marker], {marker.chat: ahead})
+    readings = ports.store.count_unread(tenant.token, [marker], {marker.chat: unpersisted})
     if not readings:
         raise GoneError("the chat was deleted")
     return readings[0]
 
 
-def _ahead(world: World, tenant: Tenant, chats: Sequence[int]) -> dict[int, Ahead]:
+def _read_unpersisted(
+    ports: Ports, tenant: Tenant, chats: Sequence[int]
+) -> dict[int, UnpersistedChat]:
     """It also checks that the key's version is valid, without any chat too, and takes from the allowance."""
-    token, key_version, allowance = tenant.token, tenant.key_version, tenant.allowance
+    token, key_version, rate_limit = tenant.token, tenant.key_version, tenant.rate_limit
     return with_lease(
-        world, Counter(token), lambda: world.ledger.ahead(token, key_version, chats, allowance)
+        ports,
+        Counter(token),
+        lambda: ports.sequencer.read_unpersisted(token, key_version, chats, rate_limit),
     )
 
 
 # Move a user's read marker in a chat: only ever forward, and not above the last message.
 
 
-def mark_read(world: World, tenant: Tenant, user: str, chat: int, number: int) -> Reading:
+def mark_read(ports: Ports, tenant: Tenant, user: str, chat: int, number: int) -> UnreadCount:
     """The marker as it is now. Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user whose
     marker it is not, or who may not read the chat.
 
@@ -79,9 +87,9 @@ def mark_read(world: World, tenant: Tenant, user: str, chat: int, number: int) -
     """
     tenant.require_reader(user)
     tenant.require_read(chat)
-    ahead = chat_ahead(world, tenant, chat)
-    world.store.move_marker(tenant.token, user, Marker(chat, number), ahead.last)
-    marker = marker_of(world, tenant, user, chat)
+    unpersisted = read_unpersisted(ports, tenant, chat)
+    ports.store.move_marker(tenant.token, user, ReadMarker(chat, number), unpersisted.last)
+    marker = get_marker(ports, tenant, user, chat)
     if marker is None:
         raise GoneError("the chat was deleted")
-    return read_on(world, tenant, marker, ahead)
+    return count_above(ports, tenant, marker, unpersisted)

@@ -8,14 +8,14 @@ import msgspec
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_BURIED
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
 from chalicelib.domain.search import Found, Query
 from chalicelib.domain.times import unix_ms
-from chalicelib.usecases.log_subjects import identity_of
+from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
-from chalicelib.usecases.ports import World
-from chalicelib.usecases.read import look_at, require_chat
+from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.read import read_pending, require_chat
 
 # Index a batch of search records: one bulk request, then the removals.
 #
@@ -28,48 +28,50 @@ logger = logging.getLogger(__name__)
 _LATE_MS = LAST_REMOVAL_MS // 3
 
 
-def index_messages(world: World, records: Sequence[SearchRecord]) -> None:
+def index_messages(ports: Ports, records: Sequence[SearchRecord]) -> None:
     """Raises `UnavailableError` where it can succeed later; newer revisions win, so order is free.
 
     A document that OpenSearch refuses for good goes to the dead-letter queue alone.
     """
-    documents = _wanted(world, [r for r in records if isinstance(r, DocumentsRecord)])
-    refused = world.index.index(documents) if documents else []
+    documents = _wanted(ports, [r for r in records if isinstance(r, DocumentsRecord)])
+    refused = ports.index.index(documents) if documents else []
     for document, reason in refused:
         body = msgspec.json.encode(DocumentsRecord(documents=[document])).decode()
-        world.queues.bury("search", body, reason)
-        identity = identity_of(document.token, document.chat, [document.message])
+        ports.queues.dead_letter("search", body, reason)
+        identity = log_subject(document.token, document.chat, [document.message])
         logger.error("refused by the index and buried", extra=identity.fields())
-    world.meter.count(RECORDS_BURIED, len(refused), of="search")
-    world.meter.count(MESSAGES_INDEXED, len(documents) - len(refused))
+    ports.metrics.count(RECORDS_BURIED, len(refused), dimension="search")
+    ports.metrics.count(MESSAGES_INDEXED, len(documents) - len(refused))
     for record in records:
         if isinstance(record, PurgeRecord):
-            world.index.purge(record.token, record.chat)
+            ports.index.purge(record.token, record.chat)
 
 
-def _wanted(world: World, records: Sequence[DocumentsRecord]) -> list[Document]:
+def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
     """All documents, but for late ones of chats that are not there any more."""
-    late_before = world.clock.now_ms() - _LATE_MS
+    late_before = ports.clock.now_ms() - _LATE_MS
     late = {
         (document.token, document.chat)
         for record in records
         if not record.stored_at or unix_ms(record.stored_at) < late_before
         for document in record.documents
     }
-    gone = late - world.store.live_chats(late) if late else late
+    gone = late - ports.store.existing_chats(late) if late else late
     return [d for r in records for d in r.documents if (d.token, d.chat) not in gone]
 
 
 # Search in an application or in one of its chats. Only OpenSearch is asked for messages.
 
 
-def search_messages(world: World, tenant: Tenant, query: Query) -> Found:
+def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Found:
     """Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor.
 
     `ForbiddenError` for a user who may not read the chat, or, where none is named, not all of them.
     """
     tenant.require_read(query.chat)
-    look = look_at(world, tenant, Counter(tenant.token, query.chat), Page(limit=0))
+    pending_page = read_pending(
+        ports, tenant, Counter(tenant.token, query.chat), PageRequest(limit=0)
+    )
     if query.chat is not None:
-        require_chat(world, tenant, query.chat, look.known)
-    return world.index.search(query)
+        require_chat(ports, tenant, query.chat, pending_page.known)
+    return ports.index.search(query)

@@ -58,11 +58,11 @@ def stage_config(
 ) -> dict[str, Any]:
     """The project's configuration for one stage: `local`'s or `prod`'s, with what only now is known."""
     stages = config["stages"]
-    own = stages.get(settings.stage) or stages["local" if settings.local else "prod"]
+    scoped_to_user = stages.get(settings.stage) or stages["local" if settings.local else "prod"]
     stage = {
-        **own,
-        "environment_variables": {**own.get("environment_variables", {}), **variables},
-        "api_gateway_stage": own.get("api_gateway_stage", settings.stage),
+        **scoped_to_user,
+        "environment_variables": {**scoped_to_user.get("environment_variables", {}), **variables},
+        "api_gateway_stage": scoped_to_user.get("api_gateway_stage", settings.stage),
     }
     if place.subnet_ids:
         stage |= {"subnet_ids": place.subnet_ids, "security_group_ids": place.security_group_ids}

@@ -74,12 +74,12 @@ def newman() -> list[str]:
 def install_for(stack: Stack) -> None:
     """Install what this stack needs and does not have yet; pieces in parallel."""
     with only_one_installer():
-        own = {*stack.ports} - stack.external.keys()
+        scoped_to_user = {*stack.ports} - stack.external.keys()
         pieces: list[Callable[[], None]] = [install_dev]
-        if "localstack" in own:
+        if "localstack" in scoped_to_user:
             pieces += [_localstack, _lambda_runtime]
-        if own & {"redis", "mysql", "opensearch"}:
-            pieces.append(lambda: _tools_and_jars(own))
+        if scoped_to_user & {"redis", "mysql", "opensearch"}:
+            pieces.append(lambda: _tools_and_jars(scoped_to_user))
         if stack.name == "test":
             pieces.append(_newman)
         _all_of(pieces)
@@ -134,14 +134,14 @@ def _all_of(pieces: Sequence[Callable[[], None]]) -> None:
         raise (telling or errors)[0]
 
 
-def _tools_and_jars(own: set[str]) -> None:
+def _tools_and_jars(scoped_to_user: set[str]) -> None:
     _venv(TOOLS / "tools", [HERE / "requirements-tools.txt"], "tools")
     jobs: list[Callable[[], None]] = []
-    if "mysql" in own:
+    if "mysql" in scoped_to_user:
         jobs.append(_mariadb)
-    if "opensearch" in own:
+    if "opensearch" in scoped_to_user:
         jobs.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
-    if "elasticmq" in own:
+    if "elasticmq" in scoped_to_user:
         jobs.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
     for job in jobs:
         job()

@@ -50,8 +50,8 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
     if fresh:
         _forget(stack)
     parts = parts_of(stack)
-    own = [part for part in parts if part.name not in stack.external]
-    _check_ports(stack, own)  # before minutes of installing, rather than after them
+    scoped_to_user = [part for part in parts if part.name not in stack.external]
+    _check_ports(stack, scoped_to_user)  # before minutes of installing, rather than after them
     install_for(stack)
     keys = keys_of(stack)
     _start_logs_anew(stack)
@@ -59,7 +59,9 @@ def up(stack: Stack, *, fresh: bool = False) -> bool:
     try:
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             try:
-                futures = {part.name: pool.submit(start_part, stack, part, keys) for part in own}
+                futures = {
+                    part.name: pool.submit(start_part, stack, part, keys) for part in scoped_to_user
+                }
                 _first_error([future.exception() for future in futures.values()])
             except BaseException:
                 cancelled.set()

@@ -15,10 +15,10 @@ from botocore.credentials import Credentials
 from chalice import Chalice
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
-from chalicelib.domain.rate_limits import Allowance, bucket
+from chalicelib.domain.rate_limits import RateLimit, bucket
 from infra.local.layout import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
 from tests.bench.ground import Ground
@@ -90,14 +90,14 @@ def accept_script(ground: Ground) -> Iterator[Row]:
 
 def _accepting(ground: Ground, holder: str) -> Callable[[], None]:
     """The ledger's accept, for one message in a chat of its own."""
-    ledger = RedisLedger(ground.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
+    sequencer = RedisSequencer(ground.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
     counter = Counter(secrets.token_hex(15), 1)
-    introduce(ledger, application(counter.token))
-    hold_first_lease(ledger, counter, PENDING)
+    introduce(sequencer, application(counter.token))
+    hold_first_lease(sequencer, counter, PENDING)
 
     def accept() -> None:
-        allowance = Allowance(bucket(PENDING))
-        assert isinstance(ledger.accept(counter, 1, [DRAFT], None, allowance), Accepted)
+        rate_limit = RateLimit(bucket(PENDING))
+        assert isinstance(sequencer.accept(counter, 1, [DRAFT], None, rate_limit), Accepted)
 
     return accept
 

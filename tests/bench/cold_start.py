@@ -10,16 +10,16 @@ from tests.bench.measure import compared
 from tests.bench.rows import Row
 
 ROUNDS = 25
-_WORKERS = "chalicelib.entrypoints.workers", "worker_world"
-_ALL = ("clock", "ledger", "store", "queues", "meter")
+_WORKERS = "chalicelib.entrypoints.workers", "worker_ports"
+_ALL = ("clock", "sequencer", "store", "queues", "metrics")
 # The module that Lambda loads for a function, and the parts of its world that its events need.
 FUNCTIONS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "api_handler": ("app", "world", _ALL),
     "accept_inbox": (*_WORKERS, _ALL),
     "persist_chats": (*_WORKERS, _ALL),
     "persist_messages": (*_WORKERS, _ALL),
-    "index_messages": (*_WORKERS, ("clock", "index", "meter")),
-    "repair_pending": ("chalicelib.entrypoints.schedules", "worker_world", _ALL),
+    "index_messages": (*_WORKERS, ("clock", "index", "metrics")),
+    "repair_pending": ("chalicelib.entrypoints.schedules", "worker_ports", _ALL),
 }
 LOAD = """
 import {module}
@@ -59,8 +59,8 @@ for name in {names!r}:
 
 
 def cold_start(ground: Ground) -> Iterator[Row]:
-    for name, (module, world, parts) in FUNCTIONS.items():
-        load = LOAD.format(module=module, world=world, parts=parts)
+    for name, (module, ports, parts) in FUNCTIONS.items():
+        load = LOAD.format(module=module, ports=ports, parts=parts)
         names = _run(NAMES.format(work=load)).split()
         possible = _run(POSSIBLE.format(names=names)).split()
         libraries = LIBRARIES.format(names=possible)

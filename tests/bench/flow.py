@@ -12,7 +12,7 @@ from chalicelib.adapters.mysql.database import _options
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import MessagesRecord
-from chalicelib.usecases.accept import number_messages
+from chalicelib.usecases.accept import assign_message_numbers
 from tests.bench.api import CONTEXT, Api
 from tests.bench.ground import Ground
 from tests.bench.texts import lines
@@ -30,13 +30,13 @@ class Flow:
     """An application with chats that are stored, and records of it."""
 
     def __init__(self, ground: Ground, chats: int) -> None:
-        from chalicelib.bootstrap import worker_world
+        from chalicelib.bootstrap import worker_ports
 
-        self.world = worker_world()
+        self.ports = worker_ports()
         self.api = Api(ground)
         self.chats = [self.api.new_chat() for _ in range(chats)]
         self._texts = lines(len(self.chats))
-        work_off(ground, "chats")
+        process_batch(ground, "chats")
 
     def records(self, count: int) -> list[MessagesRecord]:
         """So many messages, accepted one by one, mixed over the chats; they wait in Redis from now on."""
@@ -46,7 +46,7 @@ class Flow:
             body, sender = next(self._texts), f"user{i % 50}"
             draft = Message(number=0, revision=0, body=body, sender=sender, created_at=NOW)
             chat = self.chats[i % len(self.chats)]
-            made += number_messages(self.world, tenant, chat, [draft], None)[1]
+            made += assign_message_numbers(self.ports, tenant, chat, [draft], None)[1]
         return made
 
     def chat_ids(self, connection: "pymysql.Connection[Cursor]") -> dict[int, int]:
@@ -61,10 +61,10 @@ def connection_to(ground: Ground) -> "pymysql.Connection[Cursor]":
     return pymysql.connect(**_options(ground.mysql_url, READ_TIMEOUT_SECONDS))
 
 
-def work_off(ground: Ground, queue: str) -> None:
+def process_batch(ground: Ground, queue: str) -> None:
     """Hand over what waits on a queue, as Lambda's poller does, until nothing is left."""
     while event := take(ground, queue):
-        hand_over(queue, event)
+        enqueue(queue, event)
         done(ground, queue, event)
 
 
@@ -115,7 +115,7 @@ def event_of(records: Iterable[Any]) -> dict[str, Any]:
     }
 
 
-def hand_over(queue: str, event: dict[str, Any]) -> None:
+def enqueue(queue: str, event: dict[str, Any]) -> None:
     """The function that works off the queue is done with all of the event."""
     from chalicelib.entrypoints import workers
 

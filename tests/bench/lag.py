@@ -13,7 +13,7 @@ from uuid import uuid4
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.domain.search import Query, parse_query
 from tests.bench.api import MESSAGES
-from tests.bench.flow import Flow, done, hand_over, take
+from tests.bench.flow import Flow, done, enqueue, take
 from tests.bench.ground import Ground
 from tests.bench.measure import plain
 from tests.bench.rows import Row
@@ -104,7 +104,7 @@ def _work(description: Path, pipe: "Connection[Any, Any]") -> None:
                 if event is None:
                     continue
                 first, busy = first or time.time(), True
-                hand_over(queue, event)
+                enqueue(queue, event)
                 done(ground, queue, event)
                 last = time.time()
                 if queue == "messages":

@@ -7,8 +7,8 @@ from typing import Any
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.sequencer import RedisLedger
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.bench.ground import Ground
@@ -35,37 +35,41 @@ def memory(ground: Ground) -> Iterator[Row]:
 
 
 def _measured(ground: Ground, client: "redis.Redis") -> Iterator[tuple[str, float]]:
-    ledger = RedisLedger(ground.redis_url, SystemClock(), 10 * COUNT, "", COUNT * 2, COUNT * 2)
+    sequencer = RedisSequencer(
+        ground.redis_url, SystemClock(), 10 * COUNT, "", COUNT * 2, COUNT * 2
+    )
     token = secrets.token_hex(15)
-    introduce(ledger, application(token))
+    introduce(sequencer, application(token))
     counters = [Counter(token, number) for number in range(1, COUNT + 1)]
 
-    def accept(mark: Callable[[int], IdempotencyMark | None]) -> int:
-        accepted = [ledger.accept(counters[0], 1, [DRAFT], mark(at)) for at in range(COUNT)]
+    def accept(idempotency: Callable[[int], IdempotencyKey | None]) -> int:
+        accepted = [
+            sequencer.accept(counters[0], 1, [DRAFT], idempotency(at)) for at in range(COUNT)
+        ]
         assert all(isinstance(one, Accepted) for one in accepted)
         return _used(client)
 
-    def settle() -> int:
-        ledger.settle({counters[0]: dict.fromkeys(range(1, 2 * COUNT + 1), 2**62)})
+    def acknowledge() -> int:
+        sequencer.acknowledge({counters[0]: dict.fromkeys(range(1, 2 * COUNT + 1), 2**62)})
         return _used(client)
 
     before = _used(client)
     for counter in counters:
-        hold_first_lease(ledger, counter, 10 * COUNT)
+        hold_first_lease(sequencer, counter, 10 * COUNT)
     active = _used(client)
     yield "active chat", (active - before) / COUNT
-    for counter in ledger.quiet([token], 0, COUNT):
-        closing = ledger.start_closing(counter, 0)
+    for counter in sequencer.list_idle([token], 0, COUNT):
+        closing = sequencer.mark_releasing(counter, 0)
         assert closing is not None
-        ledger.finish_closing(counter, closing)
+        sequencer.forget_released(counter, closing)
     idle = _used(client)
     yield "idle chat", (idle - before) / COUNT
-    hold_first_lease(ledger, counters[0], 10 * COUNT)
+    hold_first_lease(sequencer, counters[0], 10 * COUNT)
     yield "pending message", (accept(lambda _: None) - idle) / COUNT
-    settled = settle()
-    accept(lambda at: IdempotencyMark(f"{at:036d}", secrets.token_hex(32)))
-    yield "idempotency key", (settle() - settled) / COUNT
-    ledger.close()
+    acknowledged = acknowledge()
+    accept(lambda at: IdempotencyKey(f"{at:036d}", secrets.token_hex(32)))
+    yield "idempotency key", (acknowledge() - acknowledged) / COUNT
+    sequencer.close()
 
 
 def _used(client: "redis.Redis") -> int:

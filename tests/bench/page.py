@@ -6,7 +6,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.messages import COLUMNS
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from tests.bench.api import MESSAGES
 from tests.bench.flow import Flow, connection_to
 from tests.bench.ground import Ground
@@ -46,7 +46,7 @@ def page(ground: Ground) -> Iterator[Row]:
         works: list[Callable[[], object]] = []
         for chat, size in zip(flow.chats, SIZES, strict=True):
             after = {"first": 0, "middle": size // 2, "last": size - PAGE}[where]
-            asked = Page(limit=PAGE, after=after)
+            asked = PageRequest(limit=PAGE, after=after)
             works.append(many(_ours(flow, chat, asked), CALLS))
             works.append(many(_raw(connection, ids[chat], after), CALLS))
         taken = [[took.wall / CALLS * 1e6 for took in some] for some in by_turns(works, ROUNDS)]
@@ -62,9 +62,9 @@ def page(ground: Ground) -> Iterator[Row]:
     yield plain("page, whole handler", "µs", [took.wall / CALLS * 1e6 for took in answers])
 
 
-def _ours(flow: Flow, chat: int, asked: Page) -> Callable[[], None]:
+def _ours(flow: Flow, chat: int, asked: PageRequest) -> Callable[[], None]:
     def read() -> None:
-        found = flow.world.store.list_messages(flow.api.token, chat, asked, PAGE)
+        found = flow.ports.store.list_messages(flow.api.token, chat, asked, PAGE)
         assert len(found) == PAGE
 
     return read

@@ -13,7 +13,7 @@ from chalicelib.adapters.opensearch.index import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.domain.queue_records import Document, DocumentsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
-from tests.bench.flow import Flow, connection_to, event_of, hand_over, work_off
+from tests.bench.flow import Flow, connection_to, enqueue, event_of, process_batch
 from tests.bench.ground import LEASE_WINDOW, Ground
 from tests.bench.measure import Took, by_turns, compared
 from tests.bench.rows import Row
@@ -28,12 +28,12 @@ def persist_batch(ground: Ground) -> Iterator[Row]:
     ours = Flow(ground, CHATS)
     records = iter([ours.records(BATCH) for _ in range(ROUNDS + 1)])
     works = [
-        lambda: ours.world.store.persist_messages(next(records), LEASE_WINDOW),
+        lambda: ours.ports.store.persist_messages(next(records), LEASE_WINDOW),
         _insert(ground),
     ]
     yield compared("persist_batch", "rows/s", *_rates(by_turns(works, ROUNDS)), least=0.7)
     events = iter([event_of(ours.records(BATCH)) for _ in range(ROUNDS + 1)])
-    works = [lambda: hand_over("messages", next(events)), _insert(ground)]
+    works = [lambda: enqueue("messages", next(events)), _insert(ground)]
     rates = _rates(by_turns(works, ROUNDS))
     yield compared("persist_batch, whole worker", "rows/s", *rates, least=0.7)
     ground.empty()
@@ -49,11 +49,11 @@ def persist_old_style(ground: Ground) -> Iterator[Row]:
             one_by_one(record)
 
     def persist() -> None:
-        hand_over("messages", next(events))
+        enqueue("messages", next(events))
 
     def persist_and_index() -> None:
         persist()
-        work_off(ground, "search")
+        process_batch(ground, "search")
 
     for name, work, goal in (
         ("persist_old_style", persist, 25),
@@ -63,7 +63,7 @@ def persist_old_style(ground: Ground) -> Iterator[Row]:
         old = iter([floor.records(OLD_BATCH) for _ in range(ROUNDS + 1)])
         taken = by_turns([work, persist_old], ROUNDS)
         yield compared(name, "messages/s", *_rates(taken, BATCH, OLD_BATCH), least=goal)
-        work_off(ground, "search")
+        process_batch(ground, "search")
 
 
 def index_batch(ground: Ground) -> Iterator[Row]:
@@ -85,7 +85,7 @@ def index_batch(ground: Ground) -> Iterator[Row]:
     def bulk() -> None:
         assert not client.bulk(body=next(bodies), index=ALIAS)["errors"]
 
-    taken = by_turns([lambda: hand_over("search", next(events)), bulk], ROUNDS)
+    taken = by_turns([lambda: enqueue("search", next(events)), bulk], ROUNDS)
     yield compared("index_batch", "documents/s", *_rates(taken), least=0.8)
 
 

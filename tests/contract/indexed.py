@@ -12,8 +12,8 @@ from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import migrate
 from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import Document
-from chalicelib.operators.index_reader import Contents
-from chalicelib.operators.scan import Position, Walk
+from chalicelib.operators.index_reader import IndexReader
+from chalicelib.operators.scan import MessageScanner, ScanPosition
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.states import LEASE, NOW, chat, chats, message, messages
@@ -29,9 +29,9 @@ class Indexed:
         self.alias = f"test-{secrets.token_hex(6)}"
         self.store = MySqlStore(mysql_url)
         self.index = OpenSearchIndex(opensearch_url, self.alias)
-        self.contents = Contents(opensearch_url, self.alias)
+        self.contents = IndexReader(opensearch_url, self.alias)
         self.client = OpenSearch(opensearch_url)
-        self._walks: list[Walk] = []
+        self._walks: list[MessageScanner] = []
 
     def application(self, chat_numbers: int = 1) -> str:
         token = secrets.token_hex(15)
@@ -58,18 +58,18 @@ class Indexed:
         self.store.persist_chats([chats(token, gone)], WINDOW)
         self.index.purge(token, number)
 
-    def walk(self, slice_messages: int = 10) -> Walk:
+    def scanner(self, slice_messages: int = 10) -> MessageScanner:
         """A walk of its own, with a connection of its own."""
-        self._walks.append(Walk(self.mysql_url, slice_messages))
+        self._walks.append(MessageScanner(self.mysql_url, slice_messages))
         return self._walks[-1]
 
     def stored(self) -> dict[tuple[str, int, int], int]:
         """Revisions of what MySQL has."""
-        walk = self.walk()
+        scanner = self.scanner()
         return {
-            (slice_.token, *key): revision
-            for slice_ in walk.slices(Position())
-            for key, revision in walk.revisions(slice_).items()
+            (chunk.token, *key): revision
+            for chunk in scanner.chunks(ScanPosition())
+            for key, revision in scanner.revisions(chunk).items()
         }
 
     def indexed(self) -> dict[tuple[str, int, int], int]:
@@ -89,8 +89,8 @@ class Indexed:
     def close(self) -> None:
         for name in self.indexes():
             self.client.indices.delete(index=name)
-        for walk in self._walks:
-            walk.close()
+        for scanner in self._walks:
+            scanner.close()
         self.client.close()
         self.store.close()
 

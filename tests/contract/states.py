@@ -6,11 +6,11 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import ConflictError
-from chalicelib.domain.leases import Begun, Counter, NeedApplication, NeedBegin
+from chalicelib.domain.leases import ApplicationNotCached, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Application, Chat, Lease, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
-from chalicelib.usecases.ports import Ledger, Store
+from chalicelib.usecases.ports import Sequencer, Store
 
 NOW = "2026-01-31T12:00:00.000Z"
 LEASE = Lease("memory-1", 1, 10)
@@ -48,24 +48,26 @@ def application(token: str, version: int = 1, previous_until: str | None = None)
     )
 
 
-def introduce(ledger: Ledger, known: Application) -> None:
+def introduce(sequencer: Sequencer, known: Application) -> None:
     """Let the ledger know an application, as a caller does who has read it in MySQL."""
-    need = ledger.look(Counter(known.token), known.key_version, Page(limit=1))
-    if isinstance(need, NeedApplication):
-        assert ledger.remember_application(known, need.nonce)
+    need = sequencer.read_pending(Counter(known.token), known.key_version, PageRequest(limit=1))
+    if isinstance(need, ApplicationNotCached):
+        assert sequencer.cache_application(known, need.nonce)
 
 
-def hold_first_lease(ledger: Ledger, counter: Counter, ceiling: int) -> None:
+def hold_first_lease(sequencer: Sequencer, counter: Counter, ceiling: int) -> None:
     """Let the memory hold the first lease of a chat's messages, as a begin does that found none before."""
-    need = ledger.accept(counter, 1, [message(0)], None)
-    assert isinstance(need, NeedBegin)
-    assert ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, ceiling)))
+    need = sequencer.accept(counter, 1, [message(0)], None)
+    assert isinstance(need, LeaseMissing)
+    assert sequencer.install_lease(
+        counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, ceiling))
+    )
 
 
-def begin(store: Store, counter: Counter, holder: str, window: int, at: str) -> Begun | None:
+def acquire(store: Store, counter: Counter, holder: str, window: int, at: str) -> LeaseGrant | None:
     """Begin a lease as a caller does who has seen the newest epoch."""
     while (epoch := store.lease_epoch(counter)) is not None:
         with suppress(ConflictError):  # another caller came in between
-            need = NeedBegin(holder, secrets.token_hex(16))
-            return store.begin_lease(counter, need, epoch, window, at)
+            need = LeaseMissing(holder, secrets.token_hex(16))
+            return store.acquire_lease(counter, need, epoch, window, at)
     return None

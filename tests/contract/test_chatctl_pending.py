@@ -4,8 +4,8 @@ import secrets
 
 import pytest
 
-from chalicelib.adapters.redis.sequencer import RedisLedger
-from chalicelib.domain.leases import Accepted, Begun, Counter, NeedBegin
+from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message
 from chatctl.pending import Backlog, backlog, connect
 from tests.contract.conftest import part_url
@@ -20,31 +20,31 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def accept(ledger: RedisLedger, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
-    introduce(ledger, application(counter.token))
-    need = ledger.accept(counter, 1, drafts, None)
-    if isinstance(need, NeedBegin):
-        ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 1000)))
-        need = ledger.accept(counter, 1, drafts, None)
+def accept(sequencer: RedisSequencer, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
+    introduce(sequencer, application(counter.token))
+    need = sequencer.accept(counter, 1, drafts, None)
+    if isinstance(need, LeaseMissing):
+        sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 1000)))
+        need = sequencer.accept(counter, 1, drafts, None)
     assert isinstance(need, Accepted)
 
 
 def test_entries_of_all_applications_are_counted_and_the_oldest_is_found(clock: FakeClock) -> None:
-    ledger = RedisLedger(part_url("redis"), clock, 1000)
-    quiet, busy, other = (secrets.token_hex(15) for _ in range(3))
-    accept(ledger, Counter(other), [Chat(number=0, revision=0, title="c", created_at=NOW)])
+    sequencer = RedisSequencer(part_url("redis"), clock, 1000)
+    idle, busy, other = (secrets.token_hex(15) for _ in range(3))
+    accept(sequencer, Counter(other), [Chat(number=0, revision=0, title="c", created_at=NOW)])
     clock.wait(5)
     oldest_at_ms = clock.now_ms()
     for chat in (1, 2):
         drafts = [Message(number=0, revision=0, body="a|b", created_at=NOW) for _ in range(3)]
-        accept(ledger, Counter(busy, chat), drafts)
+        accept(sequencer, Counter(busy, chat), drafts)
         clock.wait(5)
-    ledger.settle({Counter(other): {1: 2**62}})
+    sequencer.acknowledge({Counter(other): {1: 2**62}})
 
     def list_tokens(after: str | None, limit: int) -> list[str]:
-        return {None: [quiet, busy], busy: [other]}.get(after, [])
+        return {None: [idle, busy], busy: [other]}.get(after, [])
 
     with connect(part_url("redis")) as client:
         assert backlog(client, list_tokens) == Backlog(6, 1, oldest_at_ms)
         assert backlog(client, lambda after, limit: []) == Backlog(0, 0, None)
-    ledger.close()
+    sequencer.close()

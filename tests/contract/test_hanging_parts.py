@@ -20,7 +20,7 @@ from chalicelib.adapters.opensearch.connection import Connection
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import VERSION, migrate
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter
@@ -46,10 +46,10 @@ class Part(msgspec.Struct, frozen=True):
 def redis_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
     relay, url = moved(part_url("redis"))
     token = secrets.token_hex(15)
-    with closing(RedisLedger(url, SystemClock(), 10)) as ledger:
+    with closing(RedisSequencer(url, SystemClock(), 10)) as sequencer:
         with closing(redis.Redis.from_url(part_url("redis"))) as client:
             client.set(keys.due(token), "of a wrong type", ex=60)
-        yield Part(relay, 3, ledger.ping, lambda: ledger.overdue([token], 1))
+        yield Part(relay, 3, sequencer.ping, lambda: sequencer.list_overdue([token], 1))
 
 
 @contextmanager
@@ -191,10 +191,10 @@ def test_an_open_circuit_is_that_of_one_adapter() -> None:
     with relay_to(url.hostname, url.port) as relay:
         moved = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{relay.port}")).geturl()
         with (
-            closing(RedisLedger(moved, SystemClock(), 10)) as away,
-            closing(RedisLedger(url.geturl(), SystemClock(), 10)) as there,
+            closing(RedisSequencer(moved, SystemClock(), 10)) as away,
+            closing(RedisSequencer(url.geturl(), SystemClock(), 10)) as there,
         ):
             relay.turn("refuse")
             for _ in range(circuit.FAILURES_TO_OPEN + 1):
-                seconds_to_fail(lambda: away.settle({Counter("t", 1): {1: 1}}))
+                seconds_to_fail(lambda: away.acknowledge({Counter("t", 1): {1: 1}}))
             there.ping()

@@ -14,25 +14,25 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql import locking, read_markers
 from chalicelib.adapters.mysql import messages as message_reads
-from chalicelib.adapters.mysql.applications import keep_answer
+from chalicelib.adapters.mysql.applications import store_response
 from chalicelib.adapters.mysql.database import (
     LOCK_WAIT_SECONDS,
     REQUEST_READ_TIMEOUT_SECONDS,
     Database,
-    marks,
+    placeholders,
 )
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
-from chalicelib.domain.idempotency import IdempotencyMark, Once
-from chalicelib.domain.leases import Counter, NeedBegin, NeedClose
+from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
+from chalicelib.domain.leases import Counter, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import Lease
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
-from chalicelib.domain.unread import Marker
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.unread import ReadMarker
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
+from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 
 _FOLDER = Path(message_reads.__file__).parent / "migrations"
 MIGRATIONS = sorted(path.name for path in _FOLDER.glob("*.sql"))
@@ -185,9 +185,9 @@ def test_two_transactions_that_deadlock_both_come_through(url: str, database: Da
     run(database, "INSERT INTO forks VALUES (1, 0), (2, 0)")
 
     def eat(forks: tuple[int, int]) -> None:
-        with closing(Database(url)) as own:
+        with closing(Database(url)) as scoped_to_user:
             for _ in range(20):
-                own.transact(
+                scoped_to_user.transact(
                     lambda cursor: [
                         cursor.execute("UPDATE forks SET uses = uses + 1 WHERE id = %s", (fork,))
                         for fork in forks
@@ -276,7 +276,9 @@ def test_changes_are_one_range_of_their_index(
     store.persist_messages([messages(token, *states, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for position in (0, 900, 1990):
-        plan = run(database, "EXPLAIN " + message_reads.LIST_CHANGES, 1, token, position, position, 0, 51)
+        plan = run(
+            database, "EXPLAIN " + message_reads.LIST_CHANGES, 1, token, position, position, 0, 51
+        )
         assert_range(plan, "messages_by_position")
 
 
@@ -286,7 +288,7 @@ def test_locking_chats_touches_no_other_rows(
     store.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
     ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
     for sql in (locking.LOCK_CHATS, locking.LOCK_APPLICATIONS):
-        plan = run(database, "EXPLAIN " + sql.format(marks=marks(ids)), *ids)
+        plan = run(database, "EXPLAIN " + sql.format(placeholders=placeholders(ids)), *ids)
         assert_range(plan)
 
 
@@ -296,17 +298,17 @@ def test_locking_chats_touches_no_other_rows(
 def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
     store: MySqlStore, database: Database
 ) -> None:
-    key = Once("scope", IdempotencyMark(secrets.token_hex(8), "f"), 1_790_000_000_000)
+    key = IdempotentWrite("scope", IdempotencyKey(secrets.token_hex(8), "f"), 1_790_000_000_000)
     token = secrets.token_hex(16)
 
     def first_try(cursor: Cursor) -> None:
-        keep_answer(cursor, key, b"{}")
-        assert store.kept_answer(key) is None
+        store_response(cursor, key, b"{}")
+        assert store.find_response(key) is None
         with pytest.raises(InProgressError):
             store.create_application(token, "an application", NOW, key)
 
     database.transact(first_try)
-    assert store.kept_answer(key) == b"{}"
+    assert store.find_response(key) == b"{}"
     assert store.get_application(token) is None
 
 
@@ -387,35 +389,38 @@ def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
     store.persist_chats([chats(token, chat(1), chat(2))], 10)
     store.persist_messages([messages(token, message(1), message(2), message(4))], 10)
     of_messages, of_chats = Counter(token, 1), Counter(token)
-    first = begin(store, of_messages, "memory-2", 10, NOW)
-    begin(store, of_chats, "memory-2", 10, NOW)
+    first = acquire(store, of_messages, "memory-2", 10, NOW)
+    acquire(store, of_chats, "memory-2", 10, NOW)
     assert first
-    assert store.lift(token, 1_000, NOW) == 2
-    assert store.skipped(token, 1) == [Numbers(3, 3), Numbers(5, first.lease.ceiling + 1_000)]
-    again = begin(store, of_messages, "memory-2", 10, NOW)
+    assert store.advance(token, 1_000, NOW) == 2
+    assert store.skipped(token, 1) == [
+        NumberRange(3, 3),
+        NumberRange(5, first.lease.ceiling + 1_000),
+    ]
+    again = acquire(store, of_messages, "memory-2", 10, NOW)
     assert again
     assert (again.floor, again.lost) == (first.lease.ceiling + 1_000, False)
     assert again.lease.epoch > first.lease.epoch + 1_000
-    of_the_application = begin(store, of_chats, "memory-2", 10, NOW)
+    of_the_application = acquire(store, of_chats, "memory-2", 10, NOW)
     assert of_the_application
     assert of_the_application.floor == 10 + 10 + 1_000
-    assert not store.chat_may_come(token, 15, None, "2027-01-01T00:00:00.000Z")
-    assert store.lift("nobody", 1_000, NOW) == 0
+    assert not store.chat_may_arrive(token, 15, None, "2027-01-01T00:00:00.000Z")
+    assert store.advance("nobody", 1_000, NOW) == 0
 
 
 def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, token: str) -> None:
     store.persist_chats([chats(token, chat(1))], 10)
     counter = Counter(token, 1)
-    begun = begin(store, counter, "memory-2", 10, NOW)
-    assert begun
-    store.lift(token, 1_000, NOW)
-    assert store.raise_lease(counter, begun.lease, 10) is None
-    store.close_lease(counter, NeedClose(begun.lease.holder, begun.lease.epoch, 3))
-    late = messages(token, message(begun.floor + 1), lease=begun.lease)
-    assert store.persist_messages([late], 10).raised == ()
-    again = begin(store, counter, "memory-2", 10, NOW)
+    grant = acquire(store, counter, "memory-2", 10, NOW)
+    assert grant
+    store.advance(token, 1_000, NOW)
+    assert store.extend_lease(counter, grant.lease, 10) is None
+    store.release_lease(counter, LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3))
+    late = messages(token, message(grant.floor + 1), lease=grant.lease)
+    assert store.persist_messages([late], 10).extended == ()
+    again = acquire(store, counter, "memory-2", 10, NOW)
     assert again
-    assert again.floor == begun.lease.ceiling + 1_000
+    assert again.floor == grant.lease.ceiling + 1_000
 
 
 def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
@@ -425,42 +430,42 @@ def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
     counter = Counter(token, 1)
     epoch = store.lease_epoch(counter)
     assert epoch is not None
-    begun = store.begin_lease(counter, NeedBegin("memory-2", "nonce-1"), epoch, 10, NOW)
-    assert begun
-    store.lift(token, 1_000, NOW)
+    grant = store.acquire_lease(counter, LeaseMissing("memory-2", "nonce-1"), epoch, 10, NOW)
+    assert grant
+    store.advance(token, 1_000, NOW)
     epoch = store.lease_epoch(counter)
     assert epoch is not None
-    need = NeedBegin("memory-2", "nonce-2", given_up=("nonce-1",))
-    again = store.begin_lease(counter, need, epoch, 10, NOW)
+    need = LeaseMissing("memory-2", "nonce-2", abandoned_nonces=("nonce-1",))
+    again = store.acquire_lease(counter, need, epoch, 10, NOW)
     assert again
-    assert again.floor == begun.lease.ceiling + 1_000
+    assert again.floor == grant.lease.ceiling + 1_000
 
 
 def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
     store: MySqlStore, token: str
 ) -> None:
     store.persist_chats([chats(token, chat(1))], 10)
-    store.lift(token, 1_000, NOW)
+    store.advance(token, 1_000, NOW)
     lost, filled_in, new = 7, 8, 5_000
     begun_with = Lease("memory-1", 3, 10)
     store.persist_messages([messages(token, message(2), chat=lost, lease=begun_with)], 10)
     store.persist_chats([chats(token, chat(filled_in, messages_lease=begun_with))], 10)
     store.persist_messages([messages(token, message(2), chat=new, lease=begun_with)], 10)
     for number in (lost, filled_in):
-        begun = begin(store, Counter(token, number), "memory-1", 10, NOW)
-        assert begun
-        assert begun.floor == 10 + 1_000
-        assert begun.lease.epoch > 3 + 1_000
-    begun = begin(store, Counter(token, new), "memory-1", 10, NOW)
-    assert begun
-    assert begun.floor == 10
+        grant = acquire(store, Counter(token, number), "memory-1", 10, NOW)
+        assert grant
+        assert grant.floor == 10 + 1_000
+        assert grant.lease.epoch > 3 + 1_000
+    grant = acquire(store, Counter(token, new), "memory-1", 10, NOW)
+    assert grant
+    assert grant.floor == 10
 
 
 def test_who_follows_a_chat_misses_nothing_that_is_stored_after_a_lift(
     store: MySqlStore, token: str
 ) -> None:
     store.persist_messages([messages(token, message(1))], 10)
-    store.lift(token, 1_000, NOW)
+    store.advance(token, 1_000, NOW)
     told_before_the_restore = Since(position=1_000, number=600)
     store.persist_messages([messages(token, message(2))], 10)
     store.persist_messages([messages(token, message(3), chat=2)], 10)
@@ -483,12 +488,12 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
             token,
         )
 
-    begun = begin(store, Counter(token), "a", 10, NOW)
-    assert begun is not None
+    grant = acquire(store, Counter(token), "a", 10, NOW)
+    assert grant is not None
     for number in range(1, 101, 4):
         four = range(number, number + 4)
         store.persist_messages([messages(token, *map(message, four))], 10)
-        store.persist_chats([chats(token, *map(chat, four), lease=begun.lease)], 10)
+        store.persist_chats([chats(token, *map(chat, four), lease=grant.lease)], 10)
     ((chats_floor, messages_floor),) = floors()
     assert chats_floor in range(80, 91)
     assert messages_floor in range(80, 91)
@@ -500,8 +505,8 @@ def test_the_floor_waits_for_a_number_that_is_missing(
     for first in range(1, 61, 4):
         some = [message(number) for number in range(first, first + 4) if number != 20]
         store.persist_messages([messages(token, *some)], 10)
-    begin(store, Counter(token, 1), "b", 10, NOW)
-    assert store.skipped(token, 1)[0] == Numbers(20, 20)
+    acquire(store, Counter(token, 1), "b", 10, NOW)
+    assert store.skipped(token, 1)[0] == NumberRange(20, 20)
 
 
 def test_a_migration_that_failed_half_way_runs_again(url: str) -> None:
@@ -540,10 +545,10 @@ def test_a_marker_does_not_wait_for_those_who_persist(
         ids = locking.find_chats(cursor, [(found[token], 1)])
         assert locking.lock_chats(cursor, ids.values())
         with closing(MySqlStore(url, REQUEST_READ_TIMEOUT_SECONDS)) as reader:
-            reader.move_marker(token, "ann", Marker(1, 1), 0)
+            reader.move_marker(token, "ann", ReadMarker(1, 1), 0)
 
     database.transact(while_it_is_locked)
-    assert store.list_markers(token, "ann", Page(limit=1), 1) == [Marker(1, 1)]
+    assert store.list_markers(token, "ann", PageRequest(limit=1), 1) == [ReadMarker(1, 1)]
 
 
 def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
@@ -570,8 +575,8 @@ def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
         states = (message(1), *(deleted(n, 2) for n in range(2, 9)))
         store.persist_messages([messages(token, *states, chat=number)], 10)
         for user in ("ann", "bob", "cem", "dan"):
-            store.move_marker(token, user, Marker(number, 1), 0)
-    store.move_marker(token, "ann", Marker(77, 1), 1)
+            store.move_marker(token, user, ReadMarker(number, 1), 0)
+    store.move_marker(token, "ann", ReadMarker(77, 1), 1)
     assert left() == [9, 14]
     store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], 10)
     purge(1)
@@ -590,7 +595,7 @@ def test_a_page_of_markers_is_read_without_sorting(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     for number in range(1, 100):
-        store.move_marker(token, "ann", Marker(number, 1), 1)
+        store.move_marker(token, "ann", ReadMarker(number, 1), 1)
     run(database, "ANALYZE TABLE readers")
     for direction in ("ASC", "DESC"):
         sql = read_markers.LIST.format(direction=direction)

@@ -139,7 +139,7 @@ def test_nothing_to_send_is_fine(both: Both) -> None:
 
 def test_dead_letters_are_counted_by_queue(both: Both) -> None:
     for queue in ("messages", "messages", "search"):
-        both.queues.bury(queue, "not json", "no good")
+        both.queues.dead_letter(queue, "not json", "no good")
     assert both.queues.dead_letters() == {"inbox": 0, "chats": 0, "messages": 2, "search": 1}
 
 
@@ -151,7 +151,7 @@ def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -
     away = SqsQueues({"messages": "http://127.0.0.1:1/0/x"}, {"messages": "http://127.0.0.1:1/0/y"})
     for call in (
         lambda: away.send([messages(1)]),
-        lambda: away.bury("messages", "body", "reason"),
+        lambda: away.dead_letter("messages", "body", "reason"),
         lambda: away.delay("messages", {"receipt": 1}),
         away.dead_letters,
         away.ping,
@@ -168,7 +168,7 @@ def test_a_buried_record_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> 
     client = boto3.client("sqs")
     url = client.create_queue(QueueName=f"dead-{secrets.token_hex(4)}")["QueueUrl"]
     with closing(SqsQueues({}, {"messages": url})) as queues:
-        queues.bury("messages", "not json", "no \x01 good: é" * 200)
+        queues.dead_letter("messages", "not json", "no \x01 good: é" * 200)
     [got] = client.receive_message(QueueUrl=url, MessageAttributeNames=["reason"])["Messages"]
     assert got["Body"] == "not json"
     assert got["MessageAttributes"]["reason"]["StringValue"].startswith("no")

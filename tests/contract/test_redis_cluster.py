@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
@@ -26,81 +26,81 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def ledger(cluster: Cluster) -> Iterator[RedisLedger]:
-    ledger = RedisLedger(cluster.url, SystemClock(), 1000)
-    yield ledger
-    ledger.close()
+def sequencer(cluster: Cluster) -> Iterator[RedisSequencer]:
+    sequencer = RedisSequencer(cluster.url, SystemClock(), 1000)
+    yield sequencer
+    sequencer.close()
 
 
-def application_on(cluster: Cluster, ledger: RedisLedger, port: int) -> str:
+def application_on(cluster: Cluster, sequencer: RedisSequencer, port: int) -> str:
     """The token of an application whose keys are on this node, with a lease for chat 1."""
     token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
-    introduce(ledger, application(token))
-    hold_first_lease(ledger, Counter(token, 1), 1000)
+    introduce(sequencer, application(token))
+    hold_first_lease(sequencer, Counter(token, 1), 1000)
     return token
 
 
-def accept(ledger: RedisLedger, token: str) -> Accepted:
-    accepted = ledger.accept(Counter(token, 1), 1, [DRAFT], None)
+def accept(sequencer: RedisSequencer, token: str) -> Accepted:
+    accepted = sequencer.accept(Counter(token, 1), 1, [DRAFT], None)
     assert isinstance(accepted, Accepted)
     return accepted
 
 
-def test_each_node_is_a_memory_of_its_own(cluster: Cluster, ledger: RedisLedger) -> None:
-    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
-    holders = {accept(ledger, token).lease.holder for token in tokens}
+def test_each_node_is_a_memory_of_its_own(cluster: Cluster, sequencer: RedisSequencer) -> None:
+    tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
+    holders = {accept(sequencer, token).lease.holder for token in tokens}
     assert len(holders) == len(cluster.ports)
 
 
 def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Cluster) -> None:
     clock = FakeClock()
-    ledger = RedisLedger(cluster.url, clock, 1000)
-    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
+    sequencer = RedisSequencer(cluster.url, clock, 1000)
+    tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
     at = clock.now_ms()
     for token in tokens:
-        accept(ledger, token)
-    assert ledger.oldest_pending(tokens) == at
+        accept(sequencer, token)
+    assert sequencer.oldest_pending(tokens) == at
     clock.wait(3600)
-    assert ledger.overdue(tokens, 10) == [(Counter(token, 1), 1) for token in tokens]
-    settled = {}
+    assert sequencer.list_overdue(tokens, 10) == [(Counter(token, 1), 1) for token in tokens]
+    acknowledged = {}
     for token in tokens:
-        [pending] = ledger.take_overdue(Counter(token, 1), [1])
-        settled[Counter(token, 1)] = {1: pending.state.revision}
+        [pending] = sequencer.get_pending(Counter(token, 1), [1])
+        acknowledged[Counter(token, 1)] = {1: pending.state.revision}
     # The script is not on any of the nodes yet.
-    ledger.settle(settled)
-    assert ledger.quiet(tokens, 0, 10) == [Counter(token, 1) for token in tokens]
-    ledger.close()
+    sequencer.acknowledge(acknowledged)
+    assert sequencer.list_idle(tokens, 0, 10) == [Counter(token, 1) for token in tokens]
+    sequencer.close()
 
 
 def test_an_operator_sees_what_is_pending_on_all_nodes(
-    cluster: Cluster, ledger: RedisLedger
+    cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
-    tokens = [application_on(cluster, ledger, port) for port in cluster.ports]
+    tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
     for token in tokens:
-        accept(ledger, token)
+        accept(sequencer, token)
     with chatctl.connect(cluster.url) as client:
         seen = chatctl.backlog(client, lambda after, limit: [] if after else tokens)
     assert (seen.entries, seen.applications) == (3, 3)
 
 
 def test_a_node_that_is_gone_takes_only_its_own_applications_along(
-    cluster: Cluster, ledger: RedisLedger
+    cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
-    first, *others = [application_on(cluster, ledger, port) for port in cluster.ports]
+    first, *others = [application_on(cluster, sequencer, port) for port in cluster.ports]
     cluster.kill(cluster.ports[0])
     with pytest.raises(UnavailableError):
-        accept(ledger, first)
-    assert [accept(ledger, token).first for token in others] == [1, 1]
+        accept(sequencer, first)
+    assert [accept(sequencer, token).first for token in others] == [1, 1]
 
 
 def test_a_script_whose_answer_does_not_come_is_not_sent_again(
-    cluster: Cluster, ledger: RedisLedger
+    cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
     port = cluster.ports[1]
-    token = application_on(cluster, ledger, port)
-    assert accept(ledger, token).first == 1
+    token = application_on(cluster, sequencer, port)
+    assert accept(sequencer, token).first == 1
     with cluster.paused(port), pytest.raises(UnavailableError):
-        accept(ledger, token)
+        accept(sequencer, token)
     with redis.Redis(port=port) as node:
         assert node.ping()
         assert node.hget(f"{{{token}}}:chat:1", "last") == b"2"

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.contract.conftest import part_url
@@ -22,10 +22,10 @@ MOST_BYTES_OF_PENDING_MESSAGE = 1_400
 
 
 @pytest.fixture
-def ledger() -> Iterator[RedisLedger]:
-    ledger = RedisLedger(part_url("redis"), SystemClock(), 1000)
-    yield ledger
-    ledger.close()
+def sequencer() -> Iterator[RedisSequencer]:
+    sequencer = RedisSequencer(part_url("redis"), SystemClock(), 1000)
+    yield sequencer
+    sequencer.close()
 
 
 @pytest.fixture
@@ -38,34 +38,36 @@ def valkey() -> Iterator["redis.Redis"]:
 def size(valkey: "redis.Redis", token: str) -> int:
     """Bytes of all keys of an application but what it has once."""
     keys = valkey.scan_iter(match=f"{{{token}}}:*", count=1000)
-    once = f"{{{token}}}:application".encode()
-    return sum(valkey.memory_usage(key, samples=0) for key in keys if key != once)
+    idempotency = f"{{{token}}}:application".encode()
+    return sum(valkey.memory_usage(key, samples=0) for key in keys if key != idempotency)
 
 
 def test_memory_follows_the_chats_that_are_written_to(
-    ledger: RedisLedger, valkey: "redis.Redis"
+    sequencer: RedisSequencer, valkey: "redis.Redis"
 ) -> None:
     token = secrets.token_hex(15)
-    introduce(ledger, application(token))
-    revisions = {number: write_to(ledger, Counter(token, number)) for number in range(1, CHATS + 1)}
+    introduce(sequencer, application(token))
+    revisions = {
+        number: write_to(sequencer, Counter(token, number)) for number in range(1, CHATS + 1)
+    }
     pending = size(valkey, token)
     for number, revision in revisions.items():
-        ledger.settle({Counter(token, number): {1: revision}})
+        sequencer.acknowledge({Counter(token, number): {1: revision}})
     active = size(valkey, token)
-    for counter in ledger.quiet([token], 0, CHATS):
-        closing = ledger.start_closing(counter, 0)
+    for counter in sequencer.list_idle([token], 0, CHATS):
+        closing = sequencer.mark_releasing(counter, 0)
         assert closing is not None
-        ledger.finish_closing(counter, closing)
+        sequencer.forget_released(counter, closing)
     print(f"bytes: active chat {active / CHATS:.0f}, pending {(pending - active) / CHATS:.0f}")
     assert size(valkey, token) == 0
     assert 0 < active < CHATS * MOST_BYTES_OF_ACTIVE_CHAT
     assert active < pending < active + CHATS * MOST_BYTES_OF_PENDING_MESSAGE
 
 
-def write_to(ledger: RedisLedger, counter: Counter) -> int:
+def write_to(sequencer: RedisSequencer, counter: Counter) -> int:
     """The revision of the first message of a chat."""
     draft = Message(number=0, revision=0, body=BODY, sender="ann", created_at=NOW)
-    hold_first_lease(ledger, counter, 1000)
-    accepted = ledger.accept(counter, 1, [draft], None)
+    hold_first_lease(sequencer, counter, 1000)
+    accepted = sequencer.accept(counter, 1, [draft], None)
     assert isinstance(accepted, Accepted)
     return accepted.revision

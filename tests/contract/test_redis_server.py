@@ -119,7 +119,7 @@ REPLIES = [
 def test_scripts_answer_alike(valkey: Any, returned: str) -> None:
     text = f"return {returned}"
     server = RedisServer(FakeClock())
-    ours = LuaScripts(lambda name, _: text).run(server, "look", ["k"], ["x", 4])
+    ours = LuaScripts(lambda name, _: text).run(server, "read_pending", ["k"], ["x", 4])
     assert ours == valkey.eval(text, 1, "k", "x", 4)
 
 

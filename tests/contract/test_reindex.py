@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.adapters.opensearch.index import to_action
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.operators.scan import Walk
+from chalicelib.operators.scan import MessageScanner
 from chatctl.failures import ChatctlError
 from chatctl.reindex import LOCK, Rebuild
 from tests.contract.indexed import Indexed, indexed
@@ -26,16 +26,16 @@ def system() -> Iterator[Indexed]:
 
 def rebuild(
     system: Indexed,
-    walk: Walk | None = None,
+    scanner: MessageScanner | None = None,
     progress: Callable[[int], None] = lambda copied: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Rebuild:
-    walk = walk or system.walk()
+    scanner = scanner or system.scanner()
     made = Rebuild(
-        walk, system.opensearch_url, say, lambda copied, _: progress(copied), system.alias
+        scanner, system.opensearch_url, say, lambda copied, _: progress(copied), system.alias
     )
     made.run()
-    walk.close()
+    scanner.close()
     return made
 
 
@@ -44,10 +44,10 @@ def cut_off_after(system: Indexed, copied: int) -> None:
         if so_far >= copied:
             raise CutOffError
 
-    walk = system.walk()
+    scanner = system.scanner()
     with pytest.raises(CutOffError):
-        rebuild(system, walk, cut)
-    walk.close()
+        rebuild(system, scanner, cut)
+    scanner.close()
 
 
 def test_big_and_small_chats_come_into_the_new_index_whole(system: Indexed) -> None:
@@ -177,10 +177,10 @@ def test_one_that_was_cut_off_after_the_swap_brings_over_what_was_on_its_way(
         if text.endswith("in use now"):
             raise CutOffError
 
-    walk = system.walk()
+    scanner = system.scanner()
     with pytest.raises(CutOffError):
-        rebuild(system, walk, say=cut)
-    walk.close()
+        rebuild(system, scanner, say=cut)
+    scanner.close()
     put_late(system, old, token)
     rebuild(system)
     assert old not in system.indexes()
@@ -210,7 +210,7 @@ def test_one_begun_beside_an_index_that_was_lost_starts_again(system: Indexed) -
 
 
 def test_two_at_once_are_refused(system: Indexed) -> None:
-    other = system.walk()
+    other = system.scanner()
     assert other.take_lock(LOCK)
     with pytest.raises(ChatctlError, match="another reindex is running"):
         rebuild(system)
@@ -220,16 +220,16 @@ def test_two_at_once_are_refused(system: Indexed) -> None:
 
 
 def free(system: Indexed) -> bool:
-    walk = system.walk()
-    taken = walk.take_lock(LOCK)
-    walk.close()
+    scanner = system.scanner()
+    taken = scanner.take_lock(LOCK)
+    scanner.close()
     return taken
 
 
 def test_a_lock_that_was_lost_with_its_connection_is_noticed(system: Indexed) -> None:
-    walk = system.walk()
-    assert walk.take_lock(LOCK)
-    walk.check_lock(LOCK)
-    walk.close()
+    scanner = system.scanner()
+    assert scanner.take_lock(LOCK)
+    scanner.check_lock(LOCK)
+    scanner.close()
     with pytest.raises(UnavailableError, match="the lock reindex is lost"):
-        walk.check_lock(LOCK)
+        scanner.check_lock(LOCK)

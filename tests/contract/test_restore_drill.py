@@ -21,18 +21,18 @@ import pytest
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.mysql.database import Database
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Since
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.search import Query, parse_query
 from chalicelib.operators.counter_limits import Allowances
-from chalicelib.operators.scan import Position
-from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.operators.scan import ScanPosition
+from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
-from chatctl.lift_command import lift
+from chatctl.lift_command import advance
 from chatctl.pending import connect
 from chatctl.reindex import Rebuild
 from chatctl.verify import Report, verify
@@ -41,7 +41,7 @@ from tests.contract.conftest import part_url
 from tests.contract.databases import fresh_database
 from tests.contract.indexed import Indexed, indexed
 from tests.contract.states import NOW
-from tests.fakes.meter import FakeMeter
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.queues import FakeQueues
 
 TOOLS = Path(__file__).resolve().parents[2] / "var/tools/mariadb/bin"
@@ -74,8 +74,8 @@ class Drill:
     lease_window = WINDOW
 
     def __init__(self, stores: Indexed) -> None:
-        self.clock, self.meter, self.queues = SystemClock(), FakeMeter(), SharedQueues()
-        self.ledger = RedisLedger(part_url("redis"), self.clock, WINDOW)
+        self.clock, self.metrics, self.queues = SystemClock(), FakeMetrics(), SharedQueues()
+        self.sequencer = RedisSequencer(part_url("redis"), self.clock, WINDOW)
         self.use(stores)
         self.token = secrets.token_hex(15)
         self.store.create_application(self.token, "a drill", NOW)
@@ -96,12 +96,12 @@ class Drill:
     def post(self, chat: int) -> None:
         body = f"needle {secrets.token_hex(4)}"
         draft = Message(number=0, revision=0, body=body, created_at=NOW)
-        accepted = accept_messages(self, self.tenant, chat, [draft])
+        accepted = create_messages(self, self.tenant, chat, [draft])
         assert accepted.first not in self.given[chat], "a number was given twice"
         assert accepted.revision > self.newest[chat], "a revision was given twice"
         self.given[chat][accepted.first], self.newest[chat] = body, accepted.revision
 
-    def work_off(self) -> None:
+    def process_batch(self) -> None:
         """What is on the queues now."""
         if chats := self._taken("chats", ChatsRecord):
             persist_chats(self, chats)
@@ -117,7 +117,7 @@ class Drill:
         ]
         return {(r.chat, m.number): m.body for r in records for m in r.messages}
 
-    def bury(self, chat: int) -> list[str]:
+    def dead_letter(self, chat: int) -> list[str]:
         """Take the records of a chat's messages off the queue for good."""
         records = self.queues.take("messages")
         of_chat = [r for r in records if msgspec.json.decode(r, type=MessagesRecord).chat == chat]
@@ -129,18 +129,18 @@ class Drill:
 
     def stored(self) -> dict[tuple[int, int], str]:
         """Bodies by chat and number."""
-        with closing(self.stores.walk()) as walk:
+        with closing(self.stores.scanner()) as scanner:
             return {
                 (document.chat, document.message.number): document.message.body
-                for slice_ in walk.slices(Position(), self.token)
-                for document in walk.documents(slice_)
+                for chunk in scanner.chunks(ScanPosition(), self.token)
+                for document in scanner.documents(chunk)
             }
 
     def ceilings(self) -> dict[int, int]:
         with closing(Database(self.stores.mysql_url)) as database:
             return {
-                allowance.counter.chat or 0: allowance.ceiling
-                for allowance in Allowances(database).of_chats(self.token, 0, 100)
+                rate_limit.counter.chat or 0: rate_limit.ceiling
+                for rate_limit in Allowances(database).of_chats(self.token, 0, 100)
             }
 
     def follow(self, chat: int, since: Since) -> tuple[set[int], Since]:
@@ -157,17 +157,17 @@ class Drill:
         return self.index.search(query).total
 
     def reindex(self) -> None:
-        with closing(self.stores.walk()) as walk:
+        with closing(self.stores.scanner()) as scanner:
             url, alias = self.stores.opensearch_url, self.stores.alias
-            Rebuild(walk, url, lambda text: None, lambda copied, of: None, alias).run()
+            Rebuild(scanner, url, lambda text: None, lambda copied, of: None, alias).run()
 
     def verify(self) -> Report:
         with (
-            closing(self.stores.walk()) as walk,
+            closing(self.stores.scanner()) as scanner,
             closing(Database(self.stores.mysql_url)) as database,
             connect(part_url("redis")) as client,
         ):
-            check = IndexCheck(walk, self.stores.contents, lambda: 0, seconds=1)
+            check = IndexCheck(scanner, self.stores.contents, lambda: 0, seconds=1)
             return verify(self.store, Allowances(database), client, check, self.token)
 
     def forget(self) -> None:
@@ -235,9 +235,9 @@ def restored(backup: bytes) -> Iterator[Indexed]:
 def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(redis: str) -> None:
     with ExitStack() as stack:
         drill = Drill(stack.enter_context(indexed()))
-        stack.enter_context(closing(drill.ledger))
+        stack.enter_context(closing(drill.sequencer))
         chats = [drill.new_chat() for _ in range(CHATS)]
-        drill.work_off()
+        drill.process_batch()
         backup, newer, letter = lose_what_came_after_a_dump(drill, chats)
         told = {chat: dict(numbers) for chat, numbers in drill.given.items()}
         places = {chat: drill.follow(chat, Since())[1] for chat in chats}
@@ -251,20 +251,20 @@ def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(red
         if redis == "gone":
             drill.forget()
 
-        assert lift(drill.store, BY) == (1, CHATS)
+        assert advance(drill.store, BY) == (1, CHATS)
         drill.reindex()
         waiting = drill.waiting()
         assert waiting
-        drill.work_off()
+        drill.process_batch()
         drill.queues.sent["messages"].append(letter)
-        drill.work_off()
+        drill.process_batch()
 
         everybody = [*chats, newer, drill.new_chat()]
         for _ in range(3 * WINDOW):
             for chat in everybody:
                 drill.post(chat)
-            drill.work_off()
-        drill.work_off()
+            drill.process_batch()
+        drill.process_batch()
 
         stored = drill.stored()
         assert kept.items() <= stored.items()
@@ -293,7 +293,7 @@ def lose_what_came_after_a_dump(drill: Drill, chats: list[int]) -> tuple[bytes, 
     """
     given = drill.given
     with going_on(*(partial(drill.post, chat) for chat in chats)):
-        with going_on(drill.work_off):
+        with going_on(drill.process_batch):
             wait_until(lambda: all(len(given[chat]) > 2 * WINDOW for chat in chats))
             backup = dump(drill.stores.mysql_url)
             drill.forget()  # so there are leases, too, that the dump does not know
@@ -301,8 +301,8 @@ def lose_what_came_after_a_dump(drill: Drill, chats: list[int]) -> tuple[bytes, 
             wait_until(lambda: all(len(given[c]) > then[c] + SINCE_THE_DUMP for c in chats))
         newer = drill.new_chat()
         drill.post(newer)
-        [letter] = drill.bury(newer)
-        with going_on(drill.work_off):
+        [letter] = drill.dead_letter(newer)
+        with going_on(drill.process_batch):
             wait_until(lambda: newer in drill.ceilings())
             for _ in range(3 * WINDOW):
                 drill.post(newer)

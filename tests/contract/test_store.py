@@ -22,22 +22,22 @@ from chalicelib.domain.errors import (
     PoisonError,
     UnavailableError,
 )
-from chalicelib.domain.idempotency import IdempotencyMark, Once
-from chalicelib.domain.leases import Begun, Counter, Given, NeedBegin, NeedClose
+from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
+from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import Application, Lease, Message
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
+from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 from tests.fakes.store import FakeStore
 
 LATER = "2026-02-01T08:15:30.007Z"
 MUCH_LATER = "2026-03-01T00:00:00.999Z"
 WINDOW = 10
-ALL = Page(limit=1000)
+ALL = PageRequest(limit=1000)
 
 
 @pytest.fixture(scope="module", params=["fake", *SERVERS])
@@ -72,7 +72,7 @@ def chats_count(store: Store, token: str) -> int:
     return application.chats_count
 
 
-def numbers(store: Store, token: str, page: Page = ALL, chat: int = 1) -> list[int]:
+def numbers(store: Store, token: str, page: PageRequest = ALL, chat: int = 1) -> list[int]:
     return [state.number for state in store.list_messages(token, chat, page, page.limit)]
 
 
@@ -182,11 +182,11 @@ def test_pages_follow_the_numbers(store: Store, token: str) -> None:
     states = [deleted(3, 2) if n == 3 else message(n) for n in range(1, 8)]
     store.persist_messages([messages(token, *states)], WINDOW)
     assert numbers(store, token) == [7, 6, 5, 4, 2, 1]
-    assert numbers(store, token, Page(limit=2, before=5)) == [4, 2]
-    assert numbers(store, token, Page(limit=2, after=2)) == [4, 5]
-    assert numbers(store, token, Page(limit=9, after=0)) == [1, 2, 4, 5, 6, 7]
-    assert numbers(store, token, Page(limit=9, before=0)) == []
-    assert numbers(store, token, Page(limit=9, after=1, before=4)) == [2]
+    assert numbers(store, token, PageRequest(limit=2, before=5)) == [4, 2]
+    assert numbers(store, token, PageRequest(limit=2, after=2)) == [4, 5]
+    assert numbers(store, token, PageRequest(limit=9, after=0)) == [1, 2, 4, 5, 6, 7]
+    assert numbers(store, token, PageRequest(limit=9, before=0)) == []
+    assert numbers(store, token, PageRequest(limit=9, after=1, before=4)) == [2]
 
 
 def test_redelivery_changes_nothing_and_still_hands_over_the_documents(
@@ -205,7 +205,7 @@ def test_an_older_state_that_comes_late_is_settled_with_the_newer_revision(
     store.persist_messages([messages(token, message(1, 5))], WINDOW)
     done = store.persist_messages([messages(token, message(1, 4))], WINDOW)
     assert done.documents == ()
-    assert done.settled == {Counter(token, 1): {1: 5}}
+    assert done.acknowledged == {Counter(token, 1): {1: 5}}
     assert store.revisions(Counter(token, 1), [1, 2]) == {1: 5}
 
 
@@ -258,7 +258,7 @@ def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
     done = store.persist_messages(records, WINDOW)
     assert len(done.documents) == 12
     assert [chats_count(store, t) for t in tokens] == [2, 2, 2]
-    assert done.settled[Counter(tokens[0], 2)] == {1: 1, 2: 1}
+    assert done.acknowledged[Counter(tokens[0], 2)] == {1: 1, 2: 1}
 
 
 def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(store: Store) -> None:
@@ -268,14 +268,14 @@ def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(stor
     store.persist_chats([chats(open_, chat(1, 2, deleted_at=NOW))], WINDOW)
     records = [messages(t, message(1, 7)) for t in (gone, open_, "nobody")]
     done = store.persist_messages(records, WINDOW)
-    assert (done.documents, done.raised) == ((), ())
-    assert done.settled == {Counter(t, 1): {1: 7} for t in (gone, open_, "nobody")}
+    assert (done.documents, done.extended) == ((), ())
+    assert done.acknowledged == {Counter(t, 1): {1: 7} for t in (gone, open_, "nobody")}
     assert counts(store, open_) == (0, 0)
 
 
 def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
-    assert store.persist_messages([messages(token)], WINDOW).settled == {}
-    assert store.persist_chats([], WINDOW).settled == {}
+    assert store.persist_messages([messages(token)], WINDOW).acknowledged == {}
+    assert store.persist_chats([], WINDOW).acknowledged == {}
     assert store.get_chat(token, 1) is None
 
 
@@ -370,9 +370,9 @@ def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, tok
     done = Event()
 
     def write(turn: int) -> None:
-        own = records[turn::4][:: 1 if turn % 2 else -1]
-        for start in range(0, len(own), 1 + turn):
-            store.persist_messages(own[start : start + 1 + turn], 1000)
+        scoped_to_user = records[turn::4][:: 1 if turn % 2 else -1]
+        for start in range(0, len(scoped_to_user), 1 + turn):
+            store.persist_messages(scoped_to_user[start : start + 1 + turn], 1000)
 
     def read(_: int) -> dict[int, Message]:
         copy: dict[int, Message] = {}
@@ -405,7 +405,7 @@ def test_a_chat_comes_back_exactly(store: Store, token: str) -> None:
     row = store.get_chat(token, 3)
     assert row is not None
     assert (row.chat, row.messages_count, row.last_message_number) == (state, 0, 0)
-    assert done.settled == {Counter(token): {3: 9}}
+    assert done.acknowledged == {Counter(token): {3: 9}}
 
 
 def test_a_stub_is_counted_once_and_filled_in_by_its_chat(store: Store, token: str) -> None:
@@ -454,7 +454,7 @@ def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
     assert chats_count(store, token) == 0
     both = [chats(token, chat(2, 9, title="x")), chats(token, chat(2, 8, deleted_at=NOW))]
     done = store.persist_chats(both, WINDOW)
-    assert done.settled == {Counter(token): {2: 9}}
+    assert done.acknowledged == {Counter(token): {2: 9}}
     assert chats_count(store, token) == 0
 
 
@@ -464,22 +464,22 @@ def test_live_chats_are_those_that_are_there(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1), chat=3)], WINDOW)
     store.persist_chats([chats(other, chat(1))], WINDOW)
     asked = {(token, n) for n in range(1, 1_000)} | {(other, 1), ("nobody", 1)}
-    assert store.live_chats(asked) == {(token, 1), (token, 3), (other, 1)}
+    assert store.existing_chats(asked) == {(token, 1), (token, 3), (other, 1)}
     store.delete_application(other, NOW)
-    assert store.live_chats(asked) == {(token, 1), (token, 3)}
-    assert store.live_chats(set()) == set()
+    assert store.existing_chats(asked) == {(token, 1), (token, 3)}
+    assert store.existing_chats(set()) == set()
 
 
 def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: str) -> None:
     states = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
     store.persist_chats([chats(token, *states)], WINDOW)
 
-    def listed(page: Page) -> list[int]:
+    def listed(page: PageRequest) -> list[int]:
         return [row.chat.number for row in store.list_chats(token, page, page.limit)]
 
     assert listed(ALL) == [5, 4, 2, 1]
-    assert listed(Page(limit=2, before=5)) == [4, 2]
-    assert listed(Page(limit=2, after=1)) == [2, 4]
+    assert listed(PageRequest(limit=2, before=5)) == [4, 2]
+    assert listed(PageRequest(limit=2, after=1)) == [2, 4]
     assert chats_count(store, token) == 4
 
 
@@ -488,33 +488,33 @@ def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: st
 
 def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: str) -> None:
     counter = Counter(token)
-    first = begin(store, counter, "a", WINDOW, NOW)
-    assert first == Begun(0, Lease("a", 1, 10))
-    assert store.raise_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+    first = acquire(store, counter, "a", WINDOW, NOW)
+    assert first == LeaseGrant(0, Lease("a", 1, 10))
+    assert store.extend_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
+    assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         20, Lease("b", 2, 30), lost=True, skipped=20
     )
-    assert store.raise_lease(counter, first.lease, WINDOW) is None
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+    assert store.extend_lease(counter, first.lease, WINDOW) is None
+    assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         30, Lease("b", 3, 40), lost=True, skipped=10
     )
 
 
 def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
     counter = Counter(token)
-    begun = begin(store, counter, "a", 100, NOW)
-    assert begun is not None
-    low = replace(begun.lease, ceiling=20)
-    assert store.raise_lease(counter, low, WINDOW) == Lease("a", 1, 100)
+    grant = acquire(store, counter, "a", 100, NOW)
+    assert grant is not None
+    low = replace(grant.lease, ceiling=20)
+    assert store.extend_lease(counter, low, WINDOW) == Lease("a", 1, 100)
 
 
 def test_a_lease_needs_its_row(store: Store, token: str) -> None:
     for counter in (Counter("nobody"), Counter(token, 1)):
         assert store.lease_epoch(counter) is None
-        assert store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW) is None
-        store.close_lease(counter, NeedClose("a", 1, 1))
+        assert store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
+        store.release_lease(counter, LeaseReleasing("a", 1, 1))
     with pytest.raises(UnavailableError):
-        store.raise_lease(Counter(token, 1), LEASE, WINDOW)
+        store.extend_lease(Counter(token, 1), LEASE, WINDOW)
 
 
 def test_no_lease_begins_on_what_was_deleted(store: Store, token: str) -> None:
@@ -529,9 +529,9 @@ def refuse_leases(store: Store, counter: Counter) -> None:
     with pytest.raises(GoneError):
         store.lease_epoch(counter)
     with pytest.raises(GoneError):
-        store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW)
+        store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
     with pytest.raises(GoneError):
-        store.close_lease(counter, NeedClose("a", 1, 1))
+        store.release_lease(counter, LeaseReleasing("a", 1, 1))
 
 
 def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
@@ -539,11 +539,11 @@ def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
 ) -> None:
     counter = Counter(token)
     assert store.lease_epoch(counter) == 0
-    begin(store, counter, "a", WINDOW, NOW)
+    acquire(store, counter, "a", WINDOW, NOW)
     assert store.lease_epoch(counter) == 1
     with pytest.raises(ConflictError):
-        store.begin_lease(counter, NeedBegin("a", "aa"), 0, WINDOW, NOW)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+        store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
+    assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         10, Lease("b", 2, 20), lost=True, skipped=10
     )
 
@@ -552,13 +552,17 @@ def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
     store: Store, token: str
 ) -> None:
     counter = Counter(token)
-    store.begin_lease(counter, NeedBegin("a", "01"), 0, WINDOW, NOW)
-    again = store.begin_lease(counter, NeedBegin("a", "02", given_up=("01",)), 1, WINDOW, NOW)
-    assert again == Begun(0, Lease("a", 2, 10))
-    again = store.begin_lease(counter, NeedBegin("a", "03", given_up=("02", "01")), 2, WINDOW, NOW)
-    assert again == Begun(0, Lease("a", 3, 10))
-    elsewhere = NeedBegin("another memory", "04", given_up=("03",))
-    assert store.begin_lease(counter, elsewhere, 3, WINDOW, NOW) == Begun(
+    store.acquire_lease(counter, LeaseMissing("a", "01"), 0, WINDOW, NOW)
+    again = store.acquire_lease(
+        counter, LeaseMissing("a", "02", abandoned_nonces=("01",)), 1, WINDOW, NOW
+    )
+    assert again == LeaseGrant(0, Lease("a", 2, 10))
+    again = store.acquire_lease(
+        counter, LeaseMissing("a", "03", abandoned_nonces=("02", "01")), 2, WINDOW, NOW
+    )
+    assert again == LeaseGrant(0, Lease("a", 3, 10))
+    elsewhere = LeaseMissing("another memory", "04", abandoned_nonces=("03",))
+    assert store.acquire_lease(counter, elsewhere, 3, WINDOW, NOW) == LeaseGrant(
         10, Lease("another memory", 4, 20), lost=True, skipped=10
     )
 
@@ -567,44 +571,44 @@ def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, toke
     counter = Counter(token, 1)
     record = messages(token, message(1), message(2), lease=Lease("a", 1, 10))
     store.persist_messages([record], WINDOW)
-    store.close_lease(counter, NeedClose("a", 2, 2))
-    store.close_lease(counter, NeedClose("b", 1, 2))
-    store.close_lease(counter, NeedClose("a", 1, 2))
-    assert store.raise_lease(counter, Lease("a", 1, 10), WINDOW) is None
+    store.release_lease(counter, LeaseReleasing("a", 2, 2))
+    store.release_lease(counter, LeaseReleasing("b", 1, 2))
+    store.release_lease(counter, LeaseReleasing("a", 1, 2))
+    assert store.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
     store.persist_messages([record], WINDOW)  # comes once more, with the ceiling of then
     store.persist_chats([chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(2, Lease("b", 2, 12))
-    store.close_lease(counter, NeedClose("a", 1, 2))
+    assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(2, Lease("b", 2, 12))
+    store.release_lease(counter, LeaseReleasing("a", 1, 2))
     store.persist_messages([record], WINDOW)
-    assert begin(store, counter, "c", WINDOW, NOW) == Begun(
+    assert acquire(store, counter, "c", WINDOW, NOW) == LeaseGrant(
         12, Lease("c", 3, 22), lost=True, skipped=10
     )
-    assert store.skipped(token, 1) == [Numbers(3, 12)]
+    assert store.skipped(token, 1) == [NumberRange(3, 12)]
 
 
 def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
     store: Store, token: str
 ) -> None:
     counter = Counter(token)
-    begun = begin(store, counter, "a", WINDOW, NOW)
-    assert begun is not None
-    record = chats(token, chat(1), lease=begun.lease)
+    grant = acquire(store, counter, "a", WINDOW, NOW)
+    assert grant is not None
+    record = chats(token, chat(1), lease=grant.lease)
     store.persist_chats([record], WINDOW)
-    store.close_lease(counter, NeedClose("a", 1, 1))
+    store.release_lease(counter, LeaseReleasing("a", 1, 1))
     store.persist_chats([record], WINDOW)
-    assert begin(store, counter, "a", WINDOW, NOW) == Begun(1, Lease("a", 2, 11))
+    assert acquire(store, counter, "a", WINDOW, NOW) == LeaseGrant(1, Lease("a", 2, 11))
 
 
 def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW)
-    assert store.raise_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease("a", 1, 50)
+    assert store.extend_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease("a", 1, 50)
 
 
 def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) -> None:
     first = Lease("a", 1, 40)
     store.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
     store.persist_chats([chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10)
-    assert begin(store, Counter(token, 1), "b", WINDOW, NOW) == Begun(
+    assert acquire(store, Counter(token, 1), "b", WINDOW, NOW) == LeaseGrant(
         60, Lease("b", 2, 70), lost=True, skipped=60
     )
 
@@ -613,10 +617,10 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
     store: Store, token: str
 ) -> None:
     counter = Counter(token, 1)
-    assert store.persist_messages([messages(token, message(5))], WINDOW).raised == ()
-    raised = store.persist_messages([messages(token, message(6))], WINDOW).raised
-    assert raised == ((counter, Lease("memory-1", 1, 16)),)
-    assert begin(store, counter, "b", WINDOW, NOW) == Begun(
+    assert store.persist_messages([messages(token, message(5))], WINDOW).extended == ()
+    extended = store.persist_messages([messages(token, message(6))], WINDOW).extended
+    assert extended == ((counter, Lease("memory-1", 1, 16)),)
+    assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         16, Lease("b", 2, 26), lost=True, skipped=14
     )
 
@@ -624,9 +628,9 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
 def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token: str) -> None:
     counter = Counter(token, 1)
     store.persist_messages([messages(token, message(1))], WINDOW)
-    begin(store, counter, "b", WINDOW, NOW)
-    assert store.persist_messages([messages(token, message(10))], WINDOW).raised == ()
-    assert begin(store, counter, "c", WINDOW, NOW) == Begun(
+    acquire(store, counter, "b", WINDOW, NOW)
+    assert store.persist_messages([messages(token, message(10))], WINDOW).extended == ()
+    assert acquire(store, counter, "c", WINDOW, NOW) == LeaseGrant(
         20, Lease("c", 3, 30), lost=True, skipped=10
     )
 
@@ -634,19 +638,19 @@ def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token
 def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1))], WINDOW)
     unknown = messages(token, message(2), lease=Lease("b", 2, 500))
-    assert store.persist_messages([unknown], WINDOW).raised == ()
-    assert begin(store, Counter(token, 1), "c", WINDOW, NOW) == Begun(
+    assert store.persist_messages([unknown], WINDOW).extended == ()
+    assert acquire(store, Counter(token, 1), "c", WINDOW, NOW) == LeaseGrant(
         500, Lease("c", 2, 510), lost=True, skipped=498
     )
 
 
 def test_chats_raise_the_lease_of_their_application(store: Store, token: str) -> None:
-    begun = begin(store, Counter(token), "a", WINDOW, NOW)
-    assert begun is not None
+    grant = acquire(store, Counter(token), "a", WINDOW, NOW)
+    assert grant is not None
     few = [chat(n) for n in range(1, 6)]
-    assert store.persist_chats([chats(token, *few, lease=begun.lease)], WINDOW).raised == ()
-    done = store.persist_chats([chats(token, chat(6), lease=begun.lease)], WINDOW)
-    assert done.raised == ((Counter(token), Lease("a", 1, 16)),)
+    assert store.persist_chats([chats(token, *few, lease=grant.lease)], WINDOW).extended == ()
+    done = store.persist_chats([chats(token, chat(6), lease=grant.lease)], WINDOW)
+    assert done.extended == ((Counter(token), Lease("a", 1, 16)),)
 
 
 # --- what was passed over
@@ -657,60 +661,64 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
 ) -> None:
     used = [message(n) for n in (1, 2, 4, 7)]
     store.persist_messages([messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW)
-    begin(store, Counter(token, 1), "b", WINDOW, NOW)
-    assert store.skipped(token, 1) == [Numbers(3, 3), Numbers(5, 6), Numbers(8, 20)]
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)
+    assert store.skipped(token, 1) == [NumberRange(3, 3), NumberRange(5, 6), NumberRange(8, 20)]
     store.persist_messages([messages(token, message(5), message(10))], WINDOW)
     assert store.skipped(token, 1) == [
-        Numbers(3, 3),
-        Numbers(6, 6),
-        Numbers(8, 9),
-        Numbers(11, 20),
+        NumberRange(3, 3),
+        NumberRange(6, 6),
+        NumberRange(8, 9),
+        NumberRange(11, 20),
     ]
 
 
 def test_ranges_that_touch_are_told_as_one(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1))], WINDOW)
     for holder in ("b", "c", "d"):
-        begin(store, Counter(token, 1), holder, WINDOW, NOW)
-    assert store.skipped(token, 1) == [Numbers(2, 30)]
+        acquire(store, Counter(token, 1), holder, WINDOW, NOW)
+    assert store.skipped(token, 1) == [NumberRange(2, 30)]
 
 
 def test_a_deleted_message_is_not_missing(store: Store, token: str) -> None:
     store.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
-    begin(store, Counter(token, 1), "b", WINDOW, NOW)
-    assert store.skipped(token, 1) == [Numbers(3, 10)]
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)
+    assert store.skipped(token, 1) == [NumberRange(3, 10)]
 
 
 def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token: str) -> None:
-    assert not store.chat_may_come(token, 1, None, LATER)
-    begin(store, Counter(token), "a", WINDOW, NOW)
-    assert store.chat_may_come(token, 10, None, LATER)
-    assert not store.chat_may_come(token, 11, None, LATER)
-    assert not store.chat_may_come(token, 4, Given("a", 1, 3), LATER)
+    assert not store.chat_may_arrive(token, 1, None, LATER)
+    acquire(store, Counter(token), "a", WINDOW, NOW)
+    assert store.chat_may_arrive(token, 10, None, LATER)
+    assert not store.chat_may_arrive(token, 11, None, LATER)
+    assert not store.chat_may_arrive(token, 4, IssuedUpTo("a", 1, 3), LATER)
     store.persist_chats([chats(token, chat(2))], WINDOW)
-    begin(store, Counter(token), "b", WINDOW, LATER)
-    newest = Given("b", 2, 12)
-    assert store.chat_may_come(token, 5, newest, LATER)
-    assert not store.chat_may_come(token, 5, newest, MUCH_LATER)
-    assert store.chat_may_come(token, 12, newest, MUCH_LATER)
-    assert not store.chat_may_come("nobody", 1, newest, NOW)
+    acquire(store, Counter(token), "b", WINDOW, LATER)
+    newest = IssuedUpTo("b", 2, 12)
+    assert store.chat_may_arrive(token, 5, newest, LATER)
+    assert not store.chat_may_arrive(token, 5, newest, MUCH_LATER)
+    assert store.chat_may_arrive(token, 12, newest, MUCH_LATER)
+    assert not store.chat_may_arrive("nobody", 1, newest, NOW)
 
 
-@pytest.mark.parametrize("older", [Given("a", 1, 3), Given("b", 1, 3), Given("a", 2, 3)])
+@pytest.mark.parametrize(
+    "older", [IssuedUpTo("a", 1, 3), IssuedUpTo("b", 1, 3), IssuedUpTo("a", 2, 3)]
+)
 def test_a_chat_may_come_that_another_memory_has_numbered(
-    store: Store, token: str, older: Given
+    store: Store, token: str, older: IssuedUpTo
 ) -> None:
-    begin(store, Counter(token), "a", WINDOW, NOW)
-    begin(store, Counter(token), "b", WINDOW, NOW)
-    assert store.chat_may_come(token, 12, older, LATER)
-    assert not store.chat_may_come(token, 21, older, LATER)
+    acquire(store, Counter(token), "a", WINDOW, NOW)
+    acquire(store, Counter(token), "b", WINDOW, NOW)
+    assert store.chat_may_arrive(token, 12, older, LATER)
+    assert not store.chat_may_arrive(token, 21, older, LATER)
 
 
 # --- requests that are made once
 
 
-def once(key: str, fingerprint: str = "f", now_ms: int = 1_790_000_000_000) -> Once:
-    return Once("scope", IdempotencyMark(key, fingerprint), now_ms)
+def idempotency(
+    key: str, fingerprint: str = "f", now_ms: int = 1_790_000_000_000
+) -> IdempotentWrite:
+    return IdempotentWrite("scope", IdempotencyKey(key, fingerprint), now_ms)
 
 
 def new_key() -> str:
@@ -718,21 +726,21 @@ def new_key() -> str:
 
 
 def test_a_change_leaves_its_answer_under_the_key_of_its_request(store: Store) -> None:
-    token, keys = secrets.token_hex(16), [once(new_key()) for _ in range(3)]
-    assert store.kept_answer(keys[0]) is None
+    token, keys = secrets.token_hex(16), [idempotency(new_key()) for _ in range(3)]
+    assert store.find_response(keys[0]) is None
     made = store.create_application(token, "a name", NOW, keys[0])
     renamed = store.rename_application(token, "another", keys[1])
     assert store.delete_application(token, LATER, keys[2])
-    answers = [store.kept_answer(key) for key in keys]
+    answers = [store.find_response(key) for key in keys]
     assert [json.decode(a or b"", type=Application) for a in answers[:2]] == [made, renamed]
     assert answers[2] == b""
-    assert store.kept_answer(replace(keys[0], scope="another")) is None
+    assert store.find_response(replace(keys[0], scope="another")) is None
     with pytest.raises(KeyReusedError):
-        store.kept_answer(replace(keys[0], mark=replace(keys[0].mark, fingerprint="g")))
+        store.find_response(replace(keys[0], key=replace(keys[0].key, fingerprint="g")))
 
 
 def test_a_second_change_with_a_key_changes_nothing(store: Store, token: str) -> None:
-    key, other = once(new_key()), secrets.token_hex(16)
+    key, other = idempotency(new_key()), secrets.token_hex(16)
     store.rename_application(token, "first", key)
     with pytest.raises(InProgressError):
         store.rename_application(token, "second", key)
@@ -746,7 +754,7 @@ def test_a_second_change_with_a_key_changes_nothing(store: Store, token: str) ->
 
 
 def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
-    key, tokens = once(new_key()), [secrets.token_hex(16) for _ in range(8)]
+    key, tokens = idempotency(new_key()), [secrets.token_hex(16) for _ in range(8)]
 
     def create(token: str) -> bool:
         try:
@@ -762,24 +770,24 @@ def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
 
 
 def test_what_did_not_happen_leaves_no_answer(store: Store) -> None:
-    key = once(new_key())
+    key = idempotency(new_key())
     assert store.rename_application("nobody", "a name", key) is None
     assert not store.delete_application("nobody", NOW, key)
-    assert store.kept_answer(key) is None
+    assert store.find_response(key) is None
 
 
 def test_an_answer_is_kept_for_a_day_and_then_removed(store: Store, token: str) -> None:
-    day, key = 24 * 3_600_000, once(new_key())
+    day, key = 24 * 3_600_000, idempotency(new_key())
     store.rename_application(token, "first", key)
-    assert store.kept_answer(replace(key, now_ms=key.now_ms + day)) is not None
+    assert store.find_response(replace(key, now_ms=key.now_ms + day)) is not None
     later = replace(key, now_ms=key.now_ms + day + 1)
-    assert store.kept_answer(later) is None
+    assert store.find_response(later) is None
     store.rename_application(token, "second", later)
-    store.rename_application(token, "third", other := once(new_key()))
-    while store.drop_answers(rfc3339(later.now_ms), 1):
+    store.rename_application(token, "third", other := idempotency(new_key()))
+    while store.delete_responses(rfc3339(later.now_ms), 1):
         pass
-    assert store.kept_answer(other) is None
-    assert store.kept_answer(later) is not None
+    assert store.find_response(other) is None
+    assert store.find_response(later) is not None
 
 
 # --- purge
@@ -816,13 +824,13 @@ def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
     for number in (1, 2):
         store.persist_messages([messages(token, message(1), chat=number)], WINDOW)
     store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
-    begin(store, Counter(token, 2), "b", WINDOW, NOW)
+    acquire(store, Counter(token, 2), "b", WINDOW, NOW)
     store.delete_application(token, LATER)
     assert purge_all(store, token, NOW) == []
     with pytest.raises(GoneError):
-        begin(store, Counter(token), "a", WINDOW, NOW)
+        acquire(store, Counter(token), "a", WINDOW, NOW)
     assert purge_all(store, token, MUCH_LATER) == [None]
-    assert begin(store, Counter(token), "a", WINDOW, NOW) is None
+    assert acquire(store, Counter(token), "a", WINDOW, NOW) is None
 
 
 # --- poison
@@ -852,9 +860,13 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
     states = [chats(token, chat(number, 1, title="t")) for number in (1, 2, 3, 4)]
 
     def work(turn: int) -> None:
-        own = records[turn::4] + records[(turn + 1) % 4 :: 4]  # each record twice, by two workers
-        for start in range(0, len(own), 7):
-            store.persist_messages(own[start : start + 7][:: -1 if turn % 2 else 1], 1000)
+        scoped_to_user = (
+            records[turn::4] + records[(turn + 1) % 4 :: 4]
+        )  # each record twice, by two workers
+        for start in range(0, len(scoped_to_user), 7):
+            store.persist_messages(
+                scoped_to_user[start : start + 7][:: -1 if turn % 2 else 1], 1000
+            )
             store.persist_chats(states[:: 1 if turn % 2 else -1], 1000)
 
     with ThreadPoolExecutor(4) as pool:
@@ -865,7 +877,9 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
 
 def test_two_callers_that_begin_at_once_get_ranges_of_their_own(store: Store, token: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        begun = list(pool.map(lambda n: begin(store, Counter(token), f"m{n}", 10, NOW), range(12)))
-    floors = sorted(one.floor for one in begun if one is not None)
+        grant = list(
+            pool.map(lambda n: acquire(store, Counter(token), f"m{n}", 10, NOW), range(12))
+        )
+    floors = sorted(one.floor for one in grant if one is not None)
     assert floors == list(range(0, 120, 10))
-    assert sorted(one.lease.epoch for one in begun if one is not None) == list(range(1, 13))
+    assert sorted(one.lease.epoch for one in grant if one is not None) == list(range(1, 13))

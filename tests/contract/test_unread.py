@@ -13,15 +13,15 @@ from msgspec.structs import replace
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Message
-from chalicelib.domain.paging import Page
-from chalicelib.domain.unread import Ahead, Marker, Reading
+from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import LEASE, NOW, begin, chat, chats, deleted, message, messages
+from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 from tests.fakes.store import FakeStore
 
 WINDOW = 10
-ALL = Page(limit=1000)
+ALL = PageRequest(limit=1000)
 FAR = 10**6
 
 
@@ -47,18 +47,24 @@ def new_application(store: Store) -> str:
 
 def move(store: Store, token: str, user: str, number: int, chat: int = 1, pending: int = 0) -> int:
     """Where the marker stands after it was moved."""
-    store.move_marker(token, user, Marker(chat, number), pending)
+    store.move_marker(token, user, ReadMarker(chat, number), pending)
     markers = {marker.chat: marker.number for marker in store.list_markers(token, user, ALL, 1000)}
     return markers[chat]
 
 
-def reading(store: Store, token: str, marker: int = 0, ahead: Ahead | None = None) -> Reading:
-    [found] = store.count_unread(token, [Marker(1, marker)], {1: ahead or Ahead()})
+def reading(
+    store: Store, token: str, marker: int = 0, unpersisted: UnpersistedChat | None = None
+) -> UnreadCount:
+    [found] = store.count_unread(
+        token, [ReadMarker(1, marker)], {1: unpersisted or UnpersistedChat()}
+    )
     return found
 
 
-def unread(store: Store, token: str, marker: int = 0, ahead: Ahead | None = None) -> int:
-    return reading(store, token, marker, ahead).unread
+def unread(
+    store: Store, token: str, marker: int = 0, unpersisted: UnpersistedChat | None = None
+) -> int:
+    return reading(store, token, marker, unpersisted).unread
 
 
 def persist(store: Store, token: str, *states: Message, chat: int = 1) -> None:
@@ -90,7 +96,7 @@ def test_a_marker_stays_at_the_last_number_that_is_stored_or_pending(
 def test_a_marker_can_be_set_before_its_chat_is_stored(store: Store, token: str) -> None:
     assert move(store, token, "ann", 5, chat=9, pending=4) == 4
     post(store, token, *range(1, 5), chat=9)
-    assert store.list_markers(token, "ann", ALL, 10) == [Marker(9, 4)]
+    assert store.list_markers(token, "ann", ALL, 10) == [ReadMarker(9, 4)]
 
 
 def test_a_marker_at_nothing_is_a_marker(store: Store, token: str) -> None:
@@ -115,37 +121,37 @@ def test_markers_are_listed_by_chat_and_page(store: Store, token: str) -> None:
         move(store, other, "ann", 1, chat=number)
     move(store, token, "bob", 1, chat=2)
 
-    def listed(page: Page, limit: int = 10) -> list[int]:
+    def listed(page: PageRequest, limit: int = 10) -> list[int]:
         return [marker.chat for marker in store.list_markers(token, "ann", page, limit)]
 
     assert listed(ALL) == [7, 6, 5, 4, 3, 2, 1]
-    assert listed(Page(limit=2, before=5), 2) == [4, 3]
-    assert listed(Page(limit=2, after=5)) == [6, 7]
-    assert listed(Page(limit=2, after=1, before=4)) == [2, 3]
+    assert listed(PageRequest(limit=2, before=5), 2) == [4, 3]
+    assert listed(PageRequest(limit=2, after=5)) == [6, 7]
+    assert listed(PageRequest(limit=2, after=1, before=4)) == [2, 3]
     store.persist_chats([chats(token, chat(6, 9, deleted_at=NOW))], WINDOW)
     assert listed(ALL) == [7, 5, 4, 3, 2, 1]
 
 
 def test_no_marker_is_set_in_what_was_deleted(store: Store, token: str) -> None:
     store.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
-    store.move_marker(token, "ann", Marker(1, 3), 5)
+    store.move_marker(token, "ann", ReadMarker(1, 3), 5)
     assert store.list_markers(token, "ann", ALL, 10) == []
     assert move(store, token, "ann", 1, chat=2, pending=1) == 1
     store.delete_application(token, NOW)
     for one in (token, "nobody"):
-        store.move_marker(one, "ann", Marker(2, 2), 5)
+        store.move_marker(one, "ann", ReadMarker(2, 2), 5)
         assert store.list_markers(one, "ann", ALL, 10) == []
 
 
 def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: str) -> None:
     post(store, token, *range(1, 41))
 
-    def mark(number: int) -> None:
-        store.move_marker(token, "ann", Marker(1, number), 0)
+    def idempotency(number: int) -> None:
+        store.move_marker(token, "ann", ReadMarker(1, number), 0)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(mark, [n * 17 % 41 for n in range(1, 41)]))
-    assert store.list_markers(token, "ann", ALL, 10) == [Marker(1, 40)]
+        list(pool.map(idempotency, [n * 17 % 41 for n in range(1, 41)]))
+    assert store.list_markers(token, "ann", ALL, 10) == [ReadMarker(1, 40)]
 
 
 # --- what is unread
@@ -153,22 +159,22 @@ def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: 
 
 def test_unread_is_what_lies_above_the_marker(store: Store, token: str) -> None:
     post(store, token, *range(1, 8))
-    assert reading(store, token, 3) == Reading(1, 3, 4, 7)
-    assert reading(store, token, 7) == Reading(1, 7, 0, 7)
-    assert reading(store, token) == Reading(1, 0, 7, 7)
+    assert reading(store, token, 3) == UnreadCount(1, 3, 4, 7)
+    assert reading(store, token, 7) == UnreadCount(1, 7, 0, 7)
+    assert reading(store, token) == UnreadCount(1, 0, 7, 7)
 
 
 def test_a_marker_that_was_set_before_memory_was_lost_proves_its_number(
     store: Store, token: str
 ) -> None:
     post(store, token, 1, 2, 3)
-    assert reading(store, token, 5) == Reading(1, 5, 0, 5)
+    assert reading(store, token, 5) == UnreadCount(1, 5, 0, 5)
 
 
 def test_what_is_pending_is_unread(store: Store, token: str) -> None:
     post(store, token, 1, 2, 3)
-    assert reading(store, token, 1, Ahead(known=True, last=6)) == Reading(1, 1, 5, 6)
-    assert reading(store, token, 1, Ahead(known=True, last=2)) == Reading(1, 1, 2, 3)
+    assert reading(store, token, 1, UnpersistedChat(known=True, last=6)) == UnreadCount(1, 1, 5, 6)
+    assert reading(store, token, 1, UnpersistedChat(known=True, last=2)) == UnreadCount(1, 1, 2, 3)
 
 
 def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None:
@@ -176,15 +182,18 @@ def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None
     post(store, token, 1, 2, chat=2)
     post(store, token, 1, 2, chat=3)
     store.persist_chats([chats(token, chat(2, 9, deleted_at=NOW))], WINDOW)
-    ahead = {
-        1: Ahead(),
-        2: Ahead(known=True),
-        3: Ahead(gone=True),
-        4: Ahead(known=True, last=3, deletions=(2,)),
-        5: Ahead(),
+    unpersisted = {
+        1: UnpersistedChat(),
+        2: UnpersistedChat(known=True),
+        3: UnpersistedChat(gone=True),
+        4: UnpersistedChat(known=True, last=3, deletions=(2,)),
+        5: UnpersistedChat(),
     }
-    markers = [Marker(number, 0) for number in (5, 4, 3, 2, 1)]
-    assert store.count_unread(token, markers, ahead) == [Reading(4, 0, 2, 3), Reading(1, 0, 2, 2)]
+    markers = [ReadMarker(number, 0) for number in (5, 4, 3, 2, 1)]
+    assert store.count_unread(token, markers, unpersisted) == [
+        UnreadCount(4, 0, 2, 3),
+        UnreadCount(1, 0, 2, 2),
+    ]
     assert store.count_unread(token, [], {}) == []
 
 
@@ -192,7 +201,7 @@ def test_a_deletion_counts_once_whether_it_is_pending_or_stored_or_both(
     store: Store, token: str
 ) -> None:
     post(store, token, *range(1, 8))
-    pending = Ahead(known=True, deletions=(2, 5, 6))
+    pending = UnpersistedChat(known=True, deletions=(2, 5, 6))
     assert unread(store, token) == 7
     assert unread(store, token, 0, pending) == 4
     assert unread(store, token, 3, pending) == 2
@@ -207,7 +216,7 @@ def test_a_pending_message_whose_deletion_is_pending_is_not_unread(
     store: Store, token: str
 ) -> None:
     post(store, token, 1)
-    assert unread(store, token, 0, Ahead(known=True, last=4, deletions=(3,))) == 3
+    assert unread(store, token, 0, UnpersistedChat(known=True, last=4, deletions=(3,))) == 3
 
 
 STATES = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4)]
@@ -218,7 +227,7 @@ def test_every_order_of_create_edit_and_delete_counts_alike(store: Store) -> Non
         token = new_application(store)
         for state in (*order, *order[:2]):
             persist(store, token, state)
-        assert reading(store, token) == Reading(1, 0, 1, 2)
+        assert reading(store, token) == UnreadCount(1, 0, 1, 2)
 
 
 def test_a_state_newer_than_a_deletion_is_unread_again(store: Store, token: str) -> None:
@@ -237,24 +246,24 @@ def test_a_state_newer_than_a_deletion_is_unread_again(store: Store, token: str)
 
 def test_what_was_passed_over_is_not_unread_until_it_arrives(store: Store, token: str) -> None:
     post(store, token, 1, 2, 4, 7)
-    begin(store, Counter(token, 1), "b", WINDOW, NOW)  # 3, 5, 6 and 8 to 100 are passed over
-    assert reading(store, token) == Reading(1, 0, 4, 7)
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)  # 3, 5, 6 and 8 to 100 are passed over
+    assert reading(store, token) == UnreadCount(1, 0, 4, 7)
     post(store, token, 101, 102)
-    assert reading(store, token) == Reading(1, 0, 6, 102)
+    assert reading(store, token) == UnreadCount(1, 0, 6, 102)
     assert unread(store, token, 5) == 3
     post(store, token, 5, 50)
     persist(store, token, deleted(6, 2), deleted(60, 2))
     assert unread(store, token) == 8
     assert unread(store, token, 5) == 4
     assert unread(store, token, 50) == 2
-    assert unread(store, token, 55, Ahead(known=True, last=110, deletions=(60, 102))) == 9
+    assert unread(store, token, 55, UnpersistedChat(known=True, last=110, deletions=(60, 102))) == 9
 
 
 def test_a_deletion_of_a_number_that_was_passed_over_counts_once(store: Store, token: str) -> None:
     post(store, token, 1, 2)
-    begin(store, Counter(token, 1), "b", WINDOW, NOW)
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)
     post(store, token, 101)
-    assert unread(store, token, 0, Ahead(known=True, deletions=(50,))) == 3
+    assert unread(store, token, 0, UnpersistedChat(known=True, deletions=(50,))) == 3
 
 
 STEPS = st.one_of(
@@ -282,9 +291,9 @@ def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
     newest[1] = message(1)
     for holder, (what, number) in enumerate(steps):
         if what == "begin":
-            begun = begin(store, Counter(token, 1), str(holder), 5, NOW)
-            assert begun is not None
-            passed_over |= set(range(1, begun.floor + 1)) - set(newest)
+            grant = acquire(store, Counter(token, 1), str(holder), 5, NOW)
+            assert grant is not None
+            passed_over |= set(range(1, grant.floor + 1)) - set(newest)
             continue
         state = (deleted if what == "delete" else message)(number, revisions[what])
         store.persist_messages([messages(token, state, lease=replace(LEASE, ceiling=14))], 5)
@@ -292,10 +301,12 @@ def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
     last = max(pending, *newest)
     gone = {n for n, state in newest.items() if state.deleted_at} | (passed_over - set(newest))
     there = set(range(1, last + 1)) - gone - deletions
-    ahead = Ahead(known=True, last=pending, deletions=tuple(n for n in deletions if n <= last))
+    unpersisted = UnpersistedChat(
+        known=True, last=pending, deletions=tuple(n for n in deletions if n <= last)
+    )
     expected = [
-        Reading(1, marker, sum(number > marker for number in there), last)
+        UnreadCount(1, marker, sum(number > marker for number in there), last)
         for marker in range(last + 1)
     ]
-    markers = [Marker(1, marker) for marker in range(last + 1)]
-    assert store.count_unread(token, markers, {1: ahead}) == expected
+    markers = [ReadMarker(1, marker) for marker in range(last + 1)]
+    assert store.count_unread(token, markers, {1: unpersisted}) == expected

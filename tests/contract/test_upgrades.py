@@ -18,17 +18,17 @@ from msgspec.structs import replace
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.sqs import queue_of
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Application, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
-from chalicelib.domain.unread import Ahead, Marker
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import Store
-from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.search import index_messages
 from chatctl.reindex import Rebuild
 from tests.contract.conftest import part_url
@@ -45,12 +45,12 @@ from tests.contract.releases.recordings import (
     play,
     script,
 )
-from tests.contract.states import application, begin, introduce
+from tests.contract.states import acquire, application, introduce
 from tests.fakes.clock import FakeClock
+from tests.fakes.ports import FakePorts
 from tests.fakes.store import FakeStore
-from tests.fakes.world import FakeWorld
 
-FAR, START = Page(limit=100), Since()
+FAR, START = PageRequest(limit=100), Since()
 IN_2030_MS = 1_900_000_000_000
 # As the first release wrote them; those of all later ones are the same.
 RECORDS = (FOLDER / "records.ndjson").read_text().splitlines()
@@ -103,7 +103,7 @@ def upgraded(server: str, release: Recording) -> Iterator[Upgraded]:
 def stored(store: Store) -> dict[str, Any]:
     """All that can be read of the application."""
     chats = [store.get_chat(TOKEN, number) for number in acts.CHATS]
-    kept = store.kept_answer(acts.ONCE)
+    kept = store.find_response(acts.ONCE)
     markers = [
         m for user in ("ann", "bob", "cem") for m in store.list_markers(TOKEN, user, FAR, 10)
     ]
@@ -118,7 +118,9 @@ def stored(store: Store) -> dict[str, Any]:
         "changes": {n: latest(changes(store, n)) for n in acts.CHATS},
         "markers": markers,
         "unread": store.count_unread(
-            TOKEN, [Marker(n, 0) for n in acts.CHATS] + markers, {n: Ahead() for n in acts.CHATS}
+            TOKEN,
+            [ReadMarker(n, 0) for n in acts.CHATS] + markers,
+            {n: UnpersistedChat() for n in acts.CHATS},
         ),
         "kept": None if kept is None else msgspec.json.decode(kept, type=Application),
     }
@@ -140,19 +142,21 @@ def latest(found: list[Change]) -> dict[int, Message]:
 
 def todays_code_goes_on(store: Store) -> None:
     """Writes of every kind, to what the release left."""
-    begun = begin(store, Counter(TOKEN, 1), "memory-4", WINDOW, acts.LATER)
-    assert begun
-    number, revision = begun.floor + 1, begun.lease.epoch << 32
+    grant = acquire(store, Counter(TOKEN, 1), "memory-4", WINDOW, acts.LATER)
+    assert grant
+    number, revision = grant.floor + 1, grant.lease.epoch << 32
     more = [acts.message(number, revision), acts.message(number + 1, revision + 1)]
-    acts.say(store, 1, *more, lease=begun.lease)
-    acts.say(store, 1, acts.edited(2, revision + 2, "edited today"), lease=begun.lease)
-    acts.say(store, 1, acts.deleted(1, revision + 3), lease=begun.lease)
-    acts.say(store, 1, acts.edited(3, revision + 4, "brought back"), lease=begun.lease)
+    acts.say(store, 1, *more, lease=grant.lease)
+    acts.say(store, 1, acts.edited(2, revision + 2, "edited today"), lease=grant.lease)
+    acts.say(store, 1, acts.deleted(1, revision + 3), lease=grant.lease)
+    acts.say(store, 1, acts.edited(3, revision + 4, "brought back"), lease=grant.lease)
     acts.say(store, 1, acts.message(6, 6), acts.deleted(17, 5))  # again, and late
     acts.say(store, 4, acts.deleted(2, 9), acts.message(3, 10))
-    acts.open_chats(store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4))
-    store.move_marker(TOKEN, "ann", Marker(1, number), 0)
-    store.move_marker(TOKEN, "dan", Marker(2, 2), 0)
+    acts.lock_or_create_chats(
+        store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4)
+    )
+    store.move_marker(TOKEN, "ann", ReadMarker(1, number), 0)
+    store.move_marker(TOKEN, "dan", ReadMarker(2, 2), 0)
     while gone := store.purge("2030-01-01T00:00:00.000Z", 100):
         store.forget(gone)
 
@@ -162,12 +166,12 @@ def bodies(queue: str) -> list[str]:
     return [one for one in RECORDS if queue_of(msgspec.json.decode(one, type=AnyRecord)) == queue]
 
 
-def work(world: FakeWorld, queue: str, records: list[str]) -> list[str]:
+def work(ports: FakePorts, queue: str, records: list[str]) -> list[str]:
     """Work off a queue's records as its worker does; what must come again."""
     kind, handle = HANDLERS[queue]
     received = [Received(str(at), str(at), body, 1, 0) for at, body in enumerate(records)]
     decode = msgspec.json.Decoder(kind).decode
-    return work_off(world, queue, received, decode, partial(handle, world))
+    return process_batch(ports, queue, received, decode, partial(handle, ports))
 
 
 # --- tables
@@ -239,7 +243,7 @@ def test_an_upgrade_that_was_cut_off_after_any_statement_goes_on(server: str) ->
 def test_the_index_is_built_anew_from_what_a_release_stored(upgraded: Upgraded) -> None:
     with closing(Indexed(upgraded.url, part_url("opensearch"))) as system:
         Rebuild(
-            system.walk(), system.opensearch_url, lambda _: None, lambda *_: None, system.alias
+            system.scanner(), system.opensearch_url, lambda _: None, lambda *_: None, system.alias
         ).run()
         expected = {
             (TOKEN, chat, number): state.revision
@@ -258,30 +262,30 @@ def test_records_are_written_as_every_release_reads_them() -> None:
 
 
 def test_records_of_every_release_are_stored_and_indexed(server: str) -> None:
-    world: Any = FakeWorld()
-    with fresh_database(server) as url, closing(MySqlStore(url)) as world.store:
+    ports: Any = FakePorts()
+    with fresh_database(server) as url, closing(MySqlStore(url)) as ports.store:
         migrate(url)
-        world.store.create_application(TOKEN, "Acme", acts.NOW)
+        ports.store.create_application(TOKEN, "Acme", acts.NOW)
         for queue in HANDLERS:
-            assert work(world, queue, bodies(queue) * 2) == []
-        assert world.queues.dead == []
-        [first, second] = world.store.list_messages(TOKEN, 1, Page(limit=10, after=0), 10)
+            assert work(ports, queue, bodies(queue) * 2) == []
+        assert ports.queues.dead == []
+        [first, second] = ports.store.list_messages(TOKEN, 1, PageRequest(limit=10, after=0), 10)
         assert (first.body, first.metadata) == ('Grüße 👋\n"quoted"', {"b": [2, None, {"c": "d"}]})
         assert (second.body, second.edited_at) == ("edited", acts.LATER)
-        chats = [row.chat.title for row in world.store.list_chats(TOKEN, Page(limit=10), 10)]
+        chats = [row.chat.title for row in ports.store.list_chats(TOKEN, PageRequest(limit=10), 10)]
         assert sorted(chats, key=str) == ["Général ☕", None]
-        assert world.store.recount(TOKEN) == []
-        work(world, "search", world.queues.take("search"))
-        indexed = {number: d.message for (_, _, number), d in world.index.documents.items()}
-        assert indexed == latest(changes(world.store, 1))
+        assert ports.store.recount(TOKEN) == []
+        work(ports, "search", ports.queues.take("search"))
+        indexed = {number: d.message for (_, _, number), d in ports.index.documents.items()}
+        assert indexed == latest(changes(ports.store, 1))
 
 
 @pytest.mark.parametrize("body", RECORDS)
 def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body: str) -> None:
-    world, later = FakeWorld(), body.replace('"v":1', '"v":2')
+    ports, later = FakePorts(), body.replace('"v":1', '"v":2')
     queue = queue_of(msgspec.json.decode(body, type=AnyRecord))
-    assert work(world, queue, [later]) == []
-    [(buried_in, kept, reason)] = world.queues.dead
+    assert work(ports, queue, [later]) == []
+    [(buried_in, kept, reason)] = ports.queues.dead
     assert (buried_in, kept) == (queue, later)
     assert "not a record that this version can read" in reason
 
@@ -290,23 +294,23 @@ def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body
 
 
 @pytest.fixture(params=keys.RECORDED)
-def ledger(request: pytest.FixtureRequest) -> Iterator[tuple[RedisLedger, str]]:
+def sequencer(request: pytest.FixtureRequest) -> Iterator[tuple[RedisSequencer, str]]:
     """A ledger on what a release left, and the token that has it."""
     url, token = part_url("redis"), secrets.token_hex(15)
     with (
         redis.Redis.from_url(url) as client,
-        closing(RedisLedger(url, FakeClock(IN_2030_MS), WINDOW, keys.MEMORY)) as ledger,
+        closing(RedisSequencer(url, FakeClock(IN_2030_MS), WINDOW, keys.MEMORY)) as sequencer,
     ):
         keys.put(client, token, keys.RECORDED[request.param])
-        introduce(ledger, application(token))
-        yield ledger, token
+        introduce(sequencer, application(token))
+        yield sequencer, token
         client.delete(*client.scan_iter(match=f"{{{token}}}*"))
 
 
 def test_what_a_release_left_pending_is_read_as_it_was_accepted(
-    ledger: tuple[RedisLedger, str],
+    sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = ledger
+    one, token = sequencer
     found = {n: e.state for n, e in keys.pending(one, Counter(token, 1)).items()}
     assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in found.items()} == {
         1: ("edited", acts.LATER, None),
@@ -315,36 +319,38 @@ def test_what_a_release_left_pending_is_read_as_it_was_accepted(
     }
     [created] = keys.pending(one, Counter(token)).values()
     assert created.state.title == keys.CHAT.title
-    assert len(one.overdue([token], 10)) == 4
+    assert len(one.list_overdue([token], 10)) == 4
 
 
 def test_numbers_marks_and_edits_go_on_where_a_release_left_them(
-    ledger: tuple[RedisLedger, str],
+    sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = ledger
+    one, token = sequencer
     messages, chats = Counter(token, 1), Counter(token)
     before = max(entry.state.revision for entry in keys.pending(one, messages).values())
     again = keys.accept(
-        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.mark("batch")
+        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.idempotency_record("batch")
     )
     assert (again.first, again.last, again.replayed) == (1, 2, True)
-    assert keys.accept(one, chats, [keys.CHAT], keys.mark("chat")).replayed
+    assert keys.accept(one, chats, [keys.CHAT], keys.idempotency_record("chat")).replayed
     assert keys.accept(one, messages, [keys.draft("four")]).first == 4
     assert keys.accept(one, chats, [keys.CHAT]).first == 2
     assert keys.change(one, messages, 1, body="edited again").revision > before
 
 
 def test_what_a_release_left_is_settled_and_its_counters_are_closed(
-    ledger: tuple[RedisLedger, str],
+    sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = ledger
+    one, token = sequencer
     for counter in (Counter(token, 1), Counter(token)):
         states = keys.pending(one, counter)
-        one.settle({counter: {number: entry.state.revision for number, entry in states.items()}})
+        one.acknowledge(
+            {counter: {number: entry.state.revision for number, entry in states.items()}}
+        )
         assert keys.pending(one, counter) == {}
-    assert one.ahead(token, 1, [1]) == {1: Ahead(known=True)}
-    assert one.overdue([token], 10) == []
-    assert set(one.quiet([token], -1, 10)) == {Counter(token), Counter(token, 1)}
-    closing_ = one.start_closing(Counter(token, 1), -1)
+    assert one.read_unpersisted(token, 1, [1]) == {1: UnpersistedChat(known=True)}
+    assert one.list_overdue([token], 10) == []
+    assert set(one.list_idle([token], -1, 10)) == {Counter(token), Counter(token, 1)}
+    closing_ = one.mark_releasing(Counter(token, 1), -1)
     assert closing_
     assert closing_.last == 3

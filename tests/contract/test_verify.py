@@ -8,8 +8,8 @@ import redis
 
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.redis import keys
-from chalicelib.adapters.redis.sequencer import RedisLedger
-from chalicelib.domain.leases import Accepted, Begun, Counter, NeedBegin
+from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Lease, Message
 from chalicelib.domain.queue_records import Document
 from chalicelib.operators.counter_limits import Allowances
@@ -43,8 +43,8 @@ def verified(
     only: str | None = None,
     queued: Callable[[], int] = lambda: 0,
 ) -> Report:
-    with closing(system.walk()) as walk, closing(Database(system.mysql_url)) as database:
-        check = IndexCheck(walk, system.contents, queued, seconds=1)
+    with closing(system.scanner()) as scanner, closing(Database(system.mysql_url)) as database:
+        check = IndexCheck(scanner, system.contents, queued, seconds=1)
         return verify(system.store, Allowances(database), client, check, only)
 
 
@@ -91,7 +91,7 @@ def test_what_the_index_lacks_or_has_in_another_state_is_counted(
 def test_more_than_is_remembered_is_counted_as_exactly(
     system: Indexed, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify_index, "MOST_SUSPECTS", 5)
+    monkeypatch.setattr(verify_index, "MAX_CANDIDATES", 5)
     token = system.application(2)
     documents = system.store_only(token, 1, *(message(number) for number in range(1, 46)))
     system.store_only(token, 2, *(message(number) for number in range(1, 31)))
@@ -151,17 +151,17 @@ def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
     assert verified(system, client).only_in_opensearch == 5
 
 
-def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisLedger:
+def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisSequencer:
     """Numbers that Redis has handed out for chat 1, under a lease that MySQL knows."""
-    ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
-    introduce(ledger, application(token))
+    sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
+    introduce(sequencer, application(token))
     drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
     counter = Counter(token, 1)
-    need = ledger.accept(counter, 1, drafts, None)
-    assert isinstance(need, NeedBegin)
-    ledger.install_lease(counter, need.nonce, Begun(0, Lease(need.holder, 1, 10)))
-    assert isinstance(ledger.accept(counter, 1, drafts, None), Accepted)
-    return ledger
+    need = sequencer.accept(counter, 1, drafts, None)
+    assert isinstance(need, LeaseMissing)
+    sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 10)))
+    assert isinstance(sequencer.accept(counter, 1, drafts, None), Accepted)
+    return sequencer
 
 
 def test_pending_entries_are_under_way(system: Indexed, client: redis.Redis) -> None:
@@ -201,14 +201,14 @@ def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Red
 
 
 def test_the_memory_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
-    ledger = RedisLedger(part_url("redis"), FakeClock(), 1000)
-    introduce(ledger, application("memory"))
+    sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
+    introduce(sequencer, application("memory"))
     draft = Message(number=0, revision=0, body="b", created_at=NOW)
-    need = ledger.accept(Counter("memory", 1), 1, [draft], None)
-    assert isinstance(need, NeedBegin)
+    need = sequencer.accept(Counter("memory", 1), 1, [draft], None)
+    assert isinstance(need, LeaseMissing)
     assert need.holder == memory(client)
-    ledger.drop_nonce(Counter("memory", 1), need.nonce)
-    ledger.close()
+    sequencer.abandon_nonce(Counter("memory", 1), need.nonce)
+    sequencer.close()
 
 
 def test_wrong_counts_differ_and_skipped_numbers_do_not(

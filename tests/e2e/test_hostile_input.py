@@ -82,7 +82,7 @@ def test_every_string_is_text_to_the_search(filled: tuple[Application, str]) -> 
         lambda: application.get(f"{chat}/messages/search?q=etc/passwd&sort=number")["total"],
     )
 
-    def look(i: int) -> str | None:
+    def problem_with(i: int) -> str | None:
         text = STRINGS[i]
         answer = application("GET", f"{chat}/messages/search?q={quote(text)}&limit=100")
         if answer.status_code == 200:
@@ -94,13 +94,13 @@ def test_every_string_is_text_to_the_search(filled: tuple[Application, str]) -> 
         [fault] = answer.json()["errors"]
         return None if fault["pointer"] == "q" else f"{text!r}: {fault}"
 
-    assert [said for said in in_parallel(CLIENTS, look, range(len(STRINGS))) if said] == []
+    assert [said for said in in_parallel(CLIENTS, problem_with, range(len(STRINGS))) if said] == []
 
 
 def test_every_string_in_a_parameter_is_text_or_refused(filled: tuple[Application, str]) -> None:
     application, chat = filled
 
-    def look(i: int) -> None:
+    def problem_with(i: int) -> None:
         text = quote(STRINGS[i], safe="")
         by_sender = application("GET", f"{application.path}/search?q=a&sender={text}")
         assert by_sender.status_code == 200 or refused(by_sender, 422)
@@ -111,7 +111,7 @@ def test_every_string_in_a_parameter_is_text_or_refused(filled: tuple[Applicatio
             answer = application("GET", f"{chat}/messages/search?q=a&{name}={text}")
             assert refused(answer, 422), (name, STRINGS[i])
 
-    in_parallel(CLIENTS, look, range(0, len(STRINGS), 4))
+    in_parallel(CLIENTS, problem_with, range(0, len(STRINGS), 4))
 
 
 def test_every_string_as_a_key_is_taken_or_refused(application: Application) -> None:

@@ -42,7 +42,7 @@ class Reader:
             self._mark(self._chance.randint(0, self._last + 1))
         elif self.there:
             self._change(what, self._chance.choice(sorted(self.there)))
-        self.look()
+        self.read_pending()
 
     def _post(self, count: int) -> None:
         body = {"messages": [{"body": "x"}] * count}
@@ -63,7 +63,7 @@ class Reader:
         assert answer.status_code == 200, answer.text
         assert answer.json().items() >= self.expected.items()
 
-    def look(self) -> None:
+    def read_pending(self) -> None:
         assert self._application.get(self._path).items() >= self.expected.items()
 
 
@@ -83,10 +83,10 @@ def test_unread_is_right_after_every_step_and_once_all_is_persisted(
     in_parallel(CLIENTS, work, range(CLIENTS))
     for reader in readers:
         wait_until(reader.chat, lambda r=reader: persisted(application, r))  # type: ignore[misc]
-        reader.look()
+        reader.read_pending()
     wait_until("Redis to be told", lambda: not _deletions(stack, application))
     for reader in readers:
-        reader.look()
+        reader.read_pending()
     assert stack.store.recount(application.token) == []
 
 

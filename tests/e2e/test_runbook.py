@@ -66,8 +66,8 @@ def test_a_lift_passes_over_numbers_and_everything_goes_on(
     wait_until("what came after", lambda: application.get(chat)["messages_count"] == POSTS + 2_000)
     assert application.post(f"{application.path}/chats", {})["number"] != 1
 
-    def settled() -> bool:
+    def acknowledged() -> bool:
         report = chatctl("verify", "--application", application.token, "--json")
         return not json.loads(report.stdout)["under_way"] and report.returncode == 0
 
-    wait_until("the stores to hold the same", settled, 120)
+    wait_until("the stores to hold the same", acknowledged, 120)

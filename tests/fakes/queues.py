@@ -23,14 +23,14 @@ class FakeQueues:
             for part, body in split_to_fit(record):
                 self.sent[queue_of(part)].append(body.decode())
 
-    def bury(self, queue: str, body: str, reason: str) -> None:
+    def dead_letter(self, queue: str, body: str, reason: str) -> None:
         self.ping()
         self.dead.append((queue, body, reason))
 
     def dead_letters(self) -> dict[str, int]:
         self.ping()
-        buried = [queue for queue, _, _ in self.dead]
-        return {queue: buried.count(queue) for queue in self.sent}
+        dead_lettered = [queue for queue, _, _ in self.dead]
+        return {queue: dead_lettered.count(queue) for queue in self.sent}
 
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
         self.ping()

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight, is_found, stands_as_words
-from chalicelib.domain.paging import fitting
+from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.search import Found, Hit, Query, SortValues, decode_cursor, encode_cursor
 from chalicelib.domain.text import fold
@@ -46,7 +46,7 @@ class FakeSearchIndex:
         found = [d for d in self.documents.values() if _is_hit(query, d)]
         placed = sorted(((_sort_values(query, d), d) for d in found), key=_first, reverse=True)
         rest = [(v, d) for v, d in placed if after is None or v < after]
-        page = fitting(rest[: query.limit], lambda placed: len(placed[1].message.body))
+        page = fit_to_response(rest[: query.limit], lambda placed: len(placed[1].message.body))
         return Found(
             hits=tuple(_hit(query, document) for _, document in page),
             total=len(found),

@@ -16,23 +16,23 @@ from chalicelib.domain.errors import (
     PoisonError,
     UnavailableError,
 )
-from chalicelib.domain.idempotency import Once
+from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.leases import (
-    Begun,
     Counter,
-    Given,
-    NeedBegin,
-    NeedClose,
+    IssuedUpTo,
+    LeaseGrant,
+    LeaseMissing,
+    LeaseReleasing,
     PersistedChats,
     PersistedMessages,
 )
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
 from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.domain.unread import Ahead, Marker, Reading
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 
 
 @dataclass
@@ -124,7 +124,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self._applications: dict[str, _Application] = {}
-        self._answers: dict[tuple[str, str], tuple[Once, bytes]] = {}
+        self._answers: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
 
     def ping(self) -> None:
         pass
@@ -143,10 +143,10 @@ class FakeStore:
 
     @_transaction
     def create_application(
-        self, token: str, name: str, created_at: str, once: Once | None = None
+        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
     ) -> Application:
         application = _Application(token, name, created_at)
-        self._keep_answer(once, msgspec.json.encode(application.shown()))
+        self._keep_answer(idempotency, msgspec.json.encode(application.shown()))
         self._applications[token] = application
         return application.shown()
 
@@ -171,19 +171,23 @@ class FakeStore:
 
     @_transaction
     def rename_application(
-        self, token: str, name: str, once: Once | None = None
+        self, token: str, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         application = self._alive(token)
         if application is None:
             return None
         shown = msgspec.structs.replace(application.shown(), name=name)
-        self._keep_answer(once, msgspec.json.encode(shown))
+        self._keep_answer(idempotency, msgspec.json.encode(shown))
         application.name = name
         return shown
 
     @_transaction
     def rotate_key(
-        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+        self,
+        token: str,
+        version: int,
+        previous_until: str | None,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         application = self._alive(token)
         if application is None or application.key_version != version:
@@ -191,41 +195,47 @@ class FakeStore:
         rotated = msgspec.structs.replace(
             application.shown(), key_version=version + 1, previous_key_until=previous_until
         )
-        self._keep_answer(once, msgspec.json.encode(rotated))
+        self._keep_answer(idempotency, msgspec.json.encode(rotated))
         application.key_version, application.previous_key_until = version + 1, previous_until
         return rotated
 
     @_transaction
-    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
+    def delete_application(
+        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+    ) -> bool:
         application = self._alive(token)
         if application is None:
             return False
-        self._keep_answer(once, b"")
+        self._keep_answer(idempotency, b"")
         application.deleted_at = at
         return True
 
-    def _keep_answer(self, once: Once | None, answer: bytes) -> None:
-        if once is None:
+    def _keep_answer(self, idempotency: IdempotentWrite | None, answer: bytes) -> None:
+        if idempotency is None:
             return
-        if self._answer(once):
+        if self._answer(idempotency):
             raise InProgressError("a request with this Idempotency-Key is under way")
-        self._answers[once.scope, once.mark.key] = (once, answer)
+        self._answers[idempotency.scope, idempotency.key.key] = (idempotency, answer)
 
-    def _answer(self, once: Once) -> tuple[Once, bytes] | None:
-        found = self._answers.get((once.scope, once.mark.key))
+    def _answer(self, idempotency: IdempotentWrite) -> tuple[IdempotentWrite, bytes] | None:
+        found = self._answers.get((idempotency.scope, idempotency.key.key))
         kept_ms = IDEMPOTENCY_KEY_KEPT_SECONDS * 1000
-        return found if found and found[0].now_ms >= once.now_ms - kept_ms else None
+        return found if found and found[0].now_ms >= idempotency.now_ms - kept_ms else None
 
     @_transaction
-    def kept_answer(self, once: Once) -> bytes | None:
-        found = self._answer(once)
-        if found and found[0].mark.fingerprint != once.mark.fingerprint:
+    def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
+        found = self._answer(idempotency)
+        if found and found[0].key.fingerprint != idempotency.key.fingerprint:
             raise KeyReusedError("the Idempotency-Key was used for another request")
         return found[1] if found else None
 
     @_transaction
-    def drop_answers(self, before: str, rows: int) -> int:
-        old = [key for key, (once, _) in self._answers.items() if rfc3339(once.now_ms) < before]
+    def delete_responses(self, before: str, rows: int) -> int:
+        old = [
+            key
+            for key, (idempotency, _) in self._answers.items()
+            if rfc3339(idempotency.now_ms) < before
+        ]
         for key in old[:rows]:
             del self._answers[key]
         return len(old[:rows])
@@ -252,16 +262,16 @@ class FakeStore:
         return found[0].epoch if found else None
 
     @_transaction
-    def begin_lease(
-        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
-    ) -> Begun | None:
+    def acquire_lease(
+        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+    ) -> LeaseGrant | None:
         found = self._numbering(counter)
         if found is None:
             return None
         numbering, used = found
         if numbering.epoch != epoch:
             raise ConflictError("another lease was begun")
-        anew = numbering.holder != need.holder or numbering.nonce not in need.given_up
+        anew = numbering.holder != need.holder or numbering.nonce not in need.abandoned_nonces
         lost = anew and numbering.holder != ""
         skipped: list[tuple[int, str]] = []
         if anew:
@@ -271,16 +281,16 @@ class FakeStore:
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
         numbering.holder, numbering.epoch, numbering.nonce = need.holder, epoch + 1, need.nonce
         lease = Lease(need.holder, numbering.epoch, numbering.ceiling)
-        return Begun(numbering.floor, lease, lost, len(skipped))
+        return LeaseGrant(numbering.floor, lease, lost, len(skipped))
 
     @_transaction
-    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
         found = self._numbering(counter)
         if found and (found[0].holder, found[0].epoch) == (closing.holder, closing.epoch):
             found[0].ceiling, found[0].holder, found[0].nonce = closing.last, "", ""
 
     @_transaction
-    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
         found = self._numbering(counter)
         if found is None:
             raise UnavailableError("the row that keeps this lease is not there yet")
@@ -291,7 +301,9 @@ class FakeStore:
         return msgspec.structs.replace(lease, ceiling=numbering.ceiling)
 
     @_transaction
-    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
+    def chat_may_arrive(
+        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+    ) -> bool:
         application = self._alive(token)
         if application is None:
             return False
@@ -303,37 +315,37 @@ class FakeStore:
         return number <= last and not passed_over
 
     @_transaction
-    def skipped(self, token: str, chat: int) -> list[Numbers]:
+    def skipped(self, token: str, chat: int) -> list[NumberRange]:
         found = self._open_chat(token, chat)
         numbers = (
             [n for n, _ in found.numbering.skipped if n not in found.messages] if found else []
         )
-        ranges: list[Numbers] = []
+        ranges: list[NumberRange] = []
         for number in sorted(numbers):
             if ranges and ranges[-1].last == number - 1:
-                ranges[-1] = Numbers(ranges[-1].first, number)
+                ranges[-1] = NumberRange(ranges[-1].first, number)
             else:
-                ranges.append(Numbers(number, number))
+                ranges.append(NumberRange(number, number))
         return ranges
 
     @_transaction
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
         _refuse_poison(chat.title for record in records for chat in record.chats)
-        settled: dict[Counter, dict[int, int]] = {}
+        acknowledged: dict[Counter, dict[int, int]] = {}
         leases: dict[str, list[Lease]] = {}
         for record in records:
             for chat in record.chats:
                 leases.setdefault(record.token, []).append(record.lease)
-                revisions = settled.setdefault(Counter(record.token), {})
+                revisions = acknowledged.setdefault(Counter(record.token), {})
                 stored = self._persist_chat(record.token, chat)
                 revisions[chat.number] = max(revisions.get(chat.number, 0), stored)
-        raised = []
+        extended = []
         for token, carried in leases.items():
-            application, last = self._alive(token), max(settled[Counter(token)])
+            application, last = self._alive(token), max(acknowledged[Counter(token)])
             lease = application.numbering.follow(carried, last, window) if application else None
             if lease:
-                raised.append((Counter(token), lease))
-        return PersistedChats(tuple(raised), settled)
+                extended.append((Counter(token), lease))
+        return PersistedChats(tuple(extended), acknowledged)
 
     def _persist_chat(self, token: str, chat: Chat) -> int:
         application = self._alive(token)
@@ -358,20 +370,20 @@ class FakeStore:
     @_transaction
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
         _refuse_poison(m.sender for record in records for m in record.messages)
-        settled: dict[Counter, dict[int, int]] = {}
+        acknowledged: dict[Counter, dict[int, int]] = {}
         leases: dict[Counter, list[Lease]] = {}
         given: set[tuple[Counter, int, int]] = set()
         states = [(record, message) for record in records for message in record.messages]
         for record, message in sorted(states, key=lambda pair: pair[1].revision):
             counter = Counter(record.token, record.chat)
             leases.setdefault(counter, []).append(record.lease)
-            revisions = settled.setdefault(counter, {})
+            revisions = acknowledged.setdefault(counter, {})
             stored = self._persist_message(record, message)
             revisions[message.number] = max(revisions.get(message.number, 0), stored)
             given.add((counter, message.number, message.revision))
         documents: list[tuple[str, int, Message]] = []
-        raised: list[tuple[Counter, Lease]] = []
-        for counter, revisions in settled.items():
+        extended: list[tuple[Counter, Lease]] = []
+        for counter, revisions in acknowledged.items():
             chat = self._open_chat(counter.token, counter.chat or 0)
             if chat is None:
                 continue
@@ -381,8 +393,8 @@ class FakeStore:
                 if (counter, message.number, message.revision) in given
             ]
             lease = chat.numbering.follow(leases[counter], chat.last, window)
-            raised += [(counter, lease)] if lease else []
-        return PersistedMessages(tuple(documents), tuple(raised), settled)
+            extended += [(counter, lease)] if lease else []
+        return PersistedMessages(tuple(documents), tuple(extended), acknowledged)
 
     def _persist_message(self, record: MessagesRecord, message: Message) -> int:
         application = self._alive(record.token)
@@ -410,11 +422,11 @@ class FakeStore:
         return chat.row() if chat else None
 
     @_transaction
-    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
         return {place for place in chats if self._open_chat(*place)}
 
     @_transaction
-    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
         application = self._alive(token)
         chats = application.chats if application else {}
         alive = [n for n, chat in chats.items() if chat.state.deleted_at is None]
@@ -426,7 +438,7 @@ class FakeStore:
         return found.messages.get(number) if found else None
 
     @_transaction
-    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
         found = self._open_chat(token, chat)
         messages = found.messages if found else {}
         alive = [number for number, message in messages.items() if message.deleted_at is None]
@@ -442,7 +454,7 @@ class FakeStore:
         return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
 
     @_transaction
-    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         application = self._alive(token)
         chat = self._chat(token, marker.chat)
         if application is None or (chat and chat.state.deleted_at is not None):
@@ -452,7 +464,9 @@ class FakeStore:
         application.readers[place] = max(number, application.readers.get(place, 0))
 
     @_transaction
-    def list_markers(self, token: str, user: str, page: Page, limit: int) -> list[Marker]:
+    def list_markers(
+        self, token: str, user: str, page: PageRequest, limit: int
+    ) -> list[ReadMarker]:
         application = self._alive(token)
         readers = application.readers if application else {}
         chats = [
@@ -460,15 +474,15 @@ class FakeStore:
             for name, chat in readers
             if name == user and (self._open_chat(token, chat) or not self._chat(token, chat))
         ]
-        return [Marker(chat, readers[user, chat]) for chat in _of_page(chats, page)[:limit]]
+        return [ReadMarker(chat, readers[user, chat]) for chat in _of_page(chats, page)[:limit]]
 
     @_transaction
     def count_unread(
-        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
-    ) -> list[Reading]:
-        readings: list[Reading] = []
+        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+    ) -> list[UnreadCount]:
+        readings: list[UnreadCount] = []
         for marker in markers:
-            chat, redis = self._chat(token, marker.chat), ahead[marker.chat]
+            chat, redis = self._chat(token, marker.chat), unpersisted[marker.chat]
             if redis.gone or (chat.state.deleted_at is not None if chat else not redis.known):
                 continue
             last = max(marker.number, redis.last, chat.last if chat else 0)
@@ -476,7 +490,7 @@ class FakeStore:
             if chat:
                 unread -= {n for n, m in chat.messages.items() if m.deleted_at is not None}
                 unread -= {n for n, _ in chat.numbering.skipped if n not in chat.messages}
-            readings.append(Reading(marker.chat, marker.number, len(unread), last))
+            readings.append(UnreadCount(marker.chat, marker.number, len(unread), last))
         return readings
 
     @_transaction
@@ -526,7 +540,7 @@ def _index(tokens: list[str], token: str) -> int:
     return tokens.index(token) if token in tokens else 0
 
 
-def _of_page(numbers: Iterable[int], page: Page) -> list[int]:
+def _of_page(numbers: Iterable[int], page: PageRequest) -> list[int]:
     wanted = [
         number
         for number in numbers

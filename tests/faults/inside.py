@@ -4,13 +4,13 @@ import threading
 import time
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.bootstrap import LiveWorld
+from chalicelib.bootstrap import Adapters
 from chalicelib.domain.auth import Tenant, check_key
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
 from chalicelib.domain.models import Message
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import Settings
-from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases.accept import create_messages
 from chalicelib.usecases.maintenance import repair_pending
 from tests.faults.load import Load
 
@@ -42,8 +42,8 @@ class Inside(threading.Thread):
     ) -> None:
         super().__init__(name=name)
         self._load, self._stopping, self._repairs = load, threading.Event(), repairs
-        self._settings, self._world = settings, LiveWorld(settings, for_requests=True)
-        self._world.__dict__["clock"] = ShiftedClock(shift_seconds)
+        self._settings, self._ports = settings, Adapters(settings, for_requests=True)
+        self._ports.__dict__["clock"] = ShiftedClock(shift_seconds)
         self.acknowledged = 0
 
     def run(self) -> None:
@@ -57,17 +57,17 @@ class Inside(threading.Thread):
     def stop(self) -> None:
         self._stopping.set()
         self.join()
-        self._world.ledger.close()  # type: ignore[attr-defined]
+        self._ports.sequencer.close()  # type: ignore[attr-defined]
 
     def _post(self, chat: int, count: int) -> None:
         history, token = self._load.history, self._load.token
         text = f"{token} {self.name} says {count} at {time.time_ns()}"
         act = history.begin(self.name, "post", token, chat, texts=(text,))
-        created_at = rfc3339(self._world.clock.now_ms())
+        created_at = rfc3339(self._ports.clock.now_ms())
         draft = Message(number=0, revision=0, body=text, created_at=created_at)
         version = check_key(self._settings.master_key, token, self._load.keys.newest)
         try:
-            accepted = accept_messages(self._world, Tenant(token, version), chat, [draft])
+            accepted = create_messages(self._ports, Tenant(token, version), chat, [draft])
         except UnavailableError:
             return
         except UnauthenticatedError:
@@ -84,6 +84,6 @@ class Inside(threading.Thread):
 
     def _repair(self) -> None:
         try:
-            repair_pending(self._world)
+            repair_pending(self._ports)
         except UnavailableError:
             return

@@ -30,12 +30,12 @@ def mixed(ground: Ground, load: Load, minutes: float) -> None:
     chance = random.Random(time.time_ns())
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
-        begun = time.monotonic()
+        grant = time.monotonic()
         name, fault = chance.choice(_FAULTS)
         say(f"mix: {name}")
         fault(ground, load)
         ground.heal()
-        last(max(0.0, min(end, begun + EVERY_SECONDS) - time.monotonic()))
+        last(max(0.0, min(end, grant + EVERY_SECONDS) - time.monotonic()))
     for name, after in sorted(resident_mb(ground).items()):
         if name in memory:
             plain(f"           {name:<28} {memory[name]:>7.1f} MB, then {after:>7.1f} MB")

@@ -14,7 +14,7 @@ from tests.faults.load import Load
 from tests.faults.parts import running
 from tests.faults.proxy import Mode
 
-Fault = Callable[[Ground, Load], None]
+Violation = Callable[[Ground, Load], None]
 
 HOUR_SECONDS = 3600
 
@@ -24,7 +24,7 @@ class Scenario(msgspec.Struct):
 
     name: str
     sentence: str
-    make: Fault
+    make: Violation
 
 
 def last(seconds: float) -> None:

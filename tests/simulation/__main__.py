@@ -22,10 +22,10 @@ def main() -> int:
     started = told = time.monotonic()
     failed: list[int] = []
     rules: Counter[str] = Counter()
-    slices = 0
+    chunks = 0
     with Pool(arguments.jobs, be_quiet) as pool:
         for done, (seed, outcome) in enumerate(pool.imap(_run_seed, seeds, chunksize=20), 1):
-            slices += outcome.slices
+            chunks += outcome.chunks
             if outcome.broken:
                 failed.append(seed)
                 rules.update(outcome.rules)
@@ -33,7 +33,7 @@ def main() -> int:
             now = time.monotonic()
             if done == len(seeds) or now - told > _PROGRESS_SECONDS:
                 told = now
-                rate = f"{done / (now - started):.0f} runs/s, {slices} slices, {len(failed)} failed"
+                rate = f"{done / (now - started):.0f} runs/s, {chunks} slices, {len(failed)} failed"
                 print(f"{done} of {len(seeds)} runs, {rate}", flush=True)
     be_quiet()
     for seed in failed[: arguments.stories]:

@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.errors import NotFoundError, UnavailableError
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.read_markers import list_unread
 from tests.promises.stored import Stored, StoredChat, StoredMessage
@@ -39,13 +39,13 @@ def calm_down(simulation: Simulation) -> Stored:
     _edit_once_more(simulation)
     _deliver(simulation, chance)
     # A lease that an old primary still had would hide what was skipped until it is used up.
-    close_quiet(simulation.world, 0)
+    close_quiet(simulation.ports, 0)
     _write_once_more(simulation)
     _deliver(simulation, chance)
     simulation.processes.now += _LATE_MS
     _deliver(simulation, chance)
     _follow_to_the_end(simulation)
-    return look(simulation)
+    return read_pending(simulation)
 
 
 def _calm_down_without_it(simulation: Simulation, chance: random.Random) -> Stored:
@@ -73,9 +73,9 @@ def _deliver(simulation: Simulation, chance: random.Random) -> None:
     """Run the workers and the repair until there is nothing left to do, at least once."""
     for _ in range(_ROUNDS):
         simulation.processes.now += _ROUND_MS
-        repair(simulation.world)
+        repair(simulation.ports)
         for queue in QUEUES:
-            count, work = take_batch(simulation.world, simulation.queues, queue, 500, chance)
+            count, work = take_batch(simulation.ports, simulation.queues, queue, 500, chance)
             if count:
                 work()
         if not any(simulation.queues.records.values()) and not _left_in_redis(simulation)[0]:
@@ -97,7 +97,7 @@ def _edit_once_more(simulation: Simulation) -> None:
         number = max((n for n, m in messages.items() if m.deleted_at is None), default=None)
         if number is not None:
             read_one(
-                simulation.world,
+                simulation.ports,
                 simulation.tenant(),
                 simulation.history,
                 _CLIENT,
@@ -124,7 +124,7 @@ def _ask(simulation: Simulation, request: Request) -> None:
         simulation.say(f"{_CLIENT} {request}")
         try:
             simulation.history.acknowledge(
-                act, *request.send(simulation.world, simulation.tenant())
+                act, *request.send(simulation.ports, simulation.tenant())
             )
             return
         except UnavailableError:
@@ -136,7 +136,7 @@ def _live(simulation: Simulation) -> list[int]:
     return [number for number, chat in chats.items() if chat.state.deleted_at is None]
 
 
-def look(simulation: Simulation) -> Stored:
+def read_pending(simulation: Simulation) -> Stored:
     """What MySQL, the index, Redis and the queues hold."""
     token, application = TOKEN, _application(simulation)
     stored = Stored(
@@ -149,7 +149,7 @@ def look(simulation: Simulation) -> Stored:
             (token, user, reading.chat): (reading.number, reading.unread)
             for user in USERS
             for reading in list_unread(
-                simulation.world, simulation.tenant(), user, Page(limit=_MOST_CHATS)
+                simulation.ports, simulation.tenant(), user, PageRequest(limit=_MOST_CHATS)
             ).items
         },
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 from tests.promises.history import Act, History
 from tests.simulation.keyring import Keyring
 from tests.simulation.processes import Process, Processes
@@ -32,7 +32,7 @@ class Client:
     def __init__(
         self,
         number: int,
-        world: World,
+        ports: Ports,
         history: History,
         processes: Processes,
         say: Callable[..., None],
@@ -41,7 +41,7 @@ class Client:
     ) -> None:
         self.number = number
         self.name = f"client {number}"
-        self._world, self._history, self._processes = world, history, processes
+        self._ports, self._history, self._processes = ports, history, processes
         self._say, self._keyring, self._find_tenant = say, keyring, find_tenant
         self._tenant = find_tenant()
         self._inbox: deque[tuple[Request, int]] = deque()
@@ -71,7 +71,7 @@ class Client:
 
         def work() -> None:
             try:
-                answer = request.send(self._world, tenant)
+                answer = request.send(self._ports, tenant)
             except OrdinalError as error:
                 self._ended(act, None, error)
             else:

@@ -14,11 +14,11 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Changes, Since
 from chalicelib.domain.leases import Counter, PersistedMessages
 from chalicelib.domain.models import ChatRow, Lease, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, MessagesRecord
-from chalicelib.domain.unread import Ahead, Marker, Reading
-from chalicelib.usecases.ports import World
-from chalicelib.usecases.read import list_changes, look_at
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
+from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.read import list_changes, read_pending
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
@@ -77,19 +77,19 @@ class _Counting(FakeStore):
 class _FromHighest(FakeStore):
     """A lease begins above the highest number that is stored."""
 
-    def begin_lease(self, counter: Any, *args: Any) -> Any:
+    def acquire_lease(self, counter: Any, *args: Any) -> Any:
         if found := self._numbering(counter):
             found[0].ceiling = max(found[1], default=0)
-        return super().begin_lease(counter, *args)
+        return super().acquire_lease(counter, *args)
 
 
 class _RaisesAnything(FakeStore):
     """A ceiling is raised whoever asks."""
 
-    def raise_lease(self, counter: Any, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(self, counter: Any, lease: Lease, window: int) -> Lease | None:
         if found := self._numbering(counter):
             found[0].holder, found[0].epoch = lease.holder, lease.epoch
-        return super().raise_lease(counter, lease, window)
+        return super().extend_lease(counter, lease, window)
 
 
 class _LastWins(FakeStore):
@@ -114,7 +114,7 @@ class _ByRevision(FakeStore):
 class _MovesBack(FakeStore):
     """The last that a reader says is kept."""
 
-    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         if application := self._alive(token):
             application.readers.pop((user, marker.chat), None)
         super().move_marker(token, user, marker, pending_last)
@@ -124,10 +124,10 @@ class _CountsNumbers(FakeStore):
     """Unread are all numbers above the marker, whatever became of them."""
 
     def count_unread(
-        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
-    ) -> list[Reading]:
-        readings = super().count_unread(token, markers, ahead)
-        return [Reading(r.chat, r.number, r.last - r.number, r.last) for r in readings]
+        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+    ) -> list[UnreadCount]:
+        readings = super().count_unread(token, markers, unpersisted)
+        return [UnreadCount(r.chat, r.number, r.last - r.number, r.last) for r in readings]
 
 
 _LONG_TRANSACTION_SLICES = 40
@@ -161,18 +161,20 @@ class _EarlyPositions(FakeStore):
         return done
 
 
-def _with_pending(world: World, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
+def _with_pending(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
     """What is only pending is told as well."""
-    look = look_at(world, tenant, Counter(tenant.token, chat), Page(limit=1_000))
-    stored = world.store.list_changes(tenant.token, chat, Since(), 1_000_000)
+    pending_page = read_pending(
+        ports, tenant, Counter(tenant.token, chat), PageRequest(limit=1_000)
+    )
+    stored = ports.store.list_changes(tenant.token, chat, Since(), 1_000_000)
     revisions = {change.message.number: change.message.revision for change in stored}
     pending = [
         Change(0, entry.state)
-        for entry in look.pending
+        for entry in pending_page.pending
         if isinstance(entry.state, Message)
         and entry.state.revision > revisions.get(entry.state.number, 0)
     ]
-    changes = list_changes(world, tenant, chat, since, limit)
+    changes = list_changes(ports, tenant, chat, since, limit)
     return Changes((*changes.items, *pending), changes.since, changes.more)
 
 
@@ -205,14 +207,14 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
     "a lease is raised for anybody": lambda: Parts(store=_RaisesAnything),
     "a lease begins at MAX(number)": lambda: Parts(store=_FromHighest),
     "settling drops newer edits": lambda: _script(
-        "settle", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
+        "acknowledge", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
     "an edit does not look for others": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
     "an edit drops a chat's first lease": lambda: _script(
         "edit", "entry and string.match(entry, FIRST_LEASE) or '}'", "'}'"
     ),
-    "a post leaves no mark": lambda: _script("accept", "if mark then", "if false then"),
-    "an edit leaves no mark": lambda: _script("edit", "if mark then", "if false then"),
+    "a post leaves no mark": lambda: _script("accept", "if idempotency_key then", "if false then"),
+    "an edit leaves no mark": lambda: _script("edit", "if idempotency_key then", "if false then"),
     "the last state wins in the store": lambda: Parts(store=_LastWins),
     "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
     "counts are made after the commit": lambda: Parts(store=_Counting),
@@ -225,7 +227,7 @@ DEFECTS: dict[str, Callable[[], Parts]] = {
         "common", "if app[2] ~= me then", "if not app[2] then"
     ),
     "who reads the keys late is believed": lambda: _script(
-        "remember_application", " or app[3] ~= ARGV[2]", ""
+        "cache_application", " or app[3] ~= ARGV[2]", ""
     ),
     "the index has no versions": lambda: Parts(index=_WithoutVersions),
 }

@@ -3,7 +3,7 @@
 import msgspec
 
 from chalicelib.usecases.applications import rotate_key
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 from tests.promises.history import History, Span
 from tests.simulation.processes import Processes
 from tests.simulation.requests import TOKEN
@@ -24,10 +24,10 @@ class Keyring:
         self._history, self._processes = history, processes
         self._done: list[_Replacement] = []
 
-    def replace(self, world: World, overlap_seconds: int) -> None:
+    def replace(self, ports: Ports, overlap_seconds: int) -> None:
         """As the admin does it. Raises `OrdinalError`: then nothing is promised."""
         began = self._history.now()
-        version = rotate_key(world, TOKEN, None, overlap_seconds).state.key_version
+        version = rotate_key(ports, TOKEN, None, overlap_seconds).state.key_version
         span = Span(began, self._history.now())
         until = self._processes.now + overlap_seconds * 1_000
         self._done.append(_Replacement(version, until, span))

@@ -31,7 +31,7 @@ class Processes:
 
     def __init__(self, now_ms: int, most_slices: int) -> None:
         self.now = now_ms
-        self.slices = 0
+        self.chunks = 0
         self.alive: list[Process] = []
         self._most_slices = most_slices
         self._killed: list[Process] = []
@@ -74,9 +74,9 @@ class Processes:
         process.wakes_at = self.now + ms
         self._main.switch()
 
-    def run(self, slices: int, chance: random.Random) -> None:
+    def run(self, chunks: int, chance: random.Random) -> None:
         """Let processes run for so many slices, as long as one of them is awake or soon will be."""
-        for _ in range(slices):
+        for _ in range(chunks):
             awake = self._awake(_SHORT_WAIT_MS)
             if not awake:
                 return
@@ -118,10 +118,10 @@ class Processes:
         return awake
 
     def _slice(self, process: Process) -> None:
-        self.slices += 1
+        self.chunks += 1
         self.now += _SLICE_MS
-        if self.slices > self._most_slices:
-            raise EndlessError(f"after {self.slices} slices {process.name} is in {process.at}")
+        if self.chunks > self._most_slices:
+            raise EndlessError(f"after {self.chunks} slices {process.name} is in {process.at}")
         process.green.switch()
         if process.green.dead:
             self.alive.remove(process)

@@ -44,7 +44,7 @@ class SimulatedQueues:
         kept = _Record(str(next(self._ids)), body, now, now)
         self.records[queue][kept.id] = kept
 
-    def bury(self, queue: str, body: str, reason: str) -> None:
+    def dead_letter(self, queue: str, body: str, reason: str) -> None:
         self.dead.append((queue, body))
 
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
-from chalicelib.usecases.ports import World
+from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import current_message, list_messages
 from chalicelib.usecases.read_markers import mark_read
 from tests.promises.history import GONE, Act, History, Kind
@@ -27,7 +27,7 @@ TOKEN = "0123456789abcdef0123456789abcd"
 _PAGE = 8
 _CHANGES = 3
 
-ListChanges = Callable[[World, Tenant, int, Since, int], Changes]
+ListChanges = Callable[[Ports, Tenant, int, Since, int], Changes]
 
 # First number, last number, revision.
 Answer = tuple[int, int, int]
@@ -53,9 +53,9 @@ class Request(msgspec.Struct, frozen=True):
             key=self.key,
         )
 
-    def send(self, world: World, tenant: Tenant) -> Answer:
+    def send(self, ports: Ports, tenant: Tenant) -> Answer:
         """What was acknowledged. Raises `OrdinalError`."""
-        return _SEND[self.kind](self, world, tenant, rfc3339(world.clock.now_ms()))
+        return _SEND[self.kind](self, ports, tenant, rfc3339(ports.clock.now_ms()))
 
     def __str__(self) -> str:
         what = {
@@ -69,14 +69,14 @@ class Request(msgspec.Struct, frozen=True):
         return what + (f" with the key {self.key}" if self.key else "")
 
 
-Send = Callable[[Request, World, Tenant, str], Answer]
+Send = Callable[[Request, Ports, Tenant, str], Answer]
 
 
-def _mark(request: Request) -> IdempotencyMark | None:
-    return IdempotencyMark(request.key, "fingerprint") if request.key else None
+def _mark(request: Request) -> IdempotencyKey | None:
+    return IdempotencyKey(request.key, "fingerprint") if request.key else None
 
 
-def _chat(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
+def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
     draft = Chat(
         number=0,
         revision=0,
@@ -84,23 +84,23 @@ def _chat(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
         created_at=now,
         idempotency_key=request.key,
     )
-    accepted = accept_chat(world, tenant, draft, _mark(request))
+    accepted = accept_chat(ports, tenant, draft, _mark(request))
     return accepted.first, accepted.last, accepted.revision
 
 
-def _post(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
+def _post(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
     drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
     assert request.chat is not None
-    accepted = accept_messages(world, tenant, request.chat, drafts, _mark(request))
+    accepted = create_messages(ports, tenant, request.chat, drafts, _mark(request))
     return accepted.first, accepted.last, accepted.revision
 
 
 def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
-    def send(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
         assert request.chat is not None
         assert request.number is not None
         state = edit_message(
-            world,
+            ports,
             tenant,
             request.chat,
             request.number,
@@ -130,10 +130,10 @@ def edits_of(state: Message | Chat) -> tuple[str, ...]:
 
 
 def _change_chat(change: Callable[[Request, Chat, str], Chat]) -> Send:
-    def send(request: Request, world: World, tenant: Tenant, now: str) -> Answer:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
         assert request.chat is not None
         chat = edit_chat(
-            world, tenant, request.chat, lambda c: change(request, c, now), None, _mark(request)
+            ports, tenant, request.chat, lambda c: change(request, c, now), None, _mark(request)
         ).state.chat
         return chat.number, chat.number, chat.revision
 
@@ -151,13 +151,13 @@ _SEND: dict[Kind, Send] = {
 
 
 def read_one(
-    world: World, tenant: Tenant, history: History, client: str, chat: int, number: int
+    ports: Ports, tenant: Tenant, history: History, client: str, chat: int, number: int
 ) -> None:
     """Read a message by its number, and note what was seen."""
     began = history.now()
     revision: int | None
     try:
-        revision = current_message(world, tenant, chat, number).state.revision
+        revision = current_message(ports, tenant, chat, number).state.revision
     except GoneError:
         revision = GONE
     except NotFoundError:
@@ -166,18 +166,18 @@ def read_one(
 
 
 def read_page(
-    world: World, tenant: Tenant, history: History, client: str, chat: int, after: int
+    ports: Ports, tenant: Tenant, history: History, client: str, chat: int, after: int
 ) -> None:
     """Read a list; the client's own messages must be in it, unless somebody wanted them deleted."""
     began = history.now()
     try:
-        page = list_messages(world, tenant, chat, Page(limit=_PAGE, after=after))
+        page = list_messages(ports, tenant, chat, PageRequest(limit=_PAGE, after=after))
     except (GoneError, NotFoundError):
         return
     shown = {message.number: message.revision for message in page.items}
     for number, revision in shown.items():
         history.read(began, client, TOKEN, chat, number, revision)
-    last = MAX_NUMBER if page.more_from is None else page.more_from
+    last = MAX_NUMBER if page.next_cursor is None else page.next_cursor
     for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
         if after < number <= last:
             history.read(began, client, TOKEN, chat, number, None)
@@ -185,7 +185,7 @@ def read_page(
 
 def follow(
     list_changes: ListChanges,
-    world: World,
+    ports: Ports,
     tenant: Tenant,
     history: History,
     client: str,
@@ -196,7 +196,7 @@ def follow(
     copy = history.copy(client, TOKEN, chat)
     for _ in range(pages):
         since = copy.since
-        changes = list_changes(world, tenant, chat, parse_since(since), _CHANGES)
+        changes = list_changes(ports, tenant, chat, parse_since(since), _CHANGES)
         states = [
             (m.number, m.revision, None if m.deleted_at else m.body)
             for m in (change.message for change in changes.items)
@@ -207,11 +207,11 @@ def follow(
 
 
 def mark_as_read(
-    world: World, tenant: Tenant, history: History, user: str, chat: int, number: int
+    ports: Ports, tenant: Tenant, history: History, user: str, chat: int, number: int
 ) -> None:
     """Move a user's read marker, and note what the user was told."""
     began = history.now()
-    reading = mark_read(world, tenant, user, chat, number)
+    reading = mark_read(ports, tenant, user, chat, number)
     history.marked(began, user, TOKEN, chat, reading.number, reading.unread)
 
 

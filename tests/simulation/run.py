@@ -17,7 +17,7 @@ class Outcome(msgspec.Struct, frozen=True):
     broken: list[str]
     story: list[str]
     trace: int
-    slices: int
+    chunks: int
 
     @property
     def rules(self) -> set[str]:
@@ -41,4 +41,4 @@ def run(steps: Sequence[Step], parts: Parts = REAL, watch: bool = False) -> Outc
     finally:
         simulation.faults.closed = True
         simulation.processes.close()
-    return Outcome(found, story, simulation.faults.trace, simulation.processes.slices)
+    return Outcome(found, story, simulation.faults.trace, simulation.processes.chunks)

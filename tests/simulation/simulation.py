@@ -13,12 +13,12 @@ from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.ports import Clock, Ledger, Queues, SearchIndex, Store
+from chalicelib.usecases.ports import Clock, Queues, SearchIndex, Sequencer, Store
 from chalicelib.usecases.read import list_changes
-from tests.fakes.ledger import FakeLedger
 from tests.fakes.lua_scripts import LuaScripts
-from tests.fakes.meter import FakeMeter
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.sequencer import InMemorySequencer
 from tests.fakes.store import FakeStore
 from tests.promises.history import History
 from tests.simulation.clients import Client
@@ -51,20 +51,20 @@ _LATE_SECONDS = 20 * 60
 # In a row: more, and hardly anything else would happen.
 _MOST_FAILURES = 4
 USERS = ("ann", "bob")
-_PARTS = ("queues", "queues", "store", "ledger", "index")
+_PARTS = ("queues", "queues", "store", "sequencer", "index")
 _MODES: tuple[Mode, ...] = ("before", "after", "half")
 # Who follows has nothing half done: a kill or a failure there is that of any step.
 _NO_TRAP = ("ping", "list_changes")
 # Every call of these parts; most are rare, and the next failing call of a part is seldom one of them.
 _CALLS = [
     f"{name}.{call}"
-    for name, part in (("ledger", Ledger), ("store", Store), ("queues", Queues))
+    for name, part in (("sequencer", Sequencer), ("store", Store), ("queues", Queues))
     for call in vars(part)
     if not call.startswith("_")
     and not re.search("(create|list|rename|delete|forget|erase)_application|answer", call)
     and call not in _NO_TRAP
 ]
-_LEASE_CALLS = [call for call in _CALLS if re.search("lease|clos|nonce|is_beginning", call)]
+_LEASE_CALLS = [call for call in _CALLS if re.search("lease|clos|nonce|is_acquiring", call)]
 _KEY_CALLS = [call for call in _CALLS if re.search("key|application", call)]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
@@ -81,11 +81,11 @@ _AMBUSHES: tuple[Ambush, ...] = (
 def _quietly(work: Callable[[], None]) -> Callable[[], None]:
     """A reader that is told an error tries again some other time."""
 
-    def quiet() -> None:
+    def attempt() -> None:
         with suppress(OrdinalError):
             work()
 
-    return quiet
+    return attempt
 
 
 @cache
@@ -113,15 +113,15 @@ class SimulatedWorld:
 
     def __init__(self, simulation: "Simulation", scripts: LuaScripts) -> None:
         faults, clock = simulation.faults, simulation.clock
-        self._ledger = ledger = FakeLedger(
+        self._ledger = sequencer = InMemorySequencer(
             clock, self.lease_window, find_server=simulation.redis.server, scripts=scripts
         )
         self.clock = clock
-        self.ledger: Ledger = reached("ledger", ledger, faults)
+        self.sequencer: Sequencer = reached("sequencer", sequencer, faults)
         self.store: Store = reached("store", simulation.store, faults)
         self.queues: Queues = reached("queues", simulation.queues, faults)
         self.index: SearchIndex = reached("index", simulation.index, faults)
-        self.meter = FakeMeter()
+        self.metrics = FakeMetrics()
 
     def keep_writes(self) -> None:
         """As `redis_keeps_writes` in the settings."""
@@ -142,11 +142,11 @@ class Simulation:
         self.index = parts.index()
         self.store = parts.store()
         self.list_changes = parts.list_changes
-        self.world = SimulatedWorld(self, parts.scripts())
+        self.ports = SimulatedWorld(self, parts.scripts())
         self.store.create_application(TOKEN, "simulation", rfc3339(_START_MS))
         self._keyring = keyring = Keyring(self.history, self.processes)
         self.clients = [
-            Client(n, self.world, self.history, self.processes, say, keyring, self.tenant)
+            Client(n, self.ports, self.history, self.processes, say, keyring, self.tenant)
             for n in range(1, _CLIENTS + 1)
         ]
         self.is_to_be_deleted = False
@@ -254,7 +254,7 @@ class Simulation:
             f"{client.name}'s read",
             client.number,
             _quietly(
-                lambda: read(self.world, self.tenant(), self.history, client.name, chat, number)
+                lambda: read(self.ports, self.tenant(), self.history, client.name, chat, number)
             ),
         )
 
@@ -269,7 +269,7 @@ class Simulation:
 
     def follow_changes(self, client: str, chat: int, pages: int) -> None:
         """Bring a client's copy of a chat up to date, or nearer to that."""
-        follow(self.list_changes, self.world, self.tenant(), self.history, client, chat, pages)
+        follow(self.list_changes, self.ports, self.tenant(), self.history, client, chat, pages)
 
     def _mark(self, step: Step) -> None:
         chat, user = self._a_chat(step), USERS[step.who % len(USERS)]
@@ -280,7 +280,7 @@ class Simulation:
                 step.who,
                 _quietly(
                     lambda: mark_as_read(
-                        self.world, self.tenant(), self.history, user, chat, number
+                        self.ports, self.tenant(), self.history, user, chat, number
                     )
                 ),
             )
@@ -301,7 +301,7 @@ class Simulation:
 
         def replace() -> None:
             for _ in range(times):
-                self._keyring.replace(self.world, overlap)
+                self._keyring.replace(self.ports, overlap)
                 self.clock.wait(_BETWEEN_KEYS_SECONDS)
 
         self.processes.start("the admin", step.who, _quietly(replace))
@@ -313,12 +313,12 @@ class Simulation:
 
     def delete_application(self) -> None:
         """Ask for it once, as a client that has no answer asks again. Raises `OrdinalError`."""
-        delete_application(self.world, TOKEN)
+        delete_application(self.ports, TOKEN)
 
     def _work(self, step: Step) -> None:
         queue = QUEUES[step.which % len(QUEUES)]
         for _ in range(2 if step.size == 2 else 1):
-            count, work = take_batch(self.world, self.queues, queue, 10 * step.size, self._chance)
+            count, work = take_batch(self.ports, self.queues, queue, 10 * step.size, self._chance)
             if count:
                 self.say(f"a worker takes {count} records of {queue}")
                 self.processes.start(f"a worker of {queue}", step.who, work)
@@ -326,13 +326,13 @@ class Simulation:
     def _minute(self, step: Step) -> None:
         self.processes.now += 60_000
         self.say("a minute passes, the repair runs")
-        self.processes.start("the repair", step.who, lambda: repair(self.world))
+        self.processes.start("the repair", step.who, lambda: repair(self.ports))
 
     def _close(self, step: Step) -> None:
         seconds = (0, 2, 30)[step.which % 3]
         self.say(f"the leases of what was quiet for {seconds} s are closed")
         self.processes.start(
-            "the closer", step.who, lambda: close_quiet(self.world, seconds * 1_000)
+            "the closer", step.who, lambda: close_quiet(self.ports, seconds * 1_000)
         )
 
     def _seconds(self, step: Step) -> None:
@@ -342,7 +342,7 @@ class Simulation:
     def _late(self, step: Step) -> None:
         self.processes.now += _LATE_SECONDS * 1_000
         self.say(f"{_LATE_SECONDS} seconds pass, the repair runs")
-        self.processes.start("the repair", step.who, lambda: repair(self.world))
+        self.processes.start("the repair", step.who, lambda: repair(self.ports))
 
     def _kill(self, step: Step) -> None:
         if alive := self.processes.alive:
@@ -387,7 +387,7 @@ class Simulation:
     def _keep_writes(self, step: Step) -> None:
         self.say("the store of Redis keeps every write")
         self.redis.keeps_writes = True
-        self.world.keep_writes()
+        self.ports.keep_writes()
 
     def _wipe(self, step: Step) -> None:
         self.say("Redis is wiped")

@@ -17,7 +17,7 @@ from chatctl.progress import Progress
 from chatctl.remembered import Credential
 from chatctl.run_import import run_import
 from chatctl.sources import Source
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 
 URL = "http://ordinal.test/stage"
 
@@ -32,9 +32,9 @@ class Service(httpx.BaseTransport):
     `fail` says, for the n-th request from 0, how that one fails, `fail_posts` for the n-th batch.
     """
 
-    def __init__(self, world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(endpoint, "world", lambda: world)
-        self.world = world
+    def __init__(self, ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
+        self.ports = ports
         self.requests: list[httpx.Request] = []
         self.fail: Callable[[int], Failure | None] = lambda n: None
         self.fail_posts: Callable[[int], Failure | None] = lambda n: None
@@ -78,7 +78,7 @@ class Service(httpx.BaseTransport):
         return [r.headers["Idempotency-Key"] for r in batches]
 
 
-class World(FakeWorld):
+class Ports(FakePorts):
     """Leases as long as they really are, because batches are."""
 
     lease_window = 1_000
@@ -91,9 +91,9 @@ class Operator:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.service = Service(World(), monkeypatch)
+        self.service = Service(Ports(), monkeypatch)
         self.token = "0123456789abcdef0123456789abcd"
-        self.service.world.store.create_application(
+        self.service.ports.store.create_application(
             self.token, "an application", "2026-01-01T00:00:00.000Z"
         )
         self.key = derive_key(SETTINGS.master_key, self.token, 1)
@@ -113,7 +113,7 @@ class Operator:
     def _wait(self, seconds: float) -> bool:
         self.pauses.append(seconds)
         self._now += seconds
-        self.service.world.persist()
+        self.service.ports.persist()
         return False
 
     def import_(self, sources: Sequence[Source], parallel: int = 1) -> list[str]:

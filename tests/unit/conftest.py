@@ -1,16 +1,16 @@
 import pytest
 
 from chalicelib.domain.auth import Tenant
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 
 @pytest.fixture
-def world() -> FakeWorld:
-    return FakeWorld()
+def ports() -> FakePorts:
+    return FakePorts()
 
 
 @pytest.fixture
-def tenant(world: FakeWorld) -> Tenant:
+def tenant(ports: FakePorts) -> Tenant:
     token = "0123456789abcdef0123456789abcd"
-    world.store.create_application(token, "an application", "2026-01-01T00:00:00.000Z")
+    ports.store.create_application(token, "an application", "2026-01-01T00:00:00.000Z")
     return Tenant(token, 1)

@@ -14,7 +14,7 @@ from chalicelib.domain.auth import derive_key
 from chalicelib.entrypoints import schedules, workers
 from chalicelib.entrypoints.http import endpoint
 from chalicelib.entrypoints.log import logger
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 
 TOKEN = "0123456789abcdef0123456789abcd"
 KEY = derive_key(SETTINGS.master_key, TOKEN, 1)
@@ -25,9 +25,9 @@ WORKERS = {"chats": "persist_chats", "messages": "persist_messages", "search": "
 class Functions:
     """Invokes them, and reads what they wrote to the log."""
 
-    def __init__(self, client: Client, world: FakeWorld, stream: io.StringIO) -> None:
+    def __init__(self, client: Client, ports: FakePorts, stream: io.StringIO) -> None:
         self._client = client
-        self.world = world
+        self.ports = ports
         self._stream = stream
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> int:
@@ -43,10 +43,10 @@ class Functions:
     def work(self, queue: str, *bodies: str) -> Any:
         """Let the queue's worker have these records, or what is queued: `LAG_MS` after they were sent."""
         event = self._client.events.generate_sqs_event(
-            list(bodies) or self.world.queues.take(queue)
+            list(bodies) or self.ports.queues.take(queue)
         )
         for record in event["Records"]:
-            record["attributes"]["SentTimestamp"] = str(self.world.clock.now_ms() - LAG_MS)
+            record["attributes"]["SentTimestamp"] = str(self.ports.clock.now_ms() - LAG_MS)
         return self._client.lambda_.invoke(WORKERS[queue], event).payload
 
     def minute(self) -> None:
@@ -65,16 +65,16 @@ class Functions:
 
 
 @contextmanager
-def operated(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+def operated(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
     """The functions, on this world."""
-    world.store.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
-    monkeypatch.setattr(endpoint, "world", lambda: world)
+    ports.store.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
+    monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     for module in (workers, schedules):
-        monkeypatch.setattr(module, "worker_world", lambda: world)
+        monkeypatch.setattr(module, "worker_ports", lambda: ports)
     stream = io.StringIO()
     previous = logger.logger_handler.setStream(stream)  # type: ignore[attr-defined]
     try:
         with Client(app) as client:
-            yield Functions(client, world, stream)
+            yield Functions(client, ports, stream)
     finally:
         logger.logger_handler.setStream(previous)  # type: ignore[attr-defined]

@@ -14,97 +14,97 @@ from chalicelib.domain.errors import GoneError, InvalidError, NotFoundError
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import MessagesRecord
-from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.persist import persist_messages
 from chalicelib.usecases.read import list_changes
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
 
 
 @pytest.fixture
-def chat(world: FakeWorld, tenant: Tenant) -> int:
-    return accept_chat(world, tenant, Chat(number=0, revision=0, created_at=NOW)).first
+def chat(ports: FakePorts, tenant: Tenant) -> int:
+    return accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
 
 
-def post(world: FakeWorld, tenant: Tenant, chat: int, *bodies: str) -> int:
+def post(ports: FakePorts, tenant: Tenant, chat: int, *bodies: str) -> int:
     drafts = [Message(number=0, revision=0, body=body, created_at=NOW) for body in bodies]
-    return accept_messages(world, tenant, chat, drafts).first
+    return create_messages(ports, tenant, chat, drafts).first
 
 
-def told(changes: Changes) -> list[tuple[str, int]]:
+def error_fields(changes: Changes) -> list[tuple[str, int]]:
     return [(change.type, change.message.number) for change in changes.items]
 
 
-def test_who_was_away_is_told_what_came_since(world: FakeWorld, tenant: Tenant, chat: int) -> None:
-    post(world, tenant, chat, "a", "b", "c")
-    world.persist()
-    first = list_changes(world, tenant, chat, Since(), 50)
-    assert told(first) == [("created", 1), ("created", 2), ("created", 3)]
-    edit_message(world, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
-    edit_message(world, tenant, chat, 2, lambda m: replace(m, body="", deleted_at=NOW))
-    post(world, tenant, chat, "d")
-    world.persist()
-    second = list_changes(world, tenant, chat, first.since, 50)
-    assert told(second) == [("edited", 1), ("deleted", 2), ("created", 4)]
-    assert told(list_changes(world, tenant, chat, second.since, 50)) == []
+def test_who_was_away_is_told_what_came_since(ports: FakePorts, tenant: Tenant, chat: int) -> None:
+    post(ports, tenant, chat, "a", "b", "c")
+    ports.persist()
+    first = list_changes(ports, tenant, chat, Since(), 50)
+    assert error_fields(first) == [("created", 1), ("created", 2), ("created", 3)]
+    edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
+    edit_message(ports, tenant, chat, 2, lambda m: replace(m, body="", deleted_at=NOW))
+    post(ports, tenant, chat, "d")
+    ports.persist()
+    second = list_changes(ports, tenant, chat, first.since, 50)
+    assert error_fields(second) == [("edited", 1), ("deleted", 2), ("created", 4)]
+    assert error_fields(list_changes(ports, tenant, chat, second.since, 50)) == []
 
 
 def test_pages_follow_each_other_and_say_whether_there_is_more(
-    world: FakeWorld, tenant: Tenant, chat: int
+    ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
-    post(world, tenant, chat, *"abcde")
-    world.persist()
+    post(ports, tenant, chat, *"abcde")
+    ports.persist()
     seen, since = [], Since()
     for more in (True, True, False):
-        changes = list_changes(world, tenant, chat, since, 2)
+        changes = list_changes(ports, tenant, chat, since, 2)
         assert changes.more is more
-        seen += [number for _, number in told(changes)]
+        seen += [number for _, number in error_fields(changes)]
         since = changes.since
     assert seen == [1, 2, 3, 4, 5]
-    assert list_changes(world, tenant, chat, since, 2) == Changes((), since, more=False)
+    assert list_changes(ports, tenant, chat, since, 2) == Changes((), since, more=False)
 
 
 def test_what_is_only_pending_is_told_once_it_is_stored(
-    world: FakeWorld, tenant: Tenant, chat: int
+    ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
-    post(world, tenant, chat, "a")
-    before = list_changes(world, tenant, chat, Since(), 50)
+    post(ports, tenant, chat, "a")
+    before = list_changes(ports, tenant, chat, Since(), 50)
     assert before == Changes((), Since(), more=False)
-    world.persist()
-    assert told(list_changes(world, tenant, chat, before.since, 50)) == [("created", 1)]
+    ports.persist()
+    assert error_fields(list_changes(ports, tenant, chat, before.since, 50)) == [("created", 1)]
 
 
 def test_a_state_that_went_with_the_memory_of_redis_was_never_told(
-    world: FakeWorld, tenant: Tenant, chat: int
+    ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
-    post(world, tenant, chat, "a")
-    world.persist()
-    edit_message(world, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
-    post(world, tenant, chat, "b")
-    since = list_changes(world, tenant, chat, Since(), 50).since
-    world.queues.take("messages")  # as if the queue had not taken them
-    world.ledger.wipe()
-    post(world, tenant, chat, "c")
-    world.persist()
-    everything = list_changes(world, tenant, chat, Since(), 50)
+    post(ports, tenant, chat, "a")
+    ports.persist()
+    edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
+    post(ports, tenant, chat, "b")
+    since = list_changes(ports, tenant, chat, Since(), 50).since
+    ports.queues.take("messages")  # as if the queue had not taken them
+    ports.sequencer.wipe()
+    post(ports, tenant, chat, "c")
+    ports.persist()
+    everything = list_changes(ports, tenant, chat, Since(), 50)
     assert [c.message.body for c in everything.items] == ["a", "c"]
-    assert told(list_changes(world, tenant, chat, since, 50)) == [("created", 11)]
+    assert error_fields(list_changes(ports, tenant, chat, since, 50)) == [("created", 11)]
 
 
 def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
-    world: FakeWorld, tenant: Tenant, chat: int
+    ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
-    world.persist()
-    post(world, tenant, chat, "late")
-    [late] = world.queues.take("messages")
-    world.ledger.wipe()
-    post(world, tenant, chat, "early")
-    world.persist()
-    since = list_changes(world, tenant, chat, Since(), 50).since
-    persist_messages(world, [msgspec.json.decode(late, type=MessagesRecord)])
-    changes = list_changes(world, tenant, chat, since, 50)
+    ports.persist()
+    post(ports, tenant, chat, "late")
+    [late] = ports.queues.take("messages")
+    ports.sequencer.wipe()
+    post(ports, tenant, chat, "early")
+    ports.persist()
+    since = list_changes(ports, tenant, chat, Since(), 50).since
+    persist_messages(ports, [msgspec.json.decode(late, type=MessagesRecord)])
+    changes = list_changes(ports, tenant, chat, since, 50)
     assert [change.message.body for change in changes.items] == ["late"]
 
 
@@ -112,50 +112,50 @@ def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
 def test_a_copy_equals_the_store_however_records_come(
     bodies: list[int], chance: random.Random
 ) -> None:
-    world = FakeWorld()
-    application = world.store.create_application("a" * 30, "an application", NOW)
+    ports = FakePorts()
+    application = ports.store.create_application("a" * 30, "an application", NOW)
     tenant = Tenant(application.token, 1)
-    accept_chat(world, tenant, Chat(number=0, revision=0, created_at=NOW))
-    world.persist()
+    accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
+    ports.persist()
     records: list[str] = []
     copy: dict[int, Message] = {}
     since, last = Since(), 0
     for number in bodies:
         if number > last:
-            last = post(world, tenant, 1, "created")
+            last = post(ports, tenant, 1, "created")
         else:
-            edit_message(world, tenant, 1, number, lambda m: replace(m, edited_at=NOW))
-        records += world.queues.take("messages")
+            edit_message(ports, tenant, 1, number, lambda m: replace(m, edited_at=NOW))
+        records += ports.queues.take("messages")
         chance.shuffle(records)
         while records and chance.random() < 0.5:
-            persist_messages(world, [msgspec.json.decode(records.pop(), type=MessagesRecord)])
-        since = follow(world, tenant, copy, since)
+            persist_messages(ports, [msgspec.json.decode(records.pop(), type=MessagesRecord)])
+        since = follow(ports, tenant, copy, since)
     for record in records:
-        persist_messages(world, [msgspec.json.decode(record, type=MessagesRecord)])
-    follow(world, tenant, copy, since)
-    assert copy == {n: world.store.get_message(tenant.token, 1, n) for n in range(1, last + 1)}
+        persist_messages(ports, [msgspec.json.decode(record, type=MessagesRecord)])
+    follow(ports, tenant, copy, since)
+    assert copy == {n: ports.store.get_message(tenant.token, 1, n) for n in range(1, last + 1)}
 
 
-def follow(world: FakeWorld, tenant: Tenant, copy: dict[int, Message], since: Since) -> Since:
+def follow(ports: FakePorts, tenant: Tenant, copy: dict[int, Message], since: Since) -> Since:
     while True:
-        changes = list_changes(world, tenant, 1, since, 2)
+        changes = list_changes(ports, tenant, 1, since, 2)
         copy |= {change.message.number: change.message for change in changes.items}
         since = changes.since
         if not changes.more:
             return since
 
 
-def test_a_chat_that_is_not_there_has_none(world: FakeWorld, tenant: Tenant, chat: int) -> None:
+def test_a_chat_that_is_not_there_has_none(ports: FakePorts, tenant: Tenant, chat: int) -> None:
     with pytest.raises(NotFoundError):
-        list_changes(world, tenant, chat + 1, Since(), 50)
-    post(world, tenant, chat, "a")
-    world.persist()
-    edit_chat(world, tenant, chat, lambda c: replace(c, deleted_at=NOW))
+        list_changes(ports, tenant, chat + 1, Since(), 50)
+    post(ports, tenant, chat, "a")
+    ports.persist()
+    edit_chat(ports, tenant, chat, lambda c: replace(c, deleted_at=NOW))
     for _ in range(2):
         with pytest.raises(GoneError):
-            list_changes(world, tenant, chat, Since(), 50)
-        world.persist()
-        world.ledger.wipe()
+            list_changes(ports, tenant, chat, Since(), 50)
+        ports.persist()
+        ports.sequencer.wipe()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from chatctl.api import Api
 from chatctl.failures import ChatctlError, GaveUpError, RefusedError, StoppedError
 from chatctl.patience import Patience
 from chatctl.remembered import Credential
-from tests.fakes.world import SETTINGS
+from tests.fakes.ports import SETTINGS
 from tests.unit.chatctl_service import URL, Operator
 
 NOBODY = Credential("t", "key")

@@ -12,7 +12,7 @@ from chalicelib.adapters.mysql import store as mysql_store
 from chatctl import credentials, lag
 from chatctl.api import Api
 from chatctl.main import cli
-from tests.fakes.world import SETTINGS
+from tests.fakes.ports import SETTINGS
 from tests.unit.chatctl_service import URL, Operator
 
 
@@ -63,7 +63,7 @@ def test_import_makes_an_application_once_and_goes_on_with_it(operator: Operator
     assert summary(second)["application"] == said["application"]
     assert "found again" in second.output
     assert (summary(second)["messages sent"], summary(second)["already there"]) == ("1", "2")
-    names = [a.name for a in operator.service.world.store.list_applications(None, 10)]
+    names = [a.name for a in operator.service.ports.store.list_applications(None, 10)]
     assert sorted(names) == ["an application", "logs"]
 
 
@@ -72,8 +72,8 @@ def test_import_makes_another_application_where_the_service_has_lost_the_first(
 ) -> None:
     logs("[01:00] <ann> one")
     token = summary(run("import", "logs"))["application"]
-    operator.service.world.store.delete_application(token, "2026-09-21T14:13:20.000Z")
-    operator.service.world.ledger.forget_application(token)
+    operator.service.ports.store.delete_application(token, "2026-09-21T14:13:20.000Z")
+    operator.service.ports.sequencer.block_application(token)
     again = run("import", "logs")
     assert again.exit_code == 0, again.output
     assert summary(again)["application"] != token
@@ -161,7 +161,7 @@ class Store:
     def recount(self, token: str, repair: bool) -> list[tuple[Any, str, int, int]]:
         return [(7, "messages_count", 5, 6), (None, "chats_count", 1, 2)] if token == "c" else []
 
-    def lift(self, token: str, by: int, at: str) -> int:
+    def advance(self, token: str, by: int, at: str) -> int:
         return {"a": 1_000, "b": 200}.get(token, 0) + by
 
     def close(self) -> None:

@@ -28,13 +28,15 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
         api.post_messages(1, [msgspec.json.encode(item) for item in items], "2")
         api.create_chat(None, {}, "3")
         api.post_messages(2, [b'{"body":"alone"}'], "4")
-    operator.service.world.persist()
+    operator.service.ports.persist()
     return operator
 
 
-def export(operator: Operator, only: int | None = None, mark: Mark | None = None) -> list[Entry]:
+def export(
+    operator: Operator, only: int | None = None, idempotency: Mark | None = None
+) -> list[Entry]:
     with operator.api() as api:
-        return list(export_chats(api, only, mark or Mark()))
+        return list(export_chats(api, only, idempotency or Mark()))
 
 
 def write(file: Path, entries: list[Entry]) -> bytes:
@@ -78,9 +80,9 @@ def test_an_export_that_was_killed_is_continued(
     write(file, entries[:kept])
     with file.open("ab") as out:
         out.write(torn)
-    mark = read_mark(file)
+    idempotency = read_mark(file)
     assert file.read_bytes() == write(tmp_path / "expected", entries[:kept])
-    assert entries[:kept] + export(operator, mark=mark) == entries
+    assert entries[:kept] + export(operator, idempotency=idempotency) == entries
 
 
 def test_a_file_that_export_did_not_write_is_not_continued(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_all_chats_are_made_before_any_is_filled(operator: Operator) -> None:
 def test_a_second_run_sends_nothing(operator: Operator, persisted: bool) -> None:
     operator.import_([log()])
     if persisted:
-        operator.service.world.persist()
+        operator.service.ports.persist()
     sent = len(operator.service.keys_of_batches())
     assert operator.import_([log()]) == []
     assert len(operator.service.keys_of_batches()) == sent
@@ -62,10 +62,10 @@ def test_a_second_run_sends_nothing(operator: Operator, persisted: bool) -> None
 
 def test_a_second_run_a_day_later_sends_nothing_although_no_key_is_kept(operator: Operator) -> None:
     operator.import_([log()])
-    world = operator.service.world
-    world.persist()
-    world.clock.wait(25 * 3600)
-    world.ledger.wipe()
+    ports = operator.service.ports
+    ports.persist()
+    ports.clock.wait(25 * 3600)
+    ports.sequencer.wipe()
     assert operator.import_([log()]) == []
     assert holds(operator, log())
 
@@ -146,10 +146,10 @@ def test_a_last_message_that_was_changed_since_is_not_sent_again(
     operator: Operator, change: Change, persisted: bool
 ) -> None:
     operator.import_([log(count=20)])
-    operator.service.world.persist()
+    operator.service.ports.persist()
     change(operator)
     if persisted:
-        operator.service.world.persist()
+        operator.service.ports.persist()
     assert operator.import_([log(count=25)]) == []
     assert [n for n, _, _ in operator.chat(1)][-5:] == [21, 22, 23, 24, 25]
     assert operator.progress.sent == 5
@@ -165,10 +165,10 @@ def test_a_chat_that_was_deleted_is_made_anew_the_same_day(operator: Operator) -
 
 def test_numbers_that_the_service_skipped_are_not_counted(operator: Operator) -> None:
     operator.import_([log(count=700)])
-    operator.service.world.persist()
-    operator.service.world.ledger.wipe()
+    operator.service.ports.persist()
+    operator.service.ports.sequencer.wipe()
     assert operator.import_([log(count=1_600)]) == []
-    operator.service.world.persist()
+    operator.service.ports.persist()
     assert operator.import_([log(count=1_600)]) == []
     assert (operator.progress.there, operator.progress.sent) == (1_600, 0)
     numbers = [number for number, _, _ in operator.chat(1)]
@@ -178,8 +178,8 @@ def test_numbers_that_the_service_skipped_are_not_counted(operator: Operator) ->
 def test_redis_lost_in_the_middle_of_a_run_is_no_reason_to_stop(operator: Operator) -> None:
     def wipe(n: int) -> None:
         if n == 1:
-            operator.service.world.persist()
-            operator.service.world.ledger.wipe()
+            operator.service.ports.persist()
+            operator.service.ports.sequencer.wipe()
 
     operator.service.fail_posts = wipe
     assert operator.import_([log(count=1_600)]) == []

@@ -43,7 +43,7 @@ def stack_file(tmp_path: Path) -> Path:
 def test_the_stack_file_names_everything(stack_file: Path) -> None:
     places = find_places(stack_file, Settings())
     assert (places.redis_url, places.mysql_url) == ("redis://stack", "mysql://stack")
-    assert (places.need("base_url"), places.admin_key) == (STACK["base_url"], "admin_1")
+    assert (places.require("base_url"), places.admin_key) == (STACK["base_url"], "admin_1")
     pairs = [(pair.name, pair.url, pair.dead_url) for pair in queue_pairs(places)]
     assert pairs[0] == (
         "inbox",
@@ -65,7 +65,7 @@ def test_half_of_one_place_and_half_of_another_are_never_mixed(stack_file: Path)
     with pytest.raises(
         ChatctlError, match=r"the environment .* does not say what the mysql_url is"
     ):
-        places.need("mysql_url")
+        places.require("mysql_url")
     with pytest.raises(ChatctlError, match="does not say where the queue inbox"):
         queue_pairs(places)
 

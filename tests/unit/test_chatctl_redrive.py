@@ -40,7 +40,7 @@ def pair(client: "SQSClient") -> QueuePair:
     return QueuePair("chats", *urls)
 
 
-def bury(client: "SQSClient", pair: QueuePair, count: int, **attributes: str) -> None:
+def dead_letter(client: "SQSClient", pair: QueuePair, count: int, **attributes: str) -> None:
     for i in range(count):
         client.send_message(
             QueueUrl=pair.dead_url,
@@ -62,7 +62,7 @@ def bodies(client: "SQSClient", url: str) -> set[str]:
 def test_all_dead_letters_are_moved_by_hand_where_there_is_no_move_task(
     client: "SQSClient", pair: QueuePair
 ) -> None:
-    bury(client, pair, 23)
+    dead_letter(client, pair, 23)
     said: list[str] = []
     assert redrive(client, pair, said.append) == 23
     assert "no move task can be had (InvalidAction)" in said[0]
@@ -73,7 +73,7 @@ def test_all_dead_letters_are_moved_by_hand_where_there_is_no_move_task(
 def test_a_moved_letter_keeps_its_group_and_its_attributes(
     client: "SQSClient", pair: QueuePair
 ) -> None:
-    bury(client, pair, 1, reason="poison")
+    dead_letter(client, pair, 1, reason="poison")
     redrive(client, pair, lambda text: None)
     (letter,) = client.receive_message(
         QueueUrl=pair.url,
@@ -87,7 +87,7 @@ def test_a_moved_letter_keeps_its_group_and_its_attributes(
 def test_a_letter_that_dies_again_at_once_does_not_go_round(
     client: "SQSClient", pair: QueuePair
 ) -> None:
-    bury(client, pair, 15)
+    dead_letter(client, pair, 15)
 
     def die_again(params: Any, **_: Any) -> None:
         if params["QueueUrl"] == pair.url:
@@ -99,7 +99,7 @@ def test_a_letter_that_dies_again_at_once_does_not_go_round(
 
 
 def test_a_letter_is_kept_where_it_cannot_be_sent(client: "SQSClient", pair: QueuePair) -> None:
-    bury(client, pair, 1)
+    dead_letter(client, pair, 1)
     client.meta.events.register("before-call.sqs.SendMessage", refuse)
     with pytest.raises(ClientError):
         redrive(client, pair, lambda text: None)
@@ -176,7 +176,7 @@ def test_a_move_task_that_fails_says_why(client: "SQSClient", pair: QueuePair) -
 def test_peeking_shows_what_died_and_why_and_moves_nothing(
     client: "SQSClient", pair: QueuePair
 ) -> None:
-    bury(client, pair, 2, reason="the body is poison")
+    dead_letter(client, pair, 2, reason="the body is poison")
     client.send_message(QueueUrl=pair.dead_url, MessageBody="what is this")
     lines = peek(client, pair, 20)
     assert len(lines) == 3
@@ -191,6 +191,6 @@ def test_peeking_shows_what_died_and_why_and_moves_nothing(
 
 
 def test_peeking_shows_no_more_than_asked_for(client: "SQSClient", pair: QueuePair) -> None:
-    bury(client, pair, 14)
+    dead_letter(client, pair, 14)
     assert len(peek(client, pair, 12)) == 12
     assert depth(client, pair.dead_url).visible == 14

@@ -9,11 +9,11 @@ import pytest
 from ordinal_client import (
     AsyncClient,
     Client,
-    Fault,
     InvalidRequestError,
     OrdinalError,
     ProblemError,
     UnexpectedAnswerError,
+    Fault,
 )
 
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX
@@ -24,9 +24,9 @@ BOTH = pytest.mark.parametrize("kind", ["sync", "async"])
 
 def raised_by(kind: str, response: httpx.Response) -> OrdinalError:
     side = sides(lambda request: response, retries=AtOnce(1))[kind]
-    with pytest.raises(OrdinalError) as raised:
+    with pytest.raises(OrdinalError) as extended:
         side.ask("get_chat", 1)
-    return raised.value
+    return extended.value
 
 
 @BOTH

@@ -19,7 +19,7 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
     with operator.client() as client:
         client.create_chat("a chat")
         client.post_batch(1, [NewMessage(f"message {i}") for i in range(1, 231)])
-    operator.service.world.persist()
+    operator.service.ports.persist()
     operator.service.requests.clear()
     return operator
 

@@ -11,7 +11,7 @@ import ordinal_client
 import pytest
 from ordinal_client import AsyncClient, Client, OrdinalError
 
-from tests.fakes.world import SETTINGS
+from tests.fakes.ports import SETTINGS
 from tests.unit.chatctl_service import URL, Operator
 
 README = (Path(ordinal_client.__file__).parents[1] / "README.md").read_text()
@@ -24,7 +24,7 @@ class Indexing:
         self._service = operator.service
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self._service.world.persist()
+        self._service.ports.persist()
         return self._service.handle_request(request)
 
 

@@ -81,9 +81,9 @@ def test_what_may_succeed_later_is_sent_again_under_its_key(
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 412, 422, 500])
 def test_what_trying_again_cannot_help_is_raised_at_once(kind: str, status: int) -> None:
     script = Script(answer(status))
-    with pytest.raises(ProblemError) as raised:
+    with pytest.raises(ProblemError) as extended:
         script.side(kind).ask("get_application")
-    assert (raised.value.status, len(script.requests)) == (status, 1)
+    assert (extended.value.status, len(script.requests)) == (status, 1)
 
 
 @BOTH
@@ -175,9 +175,9 @@ def test_no_attempt_begins_later_than_is_allowed() -> None:
 
 def test_a_retry_after_that_is_a_date_is_left_aside() -> None:
     script = Script(answer(503, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}))
-    with pytest.raises(UnavailableError) as raised:
+    with pytest.raises(UnavailableError) as extended:
         script.side("sync", attempts=1).ask("get_application")
-    assert raised.value.retry_after_seconds == 0
+    assert extended.value.retry_after_seconds == 0
 
 
 @BOTH
@@ -185,6 +185,6 @@ def test_by_default_it_waits_as_the_service_asks_and_gives_up_where_that_is_too_
     kind: str,
 ) -> None:
     script = Script(answer(503, **{"Retry-After": "61"}))
-    with pytest.raises(UnavailableError) as raised:
+    with pytest.raises(UnavailableError) as extended:
         sides(script)[kind].ask("get_application")
-    assert (raised.value.retry_after_seconds, len(script.requests)) == (61, 1)
+    assert (extended.value.retry_after_seconds, len(script.requests)) == (61, 1)

@@ -193,8 +193,8 @@ def test_a_function_loads_no_adapter_before_it_is_asked(
 @pytest.mark.parametrize(
     ("parts", "strangers"),
     [
-        (("clock", "index", "meter", "queues"), {"pymysql", "jwt", "botocore.session"}),
-        (("clock", "ledger", "store", "queues", "meter"), {"opensearchpy", "requests", "jwt"}),
+        (("clock", "index", "metrics", "queues"), {"pymysql", "jwt", "botocore.session"}),
+        (("clock", "sequencer", "store", "queues", "metrics"), {"opensearchpy", "requests", "jwt"}),
     ],
     ids=["index_messages", "persist_messages"],
 )
@@ -209,6 +209,6 @@ def test_a_worker_loads_no_store_that_it_does_not_use(
     found = built.loaded_by(
         "import os, chalicelib.entrypoints.workers as workers\n"
         f"os.environ |= {settings}\n"
-        f"[getattr(workers.worker_world(), part) for part in {parts}]"
+        f"[getattr(workers.worker_ports(), part) for part in {parts}]"
     )
     assert not found.keys() & strangers

@@ -13,7 +13,7 @@ from app import app
 from chalicelib.domain.auth import Tenant, derive_key
 from chalicelib.domain.limits import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
 from chalicelib.entrypoints.http import auth, endpoint
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 
 ADMIN = {"Authorization": f"Bearer {SETTINGS.admin_key}"}
 
@@ -46,8 +46,8 @@ class Api:
 
 
 @pytest.fixture
-def client(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr(endpoint, "world", lambda: world)
+def client(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     with Client(app) as client:
         yield client
 
@@ -68,10 +68,14 @@ def test_the_admin_makes_an_application_and_gets_its_key_once(client: Client) ->
     made = client.http.post("/applications", headers=headers, body=b'{"name": "demo"}')
     assert made.status_code == 201
     token, key = made.json_body["token"], made.json_body["secret_key"]
-    own = client.http.get(f"/applications/{token}", headers={"Authorization": f"Bearer {key}"})
-    assert own.json_body == {k: v for k, v in made.json_body.items() if k != "secret_key"}
+    scoped_to_user = client.http.get(
+        f"/applications/{token}", headers={"Authorization": f"Bearer {key}"}
+    )
+    assert scoped_to_user.json_body == {
+        k: v for k, v in made.json_body.items() if k != "secret_key"
+    }
     listed = client.http.get("/applications", headers=ADMIN).json_body
-    assert listed == {"items": [own.json_body], "next": None}
+    assert listed == {"items": [scoped_to_user.json_body], "next": None}
 
 
 def test_applications_are_listed_page_by_page(client: Client) -> None:
@@ -110,10 +114,10 @@ def test_without_the_right_key_nothing_is_said(api: Api, credential: str, challe
 
 
 def test_an_applications_key_opens_no_other_application(
-    client: Client, api: Api, world: FakeWorld
+    client: Client, api: Api, ports: FakePorts
 ) -> None:
     other = "f" * 30
-    world.store.create_application(other, "other", "2026-01-01T00:00:00.000Z")
+    ports.store.create_application(other, "other", "2026-01-01T00:00:00.000Z")
     for path in ("", "/chats", "/chats/1/messages"):
         response = client.http.get(f"/applications/{other}{path}", headers=api.headers)
         assert response.status_code == 401
@@ -131,8 +135,8 @@ def test_a_message_is_answered_with_its_number_at_once(chat: Api) -> None:
     assert {k: read[k] for k in sent} == sent
 
 
-def test_a_batch_gets_its_numbers_in_a_row(chat: Api, world: FakeWorld) -> None:
-    world.persist()
+def test_a_batch_gets_its_numbers_in_a_row(chat: Api, ports: FakePorts) -> None:
+    ports.persist()
     batch = {"messages": [{"body": str(i)} for i in range(5)]}
     assert chat("POST", "/chats/1/messages/batch", batch)[:2] == (202, {"first": 1, "last": 5})
     page = chat("GET", "/chats/1/messages?limit=2")[1]
@@ -175,7 +179,7 @@ def test_every_change_with_a_key_is_made_once_and_its_replay_is_the_same_answer(
 
 
 def test_an_application_is_made_once_for_a_key_and_its_secret_key_is_told_again(
-    client: Client, world: FakeWorld
+    client: Client, ports: FakePorts
 ) -> None:
     headers = {**ADMIN, "Content-Type": "application/json", "Idempotency-Key": "k"}
     first, again = (
@@ -184,7 +188,7 @@ def test_an_application_is_made_once_for_a_key_and_its_secret_key_is_told_again(
     )
     assert (again.status_code, again.json_body) == (201, first.json_body)
     assert again.headers["Location"] == first.headers["Location"]
-    assert first.json_body["secret_key"] not in str(world.store._answers)
+    assert first.json_body["secret_key"] not in str(ports.store._answers)
     other = client.http.post("/applications", headers=headers, body=b'{"name": "other"}')
     assert other.json_body["type"] == "urn:ordinal:problem:idempotency-key-reused"
     assert len(client.http.get("/applications", headers=ADMIN).json_body["items"]) == 1
@@ -213,11 +217,11 @@ def test_a_key_between_quotes_is_the_same_key(chat: Api) -> None:
 
 
 def test_beyond_the_rate_a_request_is_refused_and_told_when_to_come_again(
-    chat: Api, world: FakeWorld
+    chat: Api, ports: FakePorts
 ) -> None:
-    world.persist()
-    world.settings = replace(world.settings, application_rate=100)
-    world.clock.wait(1)
+    ports.persist()
+    ports.settings = replace(ports.settings, application_rate=100)
+    ports.clock.wait(1)
     _, _, headers = chat("GET", "/chats/1/messages/9")
     assert headers["RateLimit-Policy"] == '"application";q=500;w=5'
     assert headers["RateLimit"].startswith('"application";r=499;t=')
@@ -226,8 +230,8 @@ def test_beyond_the_rate_a_request_is_refused_and_told_when_to_come_again(
     assert (status, problem["type"]) == (429, "urn:ordinal:problem:rate-limited")
     assert headers["Retry-After"] == "1"
     assert headers["RateLimit"].startswith('"application";r=499;t=')
-    assert world.meter.counts["RequestsRateLimited:application"] == 1
-    world.clock.wait(1)
+    assert ports.metrics.counts["RequestsRateLimited:application"] == 1
+    ports.clock.wait(1)
     assert chat("POST", "/chats/1/messages/batch", batch)[0] == 202
     assert chat("GET", "/chats/1")[0] == 429
 
@@ -238,9 +242,9 @@ def test_the_admin_and_open_doors_have_no_limit(client: Client) -> None:
 
 
 def test_a_user_has_a_limit_within_the_applications() -> None:
-    allowance = auth._allowance(SETTINGS, "ann")
-    assert [b.name for b in allowance.untaken] == ["application", "user"]
-    assert [(b.rate, b.size) for b in allowance.untaken] == [(20_000, 40_000), (50, 500)]
+    rate_limit = auth._allowance(SETTINGS, "ann")
+    assert [b.name for b in rate_limit.pending_buckets] == ["application", "user"]
+    assert [(b.rate, b.size) for b in rate_limit.pending_buckets] == [(20_000, 40_000), (50, 500)]
 
 
 def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
@@ -254,14 +258,14 @@ def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
     assert chat("GET", "/chats/1/messages")[1] == {"items": [], "next": None}
 
 
-def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, world: FakeWorld) -> None:
+def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, ports: FakePorts) -> None:
     start = {"items": [], "since": "0", "next": None}
     assert chat("GET", "/chats/1/changes")[:2] == (200, start)
     for body in "abc":
         chat("POST", "/chats/1/messages", {"body": body})
     chat("PATCH", "/chats/1/messages/1", {"body": "a2"})
     assert chat("GET", "/chats/1/changes?since=0")[1] == start
-    world.persist()
+    ports.persist()
     page = chat("GET", "/chats/1/changes?limit=2")[1]
     assert [(c["type"], c["number"]) for c in page["items"]] == [("created", 2), ("created", 3)]
     path = f"/chats/1/changes?limit=2&since={page['since']}"
@@ -271,7 +275,7 @@ def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, world: Fak
     change = {"type": "edited", "number": 1, "revision": edited["revision"], "message": edited}
     assert (rest["items"], rest["next"]) == ([change], None)
     deleted = chat("DELETE", "/chats/1/messages/2")[1]
-    world.persist()
+    ports.persist()
     last = chat("GET", f"/chats/1/changes?since={rest['since']}")[1]
     assert last["items"] == [{"type": "deleted", **deleted, "message": None}]
     assert chat("GET", "/chats/2/changes")[0] == 404
@@ -299,8 +303,8 @@ def test_a_chat_is_changed_and_deleted(chat: Api) -> None:
     assert chat("GET", "/chats")[1]["items"] == []
 
 
-def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, world: FakeWorld) -> None:
-    world.queues.away = True
+def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, ports: FakePorts) -> None:
+    ports.queues.away = True
     status, problem, headers = chat("POST", "/chats/1/messages", {"body": "x"})
     assert (status, problem["type"]) == (503, "urn:ordinal:problem:unavailable")
     assert int(headers["Retry-After"]) >= 1
@@ -368,12 +372,12 @@ def test_a_body_that_lambda_might_not_take_is_refused(chat: Api) -> None:
         assert chat("POST", "/chats/1/messages", raw=raw.ljust(size))[0] == status
 
 
-def test_no_page_is_larger_than_lambda_gives(chat: Api, world: FakeWorld) -> None:
+def test_no_page_is_larger_than_lambda_gives(chat: Api, ports: FakePorts) -> None:
     large = {"body": "x" + "\x01" * 19_999, "metadata": {"m": "y" * 4_000}}
     for _ in range(3):
-        world.persist()
+        ports.persist()
         assert chat("POST", "/chats/1/messages/batch", {"messages": [large] * 20})[0] == 202
-    world.persist()
+    ports.persist()
     for path in (
         "/chats/1/messages?after=0&limit=100",
         "/chats/1/changes?limit=100",
@@ -518,10 +522,10 @@ def test_a_fault_of_a_middleware_has_the_shape_of_all_errors(
     assert "a secret" not in answer.body.decode() + caplog.text
 
 
-def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
+def test_health_is_said_without_a_key(client: Client, ports: FakePorts) -> None:
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200
-    world.queues.away = True
+    ports.queues.away = True
     ready = client.http.get("/health/ready")
     assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")
 
@@ -529,7 +533,7 @@ def test_health_is_said_without_a_key(client: Client, world: FakeWorld) -> None:
 # --- readers
 
 
-def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, world: FakeWorld) -> None:
+def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, ports: FakePorts) -> None:
     batch = {"messages": [{"body": str(i)} for i in range(5)]}
     chat("POST", "/chats/1/messages/batch", batch)
     for _ in range(2):
@@ -537,7 +541,7 @@ def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, world: FakeWo
         assert chat("PUT", "/chats/1/readers/ann", {"number": 2})[:2] == (200, reading)
         assert chat("PUT", "/chats/1/readers/ann", {"number": 1})[:2] == (200, reading)
         assert chat("GET", "/chats/1/readers/ann")[:2] == (200, reading)
-        world.persist()
+        ports.persist()
     chat("DELETE", "/chats/1/messages/4")
     assert chat("GET", "/chats/1/readers/ann")[1]["unread"] == 2
     assert chat("GET", "/chats/1/readers/bob")[1] == reading | {

@@ -12,7 +12,7 @@ from app import app
 from chalicelib.domain.auth import Tenant, derive_key
 from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints.http import endpoint
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 
 Answer = tuple[int, Any, dict[str, str]]
 
@@ -37,8 +37,8 @@ class Caller:
 class Application:
     """An application with one chat, and who can come to it."""
 
-    def __init__(self, world: FakeWorld, client: Client, token: str) -> None:
-        self._world, self._client, self.token = world, client, token
+    def __init__(self, ports: FakePorts, client: Client, token: str) -> None:
+        self._ports, self._client, self.token = ports, client, token
         self.server = self.caller(self.key())
         assert self.server("POST", "/chats", {})[0] == 202
 
@@ -49,18 +49,18 @@ class Application:
         return Caller(self._client, f"/applications/{self.token}", credential)
 
     def user(self, name: str = "ann", version: int = 1, **claims: Any) -> Caller:
-        given = {"sub": name, "exp": self._world.clock.now_ms() // 1000 + 60, **claims}
+        given = {"sub": name, "exp": self._ports.clock.now_ms() // 1000 + 60, **claims}
         signed = jwt.encode(given, self.key(version), headers={"kid": str(version)})
         return self.caller(signed)
 
 
 @pytest.fixture
 def application(
-    world: FakeWorld, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Application]:
-    monkeypatch.setattr(endpoint, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     with Client(app) as client:
-        yield Application(world, client, tenant.token)
+        yield Application(ports, client, tenant.token)
 
 
 ONE = "/chats/1/messages"
@@ -166,7 +166,7 @@ def test_users_have_idempotency_keys_of_their_own(application: Application) -> N
 
 
 def test_a_key_is_replaced_and_the_one_before_ends(
-    application: Application, world: FakeWorld
+    application: Application, ports: FakePorts
 ) -> None:
     status, made, _ = application.server("POST", "/keys", {"overlap_seconds": 0})
     assert (status, made) == (
@@ -177,9 +177,9 @@ def test_a_key_is_replaced_and_the_one_before_ends(
     newer, user = application.caller(application.key(2)), application.user(version=2)
     assert newer("GET", "")[0] == user("GET", ONE)[0] == 200
     made = newer("POST", "/keys", {"overlap_seconds": 60})[1]
-    assert made["previous_valid_until"] == rfc3339(world.clock.now_ms() + 60_000)
+    assert made["previous_valid_until"] == rfc3339(ports.clock.now_ms() + 60_000)
     assert newer("GET", "")[0] == user("GET", ONE)[0] == 200
-    world.clock.wait(60)
+    ports.clock.wait(60)
     assert newer("GET", "")[0] == user("GET", ONE)[0] == 401
 
 

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.models import Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import decode_inbox
-from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases.accept import create_messages
 from chalicelib.usecases.inbox import accept_inbox
-from chalicelib.usecases.process_batch import Received, work_off
+from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.read import list_chats, list_messages
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-31T12:00:00.000Z"
 
@@ -22,8 +22,8 @@ NOW = "2026-01-31T12:00:00.000Z"
 class Inbox:
     """What another service puts on the queue, and the worker that takes it."""
 
-    def __init__(self, world: FakeWorld, tenant: Tenant) -> None:
-        self.world, self.tenant = world, tenant
+    def __init__(self, ports: FakePorts, tenant: Tenant) -> None:
+        self.ports, self.tenant = ports, tenant
 
     def chat(self, key: str, **fields: Any) -> str:
         record = {"type": "chat.create", "token": self.tenant.token, "key": key}
@@ -35,26 +35,26 @@ class Inbox:
 
     def deliver(self, *bodies: str) -> list[str]:
         """The ids of the records that come again."""
-        return work_off(
-            self.world,
+        return process_batch(
+            self.ports,
             "inbox",
             [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)],
             lambda body: decode_inbox(body, NOW),
-            lambda records: accept_inbox(self.world, records),
+            lambda records: accept_inbox(self.ports, records),
         )
 
     def messages(self, chat: int = 1) -> list[tuple[int, str, str | None]]:
-        listed = list_messages(self.world, self.tenant, chat, Page(limit=100, after=0))
+        listed = list_messages(self.ports, self.tenant, chat, PageRequest(limit=100, after=0))
         return [(m.number, m.body, m.sender) for m in listed.items]
 
     def reasons(self) -> list[str]:
-        assert {queue for queue, _, _ in self.world.queues.dead} <= {"inbox"}
-        return [reason for _, _, reason in self.world.queues.dead]
+        assert {queue for queue, _, _ in self.ports.queues.dead} <= {"inbox"}
+        return [reason for _, _, reason in self.ports.queues.dead]
 
 
 @pytest.fixture
-def inbox(world: FakeWorld, tenant: Tenant) -> Inbox:
-    return Inbox(world, tenant)
+def inbox(ports: FakePorts, tenant: Tenant) -> Inbox:
+    return Inbox(ports, tenant)
 
 
 def test_chats_and_messages_are_accepted_in_a_batch(inbox: Inbox) -> None:
@@ -66,10 +66,10 @@ def test_chats_and_messages_are_accepted_in_a_batch(inbox: Inbox) -> None:
         )
         == []
     )
-    listed = list_chats(inbox.world, inbox.tenant, Page(limit=9))
+    listed = list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9))
     assert [row.chat.title for row in listed.items] == ["from elsewhere"]
     assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
-    inbox.world.persist()
+    inbox.ports.persist()
     assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
 
 
@@ -78,13 +78,13 @@ def test_what_is_delivered_twice_is_accepted_once(inbox: Inbox) -> None:
     inbox.deliver(*batch)
     inbox.deliver(*batch)
     assert inbox.messages() == [(1, "hello", None)]
-    assert len(list_chats(inbox.world, inbox.tenant, Page(limit=9)).items) == 1
+    assert len(list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9)).items) == 1
 
 
 def test_a_key_of_the_inbox_is_not_one_of_http(inbox: Inbox) -> None:
     inbox.deliver(inbox.chat("c"))
     draft = Message(number=0, revision=0, body="over HTTP", created_at=NOW)
-    accept_messages(inbox.world, inbox.tenant, 1, [draft], IdempotencyMark("k", "a fingerprint"))
+    create_messages(inbox.ports, inbox.tenant, 1, [draft], IdempotencyKey("k", "a fingerprint"))
     inbox.deliver(inbox.message("k"))
     assert [body for _, body, _ in inbox.messages()] == ["over HTTP", "hello"]
 
@@ -122,11 +122,11 @@ def test_bad_records_are_buried_with_their_reasons_and_take_no_other_along(inbox
 
 def test_what_cannot_be_accepted_now_comes_again_and_is_accepted_once(inbox: Inbox) -> None:
     inbox.deliver(inbox.chat("c"))
-    inbox.world.queues.away = True
+    inbox.ports.queues.away = True
     batch = [inbox.message("a", "x"), inbox.message("b", "y")]
     assert inbox.deliver(*batch) == ["id-0", "id-1"]
-    inbox.world.queues.away = False
+    inbox.ports.queues.away = False
     assert inbox.deliver(*batch) == []
-    inbox.world.persist()
+    inbox.ports.persist()
     assert inbox.messages() == [(1, "x", None), (2, "y", None)]
     assert inbox.reasons() == []

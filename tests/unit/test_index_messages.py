@@ -10,22 +10,22 @@ from chalicelib.usecases.maintenance import purge_deleted
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.contract.states import NOW, chat, chats, message, messages
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 TOKEN = "an application"
 HOUR_SECONDS = 3600
 
 
 @pytest.fixture
-def world() -> FakeWorld:
+def ports() -> FakePorts:
     """An application with two chats; a message of each is on its way to the index."""
-    world = FakeWorld()
-    world.store.create_application(TOKEN, "x", NOW)
-    world.store.persist_chats([chats(TOKEN, chat(1), chat(2))], 10)
-    return world
+    ports = FakePorts()
+    ports.store.create_application(TOKEN, "x", NOW)
+    ports.store.persist_chats([chats(TOKEN, chat(1), chat(2))], 10)
+    return ports
 
 
-def documents(world: FakeWorld, stored_at: str | msgspec.UnsetType) -> list[SearchRecord]:
+def documents(ports: FakePorts, stored_at: str | msgspec.UnsetType) -> list[SearchRecord]:
     """Records of a message in each chat."""
     return [
         DocumentsRecord(
@@ -35,55 +35,55 @@ def documents(world: FakeWorld, stored_at: str | msgspec.UnsetType) -> list[Sear
     ]
 
 
-def found(world: FakeWorld) -> set[int]:
-    return {chat for _, chat, _ in world.index.documents}
+def found(ports: FakePorts) -> set[int]:
+    return {chat for _, chat, _ in ports.index.documents}
 
 
-def delete(world: FakeWorld, number: int) -> None:
+def delete(ports: FakePorts, number: int) -> None:
     """The record says that it was deleted long ago; it is stored only now, and the schedule runs."""
-    persist_chats(world, [chats(TOKEN, chat(number, 2, deleted_at=NOW))])
-    purge_deleted(world)
-    world.persist()
+    persist_chats(ports, [chats(TOKEN, chat(number, 2, deleted_at=NOW))])
+    purge_deleted(ports)
+    ports.persist()
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_late_documents_of_a_deleted_chat_are_left_out(world: FakeWorld, is_known: bool) -> None:
-    records = documents(world, rfc3339(world.clock.now_ms()) if is_known else msgspec.UNSET)
-    delete(world, 2)
-    world.clock.wait(HOUR_SECONDS)
-    index_messages(world, records)
-    assert found(world) == {1}
+def test_late_documents_of_a_deleted_chat_are_left_out(ports: FakePorts, is_known: bool) -> None:
+    records = documents(ports, rfc3339(ports.clock.now_ms()) if is_known else msgspec.UNSET)
+    delete(ports, 2)
+    ports.clock.wait(HOUR_SECONDS)
+    index_messages(ports, records)
+    assert found(ports) == {1}
 
 
-def test_late_documents_of_a_deleted_application_are_left_out(world: FakeWorld) -> None:
-    records = documents(world, rfc3339(world.clock.now_ms()))
-    delete_application(world, TOKEN)
-    world.clock.wait(HOUR_SECONDS)
+def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) -> None:
+    records = documents(ports, rfc3339(ports.clock.now_ms()))
+    delete_application(ports, TOKEN)
+    ports.clock.wait(HOUR_SECONDS)
     for _ in range(3):
-        purge_deleted(world)
-    assert not world.store.list_tokens(None, 10)
-    index_messages(world, records)
-    assert found(world) == set()
+        purge_deleted(ports)
+    assert not ports.store.list_tokens(None, 10)
+    index_messages(ports, records)
+    assert found(ports) == set()
 
 
 def test_what_comes_in_time_is_removed_later(
-    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    ports: FakePorts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MySQL is not asked about it: the last removal of a deleted chat comes after it."""
-    records = documents(world, rfc3339(world.clock.now_ms()))
-    delete(world, 2)
+    records = documents(ports, rfc3339(ports.clock.now_ms()))
+    delete(ports, 2)
     with monkeypatch.context() as patched:
-        patched.delattr(type(world.store), "live_chats")
-        world.clock.wait(299)
-        index_messages(world, records)
-    assert found(world) == {1, 2}
-    world.clock.wait(602)
-    purge_deleted(world)
-    world.persist()
-    assert found(world) == {1}
+        patched.delattr(type(ports.store), "existing_chats")
+        ports.clock.wait(299)
+        index_messages(ports, records)
+    assert found(ports) == {1, 2}
+    ports.clock.wait(602)
+    purge_deleted(ports)
+    ports.persist()
+    assert found(ports) == {1}
 
 
-def test_what_is_persisted_says_when(world: FakeWorld) -> None:
-    persist_messages(world, [messages(TOKEN, message(1))])
-    [body] = world.queues.take("search")
-    assert msgspec.json.decode(body)["stored_at"] == rfc3339(world.clock.now_ms())
+def test_what_is_persisted_says_when(ports: FakePorts) -> None:
+    persist_messages(ports, [messages(TOKEN, message(1))])
+    [body] = ports.queues.take("search")
+    assert msgspec.json.decode(body)["stored_at"] == rfc3339(ports.clock.now_ms())

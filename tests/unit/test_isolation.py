@@ -9,10 +9,10 @@ from chalice.test import Client
 
 from app import app
 from chalicelib.domain.auth import derive_key
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.entrypoints.http import endpoint
 from chalicelib.entrypoints.http.operation import Operation
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 from tests.isolation.requests import NOT_THERE, THERE, Request, lists, of_tenants, request_of
 from tests.isolation.strangers import NOBODY, Place, is_let_in, strangers
 
@@ -21,7 +21,7 @@ Answer = tuple[int, Any, dict[str, str]]
 VICTIM, OTHER = (
     Place(token, derive_key(SETTINGS.master_key, token, 1)) for token in ("a" * 30, "b" * 30)
 )
-NOW = FakeWorld().clock.now_ms() / 1000
+NOW = FakePorts().clock.now_ms() / 1000
 STRANGERS = strangers(VICTIM, OTHER, SETTINGS.admin_key, NOW)
 KEY = "a key that the victim used"
 
@@ -29,8 +29,8 @@ KEY = "a key that the victim used"
 class Api:
     """Requests to the application on fakes."""
 
-    def __init__(self, client: Client, world: FakeWorld) -> None:
-        self._client, self.world = client, world
+    def __init__(self, client: Client, ports: FakePorts) -> None:
+        self._client, self.ports = client, ports
 
     def __call__(self, request: Request, credential: str, **headers: str) -> Answer:
         given = {k.replace("_", "-"): v for k, v in headers.items()}
@@ -42,28 +42,28 @@ class Api:
 
     def state(self) -> list[Any]:
         """Everything that is stored or on its way, of all tenants."""
-        world = self.world
+        ports = self.ports
         return [
             {
                 k: getattr(v, "scores", v)
-                for k, v in world.ledger.server.memory.copy().values.items()
+                for k, v in ports.sequencer.server.memory.copy().values.items()
             },
-            {k: v for k, v in world.queues.sent.items() if v},
-            dict(world.index.documents),
-            [world.store.get_application(place.token) for place in (VICTIM, OTHER)],
-            [world.store.get_chat(VICTIM.token, n) for n in (1, 2)],
-            world.store.list_markers(VICTIM.token, "ann", Page(limit=10), 10),
+            {k: v for k, v in ports.queues.sent.items() if v},
+            dict(ports.index.documents),
+            [ports.store.get_application(place.token) for place in (VICTIM, OTHER)],
+            [ports.store.get_chat(VICTIM.token, n) for n in (1, 2)],
+            ports.store.list_markers(VICTIM.token, "ann", PageRequest(limit=10), 10),
         ]
 
 
 @pytest.fixture
-def api(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def api(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """Two tenants. The victim has two chats, with messages and a reader in both; the other has one."""
-    monkeypatch.setattr(endpoint, "world", lambda: world)
+    monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     with Client(app) as client:
-        api = Api(client, world)
+        api = Api(client, ports)
         for place, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):
-            world.store.create_application(place.token, "a", "2026-01-01T00:00:00.000Z")
+            ports.store.create_application(place.token, "a", "2026-01-01T00:00:00.000Z")
             path = f"/applications/{place.token}/chats"
             for chat in range(1, chats + 1):
                 assert api(Request("POST", path, {"title": text}), place.key)[0] == 202
@@ -73,7 +73,7 @@ def api(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
                         {"Idempotency_Key": KEY} if (place, i) == (VICTIM, 0) and chat == 1 else {}
                     )
                     assert api(post, place.key, **key)[0] == 202
-        world.persist()
+        ports.persist()
         for chat in (1, 2):
             path = f"/applications/{VICTIM.token}/chats/{chat}/readers/ann"
             assert api(Request("PUT", path, {"number": 1}), VICTIM.key)[0] == 200

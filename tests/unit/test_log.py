@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import PoisonError, UnavailableError
-from tests.fakes.world import SETTINGS, FakeWorld
+from tests.fakes.ports import SETTINGS, FakePorts
 from tests.unit.operator_view import KEY, TOKEN, Functions, operated
 
 SECRET = "a-secret-that-nobody-else-may-read"
 
 
 @pytest.fixture
-def functions(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
-    with operated(world, monkeypatch) as functions:
+def functions(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+    with operated(ports, monkeypatch) as functions:
         yield functions
 
 
@@ -72,7 +72,7 @@ def test_a_batch_of_a_worker_has_one_line(chat: Functions) -> None:
 
 
 def test_what_was_accepted_and_not_sent_is_named(chat: Functions) -> None:
-    chat.world.queues.away = True
+    chat.ports.queues.away = True
     assert chat.request("POST", "/chats/1/messages", {"body": "x"}) == 503
     [line] = chat.lines("accepted, but not sent")
     assert identity(line)[:4] == (TOKEN, 1, 1, 1)
@@ -86,7 +86,7 @@ def test_records_that_come_again_are_named(
     def refuse(*_: Any) -> None:
         raise UnavailableError(f"MySQL: (1062, \"Duplicate entry '{SECRET}' for key 'x'\")")
 
-    monkeypatch.setattr(chat.world.store, "persist_messages", refuse)
+    monkeypatch.setattr(chat.ports.store, "persist_messages", refuse)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     assert chat.work("messages")["batchItemFailures"]
     [line] = chat.lines("comes again")
@@ -98,7 +98,7 @@ def test_a_poison_record_is_named(chat: Functions, monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any) -> None:
         raise PoisonError(f"Data too long for '{SECRET}'")
 
-    monkeypatch.setattr(chat.world.store, "persist_messages", refuse)
+    monkeypatch.setattr(chat.ports.store, "persist_messages", refuse)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     chat.work("messages")
     [line] = chat.lines("can never succeed")
@@ -112,7 +112,7 @@ def test_what_redis_was_not_told_of_is_named(
     def refuse(*_: Any) -> None:
         raise UnavailableError("Redis is away")
 
-    monkeypatch.setattr(chat.world.ledger, "settle", refuse)
+    monkeypatch.setattr(chat.ports.sequencer, "acknowledge", refuse)
     chat.request("POST", "/chats/1/messages", {"body": "x"})
     chat.work("messages")
     [line] = chat.lines("persisted, but Redis was not told")
@@ -126,7 +126,7 @@ def _fail(*_: Any, **__: Any) -> None:
 def test_a_fault_in_a_worker_names_the_records(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat.world.store, "persist_messages", _fail)
+    monkeypatch.setattr(chat.ports.store, "persist_messages", _fail)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     with pytest.raises(RuntimeError):
         chat.work("messages")
@@ -141,8 +141,8 @@ def test_no_content_and_no_key_is_ever_in_the_log(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = {"body": SECRET, "sender": SECRET, "metadata": {SECRET: SECRET}}
-    mark = {"Idempotency-Key": SECRET}
-    assert chat.request("POST", "/chats/1/messages", sent, **mark) == 202
+    idempotency = {"Idempotency-Key": SECRET}
+    assert chat.request("POST", "/chats/1/messages", sent, **idempotency) == 202
     assert chat.request("POST", "/chats/1/messages/batch", {"messages": [sent]}) == 202
     assert chat.request("PATCH", "/chats/1/messages/1", {"body": SECRET}) == 202
     assert chat.request("PATCH", "/chats/1", {"title": SECRET}) == 202
@@ -154,8 +154,8 @@ def test_no_content_and_no_key_is_ever_in_the_log(
     for queue in ("chats", "messages", "search"):
         chat.work(queue)
         chat.work(queue, f'{{"type": "{SECRET}"}}', SECRET)
-    monkeypatch.setattr(chat.world.store, "get_message", _fail)
-    monkeypatch.setattr(chat.world.ledger, "accept", _fail)
+    monkeypatch.setattr(chat.ports.store, "get_message", _fail)
+    monkeypatch.setattr(chat.ports.sequencer, "accept", _fail)
     assert chat.request("GET", "/chats/1/messages/1") == 500
     assert chat.request("POST", "/chats/1/messages", sent) == 500
     assert len(chat.lines()) > 20

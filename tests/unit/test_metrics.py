@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.adapters.metrics import EmfMeter
+from chalicelib.adapters.metrics import EmfMetrics
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS
-from chalicelib.domain.errors import HeldBackError
+from chalicelib.domain.errors import BackpressureError
 from chalicelib.domain.metrics import ALL, NAMESPACE
 from chalicelib.usecases.maintenance import QUIET_MS
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 from tests.unit.operator_view import LAG_MS, Functions, operated
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
 
 
 @pytest.fixture
-def functions(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
-    with operated(world, monkeypatch) as functions:
+def functions(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+    with operated(ports, monkeypatch) as functions:
         yield functions
 
 
@@ -47,17 +47,17 @@ def test_messages_and_chats_are_counted_at_every_stage(chat: Functions) -> None:
     chat.request("PATCH", "/chats/1/messages/2", {"body": "d"})
     chat.work("messages")
     chat.work("search")
-    counts = chat.world.meter.counts
+    counts = chat.ports.metrics.counts
     assert counts["ChatsAccepted"] == counts["ChatsPersisted"] == 1
     assert (counts["MessagesAccepted"], counts["ChangesAccepted"]) == (3, 1)
     assert counts["MessagesPersisted"] == counts["MessagesIndexed"] == 3
-    assert set(chat.world.meter.flushed) == {"api", "workers"}
+    assert set(chat.ports.metrics.flushed) == {"api", "workers"}
 
 
 def test_a_replay_is_not_counted_as_accepted(chat: Functions) -> None:
     for _ in range(3):
         chat.request("POST", "/chats/1/messages", {"body": "x"}, **{"Idempotency-Key": "k"})
-    counts = chat.world.meter.counts
+    counts = chat.ports.metrics.counts
     assert (counts["MessagesAccepted"], counts["Replays"]) == (1, 2)
 
 
@@ -65,16 +65,16 @@ def test_the_lag_of_a_stage_is_how_long_ago_its_records_were_sent(chat: Function
     post(chat, "a")
     chat.work("messages")
     chat.work("search")
-    lags = [chat.world.meter.measured[f"RecordLag:{q}"] for q in ("chats", "messages", "search")]
+    lags = [chat.ports.metrics.measured[f"RecordLag:{q}"] for q in ("chats", "messages", "search")]
     assert lags == [LAG_MS] * 3
 
 
 def test_errors_are_counted_by_their_code(chat: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chat.request("GET", "/chats/9/messages/9") == 404
     assert post(chat) == 422
-    monkeypatch.setattr(chat.world.store, "get_message", None)
+    monkeypatch.setattr(chat.ports.store, "get_message", None)
     assert chat.request("GET", "/chats/1/messages/1") == 500
-    counts = chat.world.meter.counts
+    counts = chat.ports.metrics.counts
     errors = {name: n for name, n in counts.items() if name.startswith("Errors")}
     assert errors == {"Errors:not-found": 1, "Errors:invalid-request": 1, "Errors:internal": 1}
 
@@ -83,25 +83,25 @@ def test_requests_that_are_held_back_are_told_from_those_that_fail(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        raise HeldBackError("full", 5)
+        raise BackpressureError("full", 5)
 
-    chat.world.queues.away = True
+    chat.ports.queues.away = True
     assert post(chat, "a") == 503
-    assert "RequestsHeldBack" not in chat.world.meter.counts
-    monkeypatch.setattr(chat.world.ledger, "accept", full)
+    assert "RequestsHeldBack" not in chat.ports.metrics.counts
+    monkeypatch.setattr(chat.ports.sequencer, "accept", full)
     assert post(chat, "a") == 503
-    assert chat.world.meter.counts["RequestsHeldBack"] == 1
+    assert chat.ports.metrics.counts["RequestsHeldBack"] == 1
 
 
 def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
     post(chat, "a")
     chat.work("messages")
-    counts = chat.world.meter.counts
+    counts = chat.ports.metrics.counts
     assert counts["LeasesBegun"] == 1
     assert "LeasesBegunAnew" not in counts
     post(chat, *"0123456789")
     assert counts["LeasesRaised"] > 0
-    chat.world.ledger.wipe()
+    chat.ports.sequencer.wipe()
     post(chat, "b")
     assert counts["LeasesBegunAnew"] > 0
     assert counts["NumbersSkipped"] > 0
@@ -111,60 +111,60 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
     post(chat, "a")
     for queue in ("messages", "search"):
         chat.work(queue)
-    chat.world.clock.wait(2 * QUIET_MS / 1000)
+    chat.ports.clock.wait(2 * QUIET_MS / 1000)
     chat.minute()
-    begun = chat.world.meter.counts["LeasesBegun"]
+    grant = chat.ports.metrics.counts["LeasesBegun"]
     assert post(chat, "b") == 202
-    assert chat.world.meter.counts["LeasesBegun"] == begun + 1
-    assert "LeasesBegunAnew" not in chat.world.meter.counts
-    assert chat.world.meter.counts.get("NumbersSkipped", 0) == 0
+    assert chat.ports.metrics.counts["LeasesBegun"] == grant + 1
+    assert "LeasesBegunAnew" not in chat.ports.metrics.counts
+    assert chat.ports.metrics.counts.get("NumbersSkipped", 0) == 0
 
 
 def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions) -> None:
-    measured = chat.world.meter.measured
+    measured = chat.ports.metrics.measured
     chat.minute()
     assert measured["OldestPendingAge"] == 0
     post(chat, "lost")
-    chat.world.queues.take("messages")
-    chat.world.clock.wait(OVERDUE_AFTER_MS / 1000 + 1)
+    chat.ports.queues.take("messages")
+    chat.ports.clock.wait(OVERDUE_AFTER_MS / 1000 + 1)
     post(chat, "young")
     chat.minute()
     assert measured["OldestPendingAge"] == OVERDUE_AFTER_MS + 1000
-    assert chat.world.meter.counts["SentAgain"] == 1
+    assert chat.ports.metrics.counts["SentAgain"] == 1
     assert [(line["chat"], line["first"]) for line in chat.lines("sent again")] == [(1, 1)]
 
 
 def test_dead_letters_are_counted_when_buried_and_as_they_stand(chat: Functions) -> None:
     chat.work("messages", "not a record")
     chat.minute()
-    meter = chat.world.meter
-    assert meter.counts["RecordsBuried:messages"] == 1
-    assert meter.measured["DeadLetters:messages"] == 1
-    assert meter.measured["DeadLetters:search"] == 0
+    metrics = chat.ports.metrics
+    assert metrics.counts["RecordsBuried:messages"] == 1
+    assert metrics.measured["DeadLetters:messages"] == 1
+    assert metrics.measured["DeadLetters:search"] == 0
 
 
 def test_a_task_that_fails_does_not_keep_the_schedule_from_the_others(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat.work("messages", "not a record")
-    chat.world.queues.away = True
+    chat.ports.queues.away = True
     with pytest.raises(Exception, match="SQS is away"):
         chat.minute()
-    assert "OldestPendingAge" in chat.world.meter.measured
+    assert "OldestPendingAge" in chat.ports.metrics.measured
     assert [line["task"] for line in chat.lines("a task failed")] == ["dead_letters"]
-    assert chat.world.meter.flushed[-1] == "schedules"
+    assert chat.ports.metrics.flushed[-1] == "schedules"
 
 
 def test_the_adapter_writes_what_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    meter = EmfMeter("a-stage")
+    metrics = EmfMetrics("a-stage")
     for metric in ALL:
         of = "x" if metric.by else None
         if metric.unit == "Count":
-            meter.count(metric, 2, of)
-            meter.count(metric, 3, of)
+            metrics.count(metric, 2, of)
+            metrics.count(metric, 3, of)
         else:
-            meter.measure(metric, 2.5, of)
-    meter.flush("a-service")
+            metrics.measure(metric, 2.5, of)
+    metrics.flush("a-service")
     found = {}
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         [directive] = line["_aws"]["CloudWatchMetrics"]
@@ -181,9 +181,9 @@ def test_the_adapter_writes_what_cloudwatch_reads(capsys: pytest.CaptureFixture[
 
 
 def test_what_was_flushed_is_not_written_again(capsys: pytest.CaptureFixture[str]) -> None:
-    meter = EmfMeter("a-stage")
-    meter.count(ALL[0])
-    meter.flush("api")
-    meter.count(ALL[0], 0)
-    meter.flush("api")
+    metrics = EmfMetrics("a-stage")
+    metrics.count(ALL[0])
+    metrics.flush("api")
+    metrics.count(ALL[0], 0)
+    metrics.flush("api")
     assert len(capsys.readouterr().out.splitlines()) == 1

@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.models import Chat, Message
-from chalicelib.domain.paging import Page
-from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.domain.paging import PageRequest
+from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.read import list_chats, list_messages
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
 STEP = st.one_of(
@@ -20,35 +20,39 @@ STEP = st.one_of(
 )
 
 
-def run(world: FakeWorld, tenant: Tenant, steps: list[tuple[str, int]]) -> dict[int, str]:
+def run(ports: FakePorts, tenant: Tenant, steps: list[tuple[str, int]]) -> dict[int, str]:
     """Take the steps; return what must be there."""
     model: dict[int, str] = {}
     for i, (what, n) in enumerate(steps):
         if what == "persist":
-            world.persist()
+            ports.persist()
         elif what == "post":
             draft = Message(number=0, revision=0, body=str(i), created_at=NOW)
             for _ in range(n):
-                model[accept_messages(world, tenant, 1, [draft]).first] = str(i)
+                model[create_messages(ports, tenant, 1, [draft]).first] = str(i)
         elif n in model and what == "edit":
-            edit_message(world, tenant, 1, n, lambda m, i=i: replace(m, body=f"e{i}"))  # type: ignore[misc]
+            edit_message(ports, tenant, 1, n, lambda m, i=i: replace(m, body=f"e{i}"))  # type: ignore[misc]
             model[n] = f"e{i}"
         elif n in model:
-            edit_message(world, tenant, 1, n, lambda m: replace(m, deleted_at=NOW))
+            edit_message(ports, tenant, 1, n, lambda m: replace(m, deleted_at=NOW))
             del model[n]
     return model
 
 
-def walk(world: FakeWorld, tenant: Tenant, limit: int, ascending: bool) -> list[tuple[int, str]]:
-    page: Page | None = Page(limit=limit, after=0 if ascending else None)
+def scanner(ports: FakePorts, tenant: Tenant, limit: int, ascending: bool) -> list[tuple[int, str]]:
+    page: PageRequest | None = PageRequest(limit=limit, after=0 if ascending else None)
     found: list[tuple[int, str]] = []
     while page:
-        listed = list_messages(world, tenant, 1, page)
+        listed = list_messages(ports, tenant, 1, page)
         assert len(listed.items) <= limit
         found += [(m.number, m.body) for m in listed.items]
-        if listed.more_from is None:
+        if listed.next_cursor is None:
             break
-        page = Page(limit, after=listed.more_from) if ascending else Page(limit, listed.more_from)
+        page = (
+            PageRequest(limit, after=listed.next_cursor)
+            if ascending
+            else PageRequest(limit, listed.next_cursor)
+        )
     return found
 
 
@@ -56,20 +60,20 @@ def walk(world: FakeWorld, tenant: Tenant, limit: int, ascending: bool) -> list[
 def test_every_walk_sees_everything_once_in_order(
     steps: list[tuple[str, int]], limit: int, ascending: bool
 ) -> None:
-    world, tenant = FakeWorld(), Tenant("0123456789abcdef0123456789abcd", 1)
-    world.store.create_application(tenant.token, "x", NOW)
-    accept_chat(world, tenant, Chat(number=0, revision=0, created_at=NOW))
-    world.persist()
-    model = run(world, tenant, steps)
-    assert walk(world, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
+    ports, tenant = FakePorts(), Tenant("0123456789abcdef0123456789abcd", 1)
+    ports.store.create_application(tenant.token, "x", NOW)
+    accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
+    ports.persist()
+    model = run(ports, tenant, steps)
+    assert scanner(ports, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
 
 
-def test_chats_are_listed_newest_first_with_pending_ones(world: FakeWorld, tenant: Tenant) -> None:
+def test_chats_are_listed_newest_first_with_pending_ones(ports: FakePorts, tenant: Tenant) -> None:
     for i in range(5):
-        accept_chat(world, tenant, Chat(number=0, revision=0, title=str(i), created_at=NOW))
+        accept_chat(ports, tenant, Chat(number=0, revision=0, title=str(i), created_at=NOW))
         if i == 2:
-            world.persist()
-    first = list_chats(world, tenant, Page(limit=3))
+            ports.persist()
+    first = list_chats(ports, tenant, PageRequest(limit=3))
     assert [r.chat.number for r in first.items] == [5, 4, 3]
-    second = list_chats(world, tenant, Page(limit=3, before=first.more_from))
-    assert ([r.chat.number for r in second.items], second.more_from) == ([2, 1], None)
+    second = list_chats(ports, tenant, PageRequest(limit=3, before=first.next_cursor))
+    assert ([r.chat.number for r in second.items], second.next_cursor) == ([2, 1], None)

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from chalicelib.adapters.secrets import secret
-from chalicelib.bootstrap import reveal
+from chalicelib.bootstrap import resolve_secret
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.settings import Settings
 from tests.fakes.moto_server import moto_server
@@ -33,27 +33,27 @@ def made(manager: Any, text: str) -> str:
 
 
 def test_a_setting_that_names_no_secret_is_left_as_it_is() -> None:
-    assert reveal("ok_1_abc") == "ok_1_abc"
+    assert resolve_secret("ok_1_abc") == "ok_1_abc"
 
 
 def test_a_secret_is_read_when_it_is_needed_and_not_before(manager: Any) -> None:
-    settings = Settings.from_env({"ORDINAL_MASTER_KEY": NOWHERE}, reveal)
+    settings = Settings.from_env({"ORDINAL_MASTER_KEY": NOWHERE}, resolve_secret)
     with pytest.raises(UnavailableError):
-        settings.need("master_key")
+        settings.require("master_key")
 
 
 def test_a_secret_is_read_once_in_the_life_of_a_process(manager: Any) -> None:
     name = made(manager, "a master key")
-    settings = Settings.from_env({"ORDINAL_MASTER_KEY": name}, reveal)
-    assert settings.need("master_key") == "a master key"
+    settings = Settings.from_env({"ORDINAL_MASTER_KEY": name}, resolve_secret)
+    assert settings.require("master_key") == "a master key"
     manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-    assert settings.need("master_key") == "a master key"
+    assert settings.require("master_key") == "a master key"
 
 
 def test_a_secret_that_could_not_be_read_is_asked_for_again(manager: Any) -> None:
     with pytest.raises(UnavailableError):
-        reveal(NOWHERE)
-    assert reveal(made(manager, "text")) == "text"
+        resolve_secret(NOWHERE)
+    assert resolve_secret(made(manager, "text")) == "text"
 
 
 def test_a_password_is_put_into_the_url_of_its_store(manager: Any) -> None:
@@ -62,7 +62,7 @@ def test_a_password_is_put_into_the_url_of_its_store(manager: Any) -> None:
         "ORDINAL_REDIS_PASSWORD": made(manager, "p@ss/wörd"),
         "ORDINAL_MYSQL_URL": "mysql://ordinal:known@mysql.example:3306/ordinal",
     }
-    settings = Settings.from_env(environment, reveal)
+    settings = Settings.from_env(environment, resolve_secret)
     host = "redis.example:6379/0"
     assert settings.url("redis") == f"rediss+cluster://ordinal:p%40ss%2Fw%C3%B6rd@{host}"
     assert settings.url("mysql") == environment["ORDINAL_MYSQL_URL"]

@@ -182,7 +182,7 @@ def test_what_is_not_signed_by_the_application_is_told_nothing_else(why: str) ->
 
 
 def test_a_token_that_is_too_long_is_not_read() -> None:
-    assert "not signed" in refusal(signed(own="x" * 8_192))
+    assert "not signed" in refusal(signed(scoped_to_user="x" * 8_192))
 
 
 def test_a_wrong_token_is_told_nothing_of_its_claims() -> None:

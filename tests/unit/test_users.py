@@ -9,36 +9,36 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import ForbiddenError, KeyReusedError, NotFoundError
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.models import Chat, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.search import Query
-from chalicelib.usecases.accept import accept_chat, accept_messages
+from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.applications import require_tenant
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.read import get_chat, get_message, list_changes, list_chats, list_messages
 from chalicelib.usecases.read_markers import count_unread, list_unread, mark_read
 from chalicelib.usecases.search import search_messages
-from tests.fakes.world import FakeWorld
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
 CHAT = Chat(number=0, revision=0, created_at=NOW)
-PAGE = Page(limit=10)
+PAGE = PageRequest(limit=10)
 
-Use = Callable[[FakeWorld, Tenant, int], Any]
+Use = Callable[[FakePorts, Tenant, int], Any]
 
 
 def draft(sender: str | None, body: str = "hello") -> Message:
     return Message(number=0, revision=0, body=body, sender=sender, created_at=NOW)
 
 
-def post(world: FakeWorld, tenant: Tenant, chat: int) -> int:
+def post(ports: FakePorts, tenant: Tenant, chat: int) -> int:
     sender = tenant.user.name if tenant.user else None
-    return accept_messages(world, tenant, chat, [draft(sender)]).first
+    return create_messages(ports, tenant, chat, [draft(sender)]).first
 
 
-def edit(world: FakeWorld, tenant: Tenant, chat: int) -> Message:
-    return edit_message(world, tenant, chat, 1, lambda m: replace(m, body="edited")).state
+def edit(ports: FakePorts, tenant: Tenant, chat: int) -> Message:
+    return edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="edited")).state
 
 
 def query(tenant: Tenant, chat: int | None) -> Query:
@@ -47,165 +47,165 @@ def query(tenant: Tenant, chat: int | None) -> Query:
 
 READS: dict[str, Use] = {
     "get_chat": get_chat,
-    "get_message": lambda world, tenant, chat: get_message(world, tenant, chat, 1),
-    "list_messages": lambda world, tenant, chat: list_messages(world, tenant, chat, PAGE),
-    "search_chat": lambda world, tenant, chat: search_messages(world, tenant, query(tenant, chat)),
+    "get_message": lambda ports, tenant, chat: get_message(ports, tenant, chat, 1),
+    "list_messages": lambda ports, tenant, chat: list_messages(ports, tenant, chat, PAGE),
+    "search_chat": lambda ports, tenant, chat: search_messages(ports, tenant, query(tenant, chat)),
 }
 READS |= {
-    "list_changes": lambda world, tenant, chat: list_changes(world, tenant, chat, Since(), 10),
-    "mark_read": lambda world, tenant, chat: mark_read(world, tenant, "ann", chat, 1),
-    "count_unread": lambda world, tenant, chat: count_unread(world, tenant, "ann", chat),
+    "list_changes": lambda ports, tenant, chat: list_changes(ports, tenant, chat, Since(), 10),
+    "mark_read": lambda ports, tenant, chat: mark_read(ports, tenant, "ann", chat, 1),
+    "count_unread": lambda ports, tenant, chat: count_unread(ports, tenant, "ann", chat),
 }
 WRITES: dict[str, Use] = {"post": post, "edit": edit}
 READS_OF_ALL: dict[str, Use] = {
-    "list_chats": lambda world, tenant, _: list_chats(world, tenant, PAGE),
-    "search": lambda world, tenant, _: search_messages(world, tenant, query(tenant, None)),
-    "list_unread": lambda world, tenant, _: list_unread(world, tenant, "ann", PAGE),
+    "list_chats": lambda ports, tenant, _: list_chats(ports, tenant, PAGE),
+    "search": lambda ports, tenant, _: search_messages(ports, tenant, query(tenant, None)),
+    "list_unread": lambda ports, tenant, _: list_unread(ports, tenant, "ann", PAGE),
 }
 KEY_ONLY: dict[str, Use] = {
-    "the application": lambda world, tenant, _: require_tenant(world, tenant),
-    "create a chat": lambda world, tenant, _: accept_chat(world, tenant, CHAT),
-    "change a chat": lambda world, tenant, chat: edit_chat(world, tenant, chat, lambda c: c),
+    "the application": lambda ports, tenant, _: require_tenant(ports, tenant),
+    "create a chat": lambda ports, tenant, _: accept_chat(ports, tenant, CHAT),
+    "change a chat": lambda ports, tenant, chat: edit_chat(ports, tenant, chat, lambda c: c),
 }
 
 
 @pytest.fixture(autouse=True)
-def two_chats(world: FakeWorld, tenant: Tenant) -> None:
+def two_chats(ports: FakePorts, tenant: Tenant) -> None:
     for chat in (1, 2):
-        accept_chat(world, tenant, CHAT)
-        accept_messages(world, tenant, chat, [draft("ann")])
+        accept_chat(ports, tenant, CHAT)
+        create_messages(ports, tenant, chat, [draft("ann")])
 
 
 def as_user(tenant: Tenant, name: str = "ann", **fields: Any) -> Tenant:
     return replace(tenant, user=User(name, **fields))
 
 
-def state(world: FakeWorld, tenant: Tenant) -> Any:
+def state(ports: FakePorts, tenant: Tenant) -> Any:
     return [
         (m.number, m.body, m.sender)
         for chat in (1, 2)
-        for m in list_messages(world, tenant, chat, PAGE).items
+        for m in list_messages(ports, tenant, chat, PAGE).items
     ]
 
 
 @pytest.mark.parametrize("use", [*READS.values(), *WRITES.values(), *READS_OF_ALL.values()])
-def test_a_user_reads_and_writes_messages(world: FakeWorld, tenant: Tenant, use: Use) -> None:
-    use(world, as_user(tenant), 1)
+def test_a_user_reads_and_writes_messages(ports: FakePorts, tenant: Tenant, use: Use) -> None:
+    use(ports, as_user(tenant), 1)
 
 
 @pytest.mark.parametrize("use", KEY_ONLY.values(), ids=KEY_ONLY)
 def test_chats_and_applications_need_the_secret_key(
-    world: FakeWorld, tenant: Tenant, use: Use
+    ports: FakePorts, tenant: Tenant, use: Use
 ) -> None:
     with pytest.raises(ForbiddenError, match="secret key"):
-        use(world, as_user(tenant), 1)
-    use(world, tenant, 1)
+        use(ports, as_user(tenant), 1)
+    use(ports, tenant, 1)
 
 
 @pytest.mark.parametrize(
     ("uses", "missing"), [(READS | READS_OF_ALL, "read"), (WRITES, "write")], ids=["read", "write"]
 )
 def test_what_the_scope_does_not_say_is_refused(
-    world: FakeWorld, tenant: Tenant, uses: dict[str, Use], missing: str
+    ports: FakePorts, tenant: Tenant, uses: dict[str, Use], missing: str
 ) -> None:
     user = as_user(tenant, **{f"may_{missing}": False})
     for use in uses.values():
         with pytest.raises(ForbiddenError) as refused:
-            use(world, user, 1)
+            use(ports, user, 1)
         assert refused.value.scope == missing
 
 
-def test_a_user_of_single_chats_hears_nothing_of_others(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_user_of_single_chats_hears_nothing_of_others(ports: FakePorts, tenant: Tenant) -> None:
     user = as_user(tenant, chats=frozenset({1}))
     for use in (READS | WRITES).values():
-        use(world, user, 1)
+        use(ports, user, 1)
         told = set()
         for chat in (2, 3):  # one that is there, one that is not
             with pytest.raises(ForbiddenError) as refused:
-                use(world, user, chat)
+                use(ports, user, chat)
             told.add(str(refused.value))
         assert len(told) == 1
     for use in READS_OF_ALL.values():
         with pytest.raises(ForbiddenError):
-            use(world, user, 1)
+            use(ports, user, 1)
 
 
 def test_what_is_forbidden_is_refused_before_anything_is_looked_up(
-    world: FakeWorld, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part in ("ledger", "store", "index"):
-        monkeypatch.setattr(world, part, None)
+    for part in ("sequencer", "store", "index"):
+        monkeypatch.setattr(ports, part, None)
     user = as_user(tenant, chats=frozenset())
     for use in (READS | WRITES | READS_OF_ALL | KEY_ONLY).values():
         with pytest.raises(ForbiddenError):
-            use(world, user, 1)
+            use(ports, user, 1)
 
 
-def test_a_user_writes_in_its_own_name_only(world: FakeWorld, tenant: Tenant) -> None:
-    before = state(world, tenant)
+def test_a_user_writes_in_its_own_name_only(ports: FakePorts, tenant: Tenant) -> None:
+    before = state(ports, tenant)
     for sender in ("bob", None, "Ann"):
         with pytest.raises(ForbiddenError):
-            accept_messages(world, as_user(tenant), 1, [draft("ann"), draft(sender)])
-    assert state(world, tenant) == before
+            create_messages(ports, as_user(tenant), 1, [draft("ann"), draft(sender)])
+    assert state(ports, tenant) == before
 
 
 @pytest.mark.parametrize("persisted", [False, True])
 def test_a_user_changes_its_own_messages_only(
-    world: FakeWorld, tenant: Tenant, persisted: bool
+    ports: FakePorts, tenant: Tenant, persisted: bool
 ) -> None:
-    accept_messages(world, tenant, 1, [draft(None)])
+    create_messages(ports, tenant, 1, [draft(None)])
     if persisted:
-        world.persist()
-    before = state(world, tenant)
+        ports.persist()
+    before = state(ports, tenant)
     for user, number in (("bob", 1), ("bob", 2), ("ann", 2)):
         for if_match in (None, 1):
             with pytest.raises(ForbiddenError):
-                edit_message(world, as_user(tenant, user), 1, number, lambda m: m, if_match)
-    assert state(world, tenant) == before
-    assert edit(world, as_user(tenant), 1).body == "edited"
+                edit_message(ports, as_user(tenant, user), 1, number, lambda m: m, if_match)
+    assert state(ports, tenant) == before
+    assert edit(ports, as_user(tenant), 1).body == "edited"
 
 
 def test_whose_message_it_is_is_asked_of_the_state_that_is_changed(
-    world: FakeWorld, tenant: Tenant
+    ports: FakePorts, tenant: Tenant
 ) -> None:
     """It becomes another's between the look and the edit: the edit begins again, and is refused."""
     given_away = []
 
     def change(message: Message) -> Message:
         if not given_away:
-            given_away.append(edit_message(world, tenant, 1, 1, lambda m: replace(m, sender="bob")))
+            given_away.append(edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender="bob")))
         return replace(message, body="not mine any more")
 
     with pytest.raises(ForbiddenError):
-        edit_message(world, as_user(tenant), 1, 1, change)
-    assert state(world, tenant)[0] == (1, "hello", "bob")
+        edit_message(ports, as_user(tenant), 1, 1, change)
+    assert state(ports, tenant)[0] == (1, "hello", "bob")
 
 
-def test_a_user_reads_and_moves_its_own_read_marker_only(world: FakeWorld, tenant: Tenant) -> None:
+def test_a_user_reads_and_moves_its_own_read_marker_only(ports: FakePorts, tenant: Tenant) -> None:
     bob = as_user(tenant, "bob")
     for use in (READS["mark_read"], READS["count_unread"], READS_OF_ALL["list_unread"]):
         with pytest.raises(ForbiddenError):
-            use(world, bob, 1)
+            use(ports, bob, 1)
 
 
 def test_a_message_that_is_not_there_is_not_found_by_a_user_either(
-    world: FakeWorld, tenant: Tenant
+    ports: FakePorts, tenant: Tenant
 ) -> None:
     with pytest.raises(NotFoundError):
-        edit_message(world, as_user(tenant), 1, 9, lambda m: m)
+        edit_message(ports, as_user(tenant), 1, 9, lambda m: m)
 
 
-def test_each_user_has_idempotency_keys_of_its_own(world: FakeWorld, tenant: Tenant) -> None:
-    mark = IdempotencyMark("the same key", "fingerprint")
-    other = IdempotencyMark("the same key", "another fingerprint")
+def test_each_user_has_idempotency_keys_of_its_own(ports: FakePorts, tenant: Tenant) -> None:
+    idempotency = IdempotencyKey("the same key", "fingerprint")
+    other = IdempotencyKey("the same key", "another fingerprint")
 
-    def send(sender: Tenant, mark: IdempotencyMark) -> int:
+    def send(sender: Tenant, idempotency: IdempotencyKey) -> int:
         name = sender.user.name if sender.user else None
-        return accept_messages(world, sender, 1, [draft(name)], mark).first
+        return create_messages(ports, sender, 1, [draft(name)], idempotency).first
 
     ann, bob = as_user(tenant), as_user(tenant, "bob")
     for _ in range(2):
-        assert [send(sender, mark) for sender in (tenant, ann, bob)] == [2, 3, 4]
+        assert [send(sender, idempotency) for sender in (tenant, ann, bob)] == [2, 3, 4]
     for sender in (tenant, ann, bob):
         with pytest.raises(KeyReusedError):
             send(sender, other)
@@ -213,13 +213,13 @@ def test_each_user_has_idempotency_keys_of_its_own(world: FakeWorld, tenant: Ten
 
 
 def test_a_retried_edit_is_answered_to_the_user_that_made_it(
-    world: FakeWorld, tenant: Tenant
+    ports: FakePorts, tenant: Tenant
 ) -> None:
-    mark = IdempotencyMark("the same key", "fingerprint")
+    idempotency = IdempotencyKey("the same key", "fingerprint")
 
     def send(sender: Tenant) -> bool:
         return edit_message(
-            world, sender, 1, 1, lambda m: replace(m, body="x"), None, mark
+            ports, sender, 1, 1, lambda m: replace(m, body="x"), None, idempotency
         ).replayed
 
     assert [send(as_user(tenant)) for _ in range(2)] == [False, True]

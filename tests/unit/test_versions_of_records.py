@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
-from chalicelib.usecases.process_batch import Received, work_off
-from tests.fakes.world import FakeWorld
+from chalicelib.usecases.process_batch import Received, process_batch
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-31T12:00:00.000Z"
 # As every release so far writes them.
@@ -35,7 +35,7 @@ def decoder(body: str) -> tuple[str, Callable[[str], Any]]:
     return DECODERS[json.loads(body)["type"]]
 
 
-def deliver(world: FakeWorld, *bodies: str) -> list[Any]:
+def deliver(ports: FakePorts, *bodies: str) -> list[Any]:
     """What the worker of these records is given to handle; nothing comes again."""
     handled: list[Any] = []
 
@@ -44,14 +44,14 @@ def deliver(world: FakeWorld, *bodies: str) -> list[Any]:
 
     queue, decode = decoder(bodies[0])
     received = [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)]
-    assert work_off(world, queue, received, decode, handle) == []
+    assert process_batch(ports, queue, received, decode, handle) == []
     return handled
 
 
 @pytest.mark.parametrize("body", RECORDS)
 def test_a_field_that_a_later_version_adds_is_left_out(body: str) -> None:
     later = json.dumps(json.loads(body) | {"added": {"later": True}})
-    assert deliver(FakeWorld(), later) == deliver(FakeWorld(), body)
+    assert deliver(FakePorts(), later) == deliver(FakePorts(), body)
 
 
 @pytest.mark.parametrize("body", RECORDS + INBOX)
@@ -59,9 +59,9 @@ def test_a_field_that_a_later_version_adds_is_left_out(body: str) -> None:
 def test_what_cannot_be_read_yet_is_kept_whole_with_its_reason_until_a_version_can(
     body: str, change: dict[str, Any]
 ) -> None:
-    world, later = FakeWorld(), json.dumps(json.loads(body) | change)
+    ports, later = FakePorts(), json.dumps(json.loads(body) | change)
     queue, decode = decoder(body)
-    assert deliver(world, body, later) == [decode(body)]
-    [(buried_of, buried, reason)] = world.queues.dead
-    assert (buried_of, buried) == (queue, later)
+    assert deliver(ports, body, later) == [decode(body)]
+    [(buried_of, dead_lettered, reason)] = ports.queues.dead
+    assert (buried_of, dead_lettered) == (queue, later)
     assert reason.startswith("not a record that this version can read: ")

@@ -7,8 +7,8 @@ import msgspec
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.models import Lease, Message
 from chalicelib.domain.queue_records import MessagesRecord
-from chalicelib.usecases.process_batch import Received, work_off
-from tests.fakes.world import FakeWorld
+from chalicelib.usecases.process_batch import Received, process_batch
+from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
 REFUSED = 13
@@ -44,36 +44,36 @@ class Storage:
 def test_a_good_batch_is_handled_at_once() -> None:
     batches: list[int] = []
     items = received(body(1), body(2))
-    again = work_off(FakeWorld(), "messages", items, decode, lambda b: batches.append(len(b)))
+    again = process_batch(FakePorts(), "messages", items, decode, lambda b: batches.append(len(b)))
     assert (again, batches) == ([], [2])
 
 
 def test_a_poison_record_is_buried_alone_with_its_reason() -> None:
-    world, storage = FakeWorld(), Storage()
+    ports, storage = FakePorts(), Storage()
     items = received(*[body(n) for n in range(10, 20)])
-    assert work_off(world, "messages", items, decode, storage) == []
+    assert process_batch(ports, "messages", items, decode, storage) == []
     assert storage.stored == [10, 11, 12, 14, 15, 16, 17, 18, 19]
-    assert world.queues.dead == [("messages", body(13), "thirteen is refused")]
+    assert ports.queues.dead == [("messages", body(13), "thirteen is refused")]
 
 
 def test_a_poison_message_is_buried_without_the_others_of_its_record() -> None:
-    world, storage = FakeWorld(), Storage()
+    ports, storage = FakePorts(), Storage()
     items = received(body(1, 2), body(*range(11, 16)), body(20))
-    assert work_off(world, "messages", items, decode, storage) == []
+    assert process_batch(ports, "messages", items, decode, storage) == []
     assert sorted(storage.stored) == [1, 2, 11, 12, 14, 15, 20]
-    assert world.queues.dead == [("messages", body(13), "thirteen is refused")]
+    assert ports.queues.dead == [("messages", body(13), "thirteen is refused")]
 
 
 def test_what_cannot_be_read_is_buried_and_its_neighbours_are_handled() -> None:
-    world, storage = FakeWorld(), Storage()
+    ports, storage = FakePorts(), Storage()
     newer = body(5).replace('"v":1', '"v":2')
-    assert work_off(world, "messages", received(body(1), "x", newer), decode, storage) == []
+    assert process_batch(ports, "messages", received(body(1), "x", newer), decode, storage) == []
     assert storage.stored == [1]
-    assert [(q, text) for q, text, _ in world.queues.dead] == [
+    assert [(q, text) for q, text, _ in ports.queues.dead] == [
         ("messages", "x"),
         ("messages", newer),
     ]
-    assert "Invalid enum value 2" in world.queues.dead[1][2]
+    assert "Invalid enum value 2" in ports.queues.dead[1][2]
 
 
 def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
@@ -82,14 +82,14 @@ def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
 
     pauses = []
     for receives in (1, 2, 3, 12):
-        world = FakeWorld()
+        ports = FakePorts()
         items = received(body(1), receives=receives)
-        assert work_off(world, "messages", items, decode, handle) == ["id-0"]
-        pauses.append(world.queues.delays["receipt-0"])
+        assert process_batch(ports, "messages", items, decode, handle) == ["id-0"]
+        pauses.append(ports.queues.delays["receipt-0"])
     assert pauses == [4, 8, 16, 900]
 
 
 def test_a_poison_record_that_cannot_be_buried_comes_again() -> None:
-    world = FakeWorld()
-    world.queues.away = True
-    assert work_off(world, "messages", received("x"), decode, Storage()) == ["id-0"]
+    ports = FakePorts()
+    ports.queues.away = True
+    assert process_batch(ports, "messages", received("x"), decode, Storage()) == ["id-0"]

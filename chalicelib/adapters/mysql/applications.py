@@ -8,15 +8,15 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import (
     LOCK_WAIT_TIMEOUT,
+    Repository,
     Row,
-    Topic,
     errno_of,
-    moment_out,
-    time_in,
-    time_out,
+    from_db_time,
+    from_db_time_not_null,
+    to_db_time,
 )
 from chalicelib.domain.errors import InProgressError, KeyReusedError
-from chalicelib.domain.idempotency import Once
+from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.models import Application
 from chalicelib.domain.times import rfc3339
@@ -37,38 +37,38 @@ VALUES (%s, %s, %s, %s, %s)
 DELETE_OLD_RESPONSES = "DELETE FROM idempotency_marks WHERE `at` < %s ORDER BY `at` LIMIT %s"
 
 
-class Answers(Topic):
-    """The port's `kept_answer` and `drop_answers`."""
+class IdempotentResponses(Repository):
+    """The port's `find_response` and `delete_responses`."""
 
-    def kept_answer(self, once: Once) -> bytes | None:
-        rows = self._database.read(GET_RESPONSE, (*_key(once), _since(once)))
+    def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
+        rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _since(idempotency)))
         if not rows:
             return None
         fingerprint, answer = rows[0]
-        if fingerprint != once.mark.fingerprint:
+        if fingerprint != idempotency.key.fingerprint:
             raise KeyReusedError("the Idempotency-Key was used for another request")
         return str(answer).encode()
 
-    def drop_answers(self, before: str, rows: int) -> int:
+    def delete_responses(self, before: str, rows: int) -> int:
         return self._database.transact(
-            lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (time_in(before), rows))
+            lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (to_db_time(before), rows))
         )
 
 
-def keep_answer(cursor: Cursor, once: Once | None, answer: bytes) -> None:
+def store_response(cursor: Cursor, idempotency: IdempotentWrite | None, answer: bytes) -> None:
     """Note in the transaction of a change what it is answered.
 
     Raises `InProgressError` where another request with the key was first: nothing was there when this
     one looked, so that one is still under way, or has just ended.
     """
-    if once is None:
+    if idempotency is None:
         return
     try:
-        cursor.execute(DELETE_OLD_RESPONSE, (*_key(once), _since(once)))
+        cursor.execute(DELETE_OLD_RESPONSE, (*_key(idempotency), _since(idempotency)))
         values = (
-            *_key(once),
-            time_in(rfc3339(once.now_ms)),
-            once.mark.fingerprint,
+            *_key(idempotency),
+            to_db_time(rfc3339(idempotency.now_ms)),
+            idempotency.key.fingerprint,
             answer.decode(),
         )
         is_first = cursor.execute(INSERT_RESPONSE, values)
@@ -80,12 +80,12 @@ def keep_answer(cursor: Cursor, once: Once | None, answer: bytes) -> None:
         raise InProgressError("a request with this Idempotency-Key is under way")
 
 
-def _key(once: Once) -> tuple[str, str]:
-    return once.scope, hashlib.sha256(once.mark.key.encode()).hexdigest()
+def _key(idempotency: IdempotentWrite) -> tuple[str, str]:
+    return idempotency.scope, hashlib.sha256(idempotency.key.key.encode()).hexdigest()
 
 
-def _since(once: Once) -> str | None:
-    return time_in(rfc3339(once.now_ms - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000))
+def _since(idempotency: IdempotentWrite) -> str | None:
+    return to_db_time(rfc3339(idempotency.now_ms - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000))
 
 
 # Applications: they are rare, and go straight to MySQL.
@@ -115,17 +115,17 @@ ORDER BY id LIMIT %s
 """
 
 
-class Applications(Topic):
+class Applications(Repository):
     """Create, read, rename, give a new key and mark as deleted."""
 
     def create_application(
-        self, token: str, name: str, created_at: str, once: Once | None = None
+        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
     ) -> Application:
         def work(cursor: Cursor) -> Application:
-            cursor.execute(INSERT, (token, name, time_in(created_at)))
+            cursor.execute(INSERT, (token, name, to_db_time(created_at)))
             cursor.execute(GET, (token,))
             made = _application(cursor.fetchall()[0])
-            keep_answer(cursor, once, msgspec.json.encode(made))
+            store_response(cursor, idempotency, msgspec.json.encode(made))
             return made
 
         return self._database.transact(work)
@@ -142,7 +142,7 @@ class Applications(Topic):
         return [_application(row) for row in rows]
 
     def rename_application(
-        self, token: str, name: str, once: Once | None = None
+        self, token: str, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         def work(cursor: Cursor) -> Application | None:
             cursor.execute(RENAME, (name, token))
@@ -151,29 +151,35 @@ class Applications(Topic):
             if not rows:
                 return None
             renamed = _application(rows[0])
-            keep_answer(cursor, once, msgspec.json.encode(renamed))
+            store_response(cursor, idempotency, msgspec.json.encode(renamed))
             return renamed
 
         return self._database.transact(work)
 
     def rotate_key(
-        self, token: str, version: int, previous_until: str | None, once: Once | None = None
+        self,
+        token: str,
+        version: int,
+        previous_until: str | None,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         def work(cursor: Cursor) -> Application | None:
-            if cursor.execute(ROTATE, (time_in(previous_until), token, version)) == 0:
+            if cursor.execute(ROTATE, (to_db_time(previous_until), token, version)) == 0:
                 return None
             cursor.execute(GET, (token,))
             rotated = _application(cursor.fetchall()[0])
-            keep_answer(cursor, once, msgspec.json.encode(rotated))
+            store_response(cursor, idempotency, msgspec.json.encode(rotated))
             return rotated
 
         return self._database.transact(work)
 
-    def delete_application(self, token: str, at: str, once: Once | None = None) -> bool:
+    def delete_application(
+        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+    ) -> bool:
         def work(cursor: Cursor) -> bool:
-            if not cursor.execute(DELETE, (time_in(at), token)):
+            if not cursor.execute(DELETE, (to_db_time(at), token)):
                 return False
-            keep_answer(cursor, once, b"")
+            store_response(cursor, idempotency, b"")
             return True
 
         return self._database.transact(work)
@@ -192,8 +198,8 @@ def _application(row: Row) -> Application:
         token=token,
         name=name,
         chats_count=chats_count,
-        created_at=moment_out(created_at),
+        created_at=from_db_time_not_null(created_at),
         key_version=key_version,
-        previous_key_until=time_out(previous_key_until),
-        deleted_at=time_out(deleted_at),
+        previous_key_until=from_db_time(previous_key_until),
+        deleted_at=from_db_time(deleted_at),
     )

@@ -5,16 +5,16 @@ from itertools import batched
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
+    Repository,
     Row,
-    Topic,
-    marks,
-    metadata_out,
-    moment_out,
-    time_out,
+    from_db_metadata,
+    from_db_time,
+    from_db_time_not_null,
+    placeholders,
 )
 from chalicelib.adapters.mysql.locking import AT_ONCE
 from chalicelib.domain.models import Chat, ChatRow
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 
 COLUMNS = """
 c.number, c.revision, c.title, c.metadata, c.created_at, c.edited_at, c.deleted_at,
@@ -36,25 +36,25 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.numbe
 """
 
 
-class Chats(Topic):
+class Chats(Repository):
     """Chats with their cached counts; stubs included."""
 
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         rows = self._database.read(GET, (token, number))
         return _chat(rows[0]) if rows else None
 
-    def live_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
         by_token: dict[str, list[int]] = {}
         for token, number in chats:
             by_token.setdefault(token, []).append(number)
         found: set[tuple[str, int]] = set()
         for token, numbers in by_token.items():
             for some in batched(numbers, AT_ONCE):
-                sql = LIVE.format(marks=marks(some))
+                sql = LIVE.format(placeholders=placeholders(some))
                 found.update(self._database.read(sql, (token, *some)))
         return found
 
-    def list_chats(self, token: str, page: Page, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         rows = self._database.read(sql, (token, page.after or 0, before, limit))
@@ -67,10 +67,10 @@ def _chat(row: Row) -> ChatRow:
         number=number,
         revision=revision,
         title=title,
-        metadata=metadata_out(metadata),
-        created_at=moment_out(created_at),
-        edited_at=time_out(edited_at),
-        deleted_at=time_out(deleted_at),
+        metadata=from_db_metadata(metadata),
+        created_at=from_db_time_not_null(created_at),
+        edited_at=from_db_time(edited_at),
+        deleted_at=from_db_time(deleted_at),
         idempotency_key=key,
     )
     return ChatRow(chat=chat, messages_count=count, last_message_number=last)

@@ -24,7 +24,7 @@ from chalicelib.domain.models import Metadata
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
 
 
-class Verdict(Enum):
+class ErrorClass(Enum):
     """What can be done about a failed statement."""
 
     LOST = auto()  # the connection is gone: a new one may work, and an open transaction is undone
@@ -74,18 +74,18 @@ def errno_of(error: BaseException) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def verdict_of(error: BaseException) -> Verdict:
+def classify(error: BaseException) -> ErrorClass:
     """Judge an error of PyMySQL, of the socket, or of encoding the text that was to be sent."""
     if isinstance(error, UnicodeEncodeError):
-        return Verdict.POISON
+        return ErrorClass.POISON
     if isinstance(error.__context__, TimeoutError):
-        return Verdict.AWAY  # it has waited long enough: no second time
+        return ErrorClass.AWAY  # it has waited long enough: no second time
     errno = errno_of(error)
     if errno in _POISON:
-        return Verdict.POISON
+        return ErrorClass.POISON
     if errno in _BUSY:
-        return Verdict.BUSY
-    return Verdict.LOST if errno in _LOST else Verdict.AWAY
+        return ErrorClass.BUSY
+    return ErrorClass.LOST if errno in _LOST else ErrorClass.AWAY
 
 
 def unanswered(error: BaseException) -> bool:
@@ -104,30 +104,30 @@ def unanswered(error: BaseException) -> bool:
 NO_LIMIT = 2**63 - 1
 
 
-def time_in(text: str | None) -> str | None:
+def to_db_time(text: str | None) -> str | None:
     """`2026-01-31T12:00:00.000Z` → what a DATETIME(3) takes; strict mode refuses the rest."""
     return None if text is None else text.replace("T", " ", 1).removesuffix("Z")
 
 
-def time_out(text: str | None) -> str | None:
+def from_db_time(text: str | None) -> str | None:
     """What a DATETIME(3) gives → `2026-01-31T12:00:00.000Z`."""
     return None if text is None else text.replace(" ", "T", 1) + "Z"
 
 
-def moment_out(text: str) -> str:
+def from_db_time_not_null(text: str) -> str:
     """The same for a column that is never NULL."""
     return text.replace(" ", "T", 1) + "Z"
 
 
-def metadata_in(metadata: Metadata | None) -> str | None:
+def to_db_metadata(metadata: Metadata | None) -> str | None:
     return None if metadata is None else msgspec.json.encode(metadata).decode()
 
 
-def metadata_out(text: str | None) -> Metadata | None:
+def from_db_metadata(text: str | None) -> Metadata | None:
     return None if text is None else msgspec.json.decode(text, type=Metadata)
 
 
-def marks(values: Sized) -> str:
+def placeholders(values: Sized) -> str:
     """The placeholders of an IN list. PyMySQL's own way to expand a list is going away."""
     return ",".join(["%s"] * len(values))
 
@@ -182,12 +182,12 @@ class Database:
 
     def read(self, sql: str, args: tuple[object, ...] = ()) -> list[Row]:
         """Run one SELECT outside of a transaction."""
-        return self._persevere(lambda connection: _select(connection, sql, args))
+        return self._run_with_retries(lambda connection: _select(connection, sql, args))
 
     def transact[T](self, work: Callable[[Cursor], T]) -> T:
         """Run `work` in one transaction. It may be run several times, so it must not change anything
         outside of the database."""
-        return self._persevere(lambda connection: self._once(connection, work))
+        return self._run_with_retries(lambda connection: self._once(connection, work))
 
     def close(self) -> None:
         """Let go of this thread's connection; what was not committed is undone by the server."""
@@ -195,7 +195,7 @@ class Database:
         if connection is not None:
             connection._force_close()
 
-    def _persevere[T](self, step: Callable[[Link], T]) -> T:
+    def _run_with_retries[T](self, step: Callable[[Link], T]) -> T:
         until = time.monotonic() + self._patience_seconds
         for attempt in range(ATTEMPTS):
             self._pause(attempt)
@@ -206,12 +206,12 @@ class Database:
                 with self._circuit.calling():
                     return step(self._connection())
             except FAILURES as error:
-                verdict = verdict_of(error)
-                if verdict is Verdict.POISON:
+                verdict = classify(error)
+                if verdict is ErrorClass.POISON:
                     raise PoisonError(str(error)) from error
-                if verdict is not Verdict.BUSY:
+                if verdict is not ErrorClass.BUSY:
                     self.close()
-                if verdict is not Verdict.BUSY and not (kept and verdict is Verdict.LOST):
+                if verdict is not ErrorClass.BUSY and not (kept and verdict is ErrorClass.LOST):
                     raise UnavailableError(f"MySQL: {error}") from error
         raise UnavailableError("MySQL: every attempt met a deadlock or a lock wait time-out")
 
@@ -241,7 +241,7 @@ class Database:
         try:
             connection.commit()
         except FAILURES as error:
-            if verdict_of(error) is Verdict.BUSY:
+            if classify(error) is ErrorClass.BUSY:
                 raise
             self.close()
             raise UnavailableError("MySQL: whether the COMMIT came through is not known") from error
@@ -301,7 +301,7 @@ def _authorities(name: str) -> str:
 # What the topics of the store share: the database.
 
 
-class Topic:
+class Repository:
     """A part of the store."""
 
     def __init__(self, database: Database) -> None:

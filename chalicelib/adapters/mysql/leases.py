@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Topic, time_in
+from chalicelib.adapters.mysql.database import Repository, to_db_time
 from chalicelib.adapters.mysql.locking import find_chats, lock_applications, lock_chats
 from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
-from chalicelib.domain.leases import Begun, Counter, Given, NeedBegin, NeedClose
+from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import Lease
-from chalicelib.domain.number_ranges import Numbers, joined, size, without
+from chalicelib.domain.number_ranges import NumberRange, joined, size, without
 
 # Numbers that were passed over when a memory was lost: noted once, reported while still missing.
 
@@ -47,10 +47,10 @@ SELECT a.chats_ceiling, a.chats_holder, a.chats_epoch, EXISTS (
 """
 
 
-class Skipped(Topic):
+class Skipped(Repository):
     """What is missing for good, and what may still be on its way."""
 
-    def skipped(self, token: str, chat: int) -> list[Numbers]:
+    def skipped(self, token: str, chat: int) -> list[NumberRange]:
         rows = self._database.read(RANGES, (chat, token))
         if not rows:
             return []
@@ -58,11 +58,13 @@ class Skipped(Topic):
         ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(rows))
         bounds = tuple(bound for _, first, last in rows for bound in (first, last))
         arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
-        noted = (Numbers(first, last) for _, first, last in rows)
+        noted = (NumberRange(first, last) for _, first, last in rows)
         return list(without(noted, [number for (number,) in arrived]))
 
-    def chat_may_come(self, token: str, number: int, chats: Given | None, since: str) -> bool:
-        rows = self._database.read(MAY_COME, (number, number, time_in(since), token))
+    def chat_may_arrive(
+        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+    ) -> bool:
+        rows = self._database.read(MAY_COME, (number, number, to_db_time(since), token))
         if not rows:
             return False
         ceiling, holder, epoch, passed_over = rows[0]
@@ -71,7 +73,7 @@ class Skipped(Topic):
         return number <= last and not passed_over
 
 
-def note_gaps(
+def record_gaps(
     cursor: Cursor, application_id: int, chat_id: int | None, passed: tuple[int, int], at: str
 ) -> int:
     """Note which numbers above `passed[0]`, up to `passed[1]`, have no row, and say how many they are.
@@ -84,17 +86,17 @@ def note_gaps(
 
 
 def note(
-    cursor: Cursor, application_id: int, chat_id: int | None, gaps: Iterable[Numbers], at: str
+    cursor: Cursor, application_id: int, chat_id: int | None, gaps: Iterable[NumberRange], at: str
 ) -> None:
     """Note ranges of numbers. Under the parent's lock."""
     cursor.executemany(
-        NOTE, [(application_id, chat_id, gap.first, gap.last, time_in(at)) for gap in gaps]
+        NOTE, [(application_id, chat_id, gap.first, gap.last, to_db_time(at)) for gap in gaps]
     )
 
 
 def _gaps(
     cursor: Cursor, application_id: int, chat_id: int | None, floor: int, ceiling: int
-) -> Iterator[Numbers]:
+) -> Iterator[NumberRange]:
     if chat_id is None:
         sql, parent_id = GAPS.format(table="chats", parent="application_id"), application_id
     else:
@@ -102,7 +104,7 @@ def _gaps(
     for low in range(floor, ceiling, STRIDE):
         high = min(low + STRIDE, ceiling)
         cursor.execute(sql, (low, parent_id, low, high, high + 1))
-        yield from (Numbers(first, last) for first, last in cursor.fetchall())
+        yield from (NumberRange(first, last) for first, last in cursor.fetchall())
 
 
 # Leases: how far the numbers of a counter may go, and which memory may hand them out.
@@ -110,7 +112,7 @@ def _gaps(
 # Promise 1, that a number is never given twice, rests on this module: a ceiling does not fall, and a
 # lease begins above the highest ceiling that was ever given, both under the lock of the parent's row. Two
 # exceptions are none: a lease whose memory hands out nothing any more gives back what it never gave
-# (`close_lease`), and what was given to an attempt that was never installed is given again.
+# (`release_lease`), and what was given to an attempt that was never installed is given again.
 # Tests: `tests/contract/test_store.py`, `tests/simulation`.
 
 FIND_APPLICATION = "SELECT id, deleted_at FROM applications WHERE token = %s"
@@ -145,7 +147,7 @@ class Parent(msgspec.Struct):
     nonce: str
 
 
-class Leases(Topic):
+class Leases(Repository):
     """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
 
     def lease_epoch(self, counter: Counter) -> int | None:
@@ -161,29 +163,31 @@ class Leases(Topic):
         _refuse_deleted("chat", chat_deleted_at)
         return epoch
 
-    def begin_lease(
-        self, counter: Counter, need: NeedBegin, epoch: int, window: int, at: str
-    ) -> Begun | None:
-        def work(cursor: Cursor) -> Begun | None:
+    def acquire_lease(
+        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+    ) -> LeaseGrant | None:
+        def work(cursor: Cursor) -> LeaseGrant | None:
             parent = _lock_parent(cursor, counter)
             if parent is None:
                 return None
             if parent.epoch != epoch:
                 raise ConflictError("another lease was begun")
-            anew = parent.holder != need.holder or parent.nonce not in need.given_up
+            anew = parent.holder != need.holder or parent.nonce not in need.abandoned_nonces
             lost, skipped = anew and parent.holder != "", 0
             if anew:
                 passed_over = (parent.floor, parent.ceiling)
-                skipped = note_gaps(cursor, parent.application_id, parent.chat_id, passed_over, at)
+                skipped = record_gaps(
+                    cursor, parent.application_id, parent.chat_id, passed_over, at
+                )
                 parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
             parent.holder, parent.epoch, parent.nonce = need.holder, epoch + 1, need.nonce
             _write(cursor, parent)
             lease = Lease(parent.holder, parent.epoch, parent.ceiling)
-            return Begun(parent.floor, lease, lost, skipped)
+            return LeaseGrant(parent.floor, lease, lost, skipped)
 
         return self._database.transact(work)
 
-    def close_lease(self, counter: Counter, closing: NeedClose) -> None:
+    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
         def work(cursor: Cursor) -> None:
             parent = _lock_parent(cursor, counter)
             if parent and (parent.holder, parent.epoch) == (closing.holder, closing.epoch):
@@ -192,7 +196,7 @@ class Leases(Topic):
 
         self._database.transact(work)
 
-    def raise_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
         def work(cursor: Cursor) -> Lease | None:
             parent = _lock_parent(cursor, counter)
             if parent is None:

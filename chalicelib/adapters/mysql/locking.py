@@ -6,7 +6,7 @@ from itertools import batched
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Row, marks
+from chalicelib.adapters.mysql.database import Row, placeholders
 from chalicelib.domain.models import Lease
 
 # Rows of applications and chats as the writers see them: found without locks, then locked in order.
@@ -91,7 +91,7 @@ def find_applications(cursor: Cursor, tokens: Collection[str]) -> dict[str, int]
     """Ids of the applications that are there and not deleted."""
     if not tokens:
         return {}
-    cursor.execute(FIND_APPLICATIONS.format(marks=marks(tokens)), tuple(tokens))
+    cursor.execute(FIND_APPLICATIONS.format(placeholders=placeholders(tokens)), tuple(tokens))
     return dict(cursor.fetchall())
 
 
@@ -124,14 +124,14 @@ def in_ranges(parent: str, keys: Iterable[tuple[int, int]]) -> tuple[str, tuple[
     for parent_id, number in keys:
         numbers.setdefault(parent_id, []).append(number)
     ranges = " OR ".join(
-        f"({parent} = %s AND number IN ({marks(wanted)}))" for wanted in numbers.values()
+        f"({parent} = %s AND number IN ({placeholders(wanted)}))" for wanted in numbers.values()
     )
     return ranges, tuple(arg for key, wanted in numbers.items() for arg in (key, *wanted))
 
 
 def _lock(cursor: Cursor, sql: str, ids: Iterable[int]) -> Iterator[Row]:
     for some in batched(sorted(ids), AT_ONCE):
-        cursor.execute(sql.format(marks=marks(some)), some)
+        cursor.execute(sql.format(placeholders=placeholders(some)), some)
         yield from cursor.fetchall()
 
 
@@ -141,7 +141,7 @@ def _lock(cursor: Cursor, sql: str, ids: Iterable[int]) -> Iterator[Row]:
 # transaction that it runs anyway, before the memory that holds the lease has come to its end.
 
 
-def beginning(application: LockedApplication, number: int, lease: Lease) -> tuple[Lease, int]:
+def initial_lease(application: LockedApplication, number: int, lease: Lease) -> tuple[Lease, int]:
     """The lease of a chat that has no row yet, by its record, and the last position of its changes.
 
     Where a restore may have lost the row (`lift.py`), more was given than the record knows.
@@ -152,12 +152,12 @@ def beginning(application: LockedApplication, number: int, lease: Lease) -> tupl
     return Lease("", epoch, ceiling), application.lost_numbers
 
 
-def newest(leases: Iterable[Lease]) -> Lease | None:
+def latest_lease(leases: Iterable[Lease]) -> Lease | None:
     """The latest of some leases of one counter."""
     return max(leases, key=lambda lease: (lease.epoch, lease.ceiling), default=None)
 
 
-def carried(held: Lease, leases: Iterable[Lease]) -> int:
+def highest_ceiling(held: Lease, leases: Iterable[Lease]) -> int:
     """The ceiling takes the highest that a record carries; it never falls.
 
     Not that of an earlier lease, which is below the one that began after it; and not that of a lease
@@ -167,7 +167,7 @@ def carried(held: Lease, leases: Iterable[Lease]) -> int:
     return max([held.ceiling, *(lease.ceiling for lease in leases if lease.epoch >= since)])
 
 
-def raised(lease: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:
+def extended(lease: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:
     """The lease now in force, a window above `last`, where less than half a window is left of it.
 
     Only where one of the records was numbered under it: another memory may have begun since.
@@ -196,14 +196,16 @@ SELECT COUNT(*) FROM messages WHERE chat_id = %s AND number > %s AND number <= %
 """
 
 
-def follow_messages(cursor: Cursor, chat: LockedChat, window: int) -> None:
+def advance_messages_floor(cursor: Cursor, chat: LockedChat, window: int) -> None:
     """Move the floor of a chat up to a window below its last message, if nothing is missing."""
     top = chat.last_message_number - window
     if _whole(cursor, COUNT_MESSAGES, chat.id, chat.messages_floor, top, window):
         chat.messages_floor = top
 
 
-def follow_chats(cursor: Cursor, application: LockedApplication, last: int, window: int) -> None:
+def advance_chats_floor(
+    cursor: Cursor, application: LockedApplication, last: int, window: int
+) -> None:
     """The same for an application, whose chats go up to `last`."""
     top = last - window
     if _whole(cursor, COUNT_CHATS, application.id, application.chats_floor, top, window):

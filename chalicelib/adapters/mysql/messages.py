@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
+    Repository,
     Row,
-    Topic,
-    marks,
-    metadata_out,
-    moment_out,
-    time_out,
+    from_db_metadata,
+    from_db_time,
+    from_db_time_not_null,
+    placeholders,
 )
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 
 # Reading messages, and which revisions are there.
 
@@ -47,14 +47,14 @@ WHERE a.token = %s AND c.revision > 0 AND c.number IN ({marks})
 """
 
 
-class Messages(Topic):
+class Messages(Repository):
     """Messages of one chat; none where the chat or its application was deleted."""
 
     def get_message(self, token: str, chat: int, number: int) -> Message | None:
         rows = self._database.read(GET, (chat, token, number))
         return to_message(rows[0]) if rows else None
 
-    def list_messages(self, token: str, chat: int, page: Page, limit: int) -> list[Message]:
+    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
@@ -66,7 +66,7 @@ class Messages(Topic):
         sql = CHAT_REVISIONS if counter.chat is None else REVISIONS
         chat = () if counter.chat is None else (counter.chat,)
         args = (*chat, counter.token, *numbers)
-        return dict(self._database.read(sql.format(marks=marks(numbers)), args))
+        return dict(self._database.read(sql.format(placeholders=placeholders(numbers)), args))
 
 
 def to_message(row: Row) -> Message:
@@ -76,10 +76,10 @@ def to_message(row: Row) -> Message:
         revision=revision,
         body=body,
         sender=sender,
-        metadata=metadata_out(metadata),
-        created_at=moment_out(created_at),
-        edited_at=time_out(edited_at),
-        deleted_at=time_out(deleted_at),
+        metadata=from_db_metadata(metadata),
+        created_at=from_db_time_not_null(created_at),
+        edited_at=from_db_time(edited_at),
+        deleted_at=from_db_time(deleted_at),
         idempotency_key=key,
     )
 
@@ -102,7 +102,7 @@ ORDER BY m.position, m.number LIMIT %s
 """
 
 
-class Changes(Topic):
+class Changes(Repository):
     """The port's `list_changes`."""
 
     def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:

@@ -5,20 +5,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Topic, metadata_in, time_in
+from chalicelib.adapters.mysql.database import Repository, to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     ChatKey,
     LockedApplication,
     LockedChat,
-    beginning,
-    carried,
+    advance_chats_floor,
+    extended,
     find_applications,
     find_chats,
-    follow_chats,
+    highest_ceiling,
+    initial_lease,
+    latest_lease,
     lock_applications,
     lock_chats,
-    newest,
-    raised,
 )
 from chalicelib.domain.leases import Counter, PersistedChats
 from chalicelib.domain.models import Chat, Lease
@@ -27,7 +27,7 @@ from chalicelib.domain.queue_records import ChatsRecord
 # What the records of an invocation bring for each application, before MySQL is asked.
 
 
-class States(msgspec.Struct):
+class ChatVersions(msgspec.Struct):
     """All states of one chat in the batch."""
 
     states: list[Chat] = []
@@ -46,7 +46,9 @@ class States(msgspec.Struct):
 
     def to_insert(self) -> Chat:
         """The state for a row that this batch makes."""
-        return msgspec.structs.replace(self.to_update(0), messages_lease=newest(self.leases()))
+        return msgspec.structs.replace(
+            self.to_update(0), messages_lease=latest_lease(self.leases())
+        )
 
     def to_update(self, stored_revision: int) -> Chat:
         """The state that wins: a deletion if there is one, or else the newest."""
@@ -58,7 +60,7 @@ class States(msgspec.Struct):
 class Batch(msgspec.Struct):
     """The states of each chat of an application, and the leases they were numbered under."""
 
-    chats: dict[int, States] = {}
+    chats: dict[int, ChatVersions] = {}
     leases: set[Lease] = set()
 
 
@@ -69,7 +71,7 @@ def gather(records: Iterable[ChatsRecord]) -> dict[str, Batch]:
         for chat in record.chats:
             batch = batches.setdefault(record.token, Batch())
             batch.leases.add(record.lease)
-            batch.chats.setdefault(chat.number, States()).states.append(chat)
+            batch.chats.setdefault(chat.number, ChatVersions()).states.append(chat)
     return batches
 
 
@@ -140,10 +142,10 @@ def _state(chat: Chat) -> tuple[object, ...]:
         chat.number,
         chat.revision,
         None if deleted else chat.title,
-        None if deleted else metadata_in(chat.metadata),
-        time_in(chat.created_at),
-        time_in(chat.edited_at),
-        time_in(chat.deleted_at),
+        None if deleted else to_db_metadata(chat.metadata),
+        to_db_time(chat.created_at),
+        to_db_time(chat.edited_at),
+        to_db_time(chat.deleted_at),
         chat.idempotency_key,
     )
 
@@ -160,7 +162,7 @@ def _chat_counts(row: LockedApplication) -> tuple[object, ...]:
 
 
 def _beginning(application: LockedApplication, chat: Chat) -> tuple[object, ...]:
-    lease, position = beginning(application, chat.number, chat.messages_lease or NO_LEASE)
+    lease, position = initial_lease(application, chat.number, chat.messages_lease or NO_LEASE)
     return (lease.holder, lease.epoch, lease.ceiling, position)
 
 
@@ -171,16 +173,16 @@ def _beginning(application: LockedApplication, chat: Chat) -> tuple[object, ...]
 # Applications are locked first: their counts and their leases change with the rows of their chats.
 
 
-class Outcome(msgspec.Struct):
+class WritePlan(msgspec.Struct):
     """What is to be written, and what is to be told, gathered application by application."""
 
     new: list[tuple[LockedApplication, Chat]] = []
     newer: list[tuple[LockedChat, Chat]] = []
-    raised: list[tuple[Counter, Lease]] = []
-    settled: dict[Counter, dict[int, int]] = {}
+    extended: list[tuple[Counter, Lease]] = []
+    acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-class PersistChats(Topic):
+class PersistChats(Repository):
     """The port's `persist_chats`."""
 
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
@@ -191,24 +193,24 @@ class PersistChats(Topic):
 def _persist(cursor: Cursor, batches: Mapping[str, Batch], window: int) -> PersistedChats:
     applications = _lock_applications(cursor, batches)
     rows = _lock_chats(cursor, batches, applications)
-    outcome, raised_rows = Outcome(), []
+    outcome, raised_rows = WritePlan(), []
     for token, batch in batches.items():
-        settled = outcome.settled[Counter(token)] = {}
+        acknowledged = outcome.acknowledged[Counter(token)] = {}
         application = applications.get(token)
         for number, states in batch.chats.items():
-            settled[number] = states.revision
+            acknowledged[number] = states.revision
             if application is not None:
                 row = rows.get((application.id, number))
-                settled[number] = _apply(outcome, application, row, states)
+                acknowledged[number] = _apply(outcome, application, row, states)
         if application is not None and _follow(outcome, application, batch, window):
             raised_rows.append((application, max(batch.chats)))
     insert_chats(cursor, outcome.new)
     write_states(cursor, outcome.newer)
     for application, last in raised_rows:
-        follow_chats(cursor, application, last, window)
+        advance_chats_floor(cursor, application, last, window)
     write_counts(cursor, rows.values())
     write_applications(cursor, applications.values())
-    return PersistedChats(tuple(outcome.raised), outcome.settled)
+    return PersistedChats(tuple(outcome.extended), outcome.acknowledged)
 
 
 def _lock_applications(
@@ -232,14 +234,14 @@ def _lock_chats(
 
 
 def _apply(
-    outcome: Outcome, application: LockedApplication, row: LockedChat | None, states: States
+    outcome: WritePlan, application: LockedApplication, row: LockedChat | None, states: ChatVersions
 ) -> int:
     """Take the winning state, unless the row says otherwise. Returns the revision it ends with."""
     if row is None:
         outcome.new.append((application, states.to_insert()))
         application.chats_count += not states.deleted
         return states.revision
-    row.messages_ceiling = carried(row.messages_lease, states.leases())
+    row.messages_ceiling = highest_ceiling(row.messages_lease, states.leases())
     if row.deleted_at is None and (states.deleted or states.revision > row.revision):
         outcome.newer.append((row, states.to_update(row.revision)))
         if states.deleted:
@@ -248,11 +250,11 @@ def _apply(
     return max(row.revision, states.revision)
 
 
-def _follow(outcome: Outcome, application: LockedApplication, batch: Batch, window: int) -> bool:
+def _follow(outcome: WritePlan, application: LockedApplication, batch: Batch, window: int) -> bool:
     """Let the application's ceiling follow its records; True where its lease was raised."""
-    application.chats_ceiling = carried(application.chats_lease, batch.leases)
-    lease = raised(application.chats_lease, batch.leases, max(batch.chats), window)
+    application.chats_ceiling = highest_ceiling(application.chats_lease, batch.leases)
+    lease = extended(application.chats_lease, batch.leases, max(batch.chats), window)
     if lease is not None:
         application.chats_ceiling = lease.ceiling
-        outcome.raised.append((Counter(application.token), lease))
+        outcome.extended.append((Counter(application.token), lease))
     return lease is not None

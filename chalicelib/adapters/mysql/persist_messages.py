@@ -8,22 +8,22 @@ from typing import NamedTuple
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Topic, metadata_in, time_in
+from chalicelib.adapters.mysql.database import Repository, to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     AT_ONCE,
     ChatKey,
     LockedApplication,
     LockedChat,
-    beginning,
-    carried,
+    advance_messages_floor,
+    extended,
     find_applications,
     find_chats,
-    follow_messages,
+    highest_ceiling,
     in_ranges,
+    initial_lease,
+    latest_lease,
     lock_applications,
     lock_chats,
-    newest,
-    raised,
 )
 from chalicelib.adapters.mysql.persist_chats import write_counts
 from chalicelib.domain.leases import Counter, PersistedMessages
@@ -83,27 +83,27 @@ MessageOfChat = tuple[int, int, Message]  # chat id, position, state
 MessageKey = tuple[int, int]  # chat id, number
 
 
-class Known(NamedTuple):
+class StoredVersion(NamedTuple):
     """What is stored of a message."""
 
     revision: int
     deleted: bool
 
 
-NOT_STORED = Known(revision=-1, deleted=True)
+ABSENT = StoredVersion(revision=-1, deleted=True)
 
 
-def known_states(
+def load_stored_versions(
     cursor: Cursor, wanted: Mapping[int, Sequence[int]]
-) -> dict[int, dict[int, Known]]:
+) -> dict[int, dict[int, StoredVersion]]:
     """What is stored of these numbers, by chat id and number."""
-    known: dict[int, dict[int, Known]] = {chat_id: {} for chat_id in wanted}
+    known: dict[int, dict[int, StoredVersion]] = {chat_id: {} for chat_id in wanted}
     keys = ((chat_id, number) for chat_id, numbers in wanted.items() for number in numbers)
     for some in batched(keys, AT_ONCE):
         ranges, args = in_ranges("chat_id", some)
         cursor.execute(KNOWN.format(ranges=ranges), args)
         for chat_id, number, revision, deleted in cursor.fetchall():
-            known[chat_id][number] = Known(revision, bool(deleted))
+            known[chat_id][number] = StoredVersion(revision, bool(deleted))
     return known
 
 
@@ -135,10 +135,10 @@ def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:
         message.revision,
         message.body,
         message.sender,
-        metadata_in(message.metadata),
-        time_in(message.created_at),
-        time_in(message.edited_at),
-        time_in(message.deleted_at),
+        to_db_metadata(message.metadata),
+        to_db_time(message.created_at),
+        to_db_time(message.edited_at),
+        to_db_time(message.deleted_at),
         message.idempotency_key,
     )
 
@@ -156,7 +156,9 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 COUNT_STUB = "UPDATE applications SET chats_count = chats_count + 1 WHERE id = %s"
 
 
-def open_chats(cursor: Cursor, batches: Mapping[ChatName, Batch]) -> dict[ChatName, LockedChat]:
+def lock_or_create_chats(
+    cursor: Cursor, batches: Mapping[ChatName, Batch]
+) -> dict[ChatName, LockedChat]:
     """Lock the chats of these batches. Those that were deleted, or whose application was, are left
     out."""
     applications = find_applications(cursor, {token for token, _ in batches})
@@ -186,11 +188,11 @@ def _make_stubs(cursor: Cursor, missing: Mapping[ChatKey, Batch]) -> dict[ChatKe
 
 def _stub(application: LockedApplication, number: int, batch: Batch) -> tuple[object, ...]:
     first = batch.newest[min(batch.newest)]
-    lease = newest(batch.leases)
+    lease = latest_lease(batch.leases)
     assert lease is not None  # every batch has a record
-    begun, position = beginning(application, number, lease)
-    row = (application.id, number, time_in(first.created_at))
-    return (*row, begun.holder, begun.epoch, begun.ceiling, position)
+    grant, position = initial_lease(application, number, lease)
+    row = (application.id, number, to_db_time(first.created_at))
+    return (*row, grant.holder, grant.epoch, grant.ceiling, position)
 
 
 # Persist messages: one transaction for the records of a whole invocation.
@@ -201,19 +203,19 @@ def _stub(application: LockedApplication, number: int, batch: Batch) -> tuple[ob
 # Tests: "redelivery", "order" and "threads" in `tests/contract/test_store.py`.
 
 
-class Outcome(msgspec.Struct):
+class WritePlan(msgspec.Struct):
     """What is to be written, and what is to be told, gathered chat by chat."""
 
     new: list[MessageOfChat] = []
     newer: list[MessageOfChat] = []
     deleted: list[MessageKey] = []
-    brought_back: list[MessageKey] = []
+    undeleted: list[MessageKey] = []
     documents: list[tuple[str, int, Message]] = []
-    raised: list[tuple[Counter, Lease]] = []
-    settled: dict[Counter, dict[int, int]] = {}
+    extended: list[tuple[Counter, Lease]] = []
+    acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-class PersistMessages(Topic):
+class PersistMessages(Repository):
     """The port's `persist_messages`."""
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
@@ -222,11 +224,11 @@ class PersistMessages(Topic):
 
 
 def _persist(cursor: Cursor, batches: Mapping[ChatName, Batch], window: int) -> PersistedMessages:
-    rows = open_chats(cursor, batches)
-    known = known_states(
-        cursor, {row.id: _maybe_stored(row, batches[name]) for name, row in rows.items()}
+    rows = lock_or_create_chats(cursor, batches)
+    known = load_stored_versions(
+        cursor, {row.id: _possibly_stored(row, batches[name]) for name, row in rows.items()}
     )
-    outcome, raised_rows = Outcome(), []
+    outcome, raised_rows = WritePlan(), []
     for name, batch in batches.items():
         row = rows.get(name)
         if row is not None:
@@ -235,52 +237,58 @@ def _persist(cursor: Cursor, batches: Mapping[ChatName, Batch], window: int) -> 
                 raised_rows.append(row)
         else:
             revisions = {number: state.revision for number, state in batch.newest.items()}
-            outcome.settled[Counter(*name)] = revisions
+            outcome.acknowledged[Counter(*name)] = revisions
     insert_messages(cursor, outcome.new)
     replace_messages(cursor, outcome.newer)
     mark_deleted(cursor, outcome.deleted)
-    unmark_deleted(cursor, outcome.brought_back)
+    unmark_deleted(cursor, outcome.undeleted)
     for row in raised_rows:
-        follow_messages(cursor, row, window)
+        advance_messages_floor(cursor, row, window)
     write_counts(cursor, rows.values())
-    return PersistedMessages(tuple(outcome.documents), tuple(outcome.raised), outcome.settled)
+    return PersistedMessages(
+        tuple(outcome.documents), tuple(outcome.extended), outcome.acknowledged
+    )
 
 
-def _maybe_stored(row: LockedChat, batch: Batch) -> list[int]:
+def _possibly_stored(row: LockedChat, batch: Batch) -> list[int]:
     """Numbers that may have a row; those above the chat's last one are certain to be new."""
     return [number for number in batch.newest if number <= row.last_message_number]
 
 
 def _apply(
-    outcome: Outcome, name: ChatName, row: LockedChat, batch: Batch, known: Mapping[int, Known]
+    outcome: WritePlan,
+    name: ChatName,
+    row: LockedChat,
+    batch: Batch,
+    known: Mapping[int, StoredVersion],
 ) -> None:
     """Take each state that is newer than what is stored, count it, and give it the next position."""
-    settled = outcome.settled.setdefault(Counter(*name), {})
+    acknowledged = outcome.acknowledged.setdefault(Counter(*name), {})
     for message in sorted(batch.newest.values(), key=lambda state: state.revision):
         number = message.number
-        stored = known.get(number, NOT_STORED)
-        settled[number] = max(message.revision, stored.revision)
+        stored = known.get(number, ABSENT)
+        acknowledged[number] = max(message.revision, stored.revision)
         if message.revision >= stored.revision:
             outcome.documents.append((*name, message))
         if message.revision > stored.revision:
-            changes = outcome.new if stored is NOT_STORED else outcome.newer
+            changes = outcome.new if stored is ABSENT else outcome.newer
             row.last_position += 1
             changes.append((row.id, row.last_position, message))
             if message.deleted_at is not None:
                 outcome.deleted.append((row.id, number))
-            elif stored.deleted and stored is not NOT_STORED:
-                outcome.brought_back.append((row.id, number))
+            elif stored.deleted and stored is not ABSENT:
+                outcome.undeleted.append((row.id, number))
             row.messages_count += (message.deleted_at is None) - (not stored.deleted)
     row.last_message_number = max(row.last_message_number, *batch.newest)
 
 
 def _follow(
-    outcome: Outcome, name: ChatName, row: LockedChat, leases: Collection[Lease], window: int
+    outcome: WritePlan, name: ChatName, row: LockedChat, leases: Collection[Lease], window: int
 ) -> bool:
     """Let the chat's ceiling follow its records; True where its lease was raised."""
-    row.messages_ceiling = carried(row.messages_lease, leases)
-    lease = raised(row.messages_lease, leases, row.last_message_number, window)
+    row.messages_ceiling = highest_ceiling(row.messages_lease, leases)
+    lease = extended(row.messages_lease, leases, row.last_message_number, window)
     if lease is not None:
         row.messages_ceiling = lease.ceiling
-        outcome.raised.append((Counter(*name), lease))
+        outcome.extended.append((Counter(*name), lease))
     return lease is not None

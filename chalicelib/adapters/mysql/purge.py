@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Topic, marks, time_in
+from chalicelib.adapters.mysql.database import Repository, placeholders, to_db_time
 from chalicelib.adapters.mysql.locking import (
     LockedApplication,
     LockedChat,
@@ -64,7 +64,7 @@ DELETE_APPLICATION = "DELETE FROM applications WHERE token = %s AND deleted_at I
 Gone = tuple[str, int | None]
 
 
-class Purge(Topic):
+class Purge(Repository):
     """The port's `purge` and `forget`."""
 
     def purge(self, before: str, rows: int) -> list[Gone]:
@@ -91,7 +91,7 @@ class _Run:
 
     def __init__(self, cursor: Cursor, before: str, rows: int) -> None:
         self._cursor = cursor
-        self._before = str(time_in(before))
+        self._before = str(to_db_time(before))
         self._rows_left = rows
 
     def run(self) -> list[Gone]:
@@ -113,7 +113,7 @@ class _Run:
     def _chats_of(self, application_ids: list[int]) -> list[int]:
         if not application_ids:
             return []
-        sql = CHATS_OF.format(marks=marks(application_ids))
+        sql = CHATS_OF.format(placeholders=placeholders(application_ids))
         self._cursor.execute(sql, (*application_ids, PARENTS_AT_ONCE))
         return [id_ for (id_,) in self._cursor.fetchall()]
 

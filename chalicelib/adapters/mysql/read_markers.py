@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from chalicelib.adapters.mysql.database import NO_LIMIT, Topic, marks
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
-from chalicelib.domain.unread import Ahead, Marker, Reading, Span, span
+from chalicelib.adapters.mysql.database import NO_LIMIT, Repository, placeholders
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.unread import ReadMarker, Span, UnpersistedChat, UnreadCount, span
 
 # How far users have read. A marker is written by its request: it goes through no queue.
 
@@ -30,19 +30,21 @@ ORDER BY r.chat {direction} LIMIT %s
 """
 
 
-class Readers(Topic):
+class Readers(Repository):
     """The markers of users in chats."""
 
-    def move_marker(self, token: str, user: str, marker: Marker, pending_last: int) -> None:
+    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         asked = (user.encode(), marker.chat, marker.number, pending_last)
         self._database.transact(lambda cursor: cursor.execute(MOVE, (*asked, marker.chat, token)))
 
-    def list_markers(self, token: str, user: str, page: Page, limit: int) -> list[Marker]:
+    def list_markers(
+        self, token: str, user: str, page: PageRequest, limit: int
+    ) -> list[ReadMarker]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         bounds = (page.after or 0, before, limit)
         rows = self._database.read(sql, (user.encode(), token, *bounds))
-        return [Marker(chat, number) for chat, number in rows]
+        return [ReadMarker(chat, number) for chat, number in rows]
 
 
 # How many messages lie above markers, found by counting what is not there.
@@ -75,21 +77,21 @@ class Stored(msgspec.Struct):
     id: int = 0
     last: int = 0
     deleted: bool = False
-    passed_over: list[Numbers] = []
+    passed_over: list[NumberRange] = []
 
 
-class Unread(Topic):
+class Unread(Repository):
     """The port's `count_unread`."""
 
     def count_unread(
-        self, token: str, markers: Sequence[Marker], ahead: Mapping[int, Ahead]
-    ) -> list[Reading]:
+        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+    ) -> list[UnreadCount]:
         if not markers:
             return []
         stored = self._stored(token, [marker.chat for marker in markers])
         spans: list[tuple[int, Span]] = []
         for marker in markers:
-            chat, redis = stored.get(marker.chat, Stored()), ahead[marker.chat]
+            chat, redis = stored.get(marker.chat, Stored()), unpersisted[marker.chat]
             there = redis.known or chat.id
             if there and not (redis.gone or chat.deleted):
                 spans.append((chat.id, span(marker, chat.last, chat.passed_over, redis)))
@@ -97,14 +99,14 @@ class Unread(Topic):
 
     def _stored(self, token: str, chats: Sequence[int]) -> dict[int, Stored]:
         found: dict[int, Stored] = {}
-        rows = self._database.read(CHATS.format(marks=marks(chats)), (token, *chats))
+        rows = self._database.read(CHATS.format(placeholders=placeholders(chats)), (token, *chats))
         for number, id_, last, deleted, gap_first, gap_last in rows:
             chat = found.setdefault(number, Stored(id_, last, bool(deleted)))
             if gap_first is not None:
-                chat.passed_over.append(Numbers(gap_first, gap_last))
+                chat.passed_over.append(NumberRange(gap_first, gap_last))
         return found
 
-    def _count(self, spans: Sequence[tuple[int, Span]]) -> list[Reading]:
+    def _count(self, spans: Sequence[tuple[int, Span]]) -> list[UnreadCount]:
         """Nothing is asked about chats without a row, and those that were read to their end."""
         asked = [
             _counts(at, chat_id, one)
@@ -123,7 +125,7 @@ def _counts(at: int, chat_id: int, one: Span) -> Query:
     deleted: Query = (DELETED, (chat_id, one.marker.number, one.last))
     both = arrived = NOTHING
     if one.deletions:
-        both = (BOTH.format(marks=marks(one.deletions)), (chat_id, *one.deletions))
+        both = (BOTH.format(placeholders=placeholders(one.deletions)), (chat_id, *one.deletions))
     if one.gaps:
         ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(one.gaps))
         bounds = (bound for gap in one.gaps for bound in (gap.first, gap.last))

@@ -1,6 +1,6 @@
 """The `Store` port on MySQL, put together from one module a topic."""
 
-from chalicelib.adapters.mysql.applications import Answers, Applications
+from chalicelib.adapters.mysql.applications import Applications, IdempotentResponses
 from chalicelib.adapters.mysql.chats import Chats
 from chalicelib.adapters.mysql.database import READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.mysql.leases import Leases, Skipped
@@ -9,13 +9,13 @@ from chalicelib.adapters.mysql.persist_chats import PersistChats
 from chalicelib.adapters.mysql.persist_messages import PersistMessages
 from chalicelib.adapters.mysql.purge import Purge
 from chalicelib.adapters.mysql.read_markers import Readers, Unread
-from chalicelib.operators.advance_counters import Lift
+from chalicelib.operators.advance_counters import AdvanceCounters
 from chalicelib.operators.recount import Recount
 
 
 class MySqlStore(
     Applications,
-    Answers,
+    IdempotentResponses,
     Chats,
     Messages,
     Changes,
@@ -27,7 +27,7 @@ class MySqlStore(
     PersistMessages,
     Purge,
     Recount,
-    Lift,
+    AdvanceCounters,
 ):
     """Everything that is asked of MySQL. `url` is `mysql://user:password@host:port/database`.
 

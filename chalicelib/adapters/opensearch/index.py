@@ -11,7 +11,7 @@ from chalicelib.adapters.opensearch.mapping import ALIAS, PART_CHARS
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight
 from chalicelib.domain.models import Message, Metadata
-from chalicelib.domain.paging import fitting
+from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.search import (
     Found,
@@ -124,7 +124,7 @@ def to_request(query: Query) -> dict[str, Any]:
 def to_found(query: Query, answer: Answer) -> Found:
     """One page of hits, with the cursor of the next one."""
     hits = answer["hits"]["hits"]
-    page = fitting(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
+    page = fit_to_response(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
     cursor = None
     if len(hits) > len(page):
         cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))

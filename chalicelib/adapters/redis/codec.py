@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 
 from chalicelib.domain.errors import (
+    BackpressureError,
     ConflictError,
     GoneError,
-    HeldBackError,
     KeyReusedError,
     NotFoundError,
     RateLimitedError,
@@ -16,17 +16,17 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.leases import (
     Accepted,
+    ApplicationNotCached,
     Counter,
-    Given,
-    Need,
-    NeedApplication,
-    NeedBegin,
-    NeedClose,
-    NeedRaise,
-    NeedWait,
+    IssuedUpTo,
+    LeaseContended,
+    LeaseExhausted,
+    LeaseMissing,
+    LeaseReleasing,
+    NotReady,
 )
 from chalicelib.domain.models import Chat, Lease, Message, Pending
-from chalicelib.domain.rate_limits import Bucket, Left
+from chalicelib.domain.rate_limits import Bucket, Remaining
 
 # States as the scripts take them, and pending entries as they give them back (see `common.lua`).
 
@@ -62,8 +62,8 @@ def parse_lease(reply: Sequence[bytes]) -> Lease:
     return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
 
 
-def parse_closing(reply: Sequence[bytes]) -> NeedClose:
-    return NeedClose(reply[0].decode(), int(reply[1]), int(reply[2]))
+def parse_releasing(reply: Sequence[bytes]) -> LeaseReleasing:
+    return LeaseReleasing(reply[0].decode(), int(reply[1]), int(reply[2]))
 
 
 def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
@@ -79,11 +79,12 @@ def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Acce
     )
 
 
-def parse_left(told: bytes, buckets: Sequence[Bucket]) -> list[Left]:
+def parse_left(told: bytes, buckets: Sequence[Bucket]) -> list[Remaining]:
     """What is left in each bucket, as `left_in` of the scripts tells it."""
     pairs = [pair.split(b"/") for pair in told.split()]
     return [
-        Left(bucket, int(left), int(ms)) for bucket, (left, ms) in zip(buckets, pairs, strict=True)
+        Remaining(bucket, int(left), int(ms))
+        for bucket, (left, ms) in zip(buckets, pairs, strict=True)
     ]
 
 
@@ -92,30 +93,30 @@ def parse_limited(reply: Sequence[bytes], buckets: Sequence[Bucket]) -> RateLimi
     return RateLimitedError(buckets[int(reply[2]) - 1].name, math.ceil(int(reply[3]) / 1000))
 
 
-def need_application(reply: list[bytes]) -> NeedApplication:
+def application_not_cached(reply: list[bytes]) -> ApplicationNotCached:
     """What a script that only reads asks for, or the error that its refusal means."""
-    need = parse_need(reply, "")
-    assert isinstance(need, NeedApplication)
+    need = parse_not_ready(reply, "")
+    assert isinstance(need, ApplicationNotCached)
     return need
 
 
-def parse_need(reply: list[bytes], nonce: str) -> Need:
+def parse_not_ready(reply: list[bytes], nonce: str) -> NotReady:
     """What a script asks for, or the error that its refusal means."""
     match reply[0]:
-        case b"application":
-            return NeedApplication(reply[1].decode())
-        case b"begin":
-            holder, given_up = reply[1].decode(), tuple(reply[2].decode().split(",")[:-1])
-            chats = Given(holder, int(reply[3]), int(reply[4])) if len(reply) > 3 else None
-            return NeedBegin(holder, nonce, chats, given_up)
-        case b"close":
-            return parse_closing(reply[1:4])
-        case b"raise":
-            return NeedRaise(parse_lease(reply[1:4]))
-        case b"wait":
-            return NeedWait()
+        case b"not_cached":
+            return ApplicationNotCached(reply[1].decode())
+        case b"missing":
+            holder, abandoned_nonces = reply[1].decode(), tuple(reply[2].decode().split(",")[:-1])
+            chats = IssuedUpTo(holder, int(reply[3]), int(reply[4])) if len(reply) > 3 else None
+            return LeaseMissing(holder, nonce, chats, abandoned_nonces)
+        case b"releasing":
+            return parse_releasing(reply[1:4])
+        case b"exhausted":
+            return LeaseExhausted(parse_lease(reply[1:4]))
+        case b"contended":
+            return LeaseContended()
         case b"full":
-            raise HeldBackError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
+            raise BackpressureError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
         case b"deleted":
             raise NotFoundError("there is no such application")
         case b"key":

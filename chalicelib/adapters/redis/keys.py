@@ -27,7 +27,7 @@ def deletions(chat: Counter) -> str:
     return f"{counter(chat)}:deletions"
 
 
-def quiet(token: str) -> str:
+def idle(token: str) -> str:
     """Counters that nothing is pending of (chat number, or 0 for the chats), by when that began."""
     return f"{{{token}}}:quiet"
 
@@ -36,7 +36,7 @@ def due(token: str) -> str:
     return f"{{{token}}}:due"
 
 
-def mark(token: str, idempotency_key: str, user: str | None) -> str:
+def idempotency_record(token: str, idempotency_key: str, user: str | None) -> str:
     """The mark of a request that came with the secret key, or with a user's token."""
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
     if user is None:
@@ -62,5 +62,5 @@ def common(of: Counter) -> list[str]:
         due(of.token),
         counter(chats),
         pending(chats),
-        quiet(of.token),
+        idle(of.token),
     ]

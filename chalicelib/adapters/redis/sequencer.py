@@ -1,4 +1,4 @@
-"""Redis as the `Ledger`: each method is one script or one pipeline of plain reads."""
+"""Redis as the `Sequencer`: each method is one script or one pipeline of plain reads."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,28 @@ from typing import Any
 
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.codec import (
+    application_not_cached,
     fragment,
-    need_application,
-    parse_closing,
     parse_entry,
     parse_lease,
     parse_left,
     parse_limited,
-    parse_need,
+    parse_not_ready,
+    parse_releasing,
     parse_replayed,
     state_type,
 )
 from chalicelib.adapters.redis.connection import Scripts
-from chalicelib.domain.idempotency import IdempotencyMark
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import (
     Accepted,
-    Basis,
-    Begun,
+    ApplicationNotCached,
     Counter,
-    Look,
-    Need,
-    NeedApplication,
-    NeedClose,
+    EditPrecondition,
+    LeaseGrant,
+    LeaseReleasing,
+    NotReady,
+    PendingPage,
 )
 from chalicelib.domain.limits import (
     IDEMPOTENCY_KEY_KEPT_SECONDS,
@@ -35,10 +35,10 @@ from chalicelib.domain.limits import (
     MAX_PENDING_OF_CHAT,
 )
 from chalicelib.domain.models import Application, Chat, Lease, Message, Pending
-from chalicelib.domain.paging import Page
-from chalicelib.domain.rate_limits import Allowance, Bucket
+from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.rate_limits import Bucket, RateLimit
 from chalicelib.domain.times import unix_ms
-from chalicelib.domain.unread import Ahead
+from chalicelib.domain.unread import UnpersistedChat
 from chalicelib.usecases.ports import Clock
 
 # Longer than a begin takes, shorter than a client's patience: who was killed in between holds up others
@@ -53,10 +53,17 @@ _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
 
 # Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
 # nothing.
-_LEFT_AT = {b"accepted": 6, b"replayed": 9, b"look": 3, b"gone": 1, b"limited": 1, b"ahead": 1}
+_LEFT_AT = {
+    b"accepted": 6,
+    b"replayed": 9,
+    b"pending": 3,
+    b"gone": 1,
+    b"limited": 1,
+    b"unpersisted": 1,
+}
 
 
-class RedisLedger:
+class RedisSequencer:
     """The ledger on one Redis or Valkey. `fixed_holder` is set where the store keeps every write."""
 
     def __init__(
@@ -65,55 +72,55 @@ class RedisLedger:
         clock: Clock,
         window: int,
         fixed_holder: str = "",
-        most_pending_of_counter: int = MAX_PENDING_OF_CHAT,
-        most_pending_of_application: int = MAX_PENDING_OF_APPLICATION,
+        max_pending_of_counter: int = MAX_PENDING_OF_CHAT,
+        max_pending_of_application: int = MAX_PENDING_OF_APPLICATION,
     ) -> None:
         self._scripts = Scripts(url)
         self._clock = clock
         self._window = window
         self._fixed_holder = fixed_holder
-        self._most_pending_of_counter = most_pending_of_counter
-        self._most_pending_of_application = most_pending_of_application
+        self._most_pending_of_counter = max_pending_of_counter
+        self._most_pending_of_application = max_pending_of_application
 
     def accept(
         self,
         counter: Counter,
         key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
-        mark: IdempotencyMark | None,
-        allowance: Allowance | None = None,
-    ) -> Accepted | Need:
-        buckets = allowance.untaken if allowance else ()
+        idempotency: IdempotencyKey | None,
+        rate_limit: RateLimit | None = None,
+    ) -> Accepted | NotReady:
+        buckets = rate_limit.pending_buckets if rate_limit else ()
         nonce, created_at = secrets.token_hex(16), drafts[0].created_at
         reply = self._scripts.run(
             "accept",
-            [*keys.common(counter), *_names(counter.token, mark, buckets)],
+            [*keys.common(counter), *_names(counter.token, idempotency, buckets)],
             [
-                *self._head(counter, key_version, nonce, mark, created_at),
+                *self._head(counter, key_version, nonce, idempotency, created_at),
                 self._window if counter.chat is None else "",
                 _limits(buckets),
                 *map(fragment, drafts),
             ],
         )
-        _note_left(reply, allowance, buckets)
+        _note_left(reply, rate_limit, buckets)
         if reply[0] == b"accepted":
             first, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
             return Accepted(first, first + len(drafts) - 1, revision, created_at, lease)
         if reply[0] == b"replayed":
             return parse_replayed(reply, state_type(counter))
-        return parse_need(reply, nonce)
+        return parse_not_ready(reply, nonce)
 
     def edit(
         self,
         counter: Counter,
         key_version: int,
         state: Message | Chat,
-        basis: Basis,
-        mark: IdempotencyMark | None = None,
+        precondition: EditPrecondition,
+        idempotency: IdempotencyKey | None = None,
         kept: bytes = b"",
-    ) -> Accepted | Need:
+    ) -> Accepted | NotReady:
         names, nonce = (
-            [*keys.common(counter), *_names(counter.token, mark, ())],
+            [*keys.common(counter), *_names(counter.token, idempotency, ())],
             secrets.token_hex(16),
         )
         if state.deleted_at:
@@ -123,12 +130,12 @@ class RedisLedger:
             "edit",
             names,
             [
-                *self._head(counter, key_version, nonce, mark, state.created_at),
+                *self._head(counter, key_version, nonce, idempotency, state.created_at),
                 kept,
                 state.number,
-                basis.revision,
-                basis.edits,
-                basis.epoch,
+                precondition.revision,
+                precondition.edits,
+                precondition.epoch,
                 _DELETED_MARK_LIFE_SECONDS * 1000,
                 fragment(state),
             ],
@@ -138,25 +145,25 @@ class RedisLedger:
             return Accepted(number, number, revision, state.created_at, lease)
         if reply[0] == b"replayed":
             return parse_replayed(reply, state_type(counter))
-        return parse_need(reply, nonce)
+        return parse_not_ready(reply, nonce)
 
-    def look(
+    def read_pending(
         self,
         counter: Counter,
         key_version: int,
-        page: Page,
-        mark: IdempotencyMark | None = None,
-        allowance: Allowance | None = None,
-    ) -> Look | NeedApplication:
-        buckets = allowance.untaken if allowance else ()
+        page: PageRequest,
+        idempotency: IdempotencyKey | None = None,
+        rate_limit: RateLimit | None = None,
+    ) -> PendingPage | ApplicationNotCached:
+        buckets = rate_limit.pending_buckets if rate_limit else ()
         reply = self._scripts.run(
-            "look",
+            "read_pending",
             [
                 keys.application(counter.token),
                 keys.counter(counter),
                 keys.pending(counter),
                 keys.pending(Counter(counter.token)),
-                *_names(counter.token, mark, buckets),
+                *_names(counter.token, idempotency, buckets),
             ],
             [
                 key_version,
@@ -165,40 +172,40 @@ class RedisLedger:
                 "+inf" if page.before is None else f"({page.before}",
                 "asc" if page.ascending else "desc",
                 page.limit + 1,
-                mark.fingerprint if mark else "",
+                idempotency.fingerprint if idempotency else "",
                 _limits(buckets),
                 self._fixed_holder,
                 secrets.token_hex(16),
             ],
         )
-        _note_left(reply, allowance, buckets)
+        _note_left(reply, rate_limit, buckets)
         if reply[0] == b"replayed":
             before = parse_replayed(reply, state_type(counter))
-            return Look(pending=(), cut=False, known=True, edits=0, replayed=before)
-        if reply[0] != b"look":
-            return need_application(reply)
+            return PendingPage(pending=(), cut=False, known=True, edits=0, replayed=before)
+        if reply[0] != b"pending":
+            return application_not_cached(reply)
         entries = tuple(
             parse_entry(entry, state_type(counter)) for entry in reply[4 : 4 + page.limit]
         )
-        return Look(
+        return PendingPage(
             pending=entries,
             cut=len(reply) - 4 > page.limit,
             known=bool(reply[1]),
             edits=int(reply[2]),
         )
 
-    def ahead(
+    def read_unpersisted(
         self,
         token: str,
         key_version: int,
         chats: Sequence[int],
-        allowance: Allowance | None = None,
-    ) -> dict[int, Ahead] | NeedApplication:
-        buckets = allowance.untaken if allowance else ()
+        rate_limit: RateLimit | None = None,
+    ) -> dict[int, UnpersistedChat] | ApplicationNotCached:
+        buckets = rate_limit.pending_buckets if rate_limit else ()
         counters = [Counter(token, chat) for chat in chats]
         of_chat = (keys.counter, keys.pending, keys.deletions)
         reply = self._scripts.run(
-            "ahead",
+            "read_unpersisted",
             [
                 keys.application(token),
                 keys.pending(Counter(token)),
@@ -207,18 +214,18 @@ class RedisLedger:
             ],
             [key_version, self._fixed_holder, secrets.token_hex(16), _limits(buckets), *chats],
         )
-        _note_left(reply, allowance, buckets)
-        if reply[0] != b"ahead":
-            return need_application(reply)
+        _note_left(reply, rate_limit, buckets)
+        if reply[0] != b"unpersisted":
+            return application_not_cached(reply)
         return {
-            chat: Ahead(known == 1, known == -1, int(last), tuple(map(int, deletions)))
+            chat: UnpersistedChat(known == 1, known == -1, int(last), tuple(map(int, deletions)))
             for chat, (known, last, deletions) in zip(chats, reply[2:], strict=True)
         }
 
-    def remember_application(self, application: Application, nonce: str) -> bool:
+    def cache_application(self, application: Application, nonce: str) -> bool:
         until = application.previous_key_until
         taken = self._scripts.run(
-            "remember_application",
+            "cache_application",
             [keys.application(application.token)],
             [
                 self._fixed_holder,
@@ -230,15 +237,15 @@ class RedisLedger:
         )
         return bool(taken)
 
-    def forget_key(self, token: str) -> None:
+    def invalidate_key_cache(self, token: str) -> None:
         # One command, and what marks a deletion stays.
         self._pipeline([("HDEL", keys.application(token), *_COPY_OF_KEYS)])
 
-    def forget_application(self, token: str) -> None:
+    def block_application(self, token: str) -> None:
         name = keys.application(token)
         self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _DELETED_MARK_LIFE_SECONDS)])
 
-    def forget_chats(self, token: str, numbers: Sequence[int]) -> None:
+    def block_chats(self, token: str, numbers: Sequence[int]) -> None:
         names = [keys.counter(Counter(token, number)) for number in numbers]
         self._pipeline(
             [
@@ -251,38 +258,38 @@ class RedisLedger:
             ]
         )
 
-    def install_lease(self, counter: Counter, nonce: str, begun: Begun) -> bool:
-        lease = begun.lease
+    def install_lease(self, counter: Counter, nonce: str, grant: LeaseGrant) -> bool:
+        lease = grant.lease
         taken = self._scripts.run(
             "install_lease",
-            [keys.counter(counter), keys.nonce(counter), keys.quiet(counter.token)],
+            [keys.counter(counter), keys.nonce(counter), keys.idle(counter.token)],
             [
                 nonce,
                 self._fixed_holder,
                 lease.holder,
                 lease.epoch,
-                begun.floor,
+                grant.floor,
                 lease.ceiling,
                 counter.chat or 0,
             ],
         )
         return bool(taken)
 
-    def release_lease(self, counter: Counter, lease: Lease) -> None:
-        self._scripts.run("release_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
+    def discard_lease(self, counter: Counter, lease: Lease) -> None:
+        self._scripts.run("discard_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
 
-    def drop_nonce(self, counter: Counter, nonce: str) -> None:
-        self._scripts.run("drop_nonce", [keys.nonce(counter)], [nonce, self._fixed_holder])
+    def abandon_nonce(self, counter: Counter, nonce: str) -> None:
+        self._scripts.run("abandon_nonce", [keys.nonce(counter)], [nonce, self._fixed_holder])
 
-    def is_beginning(self, counter: Counter, nonce: str) -> bool:
+    def is_acquiring(self, counter: Counter, nonce: str) -> bool:
         [left] = self._pipeline([("GET", keys.nonce(counter))])
         return bool(left) and left.startswith(f"{nonce}|".encode())
 
-    def quiet(self, tokens: Sequence[str], quiet_ms: int, limit: int) -> list[Counter]:
+    def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
         [(seconds, microseconds)] = self._pipeline([("TIME",)])
-        before = int(seconds) * 1000 + int(microseconds) // 1000 - quiet_ms
+        before = int(seconds) * 1000 + int(microseconds) // 1000 - idle_ms
         replies = self._pipeline(
-            [("ZRANGEBYSCORE", keys.quiet(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
+            [("ZRANGEBYSCORE", keys.idle(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
         )
         return [
             Counter(token, int(member) or None)
@@ -290,54 +297,54 @@ class RedisLedger:
             for member in members
         ]
 
-    def start_closing(self, counter: Counter, quiet_ms: int) -> NeedClose | None:
+    def mark_releasing(self, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
         reply = self._scripts.run(
-            "start_closing",
+            "mark_releasing",
             [
                 keys.counter(counter),
                 keys.pending(counter),
-                keys.quiet(counter.token),
+                keys.idle(counter.token),
                 keys.pending(Counter(counter.token)),
             ],
-            [self._fixed_holder, counter.chat or 0, quiet_ms],
+            [self._fixed_holder, counter.chat or 0, idle_ms],
         )
-        return parse_closing(reply) if reply else None
+        return parse_releasing(reply) if reply else None
 
-    def finish_closing(self, counter: Counter, closing: NeedClose) -> None:
+    def forget_released(self, counter: Counter, closing: LeaseReleasing) -> None:
         self._scripts.run(
-            "finish_closing",
-            [keys.counter(counter), keys.quiet(counter.token)],
+            "forget_released",
+            [keys.counter(counter), keys.idle(counter.token)],
             [closing.holder, closing.epoch, counter.chat or 0],
         )
 
-    def erase_application(self, token: str) -> None:
-        quiet, due = self._pipeline(
-            [("ZRANGE", keys.quiet(token), 0, -1), ("ZRANGE", keys.due(token), 0, -1)]
+    def forget_application(self, token: str) -> None:
+        idle, due = self._pipeline(
+            [("ZRANGE", keys.idle(token), 0, -1), ("ZRANGE", keys.due(token), 0, -1)]
         )
-        chats = {int(member.split(b":")[0]) for member in (*quiet, *due)} - {0}
+        chats = {int(member.split(b":")[0]) for member in (*idle, *due)} - {0}
         counters = [Counter(token), *(Counter(token, chat) for chat in sorted(chats))]
         of_counter = (keys.counter, keys.nonce, keys.pending, keys.deletions)
         names = [name(of) for of in counters for name in of_counter]
-        self._pipeline([("UNLINK", *names, keys.due(token), keys.quiet(token))])
+        self._pipeline([("UNLINK", *names, keys.due(token), keys.idle(token))])
 
-    def raise_lease(self, counter: Counter, lease: Lease) -> None:
+    def extend_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run(
-            "raise_lease", [keys.counter(counter)], [lease.holder, lease.epoch, lease.ceiling]
+            "extend_lease", [keys.counter(counter)], [lease.holder, lease.epoch, lease.ceiling]
         )
 
-    def settle(self, settled: Mapping[Counter, Mapping[int, int]]) -> None:
+    def acknowledge(self, acknowledged: Mapping[Counter, Mapping[int, int]]) -> None:
         calls: list[tuple[list[str], list[str | int]]] = []
-        for counter, revisions in settled.items():
+        for counter, revisions in acknowledged.items():
             pairs = [value for pair in revisions.items() for value in pair]
-            names = [keys.pending(counter), keys.due(counter.token), keys.quiet(counter.token)]
+            names = [keys.pending(counter), keys.due(counter.token), keys.idle(counter.token)]
             if counter.chat is None:
                 names += [keys.counter(Counter(counter.token, number)) for number in revisions]
             else:
                 names.append(keys.deletions(counter))
             calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
-        self._scripts.run_each("settle", calls)
+        self._scripts.run_each("acknowledge", calls)
 
-    def overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+    def list_overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
         replies = self._pipeline(
             [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
@@ -348,7 +355,7 @@ class RedisLedger:
             for member in members
         ]
 
-    def take_overdue(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
+    def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
         name = keys.pending(counter)
         replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
         return [parse_entry(entry, state_type(counter)) for entries in replies for entry in entries]
@@ -388,7 +395,7 @@ class RedisLedger:
         counter: Counter,
         key_version: int,
         nonce: str,
-        mark: IdempotencyMark | None,
+        idempotency: IdempotencyKey | None,
         created_at: str,
     ) -> list[str | int]:
         """ARGV 1 to 12 of the scripts that accept."""
@@ -404,7 +411,7 @@ class RedisLedger:
             now + OVERDUE_AFTER_MS,
             self._most_pending_of_counter,
             self._most_pending_of_application,
-            mark.fingerprint if mark else "",
+            idempotency.fingerprint if idempotency else "",
             IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
             created_at,
         ]
@@ -416,26 +423,28 @@ class RedisLedger:
             return pipeline.execute()
 
 
-def _names(token: str, mark: IdempotencyMark | None, buckets: Sequence[Bucket]) -> list[str]:
+def _names(token: str, idempotency: IdempotencyKey | None, buckets: Sequence[Bucket]) -> list[str]:
     """The keys of a request's Idempotency-Key, where it has one, and of its buckets."""
-    marks = [keys.mark(token, mark.key, mark.user)] if mark else []
-    return marks + [keys.bucket(token, bucket) for bucket in buckets]
+    idempotency_keys = (
+        [keys.idempotency_record(token, idempotency.key, idempotency.user)] if idempotency else []
+    )
+    return idempotency_keys + [keys.bucket(token, bucket) for bucket in buckets]
 
 
 def _limits(buckets: Sequence[Bucket]) -> str:
     return " ".join(f"{bucket.rate}/{bucket.size}" for bucket in buckets)
 
 
-def _note_left(reply: list[bytes], allowance: Allowance | None, buckets: Sequence[Bucket]) -> None:
+def _note_left(reply: list[bytes], rate_limit: RateLimit | None, buckets: Sequence[Bucket]) -> None:
     """Tell the allowance what was taken. Raises `RateLimitedError` where a bucket has too little."""
     at = _LEFT_AT.get(reply[0])
-    if not allowance or not buckets or at is None or at >= len(reply):
+    if not rate_limit or not buckets or at is None or at >= len(reply):
         return
     left = parse_left(reply[at], buckets)
     if reply[0] == b"limited":
-        allowance.refused(*left)
+        rate_limit.refused(*left)
         raise parse_limited(reply, buckets)
-    allowance.taken(*left)
+    rate_limit.taken(*left)
 
 
 def _member(token: str, member: bytes) -> tuple[Counter, int]:

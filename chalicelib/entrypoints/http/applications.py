@@ -34,10 +34,10 @@ def create_application(call: Call, body: ApplicationRequest) -> Response:
     The answer has its token, by which all its paths begin, and its secret key, which is shown this
     once.
     """
-    changed = usecases.create_application(call.world, body.name, call.once())
+    changed = usecases.create_application(call.ports, body.name, call.idempotent_write())
     made = changed.state
     call.replayed(changed.replayed)
-    secret_key = derive_key(call.world.settings.need("master_key"), made.token, made.key_version)
+    secret_key = derive_key(call.ports.settings.require("master_key"), made.token, made.key_version)
     location = {"Location": f"/applications/{made.token}"}
     return answer(201, new_application_view(made, secret_key), location)
 
@@ -45,8 +45,8 @@ def create_application(call: Call, body: ApplicationRequest) -> Response:
 @door(applications, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
 def list_applications(call: Call, query: ApplicationsQuery) -> Response:
     """List all applications, newest first."""
-    found, more_from = usecases.list_applications(call.world, or_none(query.before), query.limit)
-    next_url = call.next_url(before=more_from) if more_from else None
+    found, next_cursor = usecases.list_applications(call.ports, or_none(query.before), query.limit)
+    next_url = call.next_url(before=next_cursor) if next_cursor else None
     return answer(200, ListView([application_view(a) for a in found], next_url))
 
 
@@ -54,14 +54,14 @@ def list_applications(call: Call, query: ApplicationsQuery) -> Response:
 def get_application(call: Call, token: str) -> Response:
     """Read an application."""
     _require_valid(call)
-    return answer(200, application_view(usecases.get_application(call.world, token)))
+    return answer(200, application_view(usecases.get_application(call.ports, token)))
 
 
 @door(applications, "PATCH", _ONE, "key or admin", {200: ApplicationView}, _ONCE, idempotent=True)
 def rename_application(call: Call, token: str, body: ApplicationRequest) -> Response:
     """Rename an application."""
     _require_valid(call)
-    renamed = usecases.rename_application(call.world, token, body.name, call.once())
+    renamed = usecases.rename_application(call.ports, token, body.name, call.idempotent_write())
     call.replayed(renamed.replayed)
     return answer(200, application_view(renamed.state))
 
@@ -72,7 +72,9 @@ def delete_application(call: Call, token: str) -> Response:
 
     It is refused from now on; what it held is removed little by little.
     """
-    call.replayed(usecases.delete_application(call.world, token, call.sender, call.once()))
+    call.replayed(
+        usecases.delete_application(call.ports, token, call.sender, call.idempotent_write())
+    )
     return Response(body="", status_code=204, headers={})
 
 
@@ -91,14 +93,16 @@ def rotate_key(call: Call, token: str, body: KeyRequest) -> Response:
     The answer has the new key, which is shown this once. The one before it stays valid for as long as
     is asked for, and with it the user tokens that it signed; one that was replaced earlier ends now.
     """
-    changed = replace_key(call.world, token, call.sender, body.overlap_seconds, call.once())
+    changed = replace_key(
+        call.ports, token, call.sender, body.overlap_seconds, call.idempotent_write()
+    )
     made = changed.state
     call.replayed(changed.replayed)
-    secret_key = derive_key(call.world.settings.need("master_key"), token, made.key_version)
+    secret_key = derive_key(call.ports.settings.require("master_key"), token, made.key_version)
     return answer(201, NewKeyView(secret_key, made.key_version, made.previous_key_until))
 
 
 def _require_valid(call: Call) -> None:
     """The application's own key must still be valid; the admin's always is."""
     if call.sender:
-        usecases.require_tenant(call.world, call.sender)
+        usecases.require_tenant(call.ports, call.sender)

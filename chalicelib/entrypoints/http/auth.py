@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from chalicelib.bootstrap import LiveWorld
+from chalicelib.bootstrap import Adapters
 from chalicelib.domain.auth import (
     Tenant,
     check_admin_key,
@@ -16,7 +16,7 @@ from chalicelib.domain.auth import (
 )
 from chalicelib.domain.errors import UnauthenticatedError
 from chalicelib.domain.limits import MAX_USER_TOKEN_CHARS
-from chalicelib.domain.rate_limits import Allowance, bucket
+from chalicelib.domain.rate_limits import RateLimit, bucket
 from chalicelib.entrypoints.http.operation import Access
 from chalicelib.settings import Settings
 
@@ -60,7 +60,7 @@ _TOKEN = re.compile(r"[0-9a-f]{30}")
 
 
 def authenticate(
-    world: LiveWorld, access: Access, authorization: str, params: Mapping[str, str]
+    ports: Adapters, access: Access, authorization: str, params: Mapping[str, str]
 ) -> Tenant | None:
     """The tenant whose credential this is; None for the admin, and where the door is open.
 
@@ -73,9 +73,9 @@ def authenticate(
     credential = _credential(authorization)
     by_tenant = credential.startswith("ok_") or is_user_token(credential)
     if access == "admin" or (access == "key or admin" and not by_tenant):
-        check_admin_key(world.settings.need("admin_key"), credential)
+        check_admin_key(ports.settings.require("admin_key"), credential)
         return None
-    tenant = _tenant(world, params["token"], credential)
+    tenant = _tenant(ports, params["token"], credential)
     if access in ("read", "write"):
         tenant.require_scope(access)
     else:
@@ -83,24 +83,24 @@ def authenticate(
     return tenant
 
 
-def _tenant(world: LiveWorld, token: str, credential: str) -> Tenant:
+def _tenant(ports: Adapters, token: str, credential: str) -> Tenant:
     if not _TOKEN.fullmatch(token):
         raise UnauthenticatedError("the key is not one of this application")
-    master_key = world.settings.need("master_key")
+    master_key = ports.settings.require("master_key")
     if is_user_token(credential):
-        tenant = check_user_token(master_key, token, credential, world.clock.now_ms())
+        tenant = check_user_token(master_key, token, credential, ports.clock.now_ms())
     else:
         tenant = Tenant(token, check_key(master_key, token, credential))
     user = tenant.user.name if tenant.user else None
-    return replace(tenant, allowance=_allowance(world.settings, user))
+    return replace(tenant, rate_limit=_allowance(ports.settings, user))
 
 
-def _allowance(settings: Settings, user: str | None) -> Allowance:
+def _allowance(settings: Settings, user: str | None) -> RateLimit:
     """What one request may take: from the application's bucket, and from the user's where it is one's."""
     buckets = [bucket(settings.application_rate)]
     if user is not None:
         buckets.append(bucket(settings.user_rate, user))
-    return Allowance(*buckets)
+    return RateLimit(*buckets)
 
 
 def _credential(authorization: str) -> str:

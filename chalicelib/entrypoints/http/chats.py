@@ -3,7 +3,7 @@
 from chalice import Blueprint, Response
 from msgspec.structs import replace
 
-from chalicelib.domain.errors import GoneError, HeldBackError
+from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.models import Chat, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
 from chalicelib.entrypoints.http.endpoint import answer, door, etag
@@ -28,15 +28,17 @@ _ALL = "/applications/{token}/chats"
 _ONE = _ALL + "/{chat}"
 
 
-@door(chats, "POST", _ALL, "key", {202: OneChatView}, (HeldBackError,), idempotent=True, etag=True)
+@door(
+    chats, "POST", _ALL, "key", {202: OneChatView}, (BackpressureError,), idempotent=True, etag=True
+)
 def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
     """Create a chat.
 
     It has its number at once, and messages can be posted to it at once.
     """
-    mark = call.mark()
-    draft = body.draft(call.now, mark.key if mark else None)
-    accepted = accept_chat(call.world, call.tenant, draft, mark)
+    idempotency = call.idempotency()
+    draft = body.draft(call.now, idempotency.key if idempotency else None)
+    accepted = accept_chat(call.ports, call.tenant, draft, idempotency)
     call.accepted(accepted)
     chat = replace(
         draft,
@@ -53,14 +55,14 @@ def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
 def list_chats(call: Call, query: PageQuery) -> Response:
     """List the chats of an application by number."""
     page = query.page()
-    listed = find_chats(call.world, call.tenant, page)
+    listed = find_chats(call.ports, call.tenant, page)
     return answer(200, ListView([chat_view(r) for r in listed.items], call.after(page, listed)))
 
 
 @door(chats, "GET", _ONE, "read", {200: OneChatView}, (GoneError,), etag=True)
 def get_chat(call: Call, chat: int) -> Response:
     """Read a chat, with its counts and the message numbers that were skipped."""
-    row, skipped = find_chat(call.world, call.tenant, chat)
+    row, skipped = find_chat(call.ports, call.tenant, chat)
     return answer(200, one_chat_view(row, skipped), etag(row.chat.revision))
 
 
@@ -70,7 +72,7 @@ def get_chat(call: Call, chat: int) -> Response:
     _ONE,
     "key",
     {202: ChatView},
-    (GoneError, HeldBackError),
+    (GoneError, BackpressureError),
     idempotent=True,
     if_match=True,
     etag=True,
@@ -78,12 +80,12 @@ def get_chat(call: Call, chat: int) -> Response:
 def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
     """Change what is given of a chat; null removes it."""
     changed = edit_chat(
-        call.world,
+        call.ports,
         call.tenant,
         chat,
         lambda c: body.apply(c, call.now),
         call.if_match(),
-        call.mark(),
+        call.idempotency(),
     )
     row = changed.state
     call.changed(row.chat, changed.replayed)
@@ -96,7 +98,7 @@ def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
     _ONE,
     "key",
     {202: DeletedView},
-    (GoneError, HeldBackError),
+    (GoneError, BackpressureError),
     idempotent=True,
     if_match=True,
 )
@@ -106,7 +108,7 @@ def delete_chat(call: Call, chat: int) -> Response:
     def deleted(state: Chat) -> Chat:
         return replace(state, title=None, metadata=None, deleted_at=call.now)
 
-    changed = edit_chat(call.world, call.tenant, chat, deleted, call.if_match(), call.mark())
+    changed = edit_chat(call.ports, call.tenant, chat, deleted, call.if_match(), call.idempotency())
     state = changed.state.chat
     call.changed(state, changed.replayed)
     return answer(202, DeletedView(chat, state.revision))

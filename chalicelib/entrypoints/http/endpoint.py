@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 import msgspec
 from chalice import Blueprint, Response
 
-from chalicelib.bootstrap import world
-from chalicelib.domain.errors import HeldBackError, OrdinalError, RateLimitedError
+from chalicelib.bootstrap import request_ports
+from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
 from chalicelib.domain.metrics import ERRORS, HELD_BACK, RATE_LIMITED
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.access_log import log_request
@@ -20,7 +20,7 @@ from chalicelib.entrypoints.http.operation import Access, Operation
 from chalicelib.entrypoints.http.problems import answer_to, failed
 from chalicelib.entrypoints.http.request import Call, UserName, user_name, whole_number
 from chalicelib.entrypoints.http.schemas import NoQuery
-from chalicelib.usecases.log_subjects import told
+from chalicelib.usecases.log_subjects import error_fields
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +71,12 @@ def door(
 
         @functools.wraps(view)
         def handler(**params: str) -> Response:
-            call = Call(blueprint.current_request, world())
+            call = Call(blueprint.current_request, request_ports())
             log.begin("api", blueprint.lambda_context)
             response = _answer(operation, view, call)
             response.headers |= call.headers()
             log_request(call, params, response.status_code)
-            call.world.meter.flush("api")
+            call.ports.metrics.flush("api")
             return response
 
         # Without a body its type says nothing, whatever a client sends.
@@ -92,19 +92,19 @@ def door(
 
 def _answer(operation: Operation, view: View, call: Call) -> Response:
     """The view's answer, or the problem that its error means."""
-    meter = call.world.meter
+    metrics = call.ports.metrics
     try:
         return view(call, **_arguments(operation, call))
     except OrdinalError as error:
-        meter.count(ERRORS, of=error.code)
-        if isinstance(error, HeldBackError):
-            meter.count(HELD_BACK)
+        metrics.count(ERRORS, dimension=error.code)
+        if isinstance(error, BackpressureError):
+            metrics.count(HELD_BACK)
         if isinstance(error, RateLimitedError):
-            meter.count(RATE_LIMITED, of=error.limit)
-        call.note(**told(error) if error.retryable else {"code": error.code})
+            metrics.count(RATE_LIMITED, dimension=error.limit)
+        call.note(**error_fields(error) if error.retryable else {"code": error.code})
         return answer_to(error)
     except Exception as error:
-        meter.count(ERRORS, of="internal")
+        metrics.count(ERRORS, dimension="internal")
         call.note(code="internal", **log.fault(error))
         return failed()
 
@@ -112,7 +112,7 @@ def _answer(operation: Operation, view: View, call: Call) -> Response:
 def _arguments(operation: Operation, call: Call) -> dict[str, Any]:
     """What the view takes. Who comes is checked first, so that others learn nothing from faults."""
     authorization, params = call.header("authorization") or "", call.params
-    call.sender = authenticate(call.world, operation.access, authorization, params)
+    call.sender = authenticate(call.ports, operation.access, authorization, params)
     arguments = {
         name: _from_path(name, params[name], kind) for name, kind in operation.path_types.items()
     }

@@ -21,12 +21,12 @@ def alive(call: Call) -> Response:
 @door(health, "GET", "/health/ready", "open", {200: ReadinessView, 503: ReadinessView})
 def ready(call: Call) -> Response:
     """Say whether each part that the API needs answers."""
-    world = call.world
+    ports = call.ports
     parts: dict[str, Callable[[], None]] = {
-        "redis": lambda: world.ledger.ping(),
-        "mysql": lambda: world.store.ping(),
-        "sqs": lambda: world.queues.ping(),
-        "opensearch": lambda: world.index.ping(),
+        "redis": lambda: ports.sequencer.ping(),
+        "mysql": lambda: ports.store.ping(),
+        "sqs": lambda: ports.queues.ping(),
+        "opensearch": lambda: ports.index.ping(),
     }
     states = {name: _state(ping) for name, ping in parts.items()}
     fine = all(state == "ok" for state in states.values())

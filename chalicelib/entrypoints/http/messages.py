@@ -4,7 +4,7 @@ from chalice import Blueprint, Response
 from msgspec.structs import replace
 
 from chalicelib.domain.change_feed import parse_since
-from chalicelib.domain.errors import GoneError, HeldBackError
+from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.models import Message
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
 from chalicelib.entrypoints.http.endpoint import answer, door, etag
@@ -20,7 +20,7 @@ from chalicelib.entrypoints.http.schemas import (
     change_view,
     message_view,
 )
-from chalicelib.usecases.accept import accept_messages
+from chalicelib.usecases import accept
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.read import get_message as find_message
 from chalicelib.usecases.read import list_changes as find_changes
@@ -32,7 +32,7 @@ messages = Blueprint(__name__)
 
 _ALL = "/applications/{token}/chats/{chat}/messages"
 _ONE = _ALL + "/{number}"
-_WRITING = (GoneError, HeldBackError)
+_WRITING = (GoneError, BackpressureError)
 
 
 @door(messages, "POST", _ALL, "write", {202: MessageView}, _WRITING, idempotent=True, etag=True)
@@ -41,9 +41,9 @@ def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> R
 
     202 means that it is kept under the number in the answer, and that its writer can read it at once.
     """
-    mark = call.mark()
-    draft = body.draft(call.now, mark.key if mark else None, call.user)
-    accepted = accept_messages(call.world, call.tenant, chat, [draft], mark)
+    idempotency = call.idempotency()
+    draft = body.draft(call.now, idempotency.key if idempotency else None, call.user)
+    accepted = accept.create_messages(call.ports, call.tenant, chat, [draft], idempotency)
     call.accepted(accepted)
     message = replace(
         draft,
@@ -58,10 +58,10 @@ def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> R
 @door(messages, "POST", _ALL + "/batch", "write", {202: BatchView}, _WRITING, idempotent=True)
 def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
     """Post messages that get numbers following each other, all of them or none."""
-    mark = call.mark()
-    key = mark.key if mark else None
+    idempotency = call.idempotency()
+    key = idempotency.key if idempotency else None
     drafts = [m.draft(call.now, key, call.user) for m in body.messages]
-    accepted = accept_messages(call.world, call.tenant, chat, drafts, mark)
+    accepted = accept.create_messages(call.ports, call.tenant, chat, drafts, idempotency)
     call.accepted(accepted)
     return answer(202, BatchView(accepted.first, accepted.last))
 
@@ -70,14 +70,14 @@ def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
 def list_messages(call: Call, chat: int, query: PageQuery) -> Response:
     """List the messages of a chat by number. Deleted ones are left out."""
     page = query.page()
-    listed = find_messages(call.world, call.tenant, chat, page)
+    listed = find_messages(call.ports, call.tenant, chat, page)
     return answer(200, ListView([message_view(m) for m in listed.items], call.after(page, listed)))
 
 
 @door(messages, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
 def get_message(call: Call, chat: int, number: int) -> Response:
     """Read a message."""
-    message = find_message(call.world, call.tenant, chat, number)
+    message = find_message(call.ports, call.tenant, chat, number)
     return answer(200, message_view(message), etag(message.revision))
 
 
@@ -95,13 +95,13 @@ def get_message(call: Call, chat: int, number: int) -> Response:
 def change_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
     """Edit a message: change what is given of it."""
     changed = edit_message(
-        call.world,
+        call.ports,
         call.tenant,
         chat,
         number,
         lambda m: body.apply(m, call.now),
         call.if_match(),
-        call.mark(),
+        call.idempotency(),
     )
     message = changed.state
     call.changed(message, changed.replayed)
@@ -125,7 +125,7 @@ def delete_message(call: Call, chat: int, number: int) -> Response:
         return replace(state, body="", sender=None, metadata=None, deleted_at=call.now)
 
     changed = edit_message(
-        call.world, call.tenant, chat, number, deleted, call.if_match(), call.mark()
+        call.ports, call.tenant, chat, number, deleted, call.if_match(), call.idempotency()
     )
     message = changed.state
     call.changed(message, changed.replayed)
@@ -152,7 +152,7 @@ def list_changes(call: Call, chat: int, query: ChangesQuery) -> Response:
     Ask with the `since` of the last answer to get exactly what came after it. What was accepted comes
     as soon as it is stored, mostly within a second or two; its own writer reads it at once elsewhere.
     """
-    found = find_changes(call.world, call.tenant, chat, parse_since(query.since), query.limit)
+    found = find_changes(call.ports, call.tenant, chat, parse_since(query.since), query.limit)
     since = str(found.since)
     next_url = call.next_url(since=since) if found.more else None
     return answer(200, ChangesView([change_view(c) for c in found.items], since, next_url))

@@ -8,13 +8,13 @@ import msgspec
 from chalice import Blueprint, Response
 
 from chalicelib.domain.errors import (
-    Fault,
     ForbiddenError,
     InvalidError,
     OrdinalError,
     RateLimitedError,
     UnauthenticatedError,
     UnavailableError,
+    Violation,
 )
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.cors import CORS, cors_headers
@@ -149,14 +149,14 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     status: int
     detail: str
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[Violation, ...] = ()
 
 
 def answer_to(error: OrdinalError) -> Response:
     """The answer that an error means. Details of a failing part stay inside: they are in the log."""
     headers = {}
     detail = str(error)
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Violation, ...] = ()
     if isinstance(error, InvalidError):
         faults = error.faults
         detail = _in_short(faults)
@@ -189,7 +189,7 @@ def failed() -> Response:
 def problem(
     code: str,
     detail: str,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[Violation, ...] = (),
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A problem of the table as an answer."""
@@ -202,7 +202,7 @@ def problem(
     )
 
 
-def _in_short(faults: tuple[Fault, ...]) -> str:
+def _in_short(faults: tuple[Violation, ...]) -> str:
     first, *others = faults
     more = f" (and {len(others)} more)" if others else ""
     return f"{first.pointer or 'the body'}: {first.rule}{more}"

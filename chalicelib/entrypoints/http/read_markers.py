@@ -31,7 +31,7 @@ def mark_read(call: Call, chat: int, user: UserName, body: MarkerRequest) -> Res
     are unread. The request may be sent again without harm.
     """
     return answer(
-        200, reading_view(user, move_marker(call.world, call.tenant, user, chat, body.number))
+        200, reading_view(user, move_marker(call.ports, call.tenant, user, chat, body.number))
     )
 
 
@@ -42,7 +42,7 @@ def get_reader(call: Call, chat: int, user: UserName) -> Response:
     The number is 0 where it was never set.
     """
     return answer(
-        200, reading_view(user, counting.count_unread(call.world, call.tenant, user, chat))
+        200, reading_view(user, counting.count_unread(call.ports, call.tenant, user, chat))
     )
 
 
@@ -53,6 +53,6 @@ def list_unread(call: Call, user: UserName, query: PageQuery) -> Response:
     By the numbers of the chats. A page may hold fewer than it could although there is a next one.
     """
     page = query.page()
-    listed = counting.list_unread(call.world, call.tenant, user, page)
+    listed = counting.list_unread(call.ports, call.tenant, user, page)
     items = [chat_reading_view(reading) for reading in listed.items]
     return answer(200, ListView(items, call.after(page, listed)))

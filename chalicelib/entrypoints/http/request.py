@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlencode
 import msgspec
 from chalice.app import Request
 
-from chalicelib.bootstrap import LiveWorld
+from chalicelib.bootstrap import Adapters
 from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.errors import InvalidError, TooLargeError
-from chalicelib.domain.idempotency import ADMIN, IdempotencyMark, Once
+from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Accepted
 from chalicelib.domain.limits import (
     MAX_IDEMPOTENCY_KEY_CHARS,
@@ -24,8 +24,8 @@ from chalicelib.domain.limits import (
     MAX_USER_CHARS,
 )
 from chalicelib.domain.models import Chat, Message
-from chalicelib.domain.paging import Listed, Page
-from chalicelib.domain.rate_limits import Left
+from chalicelib.domain.paging import Page, PageRequest
+from chalicelib.domain.rate_limits import Remaining
 from chalicelib.domain.requests import check_request
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.validation import decode, from_text
@@ -35,7 +35,7 @@ from chalicelib.domain.validation import decode, from_text
 # As in draft-ietf-httpapi-ratelimit-headers-10. The window is the time in which an empty bucket fills.
 
 
-def rate_headers(left: Sequence[Left]) -> dict[str, str]:
+def rate_headers(left: Sequence[Remaining]) -> dict[str, str]:
     """The narrowest bucket: its size and the seconds in which it fills, what is left, and when it is full.
 
     So a user learns nothing of what others of the application do.
@@ -68,10 +68,10 @@ class Call:
     `sender` is the tenant that the credential belongs to; None for the admin and at open doors.
     """
 
-    def __init__(self, request: Request, world: LiveWorld) -> None:
+    def __init__(self, request: Request, ports: Adapters) -> None:
         self._request = request
-        self.world = world
-        self.now = rfc3339(self.world.clock.now_ms())
+        self.ports = ports
+        self.now = rfc3339(self.ports.clock.now_ms())
         self.began = perf_counter()
         self.noted: dict[str, Any] = {}
         self.sender: Tenant | None = None
@@ -127,8 +127,8 @@ class Call:
 
     def headers(self) -> dict[str, str]:
         """What every answer to this request says beside its own headers."""
-        allowance = self.sender.allowance if self.sender else None
-        found = rate_headers(allowance.left) if allowance else {}
+        rate_limit = self.sender.rate_limit if self.sender else None
+        found = rate_headers(rate_limit.left) if rate_limit else {}
         return found | ({"Idempotency-Replayed": "true"} if self._is_replay else {})
 
     def header(self, name: str) -> str | None:
@@ -152,7 +152,7 @@ class Call:
                 raise InvalidError(name, "must be given once")
         return from_text(dict(given), kind)
 
-    def mark(self) -> IdempotencyMark | None:
+    def idempotency(self) -> IdempotencyKey | None:
         """The Idempotency-Key with the fingerprint of this request."""
         text = self.header("idempotency-key")
         if text is None:
@@ -160,12 +160,12 @@ class Call:
         key = idempotency_key(text)
         digest = hashlib.sha256(f"{self.method} {self._path}\n".encode())
         digest.update(self._raw_body)
-        return IdempotencyMark(key, digest.hexdigest())
+        return IdempotencyKey(key, digest.hexdigest())
 
-    def once(self) -> Once | None:
+    def idempotent_write(self) -> IdempotentWrite | None:
         """The same for a change that goes straight to MySQL."""
-        mark, scope = self.mark(), self.sender.token if self.sender else ADMIN
-        return Once(scope, mark, self.world.clock.now_ms()) if mark else None
+        key, scope = self.idempotency(), self.sender.token if self.sender else ADMIN
+        return IdempotentWrite(scope, key, self.ports.clock.now_ms()) if key else None
 
     def if_match(self) -> int | None:
         """The revision that the client names as the one it has seen."""
@@ -174,12 +174,12 @@ class Call:
             return None
         return whole_number("If-Match", text.strip().strip('"'))
 
-    def after[T](self, page: Page, listed: Listed[T]) -> str | None:
+    def after[T](self, page: PageRequest, listed: Page[T]) -> str | None:
         """The path of the page that comes after this one of a list."""
-        if listed.more_from is None:
+        if listed.next_cursor is None:
             return None
         name = "after" if page.ascending else "before"
-        return self.next_url(**{name: listed.more_from})
+        return self.next_url(**{name: listed.next_cursor})
 
     def next_url(self, **changed: str | int | None) -> str:
         """The path of the next page: this one's, with the changed parameters."""

@@ -14,10 +14,10 @@ from chalicelib.domain.limits import (
     MAX_SENDER_CHARS,
 )
 from chalicelib.domain.models import Application, ChatRow, Message, Metadata
-from chalicelib.domain.number_ranges import Numbers
-from chalicelib.domain.paging import Page
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.requests import Time
-from chalicelib.domain.unread import Reading
+from chalicelib.domain.unread import UnreadCount
 
 # The parameters that lists and searches take.
 
@@ -48,9 +48,9 @@ class PageQuery(_Query, frozen=True, kw_only=True):
     ) = UNSET
     limit: Limit = DEFAULT_PAGE_ITEMS
 
-    def page(self) -> Page:
+    def page(self) -> PageRequest:
         """The same, as the use cases take it."""
-        return Page(limit=self.limit, before=or_none(self.before), after=or_none(self.after))
+        return PageRequest(limit=self.limit, before=or_none(self.before), after=or_none(self.after))
 
 
 class ApplicationsQuery(_Query, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ class ChatView(msgspec.Struct, frozen=True):
 class OneChatView(ChatView, frozen=True):
     """A chat, with the message numbers that were passed over."""
 
-    skipped: list[Numbers]
+    skipped: list[NumberRange]
 
 
 class MessageView(msgspec.Struct, frozen=True):
@@ -264,7 +264,7 @@ def chat_view(row: ChatRow) -> ChatView:
     return ChatView(*_chat_fields(row))
 
 
-def one_chat_view(row: ChatRow, skipped: list[Numbers]) -> OneChatView:
+def one_chat_view(row: ChatRow, skipped: list[NumberRange]) -> OneChatView:
     return OneChatView(*_chat_fields(row), skipped)
 
 
@@ -282,11 +282,11 @@ def hit_view(chat: int, message: Message, highlight: str | None) -> HitView:
     return HitView(*_message_fields(message), chat, highlight)
 
 
-def chat_reading_view(reading: Reading) -> ChatReadingView:
+def chat_reading_view(reading: UnreadCount) -> ChatReadingView:
     return ChatReadingView(reading.chat, reading.number, reading.unread, reading.last)
 
 
-def reading_view(user: str, reading: Reading) -> ReadingView:
+def reading_view(user: str, reading: UnreadCount) -> ReadingView:
     return ReadingView(reading.chat, reading.number, reading.unread, reading.last, user)
 
 

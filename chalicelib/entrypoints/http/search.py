@@ -51,7 +51,7 @@ def _search(call: Call, given: SearchQuery, chat: int | None) -> Response:
         limit=given.limit,
         cursor=or_none(given.cursor),
     )
-    found = search_messages(call.world, call.tenant, query)
+    found = search_messages(call.ports, call.tenant, query)
     hits = [hit_view(h.chat, h.message, h.highlight) for h in found.hits]
     next_url = call.next_url(cursor=found.cursor) if found.cursor else None
     return answer(200, FoundView(hits, found.total, next_url))

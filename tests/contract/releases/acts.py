@@ -10,12 +10,12 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from chalicelib.domain.change_feed import Since
-from chalicelib.domain.idempotency import IdempotencyMark, Once
-from chalicelib.domain.leases import Counter, NeedBegin, NeedClose
+from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
+from chalicelib.domain.leases import Counter, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import Chat, Lease, Message
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
-from chalicelib.domain.unread import Ahead, Marker
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat
 from chalicelib.usecases.ports import Store
 
 BEGINNINGS, CHANGES, READERS, KEYS, IDEMPOTENCY = 2, 3, 4, 5, 6
@@ -26,7 +26,7 @@ NOW, LATER = "2026-01-31T12:00:00.000Z", "2026-02-01T08:30:00.250Z"
 FIRST = Lease("memory-1", 1, 10)
 SECOND = Lease("memory-2", 2, 26)
 THIRD = Lease("memory-3", 3, 46)
-ONCE = Once("admin", IdempotencyMark("a" * 64, "f" * 64), 1_769_860_800_000)
+ONCE = IdempotentWrite("admin", IdempotencyKey("a" * 64, "f" * 64), 1_769_860_800_000)
 
 
 def message(number: int, revision: int, body: str = "") -> Message:
@@ -54,7 +54,7 @@ def say(
     store.persist_messages([record], WINDOW)
 
 
-def open_chats(store: Store, *states: Chat, token: str = TOKEN) -> None:
+def lock_or_create_chats(store: Store, *states: Chat, token: str = TOKEN) -> None:
     store.persist_chats([ChatsRecord(token=token, lease=FIRST, chats=list(states))], WINDOW)
 
 
@@ -63,7 +63,7 @@ def before(store: Store, has: Collection[int]) -> None:
     store.create_application(TOKEN, "Acme", NOW, *([ONCE] if IDEMPOTENCY in has else []))
     store.create_application(LEFT, "leaves", NOW)
     store.rename_application(TOKEN, "Acme & Söhne ☕")
-    open_chats(
+    lock_or_create_chats(
         store, replace(chat(1, title="Général ☕"), metadata={"a": [1, None]}), chat(2), chat(3)
     )
     written = replace(message(1, 1, "Grüße 👋\n'quoted'"), sender="ann", metadata={"b": 2})
@@ -77,20 +77,20 @@ def before(store: Store, has: Collection[int]) -> None:
     say(store, 4, message(2, 2), message(1, 1))  # before their chat
     _begin(store, Counter(TOKEN, 1), SECOND, epoch=1)
     say(store, 1, message(17, 2 << 32), lease=SECOND)
-    store.raise_lease(Counter(TOKEN, 1), SECOND, WINDOW)
-    open_chats(store, replace(chat(3, 5), deleted_at=LATER))
-    open_chats(store, chat(1), token=LEFT)
+    store.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW)
+    lock_or_create_chats(store, replace(chat(3, 5), deleted_at=LATER))
+    lock_or_create_chats(store, chat(1), token=LEFT)
     say(store, 1, message(1, 1), message(2, 2), token=LEFT)
     store.delete_application(LEFT, LATER)
     if READERS in has:
-        store.move_marker(TOKEN, "ann", Marker(1, 4), 0)
-        store.move_marker(TOKEN, "bob", Marker(2, 1), 0)
+        store.move_marker(TOKEN, "ann", ReadMarker(1, 4), 0)
+        store.move_marker(TOKEN, "bob", ReadMarker(2, 1), 0)
     _look(store, has)
 
 
 def after(store: Store, has: Collection[int]) -> None:
     """The release goes on while the tables are already those of later ones."""
-    open_chats(store, chat(4, title="late"), chat(5))
+    lock_or_create_chats(store, chat(4, title="late"), chat(5))
     say(store, 1, message(18, 3 << 32), message(19, (3 << 32) + 1), lease=SECOND)
     say(store, 1, message(8, 8))  # one that was passed over
     say(store, 1, edited(1, (3 << 32) + 2, "edited later"), lease=SECOND)
@@ -99,22 +99,22 @@ def after(store: Store, has: Collection[int]) -> None:
     say(store, 6, message(1, 1))
     _begin(store, Counter(TOKEN, 1), THIRD, epoch=2)
     if BEGINNINGS in has:
-        store.close_lease(Counter(TOKEN, 1), NeedClose(THIRD.holder, THIRD.epoch, 36))
+        store.release_lease(Counter(TOKEN, 1), LeaseReleasing(THIRD.holder, THIRD.epoch, 36))
     store.create_application("other", "another", NOW)
     store.purge(LATER, 2)
     if READERS in has:
-        store.move_marker(TOKEN, "ann", Marker(1, 17), 0)
-        store.move_marker(TOKEN, "cem", Marker(4, 1), 0)
+        store.move_marker(TOKEN, "ann", ReadMarker(1, 17), 0)
+        store.move_marker(TOKEN, "cem", ReadMarker(4, 1), 0)
     if KEYS in has:
         store.rotate_key(TOKEN, 1, LATER)
     if IDEMPOTENCY in has:
-        store.drop_answers(NOW, 10)
+        store.delete_responses(NOW, 10)
     _look(store, has)
 
 
 def _begin(store: Store, counter: Counter, lease: Lease, epoch: int) -> None:
-    need = NeedBegin(lease.holder, f"nonce-{lease.epoch}")
-    store.begin_lease(counter, need, epoch, WINDOW, LATER)
+    need = LeaseMissing(lease.holder, f"nonce-{lease.epoch}")
+    store.acquire_lease(counter, need, epoch, WINDOW, LATER)
 
 
 def _look(store: Store, has: Collection[int]) -> None:
@@ -122,17 +122,17 @@ def _look(store: Store, has: Collection[int]) -> None:
     store.get_application(TOKEN)
     store.list_applications(None, 10)
     store.list_tokens(None, 10)
-    store.list_chats(TOKEN, Page(limit=10), 10)
+    store.list_chats(TOKEN, PageRequest(limit=10), 10)
     store.get_chat(TOKEN, 1)
-    store.list_messages(TOKEN, 1, Page(limit=10), 10)
+    store.list_messages(TOKEN, 1, PageRequest(limit=10), 10)
     store.get_message(TOKEN, 1, 3)
     store.revisions(Counter(TOKEN, 1), [1, 2, 3])
     store.skipped(TOKEN, 1)
-    store.chat_may_come(TOKEN, 9, None, LATER)
+    store.chat_may_arrive(TOKEN, 9, None, LATER)
     if CHANGES in has:
         store.list_changes(TOKEN, 1, Since(), 10)
     if READERS in has:
-        store.list_markers(TOKEN, "ann", Page(limit=10), 10)
-        store.count_unread(TOKEN, [Marker(1, 2)], {1: Ahead()})
+        store.list_markers(TOKEN, "ann", PageRequest(limit=10), 10)
+        store.count_unread(TOKEN, [ReadMarker(1, 2)], {1: UnpersistedChat()})
     if IDEMPOTENCY in has:
-        store.kept_answer(ONCE)
+        store.find_response(ONCE)

@@ -12,11 +12,11 @@ from typing import Any
 import redis
 from msgspec.structs import replace
 
-from chalicelib.domain.idempotency import IdempotencyMark
-from chalicelib.domain.leases import Accepted, Basis, Begun, Counter, NeedBegin
+from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message, Pending
-from chalicelib.domain.paging import Page
-from chalicelib.usecases.ports import Ledger
+from chalicelib.domain.paging import PageRequest
+from chalicelib.usecases.ports import Sequencer
 from tests.contract.releases.acts import LATER, NOW, TOKEN, WINDOW
 
 FOLDER = Path(__file__).parent
@@ -29,45 +29,52 @@ def draft(body: str) -> Message:
     return Message(number=0, revision=0, body=body, sender="ann", created_at=NOW)
 
 
-def mark(key: str) -> IdempotencyMark:
-    return IdempotencyMark(key, "f" * 64)
+def idempotency(key: str) -> IdempotencyKey:
+    return IdempotencyKey(key, "f" * 64)
 
 
 def accept(
-    ledger: Ledger, counter: Counter, drafts: Any, of: IdempotencyMark | None = None
+    sequencer: Sequencer, counter: Counter, drafts: Any, of: IdempotencyKey | None = None
 ) -> Accepted:
     """Accept in an application that is known, with a lease where there is none yet."""
-    answer = ledger.accept(counter, 1, drafts, of)
-    if isinstance(answer, NeedBegin):
-        assert ledger.install_lease(counter, answer.nonce, Begun(0, Lease(MEMORY, 1, WINDOW)))
-        answer = ledger.accept(counter, 1, drafts, of)
+    answer = sequencer.accept(counter, 1, drafts, of)
+    if isinstance(answer, LeaseMissing):
+        assert sequencer.install_lease(
+            counter, answer.nonce, LeaseGrant(0, Lease(MEMORY, 1, WINDOW))
+        )
+        answer = sequencer.accept(counter, 1, drafts, of)
     assert isinstance(answer, Accepted), answer
     return answer
 
 
-def pending(ledger: Ledger, counter: Counter) -> dict[int, Pending]:
-    look = ledger.look(counter, 1, Page(limit=100))
-    return {entry.state.number: entry for entry in look.pending}
+def pending(sequencer: Sequencer, counter: Counter) -> dict[int, Pending]:
+    pending_page = sequencer.read_pending(counter, 1, PageRequest(limit=100))
+    return {entry.state.number: entry for entry in pending_page.pending}
 
 
-def change(ledger: Ledger, counter: Counter, number: int, **fields: Any) -> Accepted:
+def change(sequencer: Sequencer, counter: Counter, number: int, **fields: Any) -> Accepted:
     """Edit or delete what is pending."""
-    look = ledger.look(counter, 1, Page(limit=100))
-    state = pending(ledger, counter)[number].state
-    answer = ledger.edit(counter, 1, replace(state, **fields), Basis(state.revision, look.edits, 0))
+    pending_page = sequencer.read_pending(counter, 1, PageRequest(limit=100))
+    state = pending(sequencer, counter)[number].state
+    answer = sequencer.edit(
+        counter,
+        1,
+        replace(state, **fields),
+        EditPrecondition(state.revision, pending_page.edits, 0),
+    )
     assert isinstance(answer, Accepted), answer
     return answer
 
 
-def write(ledger: Ledger, introduce: Callable[[], None]) -> None:
+def write(sequencer: Sequencer, introduce: Callable[[], None]) -> None:
     """What a release does."""
     introduce()
-    accept(ledger, Counter(TOKEN), [CHAT], mark("chat"))
+    accept(sequencer, Counter(TOKEN), [CHAT], idempotency("chat"))
     messages = Counter(TOKEN, 1)
-    accept(ledger, messages, [draft("Grüße 👋"), draft("two")], mark("batch"))
-    accept(ledger, messages, [draft("three")])
-    change(ledger, messages, 1, body="edited", edited_at=LATER)
-    change(ledger, messages, 2, body="", deleted_at=LATER)
+    accept(sequencer, messages, [draft("Grüße 👋"), draft("two")], idempotency("batch"))
+    accept(sequencer, messages, [draft("three")])
+    change(sequencer, messages, 1, body="edited", edited_at=LATER)
+    change(sequencer, messages, 2, body="", deleted_at=LATER)
 
 
 def taken(client: "redis.Redis") -> list[list[str]]:

@@ -13,7 +13,7 @@ import redis
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.releases import acts, keys
@@ -60,11 +60,11 @@ def main() -> None:
     url = part_url("redis")
     with (
         redis.Redis.from_url(url) as client,
-        closing(RedisLedger(url, FakeClock(), acts.WINDOW, keys.MEMORY)) as ledger,
+        closing(RedisSequencer(url, FakeClock(), acts.WINDOW, keys.MEMORY)) as sequencer,
     ):
-        keys.write(ledger, lambda: introduce(ledger, application(acts.TOKEN)))
+        keys.write(sequencer, lambda: introduce(sequencer, application(acts.TOKEN)))
         (FOLDER / f"{newest}.keys.ndjson").write_text(keys.text(keys.taken(client)))
-        ledger.erase_application(acts.TOKEN)
+        sequencer.forget_application(acts.TOKEN)
 
 
 if __name__ == "__main__":

@@ -10,29 +10,29 @@
 -- Returns {'accepted', first, revision, holder, epoch, ceiling, left in the buckets}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, '', left, pending entry…}
 --         {'limited', left in the buckets, which has too little, ms until it has enough}
---         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
---         {'close', holder, epoch, last}
---         {'begin', holder, nonces given up} {'raise', holder, epoch, ceiling}
---         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
+--         {'reused'} {'not_cached', nonce} {'deleted'} {'key'} {'gone'} {'contended'} {'full'}
+--         {'releasing', holder, epoch, last}
+--         {'missing', holder, nonces given up} {'exhausted', holder, epoch, ceiling}
+--         {'missing', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
-           chats_pending = KEYS[7], quiet = KEYS[8]}
+           chats_pending = KEYS[7], idle = KEYS[8]}
 local chat, now, count = ARGV[5], ARGV[6], #ARGV - 14
 
-local me = memory(ARGV[2])
+local me = incarnation(ARGV[2])
 local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
 
-local mark = ARGV[10] ~= '' and KEYS[9]
-local buckets, limited = buckets_for(count, mark and 10 or 9, ARGV[14])
+local idempotency_key = ARGV[10] ~= '' and KEYS[9]
+local buckets, limited = buckets_for(count, idempotency_key and 10 or 9, ARGV[14])
 if limited then return limited end
-local before = mark and replay(mark, ARGV[10], k.pending, buckets)
+local before = idempotency_key and replay(idempotency_key, ARGV[10], k.pending, buckets)
 if before then return before end
 
 if full(k, count, ARGV[8], ARGV[9]) then return {'full'} end
-local c, need = held(k, chat, me, ARGV[3], ARGV[4])
-if not c then return need end
-if c.last + count > c.ceiling then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
+local c, not_ready = held(k, chat, me, ARGV[3], ARGV[4])
+if not c then return not_ready end
+if c.last + count > c.ceiling then return {'exhausted', me, whole(c.epoch), whole(c.ceiling)} end
 
 local first, revision = c.last + 1, revision_of(c, c.revision + 1)
 redis.call('HSET', k.counter, 'last', whole(c.last + count), 'revision', whole(c.revision + count))
@@ -45,8 +45,8 @@ for i = 1, count do
   end
   keep_pending(k, chat, me, c, now, ARGV[7], first + i - 1, revision + i - 1, json)
 end
-if mark then
-  keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', whole(first), 'last', whole(c.last + count),
+if idempotency_key then
+  store_idempotency(idempotency_key, ARGV[11], ARGV[10], me, c, {'first', whole(first), 'last', whole(c.last + count),
             'revision', whole(revision), 'created_at', ARGV[12]})
 end
 return {'accepted', whole(first), whole(revision), me, whole(c.epoch), whole(c.ceiling), take(buckets)}

@@ -3,7 +3,7 @@
 -- Names this server's memory. A restart changes run_id, a promotion or a full resync changes
 -- master_replid, so a copy of the data in another memory never passes for this one. 16 hex digits of
 -- each are 128 bits. `fixed` is given where the store itself keeps every write over a failover.
-local function memory(fixed)
+local function incarnation(fixed)
   if fixed ~= '' then return fixed end
   local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
@@ -21,7 +21,7 @@ end
 
 local function server_ms() return math.floor(server_us() / 1000) end
 
-local ASKED_KEPT_MS = 60000
+local LOADING_TTL_MS = 60000
 
 -- nil, or the answer that refuses the request: the application is not known, deleted, or has another key.
 --
@@ -38,18 +38,18 @@ local function refusal(application_key, key_version, me, nonce)
   if app[2] ~= me then
     redis.call('DEL', application_key)
     redis.call('HSET', application_key, 'memory', me, 'asked', nonce)
-    redis.call('PEXPIRE', application_key, whole(ASKED_KEPT_MS))
-    return {'application', nonce}
+    redis.call('PEXPIRE', application_key, whole(LOADING_TTL_MS))
+    return {'not_cached', nonce}
   end
-  if not app[3] then return {'application', app[5]} end
+  if not app[3] then return {'not_cached', app[5]} end
   if app[3] == key_version then return nil end
-  local ahead = tonumber(app[3]) - tonumber(key_version)
-  if ahead == 1 and server_ms() < tonumber(app[4]) then return nil end
-  if ahead > 0 or app[6] == key_version then return {'key'} end
+  local newer_by = tonumber(app[3]) - tonumber(key_version)
+  if newer_by == 1 and server_ms() < tonumber(app[4]) then return nil end
+  if newer_by > 0 or app[6] == key_version then return {'key'} end
   redis.call('HDEL', application_key, 'key_version', 'previous_until')
   redis.call('HSET', application_key, 'asked', nonce, 'newer', key_version)
-  redis.call('PEXPIRE', application_key, whole(ASKED_KEPT_MS))
-  return {'application', nonce}
+  redis.call('PEXPIRE', application_key, whole(LOADING_TTL_MS))
+  return {'not_cached', nonce}
 end
 
 -- A pending entry is `<revision>|<accepted at, ms>|<holder>|<epoch>|<ceiling>|<JSON of the state>`, the
@@ -66,7 +66,7 @@ end
 
 -- Whether a counter is there, or the chat that it belongs to (chat: '' for the chats' counter): 1 or 0;
 -- nil where the chat was deleted.
-local function known(counter_key, chats_pending_key, chat)
+local function chat_known(counter_key, chats_pending_key, chat)
   local c = redis.call('HMGET', counter_key, 'deleted', 'last')
   if c[1] then return nil end
   local entry = chat ~= '' and pending_entry(chats_pending_key, chat)
@@ -79,24 +79,24 @@ end
 -- that was lost is not made again, because what loses it (a wipe) loses the pending entry as well. Nothing
 -- is pending of it yet: it is quiet, and found when what is quiet is given back.
 -- Returns the counter, or nil.
-local function first_lease(counter_key, quiet_key, chat, me)
+local function first_lease(counter_key, idle_key, chat, me)
   local lease = chat.messages_lease
   if not lease or lease.holder ~= me or chat.deleted_at or redis.call('EXISTS', counter_key) == 1 then
     return nil
   end
   redis.call('HSET', counter_key, 'last', 0, 'ceiling', whole(lease.ceiling), 'holder', me,
              'epoch', whole(lease.epoch), 'revision', 0, 'edits', 0)
-  redis.call('ZADD', quiet_key, whole(server_ms()), whole(chat.number))
+  redis.call('ZADD', idle_key, whole(server_ms()), whole(chat.number))
   return {last = 0, ceiling = lease.ceiling, epoch = lease.epoch, revision = 0}
 end
 
 -- What is left in each bucket, and in how many milliseconds it is full again: `<left>/<ms> …`.
-local function left_in(buckets)
-  local told = {}
+local function remaining_in(buckets)
+  local parts = {}
   for i, b in ipairs(buckets) do
-    told[i] = whole(math.floor(b.size - b.full_in / b.unit)) .. '/' .. whole(math.ceil(b.full_in / 1000))
+    parts[i] = whole(math.floor(b.size - b.full_in / b.unit)) .. '/' .. whole(math.ceil(b.full_in / 1000))
   end
-  return table.concat(told, ' ')
+  return table.concat(parts, ' ')
 end
 
 -- The buckets from which a request is to take `cost`, or nil and the answer that refuses it: where one of
@@ -116,7 +116,7 @@ local function buckets_for(cost, first, limits)
     if wait > longest then longest, which = wait, #buckets end
   end
   if which == 0 then return buckets end
-  return nil, {'limited', left_in(buckets), which, whole(math.ceil(longest / 1000))}
+  return nil, {'limited', remaining_in(buckets), which, whole(math.ceil(longest / 1000))}
 end
 
 -- Take what the request costs; returns what is left.
@@ -126,50 +126,50 @@ local function take(buckets)
     redis.call('SET', b.key, whole(math.floor(buckets.now + b.full_in)),
                'PX', whole(math.ceil(b.full_in / 1000)))
   end
-  return left_in(buckets)
+  return remaining_in(buckets)
 end
 
 -- nil, or the answer to a request whose Idempotency-Key was used before: the first answer, with those of
 -- its states that are still pending.
-local function replay(mark_key, fingerprint, pending_key, buckets)
-  local mark = redis.call('HMGET', mark_key, 'fingerprint', 'first', 'last', 'revision', 'created_at',
+local function replay(idempotency_key, fingerprint, pending_key, buckets)
+  local stored = redis.call('HMGET', idempotency_key, 'fingerprint', 'first', 'last', 'revision', 'created_at',
                           'holder', 'epoch', 'ceiling', 'kept')
-  if not mark[1] then return nil end
-  if mark[1] ~= fingerprint then return {'reused'} end
-  mark[1] = 'replayed'
-  mark[9] = mark[9] or ''
-  mark[10] = take(buckets)
-  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', pending_key, mark[2], mark[3])) do
-    mark[#mark + 1] = entry
+  if not stored[1] then return nil end
+  if stored[1] ~= fingerprint then return {'reused'} end
+  stored[1] = 'replayed'
+  stored[9] = stored[9] or ''
+  stored[10] = take(buckets)
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', pending_key, stored[2], stored[3])) do
+    stored[#stored + 1] = entry
   end
-  return mark
+  return stored
 end
 
 -- Note what a request with an Idempotency-Key was answered: `answer` holds `first`, `last`, `revision`,
 -- `created_at`, and of an edit `kept`.
-local function keep_mark(mark_key, life_ms, fingerprint, me, c, answer)
-  redis.call('HSET', mark_key, 'fingerprint', fingerprint, 'holder', me, 'epoch', whole(c.epoch),
+local function store_idempotency(idempotency_key, life_ms, fingerprint, me, c, answer)
+  redis.call('HSET', idempotency_key, 'fingerprint', fingerprint, 'holder', me, 'epoch', whole(c.epoch),
              'ceiling', whole(c.ceiling), unpack(answer))
-  redis.call('PEXPIRE', mark_key, life_ms)
+  redis.call('PEXPIRE', idempotency_key, life_ms)
 end
 
 -- Who is beginning a lease on the counter, and who gave up before: the attempts that were never installed.
 -- Only one who left it in this memory counts; a wipe forgets all of them, as it should.
 -- The value is `<nonce>|<memory>|<others wait until, ms>|<nonces that were given up>`.
-local function beginning(nonce_key, me)
+local function acquiring(nonce_key, me)
   local left = redis.call('GET', nonce_key)
   if not left then return nil end
-  local nonce, memory_, wait_until, given_up = string.match(left, '^(%x*)|([^|]*)|(%d+)|(.*)$')
-  if memory_ ~= me then return nil end
-  return {nonce = nonce, wait_until = tonumber(wait_until), given_up = given_up}
+  local nonce, incarnation_, wait_until, abandoned = string.match(left, '^(%x*)|([^|]*)|(%d+)|(.*)$')
+  if incarnation_ ~= me then return nil end
+  return {nonce = nonce, wait_until = tonumber(wait_until), abandoned = abandoned}
 end
 
-local MOST_GIVEN_UP = 20 * 33
-local BEGINNING_KEPT_MS = 30 * 24 * 3600 * 1000
+local MAX_ABANDONED_CHARS = 20 * 33
+local ACQUIRING_TTL_MS = 30 * 24 * 3600 * 1000
 
-local function keep_beginning(nonce_key, nonce, me, wait_until, given_up)
+local function store_acquiring(nonce_key, nonce, me, wait_until, abandoned)
   redis.call('SET', nonce_key, table.concat({nonce, me, whole(wait_until),
-             string.sub(given_up, 1, MOST_GIVEN_UP)}, '|'), 'PX', whole(BEGINNING_KEPT_MS))
+             string.sub(abandoned, 1, MAX_ABANDONED_CHARS)}, '|'), 'PX', whole(ACQUIRING_TTL_MS))
 end
 
 -- The counter if this memory holds its lease; otherwise nil and the answer that says what is needed.
@@ -184,7 +184,7 @@ local function held(k, chat, me, nonce, nonce_ms)
                        'closing')
   if c[6] then return nil, {'gone'} end
   if c[3] == me then
-    if c[7] then return nil, {'close', me, c[4], c[1]} end
+    if c[7] then return nil, {'releasing', me, c[4], c[1]} end
     return {last = tonumber(c[1]), ceiling = tonumber(c[2]), epoch = tonumber(c[4]),
             revision = tonumber(c[5])}
   end
@@ -193,19 +193,19 @@ local function held(k, chat, me, nonce, nonce_ms)
     if entry then
       local state = entry_state(entry)
       if state.deleted_at then return nil, {'gone'} end
-      local first = first_lease(k.counter, k.quiet, state, me)
+      local first = first_lease(k.counter, k.idle, state, me)
       if first then return first end
     end
   end
-  local other, now, given_up = beginning(k.nonce, me), server_ms(), ''
+  local other, now, abandoned = acquiring(k.nonce, me), server_ms(), ''
   if other then
-    if now < other.wait_until then return nil, {'wait'} end
-    given_up = other.nonce .. ',' .. other.given_up
+    if now < other.wait_until then return nil, {'contended'} end
+    abandoned = other.nonce .. ',' .. other.abandoned
   end
-  keep_beginning(k.nonce, nonce, me, now + tonumber(nonce_ms), given_up)
+  store_acquiring(k.nonce, nonce, me, now + tonumber(nonce_ms), abandoned)
   local chats = redis.call('HMGET', k.chats, 'last', 'holder', 'epoch')
-  if chats[2] ~= me then return nil, {'begin', me, given_up} end
-  return nil, {'begin', me, given_up, chats[3], chats[1]}
+  if chats[2] ~= me then return nil, {'missing', me, abandoned} end
+  return nil, {'missing', me, abandoned, chats[3], chats[1]}
 end
 
 -- Whether so many more pending entries are too many for the counter or the application: then the workers

@@ -13,30 +13,30 @@
 --       18 life of a deleted chat's mark, ms  19 JSON of the state, from after its revision on
 -- Returns {'accepted', number, revision, holder, epoch, ceiling} {'conflict'}
 --         {'replayed', number, number, revision, created_at, holder, epoch, ceiling, kept, '', pending entry…}
---         {'reused'} {'application', nonce} {'deleted'} {'key'} {'gone'} {'wait'} {'full'}
---         {'close', holder, epoch, last}
---         {'begin', holder, nonces given up} {'raise', holder, epoch, ceiling}
---         {'begin', holder, nonces given up, epoch of the chats' counter, its last number}
+--         {'reused'} {'not_cached', nonce} {'deleted'} {'key'} {'gone'} {'contended'} {'full'}
+--         {'releasing', holder, epoch, last}
+--         {'missing', holder, nonces given up} {'exhausted', holder, epoch, ceiling}
+--         {'missing', holder, nonces given up, epoch of the chats' counter, its last number}
 
 local k = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
-           chats_pending = KEYS[7], quiet = KEYS[8]}
+           chats_pending = KEYS[7], idle = KEYS[8]}
 local chat, number = ARGV[5], ARGV[14]
 local FIRST_LEASE = ',"messages_lease":%b{}}$'
 
-local me = memory(ARGV[2])
+local me = incarnation(ARGV[2])
 local no = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if no then return no end
-local mark = ARGV[10] ~= '' and KEYS[9]
-local before = mark and replay(mark, ARGV[10], k.pending, {})
+local idempotency_key = ARGV[10] ~= '' and KEYS[9]
+local before = idempotency_key and replay(idempotency_key, ARGV[10], k.pending, {})
 if before then return before end
 if full(k, 1, ARGV[8], ARGV[9]) then return {'full'} end
-local c, need = held(k, chat, me, ARGV[3], ARGV[4])
-if not c then return need end
+local c, not_ready = held(k, chat, me, ARGV[3], ARGV[4])
+if not c then return not_ready end
 
 -- A memory that was left behind (an old primary that is alone again) may hold an older lease than the
 -- newest one. Its revisions would be too low to win against a state that was made under that and is still
 -- on its way: MySQL will not raise its lease, so that it begins anew.
-if c.epoch < tonumber(ARGV[17]) then return {'raise', me, whole(c.epoch), whole(c.ceiling)} end
+if c.epoch < tonumber(ARGV[17]) then return {'exhausted', me, whole(c.epoch), whole(c.ceiling)} end
 
 -- The state was made from what was pending, or from MySQL's row. A pending one must still be the same.
 -- MySQL's row is current where no edit was accepted since the look: an edit accepted before it was either
@@ -61,7 +61,7 @@ redis.call('HINCRBY', k.counter, 'edits', 1)
 redis.call('ZREMRANGEBYSCORE', k.pending, number, number)
 keep_pending(k, chat, me, c, ARGV[6], ARGV[7], number, revision,
              '{"number":' .. number .. ',"revision":' .. whole(revision) .. state)
-local deletion = KEYS[mark and 10 or 9]
+local deletion = KEYS[idempotency_key and 10 or 9]
 if deletion and chat ~= '' then
   redis.call('ZADD', deletion, number, number)
 elseif deletion then
@@ -69,8 +69,8 @@ elseif deletion then
   redis.call('HSET', deletion, 'deleted', 1)
   redis.call('PEXPIRE', deletion, ARGV[18])
 end
-if mark then
-  keep_mark(mark, ARGV[11], ARGV[10], me, c, {'first', number, 'last', number, 'revision', whole(revision),
+if idempotency_key then
+  store_idempotency(idempotency_key, ARGV[11], ARGV[10], me, c, {'first', number, 'last', number, 'revision', whole(revision),
             'created_at', ARGV[12], 'kept', ARGV[13]})
 end
 return {'accepted', number, whole(revision), me, whole(c.epoch), whole(c.ceiling)}

@@ -5,8 +5,8 @@
 -- ARGV  1 nonce  2 fixed holder or ''  3 holder  4 epoch  5 floor  6 ceiling  7 chat number or '0'
 -- Returns 1 where it was taken, else 0
 
-local me = memory(ARGV[2])
-local left = beginning(KEYS[2], me)
+local me = incarnation(ARGV[2])
+local left = acquiring(KEYS[2], me)
 if me ~= ARGV[3] or not left or left.nonce ~= ARGV[1] then return 0 end
 local c = redis.call('HMGET', KEYS[1], 'holder', 'epoch')
 if c[1] == me and tonumber(c[2]) >= tonumber(ARGV[4]) then return 0 end

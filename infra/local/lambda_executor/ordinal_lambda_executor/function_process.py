@@ -72,7 +72,7 @@ class FunctionProcess:
 
     def invoke(self, invocation: Invocation) -> None:
         """Run one invocation to its end; its outcome is noted in it."""
-        self._api.hand_over(invocation)
+        self._api.enqueue(invocation)
         if not self.is_alive:
             invocation.finish(self._reason(), is_error=True)
         elif not invocation.done.wait(self._timeout_seconds):

@@ -55,7 +55,7 @@ class RuntimeApi:
             target=self._server.serve_forever, kwargs={"poll_interval": 5.0}, daemon=True
         ).start()
 
-    def hand_over(self, invocation: Invocation) -> None:
+    def enqueue(self, invocation: Invocation) -> None:
         """Give the process its next invocation."""
         with self._changed:
             self._waiting = self._running = invocation

@@ -9,16 +9,16 @@ from chalicelib.settings import Settings
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.fakes.clock import FakeClock
-from tests.fakes.ledger import FakeLedger
-from tests.fakes.meter import FakeMeter
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.queues import FakeQueues
 from tests.fakes.search_index import FakeSearchIndex
+from tests.fakes.sequencer import InMemorySequencer
 from tests.fakes.store import FakeStore
 
 SETTINGS = Settings(master_key="a master key", admin_key="an admin key", lease_window=10)
 
 
-class FakeWorld:
+class FakePorts:
     """Fakes in place of Redis, MySQL, SQS and OpenSearch; leases of ten numbers."""
 
     settings = SETTINGS
@@ -26,11 +26,11 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.ledger = FakeLedger(self.clock, self.lease_window)
+        self.sequencer = InMemorySequencer(self.clock, self.lease_window)
         self.store = FakeStore()
         self.queues = FakeQueues()
         self.index = FakeSearchIndex()
-        self.meter = FakeMeter()
+        self.metrics = FakeMetrics()
 
     def persist(self) -> None:
         """Work off all three queues."""

@@ -8,7 +8,7 @@
 -- ARGV  1 fixed holder or ''  2 chat number or '0'  3 quiet for how long, ms
 -- Returns {holder, epoch, last} where it is closing now, else {}
 
-local me = memory(ARGV[1])
+local me = incarnation(ARGV[1])
 local c = redis.call('HMGET', KEYS[1], 'holder', 'epoch', 'last', 'deleted')
 local since = redis.call('ZSCORE', KEYS[3], ARGV[2])
 if not since or tonumber(since) > server_ms() - tonumber(ARGV[3]) then return {} end

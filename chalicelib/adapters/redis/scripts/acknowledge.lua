@@ -8,7 +8,7 @@
 --       then number, revision; number, revision; …
 -- Returns how many were dropped
 
-local me = ARGV[1] == '0' and memory(ARGV[2])
+local me = ARGV[1] == '0' and incarnation(ARGV[2])
 local deletions = not me and redis.call('EXISTS', KEYS[4]) == 1
 local dropped = 0
 for i = 3, #ARGV, 2 do

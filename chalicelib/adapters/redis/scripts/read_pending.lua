@@ -6,21 +6,21 @@
 -- ARGV  1 key version  2 chat number or ''  3 least number or '-inf'  4 highest number or '+inf'
 --       5 'asc' or 'desc'  6 how many at most  7 fingerprint or ''  8 limits of the buckets
 --       9 fixed holder or ''  10 nonce
--- Returns {'look', known (0 or 1), edits, left in the buckets, pending entry…} {'gone', left}
+-- Returns {'pending', known (0 or 1), edits, left in the buckets, pending entry…} {'gone', left}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, left, pending entry…}
 --         {'limited', left in the buckets, which has too little, ms until it has enough}
---         {'application', nonce} {'deleted'} {'key'} {'reused'}
+--         {'not_cached', nonce} {'deleted'} {'key'} {'reused'}
 
-local no = refusal(KEYS[1], ARGV[1], memory(ARGV[9]), ARGV[10])
+local no = refusal(KEYS[1], ARGV[1], incarnation(ARGV[9]), ARGV[10])
 if no then return no end
-local mark = ARGV[7] ~= '' and KEYS[5]
-local buckets, limited = buckets_for(1, mark and 6 or 5, ARGV[8])
+local idempotency_key = ARGV[7] ~= '' and KEYS[5]
+local buckets, limited = buckets_for(1, idempotency_key and 6 or 5, ARGV[8])
 if limited then return limited end
-local before = mark and replay(mark, ARGV[7], KEYS[3], buckets)
+local before = idempotency_key and replay(idempotency_key, ARGV[7], KEYS[3], buckets)
 if before then return before end
 
 local left = take(buckets)
-local is_known = known(KEYS[2], KEYS[4], ARGV[2])
+local is_known = chat_known(KEYS[2], KEYS[4], ARGV[2])
 if not is_known then return {'gone', left} end
 local entries
 if ARGV[5] == 'asc' then
@@ -28,4 +28,4 @@ if ARGV[5] == 'asc' then
 else
   entries = redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[3], 'LIMIT', 0, ARGV[6])
 end
-return {'look', is_known, redis.call('HGET', KEYS[2], 'edits') or '0', left, unpack(entries)}
+return {'pending', is_known, redis.call('HGET', KEYS[2], 'edits') or '0', left, unpack(entries)}

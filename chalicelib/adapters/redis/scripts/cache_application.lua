@@ -7,7 +7,7 @@
 -- Returns 1 where it was taken, else 0
 
 local app = redis.call('HMGET', KEYS[1], 'deleted', 'memory', 'asked')
-if app[1] or app[2] ~= memory(ARGV[1]) or app[3] ~= ARGV[2] then return 0 end
+if app[1] or app[2] ~= incarnation(ARGV[1]) or app[3] ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], 'asked')
 redis.call('HSET', KEYS[1], 'key_version', ARGV[3], 'previous_until', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])

@@ -3,12 +3,12 @@
 -- KEYS  1 nonce
 -- ARGV  1 nonce  2 fixed holder or ''
 
-local me = memory(ARGV[2])
-local left = beginning(KEYS[1], me)
+local me = incarnation(ARGV[2])
+local left = acquiring(KEYS[1], me)
 if left and left.nonce == ARGV[1] then
-  local earlier, rest = string.match(left.given_up, '^(%x*),(.*)$')
+  local earlier, rest = string.match(left.abandoned, '^(%x*),(.*)$')
   if earlier then
-    keep_beginning(KEYS[1], earlier, me, 0, rest)
+    store_acquiring(KEYS[1], earlier, me, 0, rest)
   else
     redis.call('DEL', KEYS[1])
   end

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Self
 
-from chalicelib.adapters.redis.sequencer import RedisLedger
+from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.usecases.ports import Clock
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.redis_server import RedisServer
@@ -63,7 +63,7 @@ class _Connection:
         pass
 
 
-class FakeLedger(RedisLedger):
+class InMemorySequencer(RedisSequencer):
     """`server` can be wiped or started anew. `find_server` says for each call which one answers it."""
 
     def __init__(

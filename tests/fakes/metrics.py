@@ -3,7 +3,7 @@
 from chalicelib.domain.metrics import ALL, Metric
 
 
-class FakeMeter:
+class FakeMetrics:
     """Sums of counts and last measured values, by name, or by `Name:dimension`."""
 
     def __init__(self) -> None:
@@ -11,12 +11,12 @@ class FakeMeter:
         self.measured: dict[str, float] = {}
         self.flushed: list[str] = []
 
-    def count(self, metric: Metric, value: int = 1, of: str | None = None) -> None:
-        name = _series(metric, "Count", of)
+    def count(self, metric: Metric, value: int = 1, dimension: str | None = None) -> None:
+        name = _series(metric, "Count", dimension)
         self.counts[name] = self.counts.get(name, 0) + value
 
-    def measure(self, metric: Metric, value: float, of: str | None = None) -> None:
-        self.measured[_series(metric, metric.unit, of)] = value
+    def measure(self, metric: Metric, value: float, dimension: str | None = None) -> None:
+        self.measured[_series(metric, metric.unit, dimension)] = value
 
     def flush(self, service: str) -> None:
         self.flushed.append(service)

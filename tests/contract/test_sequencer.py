@@ -1,0 +1,1132 @@
+"""What the ledger promises, on the server in memory, on a real Valkey and on a cluster of it."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import pytest
+from msgspec.structs import replace
+
+from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    KeyReusedError,
+    NotFoundError,
+    RateLimitedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.leases import (
+    Accepted,
+    ApplicationNotCached,
+    Counter,
+    EditPrecondition,
+    IssuedUpTo,
+    LeaseContended,
+    LeaseExhausted,
+    LeaseGrant,
+    LeaseMissing,
+    PendingPage,
+)
+from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.rate_limits import Bucket, RateLimit
+from chalicelib.domain.times import rfc3339
+from chalicelib.domain.unread import UnpersistedChat
+from chalicelib.usecases.ports import Sequencer
+from tests.contract.cluster import Cluster, running_cluster
+from tests.contract.conftest import part_url
+from tests.contract.states import application, introduce
+from tests.fakes.clock import FakeClock
+from tests.fakes.sequencer import InMemorySequencer
+
+NOW = "2026-09-21T14:13:20.000Z"
+CHAT = Chat(number=0, revision=0, title="a chat", created_at=NOW)
+ALL = PageRequest(limit=1000)
+
+
+def message(body: str = "hello") -> Message:
+    return Message(number=0, revision=0, body=body, sender="ann", created_at=NOW)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["fake", "valkey", "cluster"])
+def sequencer(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Sequencer]:
+    if request.param == "fake":
+        yield InMemorySequencer(clock)
+        return
+    of_cluster = request.param == "cluster"
+    url = request.getfixturevalue("cluster").url if of_cluster else part_url("redis")
+    sequencer = RedisSequencer(url, clock, 1000)
+    yield sequencer
+    sequencer.close()
+
+
+@pytest.fixture
+def token(sequencer: Sequencer) -> str:
+    token = secrets.token_hex(15)
+    introduce(sequencer, application(token))
+    return token
+
+
+def acquire(
+    sequencer: Sequencer, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000
+) -> None:
+    drafts = [CHAT] if counter.chat is None else [message()]
+    need = sequencer.accept(counter, 1, drafts, None)
+    assert isinstance(need, LeaseMissing)
+    grant = LeaseGrant(floor, Lease(need.holder, epoch, floor + window))
+    assert sequencer.install_lease(counter, need.nonce, grant)
+
+
+def accept(
+    sequencer: Sequencer,
+    counter: Counter,
+    drafts: list[Message] | list[Chat],
+    idempotency: IdempotencyKey | None = None,
+) -> Accepted:
+    accepted = sequencer.accept(counter, 1, drafts, idempotency)
+    assert isinstance(accepted, Accepted)
+    return accepted
+
+
+def read_pending(
+    sequencer: Sequencer,
+    counter: Counter,
+    page: PageRequest = ALL,
+    idempotency: IdempotencyKey | None = None,
+    rate_limit: RateLimit | None = None,
+) -> PendingPage:
+    seen = sequencer.read_pending(counter, 1, page, idempotency, rate_limit)
+    assert isinstance(seen, PendingPage)
+    return seen
+
+
+def numbers(seen: PendingPage) -> list[int]:
+    return [p.state.number for p in seen.pending]
+
+
+# --- which keys are valid
+
+
+FAR = "2999-01-01T00:00:00.000Z"
+PAST = "2001-01-01T00:00:00.000Z"
+
+
+def asked(sequencer: Sequencer, token: str, version: int = 1) -> ApplicationNotCached:
+    need = sequencer.read_pending(Counter(token), version, ALL)
+    assert isinstance(need, ApplicationNotCached)
+    return need
+
+
+def is_valid(sequencer: Sequencer, token: str, version: int) -> bool:
+    """Whether the key opens reading; it must open writing just the same."""
+    draft = [message()]
+    try:
+        sequencer.read_pending(Counter(token, 1), version, ALL)
+    except UnauthenticatedError:
+        with pytest.raises(UnauthenticatedError):
+            sequencer.accept(Counter(token, 1), version, draft, None)
+        with pytest.raises(UnauthenticatedError):
+            sequencer.edit(Counter(token, 1), version, draft[0], EditPrecondition(0, 0, 0))
+        with pytest.raises(UnauthenticatedError):
+            sequencer.read_unpersisted(token, version, [1])
+        return False
+    sequencer.accept(Counter(token, 1), version, draft, None)
+    return True
+
+
+def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(sequencer: Sequencer) -> None:
+    token = secrets.token_hex(15)
+    need = sequencer.accept(Counter(token, 1), 1, [message()], None)
+    assert isinstance(need, ApplicationNotCached)
+    assert sequencer.edit(Counter(token, 1), 1, message(), EditPrecondition(0, 0, 0)) == need
+    assert asked(sequencer, token, 2) == need
+    assert sequencer.cache_application(application(token), need.nonce)
+    assert not sequencer.cache_application(application(token), need.nonce)
+    assert is_valid(sequencer, token, 1)
+
+
+def test_another_version_of_the_key_is_refused(sequencer: Sequencer, token: str) -> None:
+    assert is_valid(sequencer, token, 1)
+    assert not is_valid(sequencer, token, 0)
+
+
+def test_a_version_that_is_newer_than_what_is_known_is_looked_up_once(
+    sequencer: Sequencer, token: str
+) -> None:
+    first = asked(sequencer, token, 2)
+    assert asked(sequencer, token, 1) == first
+    assert sequencer.cache_application(application(token), first.nonce)
+    assert is_valid(sequencer, token, 1)
+    assert not is_valid(sequencer, token, 2)
+    second = asked(sequencer, token, 3)
+    assert second != first
+    assert sequencer.cache_application(application(token, 3), second.nonce)
+    assert [is_valid(sequencer, token, n) for n in (1, 2, 3)] == [False, False, True]
+    sequencer.invalidate_key_cache(token)
+    introduce(sequencer, application(token, 2))
+    assert asked(sequencer, token, 3)
+
+
+def test_only_the_version_before_is_valid_beside_the_newest_and_only_for_its_time(
+    sequencer: Sequencer,
+) -> None:
+    for until, before in ((FAR, True), (PAST, False), (None, False)):
+        token = secrets.token_hex(15)
+        introduce(sequencer, application(token, 3, until))
+        assert [is_valid(sequencer, token, n) for n in (1, 2, 3)] == [False, before, True]
+
+
+def test_the_version_before_ends_to_the_millisecond(clock: FakeClock) -> None:
+    sequencer, token = InMemorySequencer(clock), secrets.token_hex(15)
+    introduce(sequencer, application(token, 2, rfc3339(clock.now_ms() + 2_000)))
+    clock.wait(1.999)
+    assert is_valid(sequencer, token, 1)
+    clock.wait(0.001)
+    assert not is_valid(sequencer, token, 1)
+    assert is_valid(sequencer, token, 2)
+
+
+def test_a_changed_key_is_asked_for_again(sequencer: Sequencer, token: str) -> None:
+    sequencer.invalidate_key_cache(token)
+    introduce(sequencer, application(token, 2))
+    assert not is_valid(sequencer, token, 1)
+    assert is_valid(sequencer, token, 2)
+
+
+def lose(sequencer: Sequencer, token: str) -> None:
+    """The copy expires, or Redis is wiped."""
+    assert isinstance(sequencer, RedisSequencer)
+    sequencer._pipeline([("UNLINK", keys.application(token))])
+
+
+def test_what_was_read_before_the_key_was_changed_is_not_taken(sequencer: Sequencer) -> None:
+    old, new = (application(token := secrets.token_hex(15), version) for version in (1, 2))
+    need = asked(sequencer, token)
+    sequencer.invalidate_key_cache(token)
+    assert not sequencer.cache_application(old, need.nonce)
+    introduce(sequencer, new)
+    assert not sequencer.cache_application(old, need.nonce)
+    lose(sequencer, token)
+    assert not sequencer.cache_application(old, need.nonce)
+    later = asked(sequencer, token)
+    assert later != need
+    assert not sequencer.cache_application(old, need.nonce)
+    assert sequencer.cache_application(new, later.nonce)
+    assert not is_valid(sequencer, token, 1)
+
+
+def test_what_is_told_late_of_a_changed_key_brings_nothing_back(
+    sequencer: Sequencer, token: str
+) -> None:
+    for _ in range(2):
+        sequencer.invalidate_key_cache(token)
+        introduce(sequencer, application(token, 3))
+        assert is_valid(sequencer, token, 3)
+        assert not is_valid(sequencer, token, 2)
+
+
+def test_a_copy_of_another_memory_is_not_believed(sequencer: Sequencer, token: str) -> None:
+    other = secrets.token_hex(15)
+    need = asked(sequencer, other)
+    assert isinstance(sequencer, RedisSequencer)
+    sequencer._fixed_holder = "the memory of a snapshot"
+    assert not sequencer.cache_application(application(other), need.nonce)
+    assert asked(sequencer, other) != need
+    introduce(sequencer, application(token, 2))
+    assert not is_valid(sequencer, token, 1)
+
+
+def test_a_deleted_application_is_not_found_and_not_remembered_again(
+    sequencer: Sequencer, token: str
+) -> None:
+    unknown = secrets.token_hex(15)
+    nonces = {unknown: asked(sequencer, unknown).nonce, token: "a nonce"}
+    for gone, nonce in nonces.items():
+        sequencer.block_application(gone)
+        sequencer.invalidate_key_cache(gone)
+        assert not sequencer.cache_application(application(gone), nonce)
+        with pytest.raises(NotFoundError):
+            sequencer.read_pending(Counter(gone), 1, ALL)
+
+
+# --- leases
+
+
+def test_without_a_lease_no_number_is_given(sequencer: Sequencer, token: str) -> None:
+    need = sequencer.accept(Counter(token), 1, [CHAT], None)
+    assert isinstance(need, LeaseMissing)
+    assert numbers(read_pending(sequencer, Counter(token))) == []
+
+
+def test_one_caller_begins_and_the_others_wait(sequencer: Sequencer, token: str) -> None:
+    need = sequencer.accept(Counter(token), 1, [CHAT], None)
+    assert sequencer.accept(Counter(token), 1, [CHAT], None) == LeaseContended()
+    assert isinstance(need, LeaseMissing)
+    sequencer.abandon_nonce(Counter(token), "another nonce")
+    assert sequencer.accept(Counter(token), 1, [CHAT], None) == LeaseContended()
+    sequencer.abandon_nonce(Counter(token), need.nonce)
+    assert isinstance(sequencer.accept(Counter(token), 1, [CHAT], None), LeaseMissing)
+
+
+def take_over(sequencer: Sequencer, counter: Counter, clock: FakeClock) -> LeaseMissing:
+    """Begin as soon as who began before is no longer waited for: 5 s, by the server's clock."""
+    until = time.monotonic() + 20
+    while isinstance(need := sequencer.accept(counter, 1, [CHAT], None), LeaseContended):
+        assert time.monotonic() < until
+        clock.wait(1)
+        time.sleep(0.05)  # the pause between two looks
+    assert isinstance(need, LeaseMissing)
+    return need
+
+
+def test_who_gave_up_is_named_to_who_begins_next(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    counter = Counter(token)
+    first = sequencer.accept(counter, 1, [CHAT], None)
+    assert isinstance(first, LeaseMissing)
+    assert first.abandoned_nonces == ()
+    assert sequencer.is_acquiring(counter, first.nonce)
+    second = take_over(sequencer, counter, clock)
+    assert second.abandoned_nonces == (first.nonce,)
+    assert not sequencer.is_acquiring(counter, first.nonce)
+    sequencer.abandon_nonce(counter, second.nonce)  # MySQL gave it nothing
+    third = sequencer.accept(counter, 1, [CHAT], None)
+    assert isinstance(third, LeaseMissing)
+    assert third.abandoned_nonces == (first.nonce,)
+    assert not sequencer.install_lease(
+        counter, first.nonce, LeaseGrant(0, Lease(first.holder, 1, 9))
+    )
+    assert sequencer.install_lease(counter, third.nonce, LeaseGrant(0, Lease(third.holder, 2, 9)))
+    assert not sequencer.is_acquiring(counter, third.nonce)
+
+
+# --- closing the leases of quiet counters
+
+
+def quiet_chat(sequencer: Sequencer, token: str) -> Counter:
+    """A chat with two messages, both persisted."""
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    accepted = accept(sequencer, counter, [message("1"), message("2")])
+    sequencer.acknowledge({counter: {1: accepted.revision, 2: accepted.revision + 1}})
+    return counter
+
+
+def test_many_counters_are_settled_at_once_also_where_the_script_is_not_known(
+    sequencer: Sequencer, token: str
+) -> None:
+    acknowledged = {}
+    for counter in (Counter(token, 2), Counter(token, 3), Counter(token)):
+        acquire(sequencer, counter)
+        states = [CHAT] if counter.chat is None else [message()]
+        acknowledged[counter] = {1: accept(sequencer, counter, states).revision}
+    if not isinstance(sequencer, InMemorySequencer):
+        assert isinstance(sequencer, RedisSequencer)
+        sequencer._scripts.client.script_flush()
+    sequencer.acknowledge(acknowledged)
+    assert [read_pending(sequencer, counter).pending for counter in acknowledged] == [(), (), ()]
+    sequencer.acknowledge({})
+
+
+def test_a_counter_is_quiet_when_nothing_is_pending_of_it(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    accepted = accept(sequencer, counter, [message("1"), message("2")])
+    sequencer.acknowledge({counter: {1: accepted.revision}})
+    assert sequencer.mark_releasing(counter, 0) is None
+    sequencer.acknowledge({counter: {2: accepted.revision + 1}})
+    assert sequencer.list_idle([token], 0, 10) == [counter]
+    assert sequencer.list_idle([token], 60_000, 10) == []
+    assert sequencer.mark_releasing(counter, 60_000) is None
+    assert accept(sequencer, counter, [message()]).first == 3
+
+
+def test_a_closing_counter_gives_nothing_until_its_lease_was_given_back(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = quiet_chat(sequencer, token)
+    closing = sequencer.mark_releasing(counter, 0)
+    assert closing is not None
+    assert (closing.epoch, closing.last) == (1, 2)
+    for _ in range(2):
+        assert sequencer.accept(counter, 1, [message()], None) == closing
+    sequencer.extend_lease(counter, Lease(closing.holder, 1, 5000))
+    assert sequencer.accept(counter, 1, [message()], None) == closing
+    sequencer.forget_released(counter, replace(closing, epoch=2))
+    assert sequencer.accept(counter, 1, [message()], None) == closing
+    sequencer.forget_released(counter, closing)
+    assert sequencer.list_idle([token], 0, 10) == []
+    assert not read_pending(sequencer, counter).known
+    acquire(sequencer, counter, floor=2, epoch=2)
+    assert accept(sequencer, counter, [message()]).first == 3
+
+
+def test_a_late_end_of_a_closing_leaves_the_next_lease_alone(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = quiet_chat(sequencer, token)
+    closing = sequencer.mark_releasing(counter, 0)
+    assert closing is not None
+    sequencer.forget_released(counter, closing)
+    acquire(sequencer, counter, floor=2, epoch=2)
+    sequencer.forget_released(counter, closing)
+    assert accept(sequencer, counter, [message()]).first == 3
+
+
+def test_a_chat_that_is_pending_keeps_its_counter(sequencer: Sequencer, token: str) -> None:
+    acquire(sequencer, Counter(token))
+    chat = accept(sequencer, Counter(token), [CHAT])
+    counter = Counter(token, chat.first)
+    accepted = accept(sequencer, counter, [message()])
+    sequencer.acknowledge({counter: {1: accepted.revision}})
+    assert sequencer.mark_releasing(counter, 0) is None
+    sequencer.acknowledge({Counter(token): {chat.first: chat.revision}})
+    assert sequencer.mark_releasing(counter, 0) is not None
+
+
+def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
+    sequencer: Sequencer, token: str
+) -> None:
+    chats = Counter(token)
+    acquire(sequencer, chats)
+    chat = accept(sequencer, chats, [CHAT])
+    seen = read_pending(sequencer, chats)
+    state = seen.pending[0].state
+    assert isinstance(state, Chat)
+    assert state.messages_lease is not None
+    sequencer.acknowledge({chats: {1: chat.revision}})
+    state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
+    edited = sequencer.edit(chats, 1, state, EditPrecondition(chat.revision, seen.edits, 0))
+    assert isinstance(edited, Accepted)
+    assert read_pending(sequencer, chats).pending[0].state == replace(
+        state, revision=edited.revision, messages_lease=None
+    )
+
+
+def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lease(
+    sequencer: Sequencer, token: str
+) -> None:
+    chats = Counter(token)
+    acquire(sequencer, chats)
+    chat = accept(sequencer, chats, [CHAT])
+    seen = read_pending(sequencer, chats)
+    state = replace(seen.pending[0].state, messages_lease=None)
+    edited = sequencer.edit(
+        chats, 1, replace(state, title="new"), EditPrecondition(chat.revision, seen.edits, 0)
+    )
+    assert isinstance(edited, Accepted)
+    assert accept(sequencer, Counter(token, 1), [message()]).first == 1
+    sequencer.acknowledge({chats: {1: edited.revision}})
+    assert accept(sequencer, Counter(token, 1), [message()]).first == 2
+
+
+def test_an_application_that_is_gone_leaves_nothing_behind(
+    sequencer: Sequencer, token: str
+) -> None:
+    quiet_chat(sequencer, token)
+    acquire(sequencer, Counter(token, 2))
+    accept(sequencer, Counter(token, 2), [message()])
+    delete(sequencer, Counter(token, 2), 1)
+    acquire(sequencer, Counter(token))
+    sequencer.forget_application(token)
+    assert read_unpersisted(sequencer, token, 2) == [UnpersistedChat()]
+    assert sequencer.list_idle([token], 0, 10) == []
+    assert sequencer.list_overdue([token], 10) == []
+    assert not read_pending(sequencer, Counter(token, 1)).known
+    assert numbers(read_pending(sequencer, Counter(token, 2))) == []
+
+
+def test_a_counter_that_has_given_nothing_yet_is_quiet(sequencer: Sequencer, token: str) -> None:
+    chats, counter = Counter(token), Counter(token, 1)
+    acquire(sequencer, chats)
+    chat = accept(sequencer, chats, [CHAT])
+    too_many = [message()] * (chat.lease.ceiling + 1)
+    assert isinstance(sequencer.accept(counter, 1, too_many, None), LeaseExhausted)
+    assert sequencer.list_idle([token], 0, 10) == [chats, counter]
+    sequencer.forget_application(token)
+    assert not read_pending(sequencer, counter).known
+
+
+def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token)
+    need = sequencer.accept(counter, 1, [CHAT], None)
+    assert isinstance(need, LeaseMissing)
+    good = LeaseGrant(0, Lease(need.holder, 1, 1000))
+    assert not sequencer.install_lease(counter, "a late caller", good)
+    assert not sequencer.install_lease(
+        counter, need.nonce, LeaseGrant(0, Lease("another memory", 1, 1000))
+    )
+    assert sequencer.install_lease(counter, need.nonce, good)
+    assert not sequencer.install_lease(counter, need.nonce, good)
+
+
+def test_numbers_begin_above_the_floor_and_follow_each_other(
+    sequencer: Sequencer, token: str
+) -> None:
+    acquire(sequencer, Counter(token), floor=40)
+    first = accept(sequencer, Counter(token), [CHAT])
+    second = accept(sequencer, Counter(token), [CHAT])
+    assert (first.first, second.first) == (41, 42)
+    assert second.revision == first.revision + 1
+
+
+def test_a_batch_gets_numbers_in_a_row_or_none(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 7)
+    acquire(sequencer, counter, window=10)
+    assert accept(sequencer, counter, [message(str(i)) for i in range(8)]).last == 8
+    need = sequencer.accept(counter, 1, [message(str(i)) for i in range(3)], None)
+    assert isinstance(need, LeaseExhausted)
+    assert need.lease.ceiling == 10
+    assert accept(sequencer, counter, [message()]).first == 9
+
+
+def test_at_the_ceiling_a_raise_goes_on_without_a_skip(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token)
+    acquire(sequencer, counter, window=1)
+    accept(sequencer, counter, [CHAT])
+    need = sequencer.accept(counter, 1, [CHAT], None)
+    assert isinstance(need, LeaseExhausted)
+    sequencer.extend_lease(counter, replace(need.lease, epoch=9, ceiling=5))
+    sequencer.extend_lease(counter, replace(need.lease, holder="another", ceiling=5))
+    assert isinstance(sequencer.accept(counter, 1, [CHAT], None), LeaseExhausted)
+    sequencer.extend_lease(counter, replace(need.lease, ceiling=5))
+    sequencer.extend_lease(counter, replace(need.lease, ceiling=3))
+    assert [accept(sequencer, counter, [CHAT]).first for _ in range(4)] == [2, 3, 4, 5]
+
+
+def test_a_released_lease_begins_anew(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token)
+    acquire(sequencer, counter, window=1)
+    lease = accept(sequencer, counter, [CHAT]).lease
+    sequencer.discard_lease(counter, replace(lease, epoch=7))
+    assert isinstance(sequencer.accept(counter, 1, [CHAT], None), LeaseExhausted)
+    sequencer.discard_lease(counter, lease)
+    acquire(sequencer, counter, floor=100, epoch=2)
+    assert accept(sequencer, counter, [CHAT]).first == 101
+
+
+def test_a_newer_epoch_has_higher_revisions(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token)
+    acquire(sequencer, counter)
+    before = accept(sequencer, counter, [CHAT])
+    sequencer.discard_lease(counter, before.lease)
+    acquire(sequencer, counter, floor=1000, epoch=30_000)
+    after = accept(sequencer, counter, [CHAT])
+    assert after.revision == 30_000 * 2**32 + 1 > before.revision
+
+
+def test_a_chat_takes_messages_before_it_is_persisted(sequencer: Sequencer, token: str) -> None:
+    acquire(sequencer, Counter(token))
+    chat = accept(sequencer, Counter(token), [CHAT])
+    accepted = accept(sequencer, Counter(token, chat.first), [message()])
+    assert (accepted.first, accepted.lease) == (1, Lease(chat.lease.holder, 1, 1000))
+
+
+def test_a_settled_chat_keeps_its_first_lease(sequencer: Sequencer, token: str) -> None:
+    acquire(sequencer, Counter(token))
+    chat = accept(sequencer, Counter(token), [CHAT])
+    sequencer.acknowledge({Counter(token): {chat.first: chat.revision}})
+    assert accept(sequencer, Counter(token, chat.first), [message()]).first == 1
+
+
+def test_an_unknown_chat_says_how_far_chats_were_numbered(sequencer: Sequencer, token: str) -> None:
+    need = sequencer.accept(Counter(token, 5), 1, [message()], None)
+    assert isinstance(need, LeaseMissing)
+    assert need.chats is None
+    acquire(sequencer, Counter(token))
+    accept(sequencer, Counter(token), [CHAT])
+    other = sequencer.accept(Counter(token, 6), 1, [message()], None)
+    assert isinstance(other, LeaseMissing)
+    assert other.chats == IssuedUpTo(other.holder, 1, 1)
+
+
+def test_a_retry_gets_the_first_answer_and_what_is_pending(
+    sequencer: Sequencer, token: str
+) -> None:
+    acquire(sequencer, Counter(token, 1))
+    idempotency = IdempotencyKey("a key", "fingerprint")
+    first = accept(sequencer, Counter(token, 1), [message("1"), message("2")], idempotency)
+    again = accept(sequencer, Counter(token, 1), [message("1"), message("2")], idempotency)
+    assert again.replayed
+    assert (again.first, again.last, again.revision) == (first.first, first.last, first.revision)
+    assert (again.created_at, again.lease) == (NOW, first.lease)
+    assert [p.state for p in again.pending] == [
+        replace(message("1"), number=1, revision=first.revision),
+        replace(message("2"), number=2, revision=first.revision + 1),
+    ]
+    sequencer.acknowledge({Counter(token, 1): {1: first.revision}})
+    assert (
+        len(accept(sequencer, Counter(token, 1), [message("1"), message("2")], idempotency).pending)
+        == 1
+    )
+
+
+def test_a_key_used_for_another_request_is_refused(sequencer: Sequencer, token: str) -> None:
+    acquire(sequencer, Counter(token, 1))
+    accept(sequencer, Counter(token, 1), [message()], IdempotencyKey("a key", "fingerprint"))
+    with pytest.raises(KeyReusedError):
+        sequencer.accept(Counter(token, 1), 1, [message()], IdempotencyKey("a key", "other"))
+
+
+def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [message()])
+    seen = sequencer.read_pending(counter, 1, ALL, idempotency)
+    assert isinstance(seen, PendingPage)
+    assert seen.replayed is None
+    state = replace(seen.pending[0].state, body="new")
+    edited = sequencer.edit(
+        counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b'{"a": 1}'
+    )
+    assert isinstance(edited, Accepted)
+    again = sequencer.edit(
+        counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b"another"
+    )
+    assert isinstance(again, Accepted)
+    assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
+    assert [p.state for p in again.pending] == [replace(state, revision=edited.revision)]
+    assert read_pending(sequencer, counter, ALL, idempotency).replayed == again
+    assert len(read_pending(sequencer, counter).pending) == 1
+    sequencer.acknowledge({counter: {1: edited.revision}})
+    assert read_pending(sequencer, counter, ALL, idempotency).replayed == replace(again, pending=())
+
+
+def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 1)
+    acquire(sequencer, chats)
+    accept(sequencer, chats, [CHAT])
+    accept(sequencer, messages, [message()])
+    of_chat, of_message = IdempotencyKey("chat", "f"), IdempotencyKey("message", "f")
+    for counter, idempotency in ((messages, of_message), (chats, of_chat)):
+        seen = read_pending(sequencer, counter)
+        state = replace(seen.pending[0].state, deleted_at=NOW)
+        deleted = sequencer.edit(
+            counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b""
+        )
+        assert isinstance(deleted, Accepted)
+    for counter, idempotency in ((messages, of_message), (chats, of_chat)):
+        replayed = read_pending(sequencer, counter, ALL, idempotency).replayed
+        assert replayed is not None
+        assert replayed.first == 1
+    with pytest.raises(GoneError):
+        sequencer.read_pending(messages, 1, ALL)
+
+
+def test_a_key_of_another_request_is_refused_by_looks_and_edits(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, other = Counter(token, 1), IdempotencyKey("a key", "other")
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [message()], IdempotencyKey("a key", "fingerprint"))
+    seen = read_pending(sequencer, counter)
+    state = seen.pending[0].state
+    with pytest.raises(KeyReusedError):
+        sequencer.read_pending(counter, 1, ALL, other)
+    with pytest.raises(KeyReusedError):
+        sequencer.edit(
+            counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), other, b""
+        )
+
+
+# --- limits
+
+
+def of_application(rate: float = 0.01, size: int = 5) -> Bucket:
+    """One that fills so slowly that a test does not notice."""
+    return Bucket(rate, size)
+
+
+def left(rate_limit: RateLimit) -> list[tuple[str, int]]:
+    return [(of.bucket.name, of.left) for of in rate_limit.left]
+
+
+def test_a_request_takes_one_and_a_batch_one_for_each_message(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    for drafts, still in (([message()], 4), ([message()] * 3, 1)):
+        rate_limit = RateLimit(of_application())
+        assert isinstance(sequencer.accept(counter, 1, drafts, None, rate_limit), Accepted)
+        assert left(rate_limit) == [("application", still)]
+    rate_limit = RateLimit(of_application())
+    read_pending(sequencer, counter, ALL, None, rate_limit)
+    assert left(rate_limit) == [("application", 0)]
+    rate_limit = RateLimit(of_application(size=9))
+    assert isinstance(sequencer.read_unpersisted(token, 1, [1, 2], rate_limit), dict)
+    assert left(rate_limit) == [("application", 3)]
+
+
+def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    sequencer.accept(counter, 1, [message()] * 3, None, RateLimit(of_application()))
+    refused = RateLimit(of_application())
+    with pytest.raises(RateLimitedError) as error:
+        sequencer.accept(counter, 1, [message()] * 3, None, refused)
+    assert (error.value.limit, error.value.retry_after_seconds) == ("application", 100)
+    assert left(refused) == [("application", 2)]
+    assert 200_000 < refused.left[0].full_in_ms <= 300_000
+    sequencer.accept(counter, 1, [message()] * 2, None, RateLimit(of_application()))
+    with pytest.raises(RateLimitedError):
+        sequencer.read_pending(counter, 1, ALL, None, RateLimit(of_application()))
+    with pytest.raises(RateLimitedError):
+        sequencer.read_unpersisted(token, 1, [1, 2], RateLimit(of_application()))
+    assert accept(sequencer, counter, [message()]).first == 6
+
+
+def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    counter, quick = Counter(token, 1), of_application(rate=20, size=4)
+    acquire(sequencer, counter)
+    for _ in range(2):
+        sequencer.accept(counter, 1, [message()] * 4, None, RateLimit(quick))
+        until = time.monotonic() + 20
+        while True:
+            probe = RateLimit(quick)
+            with pytest.raises(RateLimitedError):
+                sequencer.accept(counter, 1, [message()] * 5, None, probe)
+            if left(probe) == [("application", 4)]:
+                break
+            assert time.monotonic() < until
+            clock.wait(0.1)
+            time.sleep(0.05)  # the pause between two looks
+        clock.wait(10)
+
+
+def test_an_application_that_is_refused_holds_up_no_other(sequencer: Sequencer, token: str) -> None:
+    other = secrets.token_hex(15)
+    introduce(sequencer, application(other))
+    sequencer.read_pending(Counter(token), 1, ALL, None, RateLimit(of_application(size=1)))
+    with pytest.raises(RateLimitedError):
+        sequencer.read_pending(Counter(token), 1, ALL, None, RateLimit(of_application(size=1)))
+    rate_limit = RateLimit(of_application(size=1))
+    read_pending(sequencer, Counter(other), ALL, None, rate_limit)
+    assert left(rate_limit) == [("application", 0)]
+
+
+def test_a_user_is_held_to_both_buckets_and_takes_from_both_or_none(
+    sequencer: Sequencer, token: str
+) -> None:
+    def ask(user: str | None) -> RateLimit:
+        of_user = () if user is None else (Bucket(0.01, 2, user),)
+        rate_limit = RateLimit(of_application(), *of_user)
+        try:
+            sequencer.read_pending(Counter(token), 1, ALL, None, rate_limit)
+        except RateLimitedError as error:
+            refused.append(error.limit)
+        return rate_limit
+
+    refused: list[str] = []
+    assert left(ask("ann")) == [("application", 4), ("user", 1)]
+    assert left(ask("ann")) == [("application", 3), ("user", 0)]
+    assert left(ask("ann")) == [("application", 3), ("user", 0)]
+    assert left(ask("bob")) == [("application", 2), ("user", 1)]
+    assert [left(ask(None)), left(ask(None))] == [[("application", 1)], [("application", 0)]]
+    assert left(ask("bob")) == [("application", 0), ("user", 1)]
+    assert refused == ["user", "application"]
+
+
+def test_one_request_takes_once_and_only_when_it_is_served(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, rate_limit = Counter(token, 1), RateLimit(of_application())
+    need = sequencer.accept(counter, 1, [message()], None, rate_limit)
+    assert isinstance(need, LeaseMissing)
+    assert isinstance(sequencer.accept(counter, 1, [message()], None, rate_limit), LeaseContended)
+    assert rate_limit.left == ()
+    assert sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 1000)))
+    for _ in range(3):
+        assert isinstance(sequencer.accept(counter, 1, [message()], None, rate_limit), Accepted)
+        read_pending(sequencer, counter, ALL, None, rate_limit)
+        assert left(rate_limit) == [("application", 4)]
+
+
+def test_a_replay_takes_as_its_request_did(sequencer: Sequencer, token: str) -> None:
+    counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
+    acquire(sequencer, counter)
+    for still in (3, 1):
+        rate_limit = RateLimit(of_application())
+        answer = sequencer.accept(counter, 1, [message()] * 2, idempotency, rate_limit)
+        assert isinstance(answer, Accepted)
+        assert left(rate_limit) == [("application", still)]
+    with pytest.raises(RateLimitedError):
+        sequencer.accept(counter, 1, [message()] * 2, idempotency, RateLimit(of_application()))
+
+
+def test_a_look_into_a_deleted_chat_takes_and_a_post_to_it_does_not(
+    sequencer: Sequencer, token: str
+) -> None:
+    sequencer.block_chats(token, [1])
+    looking, posting = RateLimit(of_application()), RateLimit(of_application())
+    with pytest.raises(GoneError):
+        sequencer.read_pending(Counter(token, 1), 1, ALL, None, looking)
+    with pytest.raises(GoneError):
+        sequencer.accept(Counter(token, 1), 1, [message()], None, posting)
+    assert (left(looking), left(posting)) == ([("application", 4)], [])
+
+
+def test_pending_states_come_by_number_and_page(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [message(str(i)) for i in range(1, 13)])
+    assert numbers(read_pending(sequencer, counter, PageRequest(limit=3))) == [12, 11, 10]
+    assert read_pending(sequencer, counter, PageRequest(limit=3)).cut
+    assert numbers(read_pending(sequencer, counter, PageRequest(limit=3, before=3))) == [2, 1]
+    assert not read_pending(sequencer, counter, PageRequest(limit=3, before=3)).cut
+    assert numbers(read_pending(sequencer, counter, PageRequest(limit=3, after=8))) == [9, 10, 11]
+    assert numbers(read_pending(sequencer, counter, PageRequest(limit=9, after=8, before=11))) == [
+        9,
+        10,
+    ]
+
+
+def test_a_state_comes_back_exactly(sequencer: Sequencer, token: str) -> None:
+    acquire(sequencer, Counter(token, 1))
+    body = 'pipes | and "quotes" and \\ and \x00 and 😀 and \u202e }'
+    draft = replace(message(body), metadata={"a|b": [1, None, 2.5, {"x": "}"}]})
+    accepted = accept(sequencer, Counter(token, 1), [draft])
+    pending = read_pending(sequencer, Counter(token, 1)).pending[0]
+    assert pending.state == replace(draft, number=1, revision=accepted.revision)
+    assert pending.lease == accepted.lease
+
+
+def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [message()])
+    seen = read_pending(sequencer, counter)
+    state = seen.pending[0].state
+    edited = sequencer.edit(
+        counter, 1, replace(state, body="new"), EditPrecondition(state.revision, seen.edits, 0)
+    )
+    assert isinstance(edited, Accepted)
+    assert edited.revision > state.revision
+    now = read_pending(sequencer, counter).pending
+    assert [p.state for p in now] == [replace(state, body="new", revision=edited.revision)]
+    with pytest.raises(ConflictError):
+        sequencer.edit(
+            counter, 1, replace(state, body="late"), EditPrecondition(state.revision, seen.edits, 0)
+        )
+
+
+def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message(), message()])
+    sequencer.acknowledge({counter: {1: first.revision, 2: first.revision + 1}})
+    seen = read_pending(sequencer, counter)
+    stored = replace(message(), number=1, revision=first.revision)
+    done = sequencer.edit(
+        counter, 1, replace(stored, body="a"), EditPrecondition(stored.revision, seen.edits, 0)
+    )
+    assert isinstance(done, Accepted)
+    sequencer.acknowledge({counter: {1: done.revision}})
+    with pytest.raises(ConflictError):
+        sequencer.edit(
+            counter, 1, replace(stored, body="b"), EditPrecondition(stored.revision, seen.edits, 0)
+        )
+
+
+def test_a_new_lease_makes_earlier_looks_conflict(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message()])
+    seen = read_pending(sequencer, counter)
+    sequencer.acknowledge({counter: {1: first.revision}})
+    sequencer.discard_lease(counter, first.lease)
+    acquire(sequencer, counter, floor=1000, epoch=2)
+    stored = replace(message(), number=1, revision=first.revision)
+    with pytest.raises(ConflictError):
+        sequencer.edit(counter, 1, stored, EditPrecondition(stored.revision, seen.edits, 0))
+
+
+def test_an_edit_under_an_older_lease_asks_mysql_first(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    lease = accept(sequencer, counter, [message()]).lease
+    seen = read_pending(sequencer, counter)
+    state = seen.pending[0].state
+    newer = EditPrecondition(state.revision, seen.edits, lease.epoch + 1)
+    assert sequencer.edit(counter, 1, state, newer) == LeaseExhausted(lease)
+    same = EditPrecondition(state.revision, seen.edits, lease.epoch)
+    assert isinstance(sequencer.edit(counter, 1, state, same), Accepted)
+
+
+def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message()])
+    state = read_pending(sequencer, counter).pending[0].state
+    edited = sequencer.edit(
+        counter, 1, replace(state, body="new"), EditPrecondition(state.revision, 0, 0)
+    )
+    assert isinstance(edited, Accepted)
+    sequencer.acknowledge({counter: {1: first.revision}})
+    assert numbers(read_pending(sequencer, counter)) == [1]
+    sequencer.acknowledge({counter: {1: edited.revision}})
+    assert numbers(read_pending(sequencer, counter)) == []
+
+
+def test_a_deleted_chat_takes_nothing_more(sequencer: Sequencer, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 1)
+    acquire(sequencer, chats)
+    accept(sequencer, chats, [CHAT])
+    accept(sequencer, messages, [message()])
+    state = read_pending(sequencer, chats).pending[0].state
+    deleted = sequencer.edit(
+        chats, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, 0, 0)
+    )
+    assert isinstance(deleted, Accepted)
+    for _ in range(2):
+        with pytest.raises(GoneError):
+            sequencer.accept(messages, 1, [message()], None)
+        with pytest.raises(GoneError):
+            sequencer.read_pending(messages, 1, ALL)
+        sequencer.acknowledge({chats: {1: deleted.revision}})
+
+
+def test_a_lease_begun_before_the_deletion_opens_nothing(sequencer: Sequencer, token: str) -> None:
+    chats, messages = Counter(token), Counter(token, 9)
+    acquire(sequencer, chats)
+    need = sequencer.accept(messages, 1, [message()], None)
+    assert isinstance(need, LeaseMissing)
+    stored = replace(CHAT, number=9, revision=5, deleted_at=NOW)
+    assert isinstance(
+        sequencer.edit(
+            chats, 1, stored, EditPrecondition(5, read_pending(sequencer, chats).edits, 0)
+        ),
+        Accepted,
+    )
+    sequencer.install_lease(messages, need.nonce, LeaseGrant(0, Lease(need.holder, 2, 1000)))
+    with pytest.raises(GoneError):
+        sequencer.accept(messages, 1, [message()], None)
+
+
+# --- what is ahead of MySQL
+
+
+def read_unpersisted(sequencer: Sequencer, token: str, *chats: int) -> list[UnpersistedChat]:
+    found = sequencer.read_unpersisted(token, 1, chats)
+    assert isinstance(found, dict)
+    assert list(found) == list(chats)
+    return list(found.values())
+
+
+def delete(sequencer: Sequencer, counter: Counter, number: int) -> int:
+    """Its revision."""
+    seen = read_pending(
+        sequencer, counter, PageRequest(limit=1, after=number - 1, before=number + 1)
+    )
+    stored = replace(message(), number=number, revision=1)
+    state = seen.pending[0].state if seen.pending else stored
+    deleted = sequencer.edit(
+        counter, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, seen.edits, 0)
+    )
+    assert isinstance(deleted, Accepted)
+    return deleted.revision
+
+
+def test_the_highest_pending_number_is_told_of_each_chat(sequencer: Sequencer, token: str) -> None:
+    one, two = Counter(token, 1), Counter(token, 2)
+    acquire(sequencer, one)
+    acquire(sequencer, two, floor=500)
+    first = accept(sequencer, one, [message('"number":9'), message(), message()])
+    accept(sequencer, two, [message()])
+    assert read_unpersisted(sequencer, token, 2, 3, 1) == [
+        UnpersistedChat(True, last=501),
+        UnpersistedChat(),
+        UnpersistedChat(True, last=3),
+    ]
+    sequencer.acknowledge({one: dict.fromkeys((2, 3), first.revision + 2)})
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True, last=1)]
+    sequencer.acknowledge({one: {1: first.revision}})
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
+    assert read_unpersisted(sequencer, token) == []
+
+
+def test_pending_deletions_are_told_until_they_are_settled(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message(), message(), message()])
+    revisions = {number: delete(sequencer, counter, number) for number in (3, 1)}
+    assert read_unpersisted(sequencer, token, 1) == [
+        UnpersistedChat(True, last=3, deletions=(1, 3))
+    ]
+    sequencer.acknowledge({counter: {n: first.revision + n - 1 for n in (1, 2, 3)}})
+    assert read_unpersisted(sequencer, token, 1) == [
+        UnpersistedChat(True, last=3, deletions=(1, 3))
+    ]
+    sequencer.acknowledge({counter: {3: revisions[3]}})
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True, last=1, deletions=(1,))]
+    sequencer.acknowledge({counter: {1: revisions[1]}})
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
+
+
+def test_the_deletion_of_a_stored_message_is_told(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message(), message()])
+    sequencer.acknowledge({counter: dict.fromkeys((1, 2), first.revision + 1)})
+    revision = delete(sequencer, counter, 1)
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True, last=1, deletions=(1,))]
+    sequencer.acknowledge({counter: {1: revision}})
+    assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
+
+
+def test_chats_that_are_pending_or_deleted_are_told_as_such(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token)
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [CHAT, CHAT])
+    state = read_pending(sequencer, counter).pending[0].state
+    assert read_unpersisted(sequencer, token, 1, 2, 3) == [
+        UnpersistedChat(True),
+        UnpersistedChat(True),
+        UnpersistedChat(),
+    ]
+    deleted = sequencer.edit(
+        counter, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, 0, 0)
+    )
+    assert isinstance(deleted, Accepted)
+    for _ in range(2):
+        assert read_unpersisted(sequencer, token, 1, 2) == [
+            UnpersistedChat(True),
+            UnpersistedChat(gone=True),
+        ]
+        sequencer.acknowledge({counter: {2: deleted.revision}})
+
+
+def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
+    sequencer: Sequencer, token: str
+) -> None:
+    assert isinstance(
+        sequencer.read_unpersisted(secrets.token_hex(15), 1, [1]), ApplicationNotCached
+    )
+    with pytest.raises(UnauthenticatedError):
+        sequencer.read_unpersisted(token, 0, [])
+    sequencer.block_application(token)
+    with pytest.raises(NotFoundError):
+        sequencer.read_unpersisted(token, 1, [])
+
+
+def test_what_is_not_settled_becomes_overdue(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first = accept(sequencer, counter, [message("1"), message("2")])
+    assert sequencer.list_overdue([token], 10) == []
+    clock.wait(OVERDUE_AFTER_MS / 1000)
+    sequencer.acknowledge({counter: {1: first.revision}})
+    assert sequencer.list_overdue(["nobody", token], 10) == [(counter, 2)]
+    assert [p.state.number for p in sequencer.get_pending(counter, [1, 2])] == [2]
+    sequencer.postpone(counter, {1: 0, 2: clock.now_ms() + 1})
+    assert sequencer.list_overdue([token], 10) == []
+    clock.wait(1)
+    assert sequencer.list_overdue([token], 10) == [(counter, 2)]
+
+
+def test_the_oldest_pending_state_is_that_of_any_application_and_counter(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    assert sequencer.oldest_pending([]) is None
+    assert sequencer.oldest_pending(["nobody", token]) is None
+    chat, chats = Counter(token, 1), Counter(token)
+    accepted_at, revisions = [], []
+    acquire(sequencer, chat)
+    acquire(sequencer, chats)
+    for counter, draft in ((chat, message()), (chats, CHAT), (chat, message())):
+        revisions.append(accept(sequencer, counter, [draft]).revision)
+        accepted_at.append(clock.now_ms())
+        clock.wait(1)
+    assert sequencer.oldest_pending(["nobody", token]) == accepted_at[0]
+    sequencer.postpone(chat, {1: clock.now_ms() + 10 * OVERDUE_AFTER_MS})
+    assert sequencer.oldest_pending([token]) == accepted_at[0]
+    sequencer.acknowledge({chat: {1: revisions[0]}})
+    assert sequencer.oldest_pending([token]) == accepted_at[1]
+
+
+@pytest.fixture(params=["fake", "valkey"])
+def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Sequencer]:
+    """A ledger that takes three pending entries a counter and five an application."""
+    if request.param == "fake":
+        yield InMemorySequencer(clock, 1000, 3, 5)
+        return
+    sequencer = RedisSequencer(part_url("redis"), clock, 1000, "", 3, 5)
+    yield sequencer
+    sequencer.close()
+
+
+def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Sequencer) -> None:
+    token = secrets.token_hex(15)
+    introduce(small, application(token))
+    one, two = Counter(token, 1), Counter(token, 2)
+    acquire(small, one)
+    acquire(small, two)
+    first = accept(small, one, [message()] * 3)
+    state = read_pending(small, one).pending[0].state
+    with pytest.raises(UnavailableError):
+        small.accept(one, 1, [message()], None)
+    with pytest.raises(UnavailableError):
+        small.edit(one, 1, state, EditPrecondition(state.revision, 0, 0))
+    with pytest.raises(UnavailableError):
+        small.accept(two, 1, [message()] * 3, None)
+    accept(small, two, [message()] * 2)
+    small.acknowledge({one: {1: first.revision}})
+    assert accept(small, one, [message()]).first == 4
+
+
+def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
+    sequencer, counter = (
+        RedisSequencer(part_url("redis"), clock, 1000),
+        Counter(secrets.token_hex(15), 1),
+    )
+    introduce(sequencer, application(counter.token))
+    acquire(sequencer, counter)
+
+    def twenty(_: int) -> list[int]:
+        return [accept(sequencer, counter, [message()]).first for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        given = sorted(chain.from_iterable(pool.map(twenty, range(8))))
+    sequencer.close()
+    assert given == list(range(1, 161))
+
+
+def test_a_redis_that_is_away_is_unavailable(clock: FakeClock) -> None:
+    with pytest.raises(UnavailableError):
+        RedisSequencer("redis://127.0.0.1:1/0", clock, 1000).ping()
