@@ -1,16 +1,11 @@
-"""The records on the queues: what the API hands to the workers, and what other services put on the inbox."""
+"""The records on the queues: versions of chats and messages, on their way to MySQL and OpenSearch."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
-from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
 from chalicelib.domain.models import Chat, Lease, Message, Pending
-from chalicelib.domain.requests import ChatRequest, MessageRequest, check_request
-from chalicelib.domain.validation import decode
 
 RECORD_VERSION: Literal[1] = 1
 
@@ -87,50 +82,3 @@ def halves[R: msgspec.Struct](record: R) -> list[R]:
         msgspec.structs.replace(record, **{field: part})
         for part in (items[:middle], items[middle:])
     ]
-
-
-# What other services put on the inbox queue: messages and chats that have no number yet.
-#
-# The fields are those of the HTTP requests, and so are their rules. `key` stands in for the
-# Idempotency-Key: SQS delivers a record at least once, and the same key never makes two.
-
-Key = Annotated[str, Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
-
-
-class InboxMessage(
-    MessageRequest, frozen=True, kw_only=True, tag_field="type", tag="message.create"
-):
-    """A message to post to a chat."""
-
-    v: Literal[1] = RECORD_VERSION
-    token: str
-    chat: Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
-    key: Key
-
-
-class InboxChat(ChatRequest, frozen=True, kw_only=True, tag_field="type", tag="chat.create"):
-    """A chat to create."""
-
-    v: Literal[1] = RECORD_VERSION
-    token: str
-    key: Key
-
-
-InboxRecord = InboxMessage | InboxChat
-
-_BY_TYPE: dict[str, type[InboxRecord]] = {"message.create": InboxMessage, "chat.create": InboxChat}
-
-
-class _Type(msgspec.Struct, frozen=True):
-    type: Literal["message.create", "chat.create"]
-
-
-def decode_inbox(body: str, now: str) -> InboxRecord:
-    """The record, if it keeps all rules. Raises `ValueError` that names every fault."""
-    try:
-        data = body.encode()
-        record: InboxRecord = decode(data, _BY_TYPE[decode(data, _Type).type])
-        check_request(record, now)
-    except InvalidError as error:
-        raise ValueError(str(error)) from None
-    return record

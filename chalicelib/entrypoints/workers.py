@@ -10,8 +10,9 @@ from chalice import Blueprint
 from chalice.app import SQSEvent
 
 from chalicelib.bootstrap import worker_ports
+from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.metrics import ERRORS
-from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings

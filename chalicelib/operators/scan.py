@@ -82,11 +82,11 @@ ORDER BY c.number LIMIT %s
 """
 MESSAGES = f"""
 SELECT m.chat_id, {COLUMNS} FROM messages m
-WHERE m.chat_id IN ({{marks}}) AND m.number > %s AND m.number <= %s
+WHERE m.chat_id IN ({{placeholders}}) AND m.number > %s AND m.number <= %s
 """
 REVISIONS = """
 SELECT m.chat_id, m.number, m.revision FROM messages m
-WHERE m.chat_id IN ({marks}) AND m.number > %s AND m.number <= %s
+WHERE m.chat_id IN ({placeholders}) AND m.number > %s AND m.number <= %s
 """
 EXPECTED = """
 SELECT COALESCE(SUM(c.last_message_number), 0) FROM chats c
@@ -104,7 +104,7 @@ SELECT a.token, c.number FROM applications a JOIN chats c ON c.application_id = 
 WHERE c.deleted_at IS NOT NULL AND c.purged_at IS NULL AND ({ranges})
 """
 LEAVING_APPLICATIONS = """
-SELECT token FROM applications WHERE deleted_at IS NOT NULL AND token IN ({marks})
+SELECT token FROM applications WHERE deleted_at IS NOT NULL AND token IN ({placeholders})
 """
 
 

@@ -15,9 +15,10 @@ from chalicelib.domain.errors import (
     UnavailableError,
 )
 from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.inbox import InboxChat, InboxRecord
 from chalicelib.domain.leases import Accepted
 from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS
-from chalicelib.domain.queue_records import AnyRecord, InboxChat, InboxRecord
+from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import assign_chat_number, assign_message_numbers, enqueue
 from chalicelib.usecases.ports import Ports

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError, safe_text
+from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import (
     AnyRecord,
     ChatsRecord,
     DocumentsRecord,
-    InboxChat,
-    InboxMessage,
-    InboxRecord,
     MessagesRecord,
     PurgeRecord,
 )

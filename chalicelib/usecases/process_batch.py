@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from chalicelib.domain.errors import OrdinalError, PoisonError
+from chalicelib.domain.inbox import InboxRecord
 from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_AGAIN, RECORDS_BURIED
-from chalicelib.domain.queue_records import AnyRecord, InboxRecord, halves
+from chalicelib.domain.queue_records import AnyRecord, halves
 from chalicelib.usecases.log_subjects import error_fields, log_records
 from chalicelib.usecases.ports import Ports
 

@@ -329,10 +329,10 @@ def test_numbers_marks_and_edits_go_on_where_a_release_left_them(
     messages, chats = Counter(token, 1), Counter(token)
     before = max(entry.state.revision for entry in keys.pending(one, messages).values())
     again = keys.accept(
-        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.idempotency_record("batch")
+        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.idempotency("batch")
     )
     assert (again.first, again.last, again.replayed) == (1, 2, True)
-    assert keys.accept(one, chats, [keys.CHAT], keys.idempotency_record("chat")).replayed
+    assert keys.accept(one, chats, [keys.CHAT], keys.idempotency("chat")).replayed
     assert keys.accept(one, messages, [keys.draft("four")]).first == 4
     assert keys.accept(one, chats, [keys.CHAT]).first == 2
     assert keys.change(one, messages, 1, body="edited again").revision > before

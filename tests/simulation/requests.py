@@ -10,10 +10,10 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
 from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.queue_records import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message

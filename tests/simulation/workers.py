@@ -8,7 +8,8 @@ from typing import Any
 from msgspec import json
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
+from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases, repair_pending

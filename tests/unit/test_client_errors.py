@@ -9,11 +9,11 @@ import pytest
 from ordinal_client import (
     AsyncClient,
     Client,
+    Fault,
     InvalidRequestError,
     OrdinalError,
     ProblemError,
     UnexpectedAnswerError,
-    Fault,
 )
 
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX

@@ -7,9 +7,9 @@ import pytest
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.models import Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.queue_records import decode_inbox
 from chalicelib.usecases.accept import create_messages
 from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.process_batch import Received, process_batch

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord, decode_inbox
+from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.usecases.process_batch import Received, process_batch
 from tests.fakes.ports import FakePorts
 

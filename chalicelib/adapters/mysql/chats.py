@@ -32,7 +32,7 @@ ORDER BY c.number {{direction}} LIMIT %s
 """
 LIVE = """
 SELECT a.token, c.number FROM applications a JOIN chats c ON c.application_id = a.id
-WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.number IN ({marks})
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.number IN ({placeholders})
 """
 
 

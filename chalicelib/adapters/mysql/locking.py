@@ -72,18 +72,18 @@ class LockedChat(msgspec.Struct):
 
 
 FIND_APPLICATIONS = """
-SELECT token, id FROM applications WHERE deleted_at IS NULL AND token IN ({marks})
+SELECT token, id FROM applications WHERE deleted_at IS NULL AND token IN ({placeholders})
 """
 FIND_CHATS = "SELECT application_id, number, id FROM chats WHERE {ranges}"
 
 # The index is forced because a scan of the table would lock (and wait for) rows of others.
 LOCK_APPLICATIONS = f"""
 SELECT {", ".join(LockedApplication.__struct_fields__)}
-FROM applications FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
+FROM applications FORCE INDEX (PRIMARY) WHERE id IN ({{placeholders}}) ORDER BY id FOR UPDATE
 """
 LOCK_CHATS = f"""
 SELECT {", ".join(LockedChat.__struct_fields__)}
-FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({{marks}}) ORDER BY id FOR UPDATE
+FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({{placeholders}}) ORDER BY id FOR UPDATE
 """
 
 

@@ -39,11 +39,11 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
 ORDER BY m.number {{direction}} LIMIT %s
 """
 REVISIONS = f"""
-SELECT m.number, m.revision {OF_CHAT} WHERE a.token = %s AND m.number IN ({{marks}})
+SELECT m.number, m.revision {OF_CHAT} WHERE a.token = %s AND m.number IN ({{placeholders}})
 """
 CHAT_REVISIONS = """
 SELECT c.number, c.revision FROM applications a JOIN chats c ON c.application_id = a.id
-WHERE a.token = %s AND c.revision > 0 AND c.number IN ({marks})
+WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
 """
 
 

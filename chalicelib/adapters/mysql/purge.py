@@ -32,7 +32,7 @@ WHERE c.purged_at IS NULL AND c.deleted_at IS NOT NULL AND a.deleted_at IS NULL
   AND (c.deleted_at < %s OR EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = c.id))
 ORDER BY c.deleted_at LIMIT %s
 """
-CHATS_OF = "SELECT id FROM chats WHERE application_id IN ({marks}) LIMIT %s"
+CHATS_OF = "SELECT id FROM chats WHERE application_id IN ({placeholders}) LIMIT %s"
 HAS_CHATS = "SELECT 1 FROM chats WHERE application_id = %s LIMIT 1"
 DELETE_MESSAGES = "DELETE FROM messages WHERE chat_id = %s ORDER BY number LIMIT %s"
 DELETE_MARKS = "DELETE FROM deleted_messages WHERE chat_id = %s ORDER BY number LIMIT %s"

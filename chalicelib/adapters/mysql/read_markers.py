@@ -57,13 +57,13 @@ SELECT c.number, c.id, c.last_message_number, c.deleted_at IS NOT NULL, s.`first
 FROM applications a
 JOIN chats c ON c.application_id = a.id
 LEFT JOIN skipped_numbers s ON s.application_id = a.id AND s.chat_id = c.id
-WHERE a.token = %s AND a.deleted_at IS NULL AND c.number IN ({marks})
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.number IN ({placeholders})
 ORDER BY c.number, s.`first`
 """
 DELETED = """
 SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number > %s AND number <= %s
 """
-BOTH = "SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number IN ({marks})"
+BOTH = "SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number IN ({placeholders})"
 ARRIVED = "SELECT COUNT(*) FROM messages WHERE chat_id = %s AND ({ranges})"
 COUNTS = "SELECT %s, ({deleted}), ({both}), ({arrived})"
 
