@@ -12,10 +12,10 @@ from ordinal_client import (
     Attempts,
     Batch,
     Chat,
+    ChatDetail,
     Client,
     Message,
     NewApplication,
-    OneChat,
     OrdinalError,
     ProblemError,
 )
@@ -67,11 +67,11 @@ class Api:
 
     def create_chat(
         self, title: str | None, metadata: Mapping[str, Any], idempotency_key: str
-    ) -> OneChat:
+    ) -> ChatDetail:
         with self._told():
             return self._client.create_chat(title, dict(metadata), idempotency_key=idempotency_key)
 
-    def get_chat(self, chat: int) -> OneChat:
+    def get_chat(self, chat: int) -> ChatDetail:
         with self._told():
             return self._client.get_chat(chat)
 
@@ -93,7 +93,7 @@ class Api:
         """Post messages that are JSON already."""
         with self._told():
             raw = map(msgspec.Raw, items)
-            return self._client.post_batch(chat, raw, idempotency_key=idempotency_key)
+            return self._client.create_messages(chat, raw, idempotency_key=idempotency_key)
 
     def _each[T](self, items: Iterator[T]) -> Iterator[T]:
         with self._told():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count, islice
 
 import msgspec
-from ordinal_client import Message, OneChat
+from ordinal_client import ChatDetail, Message
 
 from chalicelib.domain.requests import MessageRequest
 from chatctl.api import Api
@@ -123,13 +123,13 @@ def _compare(chunk: Chunk, state: State, source: Source) -> None:
         )
 
 
-def _position(chat: OneChat, number: int) -> int:
+def _position(chat: ChatDetail, number: int) -> int:
     """Which message of the chat a number is, counted from 1."""
     passed = (min(s.last, number) - s.first + 1 for s in chat.skipped if s.first <= number)
     return number - sum(passed)
 
 
-def _skipped(chat: OneChat, first: int, last: int) -> bool:
+def _skipped(chat: ChatDetail, first: int, last: int) -> bool:
     """Whether the service passed over all of these numbers, because its memory was lost."""
     within = (min(s.last, last) - max(s.first, first) + 1 for s in chat.skipped)
     return first <= last and sum(n for n in within if n > 0) == last - first + 1

@@ -61,8 +61,8 @@ def test_a_chat_is_written_read_edited_searched_and_deleted(
 ) -> None:
     with client_of(application, stack) as client:
         chat = client.create_chat("a chat", {"colour": "blue"}).number
-        first = client.post_message(chat, "one kingfisher", sender="ann")
-        batch = client.post_batch(chat, [NewMessage(f"heron {n}") for n in range(2, 251)])
+        first = client.create_message(chat, "one kingfisher", sender="ann")
+        batch = client.create_messages(chat, [NewMessage(f"heron {n}") for n in range(2, 251)])
         assert (first.number, batch.first, batch.last) == (1, 2, 250)
         forth = [m.number for m in client.messages(chat, after=0, limit=100)]
         assert forth == list(range(1, 251))
@@ -73,14 +73,14 @@ def test_a_chat_is_written_read_edited_searched_and_deleted(
         assert client.get_message(chat, 1) == edited
         with pytest.raises(RevisionMismatchError):
             client.edit_message(chat, 1, body="three", if_match=first.revision)
-        wait_until("the index", lambda: client.search("two kingfishers").total == 1)
-        [hit] = client.hits("kingfisher", chat=chat)
+        wait_until("the index", lambda: client.search_messages("two kingfishers").total == 1)
+        [hit] = client.chat_search_hits(chat, "kingfisher")
         assert (hit.chat, hit.number, hit.body) == (chat, 1, "two kingfishers")
 
         assert client.delete_message(chat, 2).number == 2
         with pytest.raises(GoneError):
             client.get_message(chat, 2)
-        assert client.change_chat(chat, title=None).title is None
+        assert client.edit_chat(chat, title=None).title is None
         client.delete_chat(chat)
         with pytest.raises(GoneError):
             client.get_chat(chat)
@@ -92,7 +92,7 @@ def test_messages_whose_answers_are_lost_are_posted_once(
     credential = (stack.base_url, application.key, application.token)
     with Client(*credential, transport=LosesAnswers()) as client:
         chat = client.create_chat("a chat").number
-        numbers = [client.post_message(chat, f"message {n}").number for n in range(1, 6)]
+        numbers = [client.create_message(chat, f"message {n}").number for n in range(1, 6)]
         assert numbers == [1, 2, 3, 4, 5]
         assert [c.number for c in client.chats()] == [chat] == [1]
         assert [m.number for m in client.messages(chat, after=0)] == numbers
@@ -110,7 +110,7 @@ def test_many_write_at_once_in_async_code(stack: Stack, application: Application
         async with AsyncClient(stack.base_url, application.key, application.token) as client:
             chat = (await client.create_chat("a chat")).number
             posted = await asyncio.gather(
-                *(client.post_message(chat, f"message {n}") for n in range(20))
+                *(client.create_message(chat, f"message {n}") for n in range(20))
             )
             read = [message.number async for message in client.messages(chat, after=0, limit=7)]
             return [message.number for message in posted], read

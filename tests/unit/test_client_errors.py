@@ -13,7 +13,8 @@ from ordinal_client import (
     InvalidRequestError,
     OrdinalError,
     ProblemError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
+    Violation,
 )
 
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX
@@ -80,7 +81,7 @@ def test_a_refusal_has_all_that_the_service_said(kind: str) -> None:
         problem["title"],
         problem["detail"],
     )
-    assert error.errors == (Fault("/body", "is missing"), Fault("/x", "is not known"))
+    assert error.errors == (Violation("/body", "is missing"), Violation("/x", "is not known"))
     assert str(error) == (
         "422 The request breaks a rule: /body: is missing (and 1 more) [/x: is not known]"
     )
@@ -106,7 +107,7 @@ def test_what_something_before_the_service_says_is_shown(
 @pytest.mark.parametrize("body", ["<html>", "{}", ""])
 def test_a_success_of_something_else_is_named_as_that(kind: str, body: str) -> None:
     error = raised_by(kind, httpx.Response(200, text=body))
-    assert isinstance(error, UnexpectedAnswerError)
+    assert isinstance(error, UnexpectedResponseError)
     assert f"what answers at {URL}/applications/" in str(error)
 
 

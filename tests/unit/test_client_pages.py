@@ -18,7 +18,7 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
     operator = Operator(monkeypatch)
     with operator.client() as client:
         client.create_chat("a chat")
-        client.post_batch(1, [NewMessage(f"message {i}") for i in range(1, 231)])
+        client.create_messages(1, [NewMessage(f"message {i}") for i in range(1, 231)])
     operator.service.ports.persist()
     operator.service.requests.clear()
     return operator
@@ -68,13 +68,15 @@ def test_a_page_alone_says_whether_there_is_another(operator: Operator, kind: st
 @BOTH
 def test_a_search_goes_on_by_itself_or_by_its_cursor(operator: Operator, kind: str) -> None:
     asked = side(operator, kind)
-    hits = asked.take("hits", "message", sort="number", limit=100)
+    hits = asked.take("search_hits", "message", sort="number", limit=100)
     assert sorted(hit.number for hit in hits) == list(range(1, 231))
-    first = asked.ask("search", "message", chat=1, sort="number", limit=100)
-    second = asked.ask("search", "message", chat=1, sort="number", limit=100, cursor=first.cursor)
+    first = asked.ask("search_chat_messages", 1, "message", sort="number", limit=100)
+    second = asked.ask(
+        "search_chat_messages", 1, "message", sort="number", limit=100, cursor=first.cursor
+    )
     assert (first.total, len(second.items)) == (230, 100)
     assert {h.number for h in first.items}.isdisjoint(h.number for h in second.items)
-    assert asked.ask("search", "nowhere").cursor is None
+    assert asked.ask("search_messages", "nowhere").cursor is None
 
 
 class Feed:

@@ -54,7 +54,7 @@ def test_the_five_minutes_can_be_typed_in(
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_the_table_of_methods_has_all_methods(client: type[Client | AsyncClient]) -> None:
     table = README.split("## All methods")[1].split("\n\n`")[0]
-    plumbing = {"send", "every", "close"}
+    plumbing = {"send", "iterate", "close"}
     methods = {name for name in dir(client) if not name.startswith("_")} - plumbing
     assert set(re.findall(r"`(\w+)`", table)) == methods
 

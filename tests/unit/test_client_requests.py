@@ -31,18 +31,18 @@ CALLS: dict[tuple[str, str], tuple[str, list[Any], dict[str, Any]]] = {
     ("get", "/applications/{token}/chats"): ("list_chats", [], PAGE),
     ("get", "/applications/{token}/chats/{chat}"): ("get_chat", [7], {}),
     ("patch", "/applications/{token}/chats/{chat}"): (
-        "change_chat",
+        "edit_chat",
         [7],
         {"title": None, "metadata": {}, "if_match": 4},
     ),
     ("delete", "/applications/{token}/chats/{chat}"): ("delete_chat", [7], {"if_match": 4}),
     ("post", "/applications/{token}/chats/{chat}/messages"): (
-        "post_message",
+        "create_message",
         [7, "hi"],
         {"sender": "ann", "metadata": {"a": 1}, "created_at": AT},
     ),
     ("post", "/applications/{token}/chats/{chat}/messages/batch"): (
-        "post_batch",
+        "create_messages",
         [7, [NewMessage("hi"), msgspec.Raw(b'{"body":"ho"}')]],
         {},
     ),
@@ -59,14 +59,14 @@ CALLS: dict[tuple[str, str], tuple[str, list[Any], dict[str, Any]]] = {
         {"if_match": 4},
     ),
     ("get", "/applications/{token}/search"): (
-        "search",
+        "search_messages",
         ["q"],
         {"sender": "ann", "created_from": AT, "created_to": AT, "sort": "number", "cursor": "c"},
     ),
     ("get", "/applications/{token}/chats/{chat}/messages/search"): (
-        "search",
-        ["q"],
-        {"chat": 7, "limit": 7},
+        "search_chat_messages",
+        [7, "q"],
+        {"limit": 7},
     ),
     ("get", "/applications/{token}/chats/{chat}/changes"): (
         "list_changes",
@@ -74,12 +74,16 @@ CALLS: dict[tuple[str, str], tuple[str, list[Any], dict[str, Any]]] = {
         {"since": "0", "limit": 7},
     ),
     ("put", "/applications/{token}/chats/{chat}/readers/{user}"): (
-        "move_marker",
+        "mark_read",
         [7, "ann/ä", 42],
         {},
     ),
-    ("get", "/applications/{token}/chats/{chat}/readers/{user}"): ("get_marker", [7, "ann/ä"], {}),
-    ("get", "/applications/{token}/readers/{user}"): ("list_markers", ["ann/ä"], PAGE),
+    ("get", "/applications/{token}/chats/{chat}/readers/{user}"): (
+        "get_read_marker",
+        [7, "ann/ä"],
+        {},
+    ),
+    ("get", "/applications/{token}/readers/{user}"): ("list_read_markers", ["ann/ä"], PAGE),
     ("get", "/health"): ("get_health", [], {}),
     ("get", "/health/ready"): ("get_readiness", [], {}),
 }

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import anyio
 
-from ordinal_client.operations import Operations
-from ordinal_client.shapes import Changes
+from ordinal_client.methods import Methods
+from ordinal_client.models import Changes
 from ordinal_client.transports import AsyncTransport, Transport
 
 
-class Client(Operations, Transport):
+class Client(Methods, Transport):
     """Ordinal for one credential: an application's secret key, a user's token, or the admin key.
 
     `application` is the token of the application whose chats are meant. Safe for threads.
@@ -35,7 +35,7 @@ class Client(Operations, Transport):
             time.sleep(pause_seconds)
 
 
-class AsyncClient(Operations, AsyncTransport):
+class AsyncClient(Methods, AsyncTransport):
     """The same for async code: every method is awaited, every iterator is async."""
 
     async def follow_changes(

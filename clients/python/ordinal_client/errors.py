@@ -2,7 +2,7 @@
 
 OrdinalError                    the base: a sentence
  ├─ ConnectionFailedError       no answer came, or not all of it
- ├─ UnexpectedAnswerError       what answers is not Ordinal
+ ├─ UnexpectedResponseError       what answers is not Ordinal
  └─ ProblemError                the service said no, and why
      ├─ UnauthenticatedError    401: the credential does not fit
      ├─ ForbiddenError          403: the credential does not allow this
@@ -42,11 +42,11 @@ class ConnectionFailedError(OrdinalError):
     retryable = True
 
 
-class UnexpectedAnswerError(OrdinalError):
+class UnexpectedResponseError(OrdinalError):
     """What answers is not Ordinal, or not a version of it that this client knows."""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True):
     """A field, a parameter or a header that breaks a rule."""
 
     pointer: str
@@ -66,7 +66,7 @@ class ProblemError(OrdinalError):
         type: str = "",
         title: str = "",
         detail: str = "",
-        errors: tuple[Fault, ...] = (),
+        errors: tuple[Violation, ...] = (),
         retry_after_seconds: float = 0.0,
     ) -> None:
         super().__init__(_in_words(status, title, detail, errors))
@@ -134,11 +134,11 @@ class _Problem(msgspec.Struct, frozen=True):
     type: str = ""
     title: str = ""
     detail: str = ""
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[Violation, ...] = ()
     message: str = ""
 
 
-def problem_of(response: httpx.Response) -> ProblemError:
+def problem_from(response: httpx.Response) -> ProblemError:
     """The error that an answer means which is not a success."""
     try:
         said = msgspec.json.decode(response.content, type=_Problem)
@@ -161,7 +161,7 @@ def _retry_after_seconds(response: httpx.Response) -> float:
     return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
-def _in_words(status: int, title: str, detail: str, errors: tuple[Fault, ...]) -> str:
+def _in_words(status: int, title: str, detail: str, errors: tuple[Violation, ...]) -> str:
     said = ": ".join(filter(None, (title, detail)))
     faults = [f"{fault.pointer}: {fault.rule}" for fault in errors]
     # A single fault is often the detail already.

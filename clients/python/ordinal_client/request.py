@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 import msgspec
 
-from ordinal_client.errors import UnexpectedAnswerError, problem_of
-from ordinal_client.shapes import Page
+from ordinal_client.errors import UnexpectedResponseError, problem_from
+from ordinal_client.models import Page
 
 
 @dataclass(frozen=True, slots=True)
 class Request[T]:
     """One request, the same in all its attempts, its Idempotency-Key too.
 
-    `answer` is the type of a success's body; `or_status` is one more status that has such a body.
+    `answer` is the type of a success's body; `also_ok` is one more status that has such a body.
     """
 
     method: str
@@ -24,9 +24,9 @@ class Request[T]:
     query: Mapping[str, str | int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
-    or_status: int | None = None
+    also_ok: int | None = None
 
-    def parts(self) -> dict[str, Any]:
+    def httpx_kwargs(self) -> dict[str, Any]:
         """The arguments of httpx's `build_request`."""
         return {
             "method": self.method,
@@ -37,19 +37,19 @@ class Request[T]:
         }
 
     def read(self, response: httpx.Response) -> T:
-        """The body of the answer. Raises `ProblemError`, `UnexpectedAnswerError`."""
-        if not response.is_success and response.status_code != self.or_status:
-            raise problem_of(response)
+        """The body of the answer. Raises `ProblemError`, `UnexpectedResponseError`."""
+        if not response.is_success and response.status_code != self.also_ok:
+            raise problem_from(response)
         try:
             # Nothing at all is the answer of what has no body.
             return msgspec.json.decode(response.content or b"null", type=self.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if not response.is_success:
-                raise problem_of(response) from None
+                raise problem_from(response) from None
             where = f"what answers at {response.url} is not Ordinal"
-            raise UnexpectedAnswerError(f"{where}: {error}") from None
+            raise UnexpectedResponseError(f"{where}: {error}") from None
 
 
-def behind[T](request: Request[Page[T]], page: Page[T]) -> Request[Page[T]] | None:
+def next_page[T](request: Request[Page[T]], page: Page[T]) -> Request[Page[T]] | None:
     """The request of the next page; None where this is the last."""
     return replace(request, path=page.next, query={}) if page.next else None

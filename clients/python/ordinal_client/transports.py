@@ -8,9 +8,9 @@ import anyio
 import httpx
 
 from ordinal_client.errors import ConnectionFailedError, OrdinalError
-from ordinal_client.request import Request, behind
+from ordinal_client.models import Page
+from ordinal_client.request import Request, next_page
 from ordinal_client.retries import Policy, Retries
-from ordinal_client.shapes import Page
 
 # API Gateway answers within 29 s, one way or the other.
 _TIMEOUT = httpx.Timeout(35.0, connect=5.0)
@@ -36,18 +36,18 @@ class Transport:
         attempts = self._retries.begin()
         while True:
             try:
-                return request.read(self._once(request))
+                return request.read(self._send_once(request))
             except OrdinalError as error:
                 pause_seconds = attempts.pause_seconds(error)
             time.sleep(pause_seconds)
 
-    def every[T](self, request: Request[Page[T]]) -> Iterator[T]:
+    def iterate[T](self, request: Request[Page[T]]) -> Iterator[T]:
         """The items of this page and of all behind it; each page is asked for when it is reached."""
         following: Request[Page[T]] | None = request
         while following:
             page = self.send(following)
             yield from page.items
-            following = behind(following, page)
+            following = next_page(following, page)
 
     def close(self) -> None:
         """Close the connections."""
@@ -59,9 +59,9 @@ class Transport:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _once(self, request: Request[Any]) -> httpx.Response:
+    def _send_once(self, request: Request[Any]) -> httpx.Response:
         try:
-            return self._http.send(self._http.build_request(**request.parts()))
+            return self._http.send(self._http.build_request(**request.httpx_kwargs()))
         except httpx.RequestError as error:
             raise _failed(error) from error
 
@@ -86,19 +86,19 @@ class AsyncTransport:
         attempts = self._retries.begin()
         while True:
             try:
-                return request.read(await self._once(request))
+                return request.read(await self._send_once(request))
             except OrdinalError as error:
                 pause_seconds = attempts.pause_seconds(error)
             await anyio.sleep(pause_seconds)
 
-    async def every[T](self, request: Request[Page[T]]) -> AsyncIterator[T]:
+    async def iterate[T](self, request: Request[Page[T]]) -> AsyncIterator[T]:
         """The items of this page and of all behind it; each page is asked for when it is reached."""
         following: Request[Page[T]] | None = request
         while following:
             page = await self.send(following)
             for item in page.items:
                 yield item
-            following = behind(following, page)
+            following = next_page(following, page)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -110,9 +110,9 @@ class AsyncTransport:
     async def __aexit__(self, *raised: object) -> None:
         await self.close()
 
-    async def _once(self, request: Request[Any]) -> httpx.Response:
+    async def _send_once(self, request: Request[Any]) -> httpx.Response:
         try:
-            return await self._http.send(self._http.build_request(**request.parts()))
+            return await self._http.send(self._http.build_request(**request.httpx_kwargs()))
         except httpx.RequestError as error:
             raise _failed(error) from error
 

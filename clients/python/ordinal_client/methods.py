@@ -1,6 +1,6 @@
 """Everything that can be asked, declared once for sync and async code.
 
-A method below says how its arguments become a `Request`; `Operation` binds it to the client that it is
+A method below says how its arguments become a `Request`; `Method` binds it to the client that it is
 called on, which sends the request. What comes back is a `T` from a `Client` and an awaitable `T` from an
 `AsyncClient`: the two overloads of `__get__` tell that to type checkers, with the method's own
 parameters. So there is one list of methods, no code is generated, and none is written twice; the price
@@ -17,32 +17,32 @@ from uuid import uuid4
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ordinal_client.request import Request
-from ordinal_client.shapes import (
+from ordinal_client.models import (
     Application,
     Batch,
     Changes,
     Chat,
+    ChatDetail,
     Deleted,
-    Found,
     Health,
-    Marker,
     Message,
     Metadata,
     NewApplication,
     NewKey,
     NewMessage,
-    OneChat,
     Page,
-    Reader,
     Readiness,
+    ReadMarker,
+    SearchPage,
+    UserReadMarker,
 )
+from ordinal_client.request import Request
 from ordinal_client.transports import AsyncTransport, Transport
 
 _Parameters = Mapping[str, str | int | datetime | None]
 
 
-class Operation[**P, T]:
+class Method[**P, T]:
     """A method of both clients, made of a function from its arguments to a request."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Request[T]]) -> None:
@@ -61,13 +61,13 @@ class Operation[**P, T]:
         return _bound(self.describe, client, client.send) if client else self
 
 
-class Every[**P, T]:
+class Paginator[**P, T]:
     """The items of a list over all its pages; takes what the list's operation takes.
 
     `limit` is the number of items of a page then.
     """
 
-    def __init__(self, operation: Operation[P, Page[T]]) -> None:
+    def __init__(self, operation: Method[P, Page[T]]) -> None:
         self.describe: Final = operation.describe
         self.__doc__ = operation.__doc__
 
@@ -78,7 +78,7 @@ class Every[**P, T]:
     @overload
     def __get__(self, client: AsyncTransport, owner: type) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, client: Transport | AsyncTransport | None, owner: type) -> Any:
-        return _bound(self.describe, client, client.every) if client else self
+        return _bound(self.describe, client, client.iterate) if client else self
 
 
 def _bound(
@@ -91,7 +91,7 @@ def _bound(
     return method
 
 
-class Operations:
+class Methods:
     """The methods of both clients.
 
     What changes something takes an `idempotency_key`: the same key with the same arguments gets the
@@ -102,7 +102,7 @@ class Operations:
 
     # Applications: with the admin key, or each with its own.
 
-    @Operation
+    @Method
     def create_application(
         self, name: str, *, idempotency_key: str | None = None
     ) -> Request[NewApplication]:
@@ -110,21 +110,21 @@ class Operations:
         path = "/applications"
         return _changing("POST", path, NewApplication, {"name": name}, idempotency_key)
 
-    @Operation
+    @Method
     def list_applications(
         self, *, before: str | None = None, limit: int | None = None
     ) -> Request[Page[Application]]:
         """List the applications, newest first; `before` is the token of one."""
         return _reading("/applications", Page[Application], {"before": before, "limit": limit})
 
-    applications = Every(list_applications)
+    applications = Paginator(list_applications)
 
-    @Operation
+    @Method
     def get_application(self, token: str | None = None) -> Request[Application]:
         """Read an application: the client's own, or the one with this token."""
         return _reading(self._path(token), Application)
 
-    @Operation
+    @Method
     def rename_application(
         self, name: str, token: str | None = None, *, idempotency_key: str | None = None
     ) -> Request[Application]:
@@ -132,14 +132,14 @@ class Operations:
         path = self._path(token)
         return _changing("PATCH", path, Application, {"name": name}, idempotency_key)
 
-    @Operation
+    @Method
     def delete_application(
         self, token: str | None = None, *, idempotency_key: str | None = None
     ) -> Request[None]:
         """Delete an application with everything in it."""
         return _changing("DELETE", self._path(token), type(None), None, idempotency_key)
 
-    @Operation
+    @Method
     def rotate_key(
         self,
         overlap_seconds: int,
@@ -156,19 +156,19 @@ class Operations:
 
     # Chats
 
-    @Operation
+    @Method
     def create_chat(
         self,
         title: str | None = None,
         metadata: Metadata | None = None,
         *,
         idempotency_key: str | None = None,
-    ) -> Request[OneChat]:
+    ) -> Request[ChatDetail]:
         """Create a chat. It has its number at once, and messages can be posted to it at once."""
         body = {"title": title, "metadata": metadata}
-        return _changing("POST", f"{self._path()}/chats", OneChat, body, idempotency_key)
+        return _changing("POST", f"{self._path()}/chats", ChatDetail, body, idempotency_key)
 
-    @Operation
+    @Method
     def list_chats(
         self, *, before: int | None = None, after: int | None = None, limit: int | None = None
     ) -> Request[Page[Chat]]:
@@ -176,15 +176,15 @@ class Operations:
         query = {"before": before, "after": after, "limit": limit}
         return _reading(f"{self._path()}/chats", Page[Chat], query)
 
-    chats = Every(list_chats)
+    chats = Paginator(list_chats)
 
-    @Operation
-    def get_chat(self, chat: int) -> Request[OneChat]:
+    @Method
+    def get_chat(self, chat: int) -> Request[ChatDetail]:
         """Read a chat, with its counts and the message numbers that were skipped."""
-        return _reading(self._chat(chat), OneChat)
+        return _reading(self._chat(chat), ChatDetail)
 
-    @Operation
-    def change_chat(
+    @Method
+    def edit_chat(
         self,
         chat: int,
         *,
@@ -200,7 +200,7 @@ class Operations:
         body = _given(title=title, metadata=metadata)
         return _changing("PATCH", self._chat(chat), Chat, body, idempotency_key, if_match)
 
-    @Operation
+    @Method
     def delete_chat(
         self, chat: int, *, if_match: int | None = None, idempotency_key: str | None = None
     ) -> Request[Deleted]:
@@ -209,8 +209,8 @@ class Operations:
 
     # Messages
 
-    @Operation
-    def post_message(
+    @Method
+    def create_message(
         self,
         chat: int,
         body: str,
@@ -224,8 +224,8 @@ class Operations:
         new = NewMessage(body, sender, metadata, created_at)
         return _changing("POST", f"{self._chat(chat)}/messages", Message, new, idempotency_key)
 
-    @Operation
-    def post_batch(
+    @Method
+    def create_messages(
         self,
         chat: int,
         messages: Iterable[NewMessage | msgspec.Raw],
@@ -239,7 +239,7 @@ class Operations:
         path = f"{self._chat(chat)}/messages/batch"
         return _changing("POST", path, Batch, {"messages": list(messages)}, idempotency_key)
 
-    @Operation
+    @Method
     def list_messages(
         self,
         chat: int,
@@ -252,14 +252,14 @@ class Operations:
         query = {"before": before, "after": after, "limit": limit}
         return _reading(f"{self._chat(chat)}/messages", Page[Message], query)
 
-    messages = Every(list_messages)
+    messages = Paginator(list_messages)
 
-    @Operation
+    @Method
     def get_message(self, chat: int, number: int) -> Request[Message]:
         """Read a message."""
         return _reading(f"{self._chat(chat)}/messages/{number}", Message)
 
-    @Operation
+    @Method
     def edit_message(
         self,
         chat: int,
@@ -278,7 +278,7 @@ class Operations:
         given = _given(body=body, metadata=metadata)
         return _changing("PATCH", path, Message, given, idempotency_key, if_match)
 
-    @Operation
+    @Method
     def delete_message(
         self,
         chat: int,
@@ -293,31 +293,47 @@ class Operations:
 
     # What was said, what became of it, and who has read it
 
-    @Operation
-    def search(
+    @Method
+    def search_messages(
         self,
         q: str,
         *,
-        chat: int | None = None,
         sender: str | None = None,
         created_from: datetime | None = None,
         created_to: datetime | None = None,
         sort: Literal["relevance", "number"] | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> Request[Found]:
-        """Search the messages of the application, or of one chat.
+    ) -> Request[SearchPage]:
+        """Search the messages of all chats of the application.
 
         `created_from` is inclusive, `created_to` exclusive. `cursor` is that of the page before.
         """
-        path = f"{self._path()}/search" if chat is None else f"{self._chat(chat)}/messages/search"
-        times: _Parameters = {"from": created_from, "to": created_to}
-        query = {"q": q, "sender": sender, **times, "sort": sort, "limit": limit, "cursor": cursor}
-        return _reading(path, Found, query)
+        query = _search_query(q, sender, created_from, created_to, sort, limit, cursor)
+        return _reading(f"{self._path()}/search", SearchPage, query)
 
-    hits = Every(search)
+    search_hits = Paginator(search_messages)
 
-    @Operation
+    @Method
+    def search_chat_messages(
+        self,
+        chat: int,
+        q: str,
+        *,
+        sender: str | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        sort: Literal["relevance", "number"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Request[SearchPage]:
+        """Search the messages of one chat, as `search_messages` does."""
+        query = _search_query(q, sender, created_from, created_to, sort, limit, cursor)
+        return _reading(f"{self._chat(chat)}/messages/search", SearchPage, query)
+
+    chat_search_hits = Paginator(search_chat_messages)
+
+    @Method
     def list_changes(
         self, chat: int, *, since: str | None = None, limit: int | None = None
     ) -> Request[Changes]:
@@ -328,43 +344,45 @@ class Operations:
         query = {"since": since, "limit": limit}
         return _reading(f"{self._chat(chat)}/changes", Changes, query)
 
-    @Operation
-    def move_marker(self, chat: int, user: str, number: int) -> Request[Reader]:
+    @Method
+    def mark_read(self, chat: int, user: str, number: int) -> Request[UserReadMarker]:
         """Note that the user has read the chat up to this message. A marker never goes back."""
         content = msgspec.json.encode({"number": number})
-        return Request("PUT", self._reader(chat, user), Reader, headers=_JSON, content=content)
+        return Request(
+            "PUT", self._reader(chat, user), UserReadMarker, headers=_JSON, content=content
+        )
 
-    @Operation
-    def get_marker(self, chat: int, user: str) -> Request[Reader]:
+    @Method
+    def get_read_marker(self, chat: int, user: str) -> Request[UserReadMarker]:
         """Read how far the user has read the chat, and how much is unread."""
-        return _reading(self._reader(chat, user), Reader)
+        return _reading(self._reader(chat, user), UserReadMarker)
 
-    @Operation
-    def list_markers(
+    @Method
+    def list_read_markers(
         self,
         user: str,
         *,
         before: int | None = None,
         after: int | None = None,
         limit: int | None = None,
-    ) -> Request[Page[Marker]]:
+    ) -> Request[Page[ReadMarker]]:
         """List the same for all chats in which the user has a marker, by the chats' numbers."""
         query = {"before": before, "after": after, "limit": limit}
-        return _reading(f"{self._path()}/readers/{quote(user, safe='')}", Page[Marker], query)
+        return _reading(f"{self._path()}/readers/{quote(user, safe='')}", Page[ReadMarker], query)
 
-    markers = Every(list_markers)
+    read_markers = Paginator(list_read_markers)
 
     # Health
 
-    @Operation
+    @Method
     def get_health(self) -> Request[Health]:
         """Whether the API answers."""
         return _reading("/health", Health)
 
-    @Operation
+    @Method
     def get_readiness(self) -> Request[Readiness]:
         """Whether each part that the API needs answers."""
-        return Request("GET", "/health/ready", Readiness, or_status=503)
+        return Request("GET", "/health/ready", Readiness, also_ok=503)
 
     def _path(self, token: str | None = None) -> str:
         token = token or self.application
@@ -405,6 +423,19 @@ def _changing[T](
     if body is None:
         return Request(method, path, answer, headers=headers)
     return Request(method, path, answer, headers=headers | _JSON, content=msgspec.json.encode(body))
+
+
+def _search_query(
+    q: str,
+    sender: str | None,
+    created_from: datetime | None,
+    created_to: datetime | None,
+    sort: str | None,
+    limit: int | None,
+    cursor: str | None,
+) -> _Parameters:
+    times: _Parameters = {"from": created_from, "to": created_to}
+    return {"q": q, "sender": sender, **times, "sort": sort, "limit": limit, "cursor": cursor}
 
 
 def _given(**values: Any) -> dict[str, Any]:
