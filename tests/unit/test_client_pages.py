@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from ordinal_client import NewMessage
+from ordinal_client import NewMessage, NotFoundError
 
 from tests.unit.chatctl_service import Operator
 from tests.unit.client_sides import AtOnce, Side, sides
@@ -121,3 +121,60 @@ def test_changes_are_followed_without_end_where_a_pause_is_given(kind: str) -> N
     pages = sides(handler)[kind].take("follow_changes", 1, since="3", pause_seconds=0, most=2)
     assert [[c.number for c in p.items] for p in pages] == [[4, 5], [6]]
     assert feed.asked == ["3", *["5"] * 6]
+
+
+def message(body: str) -> dict[str, Any]:
+    at = "2026-01-31T12:00:00.000Z"
+    return {
+        "number": 1,
+        "body": body,
+        "sender": None,
+        "metadata": None,
+        "revision": 4,
+        "created_at": at,
+        "edited_at": at,
+        "a field of a later version": {"x": 1},
+    }
+
+
+# The page of a later version of the service: one unknown type of change, and unknown fields at each level.
+LATER_PAGES: dict[str, dict[str, Any]] = {
+    "0": {
+        "items": [
+            {"type": "a type of a later version", "reaction": {"emoji": "tea"}},
+            {"type": "edited", "number": 1, "revision": 4, "message": message("ho"), "new": 1},
+        ],
+        "since": "2",
+        "next": None,
+        "new": 1,
+    },
+    "2": {"items": [{"type": "a type of a later version"}], "since": "3", "next": None},
+    "3": {"items": [], "since": "3", "next": None},
+}
+
+
+def later_service(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=LATER_PAGES[request.url.params["since"]])
+
+
+@BOTH
+def test_unknown_fields_and_unknown_types_of_changes_are_skipped(kind: str) -> None:
+    client = sides(later_service)[kind]
+    page = client.ask("list_changes", 1, since="0")
+    assert [(c.type, c.number, c.message.body) for c in page.items] == [("edited", 1, "ho")]
+    assert page.since == "2"
+    skipped = client.ask("list_changes", 1, since=page.since)
+    assert (skipped.items, skipped.since) == ((), "3")
+
+
+@BOTH
+def test_the_position_moves_on_over_unknown_types_of_changes(kind: str) -> None:
+    positions: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        positions.append(request.url.params["since"])
+        return later_service(request) if len(positions) < 4 else httpx.Response(404)
+
+    with pytest.raises(NotFoundError):
+        sides(handler)[kind].take("follow_changes", 1, pause_seconds=0)
+    assert positions == ["0", "2", "3", "3"]

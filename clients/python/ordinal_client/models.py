@@ -1,12 +1,13 @@
 """The data that the client sends and returns. The client skips fields that it does not know."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 Metadata = dict[str, Any]
+ChangeType = Literal["created", "edited", "deleted"]
 
 
 class NumberRange(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
@@ -124,7 +125,7 @@ class SearchPage(Page[SearchHit], frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """A changed message in its newest version. `message` is None if the message was deleted."""
 
-    type: Literal["created", "edited", "deleted"]
+    type: ChangeType
     number: int
     revision: int
     message: Message | None
@@ -134,6 +135,25 @@ class Changes(Page[Change], frozen=True):
     """A page of a chat's changes. A request with this `since` returns the changes after this page."""
 
     since: str
+
+
+class _UndecodedChanges(Page[msgspec.Raw], frozen=True):
+    since: str
+
+
+class _TypeOfChange(msgspec.Struct, frozen=True):
+    type: str
+
+
+def decode_changes(content: bytes) -> Changes:
+    """Decode a page of changes. Skip the changes whose type this version of the client does not know."""
+    page = msgspec.json.decode(content, type=_UndecodedChanges)
+    known = [
+        msgspec.json.decode(change, type=Change)
+        for change in page.items
+        if msgspec.json.decode(change, type=_TypeOfChange).type in get_args(ChangeType)
+    ]
+    return Changes(tuple(known), page.next, page.since)
 
 
 class ReadMarker(msgspec.Struct, frozen=True):
