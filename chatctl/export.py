@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from ordinal_client import Chat
+from ordinal_client import Chat, Client
 
-from chatctl.api import Api
+from chalicelib.domain.limits import MAX_PAGE_ITEMS
 from chatctl.entries import Entry, entry_of
 from chatctl.failures import ChatctlError
 
@@ -22,18 +22,18 @@ class Mark(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-def export_chats(api: Api, only: int | None, idempotency: Mark) -> Iterator[Entry]:
+def export_chats(client: Client, only: int | None, idempotency: Mark) -> Iterator[Entry]:
     """The messages behind the mark: chats by number, messages by number."""
-    chats = list(api.list_chats())
+    chats = list(client.chats(after=0, limit=MAX_PAGE_ITEMS))
     names = chat_names(chats)
     if only is not None:
-        api.get_chat(only)  # says why, where there is none
+        client.get_chat(only)  # says why, where there is none
     for chat in chats:
         if chat.number < idempotency.chat or only not in (None, chat.number):
             continue
         after = idempotency.number if chat.number == idempotency.chat else 0
         first = after == 0
-        for message in api.list_messages(chat.number, after):
+        for message in client.messages(chat.number, after=after, limit=MAX_PAGE_ITEMS):
             yield entry_of(chat, names[chat.number], message, with_chat_metadata=first)
             first = False
 

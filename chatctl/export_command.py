@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 import msgspec
+from ordinal_client import Client
 
-from chatctl.api import Api
-from chatctl.credentials import api_opener
+from chatctl.credentials import client_opener
 from chatctl.export import Mark, export_chats, read_mark
 from chatctl.failures import ChatctlError
-from chatctl.patience import Patience
 from chatctl.places import find_places, stack_option
 from chatctl.remembered import Credential
+from chatctl.retry_budget import RetryBudget
 
 
 @click.command("export")
@@ -45,19 +45,19 @@ def export_command(
             f"{output} is there already: go on with it by --resume, or remove it"
         )
     url = (base_url or find_places(stack_file).require("base_url")).rstrip("/")
-    open_api = api_opener(url, Patience(say=lambda text: click.echo(text, err=True)))
-    with open_api(Credential(application, key)) as api:
-        _export(api, chat, output)
+    open_client = client_opener(url, RetryBudget(log=lambda text: click.echo(text, err=True)))
+    with open_client(Credential(application, key)) as client:
+        _export(client, chat, output)
 
 
-def _export(api: Api, chat: int | None, output: Path | None) -> None:
+def _export(client: Client, chat: int | None, output: Path | None) -> None:
     idempotency = read_mark(output) if output else Mark()
     if chat is not None and idempotency.chat not in (0, chat):
         raise ChatctlError(f"{output} ends in chat {idempotency.chat}, not in chat {chat}")
     encoder = msgspec.json.Encoder()
     count = 0
     with output.open("ab") if output else click.open_file("-", "wb") as out:
-        for entry in export_chats(api, chat, idempotency):
+        for entry in export_chats(client, chat, idempotency):
             out.write(encoder.encode(entry) + b"\n")
             count += 1
     click.echo(f"{count:,} messages written", err=True)

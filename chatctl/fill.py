@@ -11,15 +11,12 @@ from collections.abc import Callable
 from itertools import count, islice
 
 import msgspec
-from ordinal_client import ChatDetail, Message
+from ordinal_client import ChatDetail, Client, GoneError, Message
 
 from chalicelib.domain.requests import MessageRequest
-from chatctl.api import Api
 from chatctl.chunks import Chunk, chunks
-from chatctl.failures import MismatchError, RefusedError
+from chatctl.failures import MismatchError
 from chatctl.sources import Source
-
-_GONE = 410
 
 
 class State(msgspec.Struct, frozen=True):
@@ -36,7 +33,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 def fill(
-    api: Api,
+    client: Client,
     source: Source,
     chat: int,
     there: Callable[[int], None],
@@ -44,9 +41,9 @@ def fill(
 ) -> None:
     """Send what the chat lacks, and report how many messages were there and were sent.
 
-    Raises `MismatchError`, `RefusedError`, `GaveUpError`, `StoppedError`.
+    Raises `MismatchError`, `OrdinalError`, `GaveUpError`, `StoppedError`.
     """
-    state = read_pending(api, chat)
+    state = read_state(client, chat)
     _refuse_surplus(state, source)
     there(min(state.done, source.count))
     number = state.next_number
@@ -54,14 +51,14 @@ def fill(
         _compare(chunk, state, source)
         rest = chunk.behind(state.done)
         if rest.items:
-            number = _send(api, source, rest, state.chat, number)
+            number = _send(client, source, rest, state.chat, number)
             sent(len(rest.items))
 
 
-def read_pending(api: Api, chat: int) -> State:
+def read_state(client: Client, chat: int) -> State:
     """How far the chat is. Deleted messages count: they keep their numbers."""
-    newest = api.newest_message(chat)
-    described = api.get_chat(chat)
+    newest = next(iter(client.list_messages(chat, limit=1).items), None)
+    described = client.get_chat(chat)
     highest = max(newest.number if newest else 0, described.last_message_number)
     return State(
         chat=chat,
@@ -72,7 +69,7 @@ def read_pending(api: Api, chat: int) -> State:
     )
 
 
-def create(api: Api, source: Source) -> int:
+def create(client: Client, source: Source) -> int:
     """Make the source's chat and return its number.
 
     Where one that was made within the last day has been deleted, its key still answers with its
@@ -81,20 +78,20 @@ def create(api: Api, source: Source) -> int:
     for generation in count():
         seed = f"{source.name}\n{generation}".encode()
         key = "import-chat-" + hashlib.sha256(seed).hexdigest()
-        number = api.create_chat(source.title, source.metadata, key).number
+        number = client.create_chat(source.title, source.metadata, idempotency_key=key).number
         try:
-            return api.get_chat(number).number
-        except RefusedError as error:
-            if error.status != _GONE:
-                raise
+            return client.get_chat(number).number
+        except GoneError:
+            continue
     raise AssertionError("count() has no end")
 
 
-def _send(api: Api, source: Source, chunk: Chunk, chat: int, number: int) -> int:
+def _send(client: Client, source: Source, chunk: Chunk, chat: int, number: int) -> int:
     """Send a chunk whose first message should become `number`. Returns the number behind it."""
     key = chunk.idempotency_key(source.name, chat)
-    batch = api.post_messages(chat, chunk.items, key)
-    if batch.first != number and not _skipped(api.get_chat(chat), number, batch.first - 1):
+    messages = map(msgspec.Raw, chunk.items)
+    batch = client.create_messages(chat, messages, idempotency_key=key)
+    if batch.first != number and not _skipped(client.get_chat(chat), number, batch.first - 1):
         raise MismatchError(
             f"{source.name}: message {chunk.first + 1} became number {batch.first} of chat {chat}"
             f" instead of {number}: someone else posts to this chat"

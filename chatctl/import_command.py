@@ -8,12 +8,12 @@ import msgspec
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.domain.times import rfc3339
-from chatctl.credentials import OpenApi, api_opener, own_application
+from chatctl.credentials import OpenClient, client_opener, own_application
 from chatctl.gather import gather
-from chatctl.patience import DEFAULT_SECONDS, Patience
 from chatctl.places import find_places, stack_option
 from chatctl.progress import Progress
 from chatctl.remembered import STATE_FILE, Credential
+from chatctl.retry_budget import DEFAULT_SECONDS, RetryBudget
 from chatctl.run_import import run_import
 from chatctl.sources import Contents
 
@@ -76,26 +76,26 @@ def import_command(**given: Any) -> None:
 
 def _run(options: Options, contents: Contents) -> list[str]:
     progress = Progress(len(contents.sources), sum(s.count for s in contents.sources))
-    patience = Patience(options.patience, say=progress.say)
+    budget = RetryBudget(options.patience, log=progress.say)
     base_url = options.base_url or find_places(options.stack_file).require("base_url")
-    open_api = api_opener(base_url.rstrip("/"), patience)
-    credential = _credential(options, open_api, base_url.rstrip("/"))
-    with open_api(credential) as api:
+    open_client = client_opener(base_url.rstrip("/"), budget)
+    credential = _credential(options, open_client, base_url.rstrip("/"))
+    with open_client(credential) as client:
         try:
-            return run_import(api, contents.sources, options.parallel, patience, progress)
+            return run_import(client, contents.sources, options.parallel, budget, progress)
         finally:
             progress.close()
             _summarize(credential.token, contents, progress)
 
 
-def _credential(options: Options, open_api: OpenApi, base_url: str) -> Credential:
+def _credential(options: Options, open_client: OpenClient, base_url: str) -> Credential:
     if options.application and options.key and not options.name:
         return Credential(options.application, options.key)
     if options.application or options.key:
         raise click.UsageError("give --application with --key and without --name, or neither")
     name = options.name or options.paths[0].resolve().name
     credential, made = own_application(
-        open_api,
+        open_client,
         base_url,
         lambda: find_places(options.stack_file).require("admin_key"),
         name,

@@ -11,10 +11,8 @@ from ordinal_client import Client
 from app import app
 from chalicelib.domain.auth import derive_key
 from chalicelib.entrypoints.http import endpoint
-from chatctl.api import Api
-from chatctl.patience import Patience
 from chatctl.progress import Progress
-from chatctl.remembered import Credential
+from chatctl.retry_budget import RetryBudget
 from chatctl.run_import import run_import
 from chatctl.sources import Source
 from tests.fakes.ports import SETTINGS, FakePorts
@@ -101,10 +99,10 @@ class Operator:
         self.progress = Progress(0, 0)
         self._now = 0.0
 
-    def api(self, limit_seconds: float = 60) -> Api:
-        self.patience = Patience(limit_seconds, clock=lambda: self._now, wait=self._wait)
-        credential = Credential(self.token, self.key)
-        return Api(URL, credential, self.patience, self.service)
+    def chatctl_client(self, limit_seconds: float = 60) -> Client:
+        """The client as chatctl opens it."""
+        self.budget = RetryBudget(limit_seconds, clock=lambda: self._now, wait=self._wait)
+        return Client(URL, self.key, self.token, retries=self.budget, transport=self.service)
 
     def client(self) -> Client:
         """The same credential without chatctl."""
@@ -119,14 +117,14 @@ class Operator:
     def import_(self, sources: Sequence[Source], parallel: int = 1) -> list[str]:
         """One run of `chatctl import`; `progress` has its counts."""
         self.progress = Progress(len(sources), 0)
-        with self.api() as api:
-            return run_import(api, sources, parallel, self.patience, self.progress)
+        with self.chatctl_client() as client:
+            return run_import(client, sources, parallel, self.budget, self.progress)
 
     def chat(self, number: int) -> list[tuple[int, str, str | None]]:
         """Number, body and sender of all messages of a chat."""
-        with self.api() as api:
-            return [(m.number, m.body, m.sender) for m in api.list_messages(number, 0)]
+        with self.chatctl_client() as client:
+            return [(m.number, m.body, m.sender) for m in client.messages(number, after=0)]
 
     def titles(self) -> dict[str | None, int]:
-        with self.api() as api:
-            return {chat.title: chat.number for chat in api.list_chats()}
+        with self.chatctl_client() as client:
+            return {chat.title: chat.number for chat in client.chats()}

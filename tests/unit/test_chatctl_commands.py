@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from ordinal_client import Client
 
 from chalicelib.adapters.mysql import store as mysql_store
 from chatctl import credentials, lag
-from chatctl.api import Api
 from chatctl.main import cli
 from tests.fakes.ports import SETTINGS
 from tests.unit.chatctl_service import URL, Operator
@@ -18,9 +18,11 @@ from tests.unit.chatctl_service import URL, Operator
 
 @pytest.fixture
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    """In an empty directory with a stack file, where `Api` reaches the application on fakes."""
+    """In an empty directory with a stack file, where the client reaches the application on fakes."""
     operator = Operator(monkeypatch)
-    monkeypatch.setattr(credentials, "Api", functools.partial(Api, transport=operator.service))
+    monkeypatch.setattr(
+        credentials, "Client", functools.partial(Client, transport=operator.service)
+    )
     monkeypatch.chdir(tmp_path)
     for name in ("ORDINAL_REDIS_URL", "ORDINAL_MYSQL_URL", "ORDINAL_KEY"):
         monkeypatch.delenv(name, raising=False)

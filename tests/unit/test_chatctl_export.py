@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ordinal_client import Chat
+from ordinal_client import Chat, NewMessage, NotFoundError
 
 from chatctl.entries import Entry
 from chatctl.export import Mark, chat_names, export_chats, read_mark
-from chatctl.failures import ChatctlError, RefusedError
+from chatctl.failures import ChatctlError
 from chatctl.ndjson import scan_ndjson
 from tests.unit.chatctl_service import Operator
 
@@ -20,14 +20,11 @@ NOW = "2026-09-22T00:00:00.000Z"
 def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
     """Two chats: one of 230 messages with metadata, one of a single message without a title."""
     operator = Operator(monkeypatch)
-    with operator.api() as api:
-        api.create_chat("first", {"colour": "blue"}, "1")
-        items = [
-            {"body": f"message {i}", "sender": "ann", "metadata": {"i": i}} for i in range(230)
-        ]
-        api.post_messages(1, [msgspec.json.encode(item) for item in items], "2")
-        api.create_chat(None, {}, "3")
-        api.post_messages(2, [b'{"body":"alone"}'], "4")
+    with operator.client() as client:
+        client.create_chat("first", {"colour": "blue"})
+        client.create_messages(1, [NewMessage(f"message {i}", "ann", {"i": i}) for i in range(230)])
+        client.create_chat()
+        client.create_message(2, "alone")
     operator.service.ports.persist()
     return operator
 
@@ -35,8 +32,8 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
 def export(
     operator: Operator, only: int | None = None, idempotency: Mark | None = None
 ) -> list[Entry]:
-    with operator.api() as api:
-        return list(export_chats(api, only, idempotency or Mark()))
+    with operator.chatctl_client() as client:
+        return list(export_chats(client, only, idempotency or Mark()))
 
 
 def write(file: Path, entries: list[Entry]) -> bytes:
@@ -56,7 +53,7 @@ def test_everything_is_written_oldest_first(operator: Operator) -> None:
 
 def test_one_chat_alone(operator: Operator) -> None:
     assert [e.body for e in export(operator, only=2)] == ["alone"]
-    with pytest.raises(RefusedError, match="404"):
+    with pytest.raises(NotFoundError, match="404"):
         export(operator, only=3)
 
 

@@ -189,8 +189,7 @@ def test_redis_lost_in_the_middle_of_a_run_is_no_reason_to_stop(operator: Operat
 def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> None:
     def intrude(n: int) -> None:
         if n == 1:
-            with operator.api() as api:
-                api.post_messages(1, [b'{"body":"hi"}'], "another key")
+            operator.client().create_message(1, "hi")
 
     operator.service.fail_posts = intrude
     (failure,) = operator.import_([log(count=1_600)])
@@ -198,9 +197,8 @@ def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> Non
 
 
 def test_titles_that_two_chats_have_are_refused(operator: Operator) -> None:
-    with operator.api() as api:
-        for key in "ab":
-            api.create_chat("a day", {}, key)
+    for _ in range(2):
+        operator.client().create_chat("a day")
     assert operator.import_([log()]) == ["a day.txt: chats 1, 2 all have the title 'a day'"]
 
 

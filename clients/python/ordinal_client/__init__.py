@@ -39,7 +39,7 @@ from ordinal_client.models import (
     SearchPage,
     UserReadMarker,
 )
-from ordinal_client.retries import Attempts, Policy, Retries
+from ordinal_client.retries import Attempts, Policy, Retries, pause_seconds
 
 __all__ = [
     "Application",
@@ -81,4 +81,5 @@ __all__ = [
     "UnexpectedResponseError",
     "UserReadMarker",
     "Violation",
+    "pause_seconds",
 ]

@@ -1,4 +1,4 @@
-"""When a request is tried again."""
+"""When the client repeats a request, and how long it waits before."""
 
 import random
 import time
@@ -17,51 +17,66 @@ class Attempts(Protocol):
     """The attempts of one request."""
 
     def pause_seconds(self, error: OrdinalError) -> float:
-        """How long to wait after an attempt that failed. Raises where there is to be no other."""
+        """Return how long to wait after a failed attempt. Raise an error to end the request."""
 
 
 class Policy(Protocol):
-    """What decides on attempts: `Retries`, or something of one's own."""
+    """What a client's `retries` must be: `Retries`, or a policy of your own."""
 
     def begin(self) -> Attempts:
-        """For a request that is about to be sent for the first time."""
+        """Start a request. The client calls this before the first attempt."""
 
 
 class Retries(msgspec.Struct, frozen=True):
-    """At most so many attempts, the last of which begins at most so many seconds after the first."""
+    """The default policy: at most `attempts` attempts, and none later than `seconds` after the first."""
 
     attempts: int = 10
     seconds: float = 60.0
 
     def begin(self) -> Attempts:
-        """For a request that is about to be sent for the first time."""
+        """Start a request."""
         return BoundedAttempts(self)
 
 
 class BoundedAttempts:
-    """Pauses that grow, drawn at random so that clients do not come back all at once.
-
-    What the service asks for (`Retry-After`) is waited beside that.
-    """
+    """The attempts of one request within the limits of `Retries`."""
 
     def __init__(
         self,
-        bounds: Retries,
+        limits: Retries,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._bounds = bounds
+        self._limits = limits
         self._clock = clock
         self._draw = draw
-        self._made = 0
-        self._ends_at = clock() + bounds.seconds
+        self._failures = 0
+        self._ends_at = clock() + limits.seconds
 
     def pause_seconds(self, error: OrdinalError) -> float:
-        """How long to wait after an attempt that failed. Raises `error` where it is the last."""
-        longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(self._made, 10))
-        seconds = error.retry_after_seconds + self._draw(0.0, longest)
-        self._made += 1
-        is_last = self._made >= self._bounds.attempts or self._clock() + seconds > self._ends_at
+        """Return how long to wait after a failed attempt. Raise `error` after the last attempt."""
+        seconds = pause_seconds(self._failures, error, self._draw)
+        self._failures += 1
+        is_last = self._failures >= self._limits.attempts or self._clock() + seconds > self._ends_at
         if is_last or not error.retryable:
             raise error
         return seconds
+
+
+def pause_seconds(
+    failures: int,
+    error: OrdinalError,
+    draw: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """The pause before the next attempt, for policies of your own.
+
+    It is what the service asks for (`Retry-After`) and a random time. The random time grows with each
+    failure, up to 16 seconds, and spreads clients that failed at the same moment.
+
+    :param failures: how many attempts of the request failed before this failure.
+    :param error: this failure.
+    :param draw: returns a random number between its arguments.
+    :returns: the seconds to wait.
+    """
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(failures, 10))
+    return error.retry_after_seconds + draw(0.0, longest)
