@@ -1,4 +1,4 @@
-"""Both clients, asked in the same way, so that each test is made for both."""
+"""Both clients behind one interface, so that each test covers both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,42 +15,42 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Side:
-    """One of the two clients. `ask` calls a method; `take` reads an iterator, whole or its first items."""
+    """One of the two clients. `ask` calls a method; `take` reads the first items of an iterator, or all."""
 
     def __init__(self, client: Client | AsyncClient) -> None:
         self.client = client
 
     def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        asked = getattr(self.client, method)(*args, **kwargs)
-        return asyncio.run(asked) if asyncio.iscoroutine(asked) else asked
+        result = getattr(self.client, method)(*args, **kwargs)
+        return asyncio.run(result) if asyncio.iscoroutine(result) else result
 
     def take(self, method: str, *args: Any, most: int | None = None, **kwargs: Any) -> list[Any]:
-        asked = getattr(self.client, method)(*args, **kwargs)
-        if hasattr(asked, "__aiter__"):
-            return asyncio.run(_first(asked, most))
-        return list(islice(asked, most))
+        items = getattr(self.client, method)(*args, **kwargs)
+        if hasattr(items, "__aiter__"):
+            return asyncio.run(_first(items, most))
+        return list(islice(items, most))
 
 
 async def _first(items: AsyncIterator[Any], most: int | None) -> list[Any]:
-    found: list[Any] = []
+    first: list[Any] = []
     async for item in items:
-        found.append(item)
-        if len(found) == most:
+        first.append(item)
+        if len(first) == most:
             break
-    return found
+    return first
 
 
 def sides(handler: Handler, key: str = "ok_1_x", **options: Any) -> dict[str, Side]:
-    """Both, in front of the same handler."""
-    given = {"application": TOKEN, "transport": httpx.MockTransport(handler), **options}
+    """Both clients. The same handler responds to both."""
+    arguments = {"application": TOKEN, "transport": httpx.MockTransport(handler), **options}
     return {
-        "sync": Side(Client(URL, key, **given)),
-        "async": Side(AsyncClient(URL, key, **given)),
+        "sync": Side(Client(URL, key, **arguments)),
+        "async": Side(AsyncClient(URL, key, **arguments)),
     }
 
 
 class AtOnce:
-    """Tries again without a pause, so many times at most."""
+    """A policy without pauses."""
 
     def __init__(self, attempts: int = 20) -> None:
         self._left = attempts

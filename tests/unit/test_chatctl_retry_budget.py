@@ -122,7 +122,7 @@ def export(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> Result:
         (httpx.Response(403, json={"message": "Forbidden"}), "403 Forbidden"),
         (
             httpx.Response(200, text="<html>"),
-            "what answers at http://ordinal.test/applications/t/chats?after=0&limit=100 is not Ordinal",
+            "the response from http://ordinal.test/applications/t/chats?after=0&limit=100 does not come from",
         ),
     ],
 )

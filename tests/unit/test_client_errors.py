@@ -9,7 +9,6 @@ import pytest
 from ordinal_client import (
     AsyncClient,
     Client,
-    Fault,
     InvalidRequestError,
     OrdinalError,
     ProblemError,
@@ -108,7 +107,7 @@ def test_what_something_before_the_service_says_is_shown(
 def test_a_success_of_something_else_is_named_as_that(kind: str, body: str) -> None:
     error = raised_by(kind, httpx.Response(200, text=body))
     assert isinstance(error, UnexpectedResponseError)
-    assert f"what answers at {URL}/applications/" in str(error)
+    assert f"the response from {URL}/applications/" in str(error)
 
 
 @BOTH

@@ -31,64 +31,64 @@ def side(operator: Operator, kind: str) -> Side:
 
 @BOTH
 def test_all_messages_come_in_both_directions(operator: Operator, kind: str) -> None:
-    asked = side(operator, kind)
-    forth = [m.number for m in asked.take("messages", 1, after=0, limit=100)]
+    client = side(operator, kind)
+    forth = [m.number for m in client.take("messages", 1, after=0, limit=100)]
     assert forth == list(range(1, 231))
-    back = [m.number for m in asked.take("messages", 1)]
+    back = [m.number for m in client.take("messages", 1)]
     assert back == list(range(230, 0, -1))
-    assert [m.number for m in asked.take("messages", 1, before=4)] == [3, 2, 1]
+    assert [m.number for m in client.take("messages", 1, before=4)] == [3, 2, 1]
 
 
 @BOTH
 def test_a_page_is_asked_for_when_it_is_reached(operator: Operator, kind: str) -> None:
-    asked = side(operator, kind)
-    asked.take("messages", 1, limit=100, most=100)
+    client = side(operator, kind)
+    client.take("messages", 1, limit=100, most=100)
     assert len(operator.service.requests) == 1
-    asked.take("messages", 1, limit=100, most=101)
+    client.take("messages", 1, limit=100, most=101)
     assert len(operator.service.requests) == 3
 
 
 @BOTH
 def test_a_page_that_fails_is_asked_for_again(operator: Operator, kind: str) -> None:
     operator.service.fail = lambda n: "after" if n == 1 else None
-    found = side(operator, kind).take("messages", 1, after=0, limit=100)
-    assert [m.number for m in found] == list(range(1, 231))
+    messages = side(operator, kind).take("messages", 1, after=0, limit=100)
+    assert [m.number for m in messages] == list(range(1, 231))
     assert len(operator.service.requests) == 4
 
 
 @BOTH
 def test_a_page_alone_says_whether_there_is_another(operator: Operator, kind: str) -> None:
-    asked = side(operator, kind)
-    page = asked.ask("list_messages", 1, after=228, limit=1)
+    client = side(operator, kind)
+    page = client.ask("list_messages", 1, after=228, limit=1)
     assert [m.body for m in page.items] == ["message 229"]
     assert page.next
-    assert asked.ask("list_messages", 1, after=229).next is None
+    assert client.ask("list_messages", 1, after=229).next is None
 
 
 @BOTH
 def test_a_search_goes_on_by_itself_or_by_its_cursor(operator: Operator, kind: str) -> None:
-    asked = side(operator, kind)
-    hits = asked.take("search_hits", "message", sort="number", limit=100)
+    client = side(operator, kind)
+    hits = client.take("search_hits", "message", sort="number", limit=100)
     assert sorted(hit.number for hit in hits) == list(range(1, 231))
-    first = asked.ask("search_chat_messages", 1, "message", sort="number", limit=100)
-    second = asked.ask(
+    first = client.ask("search_chat_messages", 1, "message", sort="number", limit=100)
+    second = client.ask(
         "search_chat_messages", 1, "message", sort="number", limit=100, cursor=first.cursor
     )
     assert (first.total, len(second.items)) == (230, 100)
     assert {h.number for h in first.items}.isdisjoint(h.number for h in second.items)
-    assert asked.ask("search_messages", "nowhere").cursor is None
+    assert client.ask("search_messages", "nowhere").cursor is None
 
 
 class Feed:
-    """Five changes in pages of two; what is asked for behind them gets nothing until `more` come."""
+    """Five changes in pages of two, and no others until a test sets `last` higher."""
 
     def __init__(self) -> None:
         self.last = 5
-        self.asked: list[str] = []
+        self.positions: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         since = request.url.params["since"]
-        self.asked.append(since)
+        self.positions.append(since)
         at = int(since)
         until = min(at + 2, self.last)
         items = [self._change(n) for n in range(at + 1, until + 1)]
@@ -100,12 +100,12 @@ class Feed:
 
 
 @BOTH
-def test_changes_are_followed_until_all_is_told(kind: str) -> None:
+def test_changes_are_followed_until_the_last(kind: str) -> None:
     feed = Feed()
     pages = sides(feed)[kind].take("follow_changes", 1)
     assert [[c.number for c in p.items] for p in pages] == [[1, 2], [3, 4], [5]]
     assert [p.since for p in pages] == ["2", "4", "5"]
-    assert feed.asked == ["0", "2", "4"]
+    assert feed.positions == ["0", "2", "4"]
     assert sides(feed)[kind].take("follow_changes", 1, since="5") == []
 
 
@@ -114,13 +114,13 @@ def test_changes_are_followed_without_end_where_a_pause_is_given(kind: str) -> N
     feed = Feed()
 
     def handler(request: httpx.Request) -> httpx.Response:
-        if len(feed.asked) == 6:  # it has asked for more than there is three times by then
+        if len(feed.positions) == 6:  # after three requests that got nothing
             feed.last = 6
         return feed(request)
 
     pages = sides(handler)[kind].take("follow_changes", 1, since="3", pause_seconds=0, most=2)
     assert [[c.number for c in p.items] for p in pages] == [[4, 5], [6]]
-    assert feed.asked == ["3", *["5"] * 6]
+    assert feed.positions == ["3", *["5"] * 6]
 
 
 def message(body: str) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def test_the_five_minutes_can_be_typed_in(
     exec(code, names)
     names["client"].close()
     printed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
-    for told in re.findall(r"print\(.*\)  # (.*)", code):
-        assert told in printed
+    for expected in re.findall(r"print\(.*\)  # (.*)", code):
+        assert expected in printed
     assert "1 ann Good morning" in printed
     assert printed[-3:] == ["4 At five.", "3 Tea, at five?", "1 Good morning"]
     assert any(line.startswith("1 1 ") and "morn" in line for line in printed)

@@ -100,11 +100,11 @@ def test_every_operation_of_the_api_has_a_method() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize("of", OPERATIONS, ids=" ".join)
+@pytest.mark.parametrize("route", OPERATIONS, ids=" ".join)
 def test_a_method_sends_what_the_document_says_and_reads_what_it_shows(
-    of: tuple[str, str], kind: str
+    route: tuple[str, str], kind: str
 ) -> None:
-    operation = OPERATIONS[of]
+    operation = OPERATIONS[route]
     status, example = answer_of(operation)
     requests: list[httpx.Request] = []
 
@@ -114,12 +114,12 @@ def test_a_method_sends_what_the_document_says_and_reads_what_it_shows(
             return httpx.Response(status)
         return httpx.Response(status, json={**example, "a field of a later version": 1})
 
-    method, args, kwargs = CALLS[of]
+    method, args, kwargs = CALLS[route]
     answer = sides(handler)[kind].ask(method, *args, **kwargs)
     assert holds_all(answer, example)
     [request] = requests
-    assert request.method == of[0].upper()
-    assert re.fullmatch(pattern_of(of[1]), request.url.raw_path.decode().partition("?")[0])
+    assert request.method == route[0].upper()
+    assert re.fullmatch(pattern_of(route[1]), request.url.raw_path.decode().partition("?")[0])
     parameters = operation.get("parameters", [])
     assert set(request.url.params) <= {p["name"] for p in parameters if p["in"] == "query"}
     body = operation.get("requestBody")

@@ -1,4 +1,4 @@
-"""A client for Ordinal, the chat back end: typed, for sync and async code, and patient."""
+"""A typed client for Ordinal, the chat back end, for sync and async code."""
 
 from ordinal_client.client import AsyncClient, Client
 from ordinal_client.errors import (

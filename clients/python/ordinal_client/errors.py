@@ -1,26 +1,27 @@
-"""What a request can end with.
+"""The errors of the client.
 
-OrdinalError                    the base: a sentence
- ├─ ConnectionFailedError       no answer came, or not all of it
- ├─ UnexpectedResponseError       what answers is not Ordinal
- └─ ProblemError                the service said no, and why
-     ├─ UnauthenticatedError    401: the credential does not fit
-     ├─ ForbiddenError          403: the credential does not allow this
-     ├─ NotFoundError           404: there is no such thing
-     ├─ ConflictError           409: something else was under way at the same time
-     ├─ GoneError               410: it was deleted
-     ├─ RevisionMismatchError   412: it has another revision than `if_match`
+OrdinalError                    the base of all errors
+ ├─ ConnectionFailedError       the client got no response, or only a part of it
+ ├─ UnexpectedResponseError     the response does not come from Ordinal
+ └─ ProblemError                the service refused the request
+     ├─ UnauthenticatedError    401: the credential is missing or not valid here
+     ├─ ForbiddenError          403: the credential does not allow the request
+     ├─ NotFoundError           404: there is no such application, chat or message
+     ├─ ConflictError           409: other requests changed the same thing at the same time
+     ├─ GoneError               410: the chat or the message was deleted
+     ├─ RevisionMismatchError   412: the revision is another one than `if_match`
      ├─ InvalidRequestError     422: the request breaks a rule
      ├─ RateLimitedError        429: too many requests
-     └─ UnavailableError        503: not available at this moment
+     └─ UnavailableError        503: the service is not available now
 
-Those that are `retryable` come only after the client has tried again for as long as its `Retries` let it.
+The client repeats a request that failed with a `retryable` error. It raises the error when its retry policy
+allows no other attempt.
 """
 
 import httpx
 import msgspec
 
-_TRIED_AGAIN = (429, 502, 503, 504)
+_RETRYABLE = (429, 502, 503, 504)
 _IN_PROGRESS = "urn:ordinal:problem:request-in-progress"
 _SHOWN_CHARS = 200
 
@@ -28,8 +29,8 @@ _SHOWN_CHARS = 200
 class OrdinalError(Exception):
     """The base of all errors of this client.
 
-    `retryable` says whether the same request may succeed later, `retry_after_seconds` how long the
-    service asks to wait before that.
+    `retryable` says whether the same request can succeed later. `retry_after_seconds` is the shortest
+    time to wait before it; 0 if the service did not ask to wait.
     """
 
     retryable = False
@@ -37,27 +38,31 @@ class OrdinalError(Exception):
 
 
 class ConnectionFailedError(OrdinalError):
-    """No answer came, or not all of it. Whether the service has seen the request is not known."""
+    """The client got no response, or only a part of it. The service may have carried out the request."""
 
     retryable = True
 
 
 class UnexpectedResponseError(OrdinalError):
-    """What answers is not Ordinal, or not a version of it that this client knows."""
+    """The response does not come from Ordinal, or from a version that this client does not know."""
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A field, a parameter or a header that breaks a rule."""
+    """A field, a parameter or a header that breaks a rule.
+
+    `pointer` is the JSON pointer of the field, or the name of the parameter or header.
+    """
 
     pointer: str
     rule: str
 
 
 class ProblemError(OrdinalError):
-    """The service said no, with a problem document (RFC 9457).
+    """The service refused the request. The attributes are those of a problem document (RFC 9457).
 
-    `type` is stable, and is what code decides by; `title` and `detail` are for people. All of them are
-    empty where something before the service answered, but for what it says of itself in `title`.
+    Programs can rely on `status` and `type`; `title` and `detail` are for people. `errors` names the fields
+    that break rules. If a gateway or a proxy refused the request, `title` is its text and `type`, `detail`
+    and `errors` are empty.
     """
 
     def __init__(
@@ -69,22 +74,22 @@ class ProblemError(OrdinalError):
         errors: tuple[Violation, ...] = (),
         retry_after_seconds: float = 0.0,
     ) -> None:
-        super().__init__(_in_words(status, title, detail, errors))
+        super().__init__(_summary(status, title, detail, errors))
         self.status = status
         self.type = type
         self.title = title
         self.detail = detail
         self.errors = errors
         self.retry_after_seconds = retry_after_seconds
-        self.retryable = status in _TRIED_AGAIN or type == _IN_PROGRESS
+        self.retryable = status in _RETRYABLE or type == _IN_PROGRESS
 
 
 class UnauthenticatedError(ProblemError):
-    """401: there is no credential, or not one that fits the path."""
+    """401: there is no credential, or it is not valid for this path."""
 
 
 class ForbiddenError(ProblemError):
-    """403: the credential is right, but does not allow this."""
+    """403: the credential is valid, but it does not allow this request."""
 
 
 class NotFoundError(ProblemError):
@@ -92,27 +97,27 @@ class NotFoundError(ProblemError):
 
 
 class ConflictError(ProblemError):
-    """409: something else was under way at the same time."""
+    """409: other requests changed the same thing, or the same `Idempotency-Key` is still in progress."""
 
 
 class GoneError(ProblemError):
-    """410: it was deleted. Its number stays taken."""
+    """410: the chat or the message was deleted. No other one will have its number."""
 
 
 class RevisionMismatchError(ProblemError):
-    """412: it has another revision than `if_match`: someone was faster."""
+    """412: the chat or the message has another revision than `if_match`: another request changed it."""
 
 
 class InvalidRequestError(ProblemError):
-    """422: the request breaks rules; `errors` names each with its place."""
+    """422: the request breaks rules. `errors` names each field and its rule."""
 
 
 class RateLimitedError(ProblemError):
-    """429: too many requests."""
+    """429: the application or the user sent too many requests."""
 
 
 class UnavailableError(ProblemError):
-    """503: not available at this moment."""
+    """503: the service is not available now."""
 
 
 _BY_STATUS: dict[int, type[ProblemError]] = {
@@ -129,7 +134,7 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 class _Problem(msgspec.Struct, frozen=True):
-    """The body; `message` is what API Gateway says where the service did not answer."""
+    """The body of a refusal. API Gateway sends its own refusals with nothing but `message`."""
 
     type: str = ""
     title: str = ""
@@ -139,31 +144,31 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 def problem_from(response: httpx.Response) -> ProblemError:
-    """The error that an answer means which is not a success."""
+    """The error for a response that is not a success."""
     try:
-        said = msgspec.json.decode(response.content, type=_Problem)
+        problem = msgspec.json.decode(response.content, type=_Problem)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        said = _Problem(message=response.text[:_SHOWN_CHARS])
-    kind = _BY_STATUS.get(response.status_code, ProblemError)
-    return kind(
+        problem = _Problem(message=response.text[:_SHOWN_CHARS])
+    error_type = _BY_STATUS.get(response.status_code, ProblemError)
+    return error_type(
         response.status_code,
-        said.type,
-        said.title or said.message,
-        said.detail,
-        said.errors,
+        problem.type,
+        problem.title or problem.message,
+        problem.detail,
+        problem.errors,
         _retry_after_seconds(response),
     )
 
 
 def _retry_after_seconds(response: httpx.Response) -> float:
-    """What the service asks for; 0 where it does not, or names a date."""
+    """The seconds of `Retry-After`; 0 if there is none or it is a date."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
-def _in_words(status: int, title: str, detail: str, errors: tuple[Violation, ...]) -> str:
-    said = ": ".join(filter(None, (title, detail)))
-    faults = [f"{fault.pointer}: {fault.rule}" for fault in errors]
-    # A single fault is often the detail already.
-    faults = [f"[{fault}]" for fault in faults if fault not in said]
-    return " ".join([str(status), said, *faults]).rstrip()
+def _summary(status: int, title: str, detail: str, errors: tuple[Violation, ...]) -> str:
+    text = ": ".join(filter(None, (title, detail)))
+    violations = [f"{violation.pointer}: {violation.rule}" for violation in errors]
+    # The detail often names the only violation already.
+    others = [f"[{violation}]" for violation in violations if violation not in text]
+    return " ".join([str(status), text, *others]).rstrip()

@@ -55,7 +55,7 @@ class Request[T]:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if not response.is_success:
                 raise problem_from(response) from None
-            reason = f"what answers at {response.url} is not Ordinal"
+            reason = f"the response from {response.url} does not come from Ordinal"
             raise UnexpectedResponseError(f"{reason}: {error}") from None
 
 

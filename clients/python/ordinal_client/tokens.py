@@ -1,4 +1,4 @@
-"""Tokens for an application's users. Needs `ordinal-client[tokens]`."""
+"""User tokens. This module needs `ordinal-client[tokens]`."""
 
 import time
 from collections.abc import Iterable
@@ -14,10 +14,17 @@ def user_token(
     scope: Literal["read write", "read", "write"] = "read write",
     chats: Iterable[int] | None = None,
 ) -> str:
-    """A credential for one user: for the chats with these numbers, or for all.
+    """Sign a user token: a credential for one user of an application.
 
-    Made where the secret key is, that is on the application's own server, and given to the user's
-    browser or app, which comes to Ordinal with it in the key's place.
+    Call this on the application's own server, because it needs the secret key. The server gives the token
+    to the user's browser or app, which passes it to `Client` in place of a key.
+
+    :param secret_key: the secret key of the application. The token ends when this key ends.
+    :param user: the name of the user.
+    :param expires_in_seconds: how long the token is valid, at most 30 days.
+    :param scope: what the user may do.
+    :param chats: the numbers of the chats that the token opens; all chats by default.
+    :returns: the token.
     """
     claims: dict[str, Any] = {
         "sub": user,

@@ -1,4 +1,4 @@
-"""The only I/O: sending a request until it is answered, once for sync and once for async code."""
+"""The I/O of both clients: send a request, and repeat it within the limits of the retry policy."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +12,12 @@ from ordinal_client.models import Page
 from ordinal_client.request import Request, next_page
 from ordinal_client.retries import Policy, Retries
 
-# API Gateway answers within 29 s, one way or the other.
+# API Gateway responds within 29 s, if only with a 504.
 _TIMEOUT = httpx.Timeout(35.0, connect=5.0)
 
 
 class Transport:
-    """One credential at one service. Safe for threads."""
+    """The connections of a `Client`. `Client` documents the arguments."""
 
     def __init__(
         self,
@@ -29,10 +29,14 @@ class Transport:
     ) -> None:
         self.application = application
         self._retries: Policy = retries or Retries()
-        self._http = httpx.Client(**_options(base_url, key), transport=transport)
+        self._http = httpx.Client(**_httpx_options(base_url, key), transport=transport)
 
     def send[T](self, request: Request[T]) -> T:
-        """The answer. Raises `OrdinalError` where there is none, or none but a refusal."""
+        """Send a request until it succeeds or the retry policy ends it.
+
+        :returns: the body of the response.
+        :raises OrdinalError: the error of the last attempt.
+        """
         attempts = self._retries.begin()
         while True:
             try:
@@ -42,12 +46,17 @@ class Transport:
             time.sleep(pause_seconds)
 
     def iterate[T](self, request: Request[Page[T]]) -> Iterator[T]:
-        """The items of this page and of all behind it; each page is asked for when it is reached."""
-        following: Request[Page[T]] | None = request
-        while following:
-            page = self.send(following)
+        """Iterate over the items of a page and of all pages after it.
+
+        The client requests each page when the iteration reaches it.
+
+        :raises OrdinalError: a page could not be read; see `send`.
+        """
+        page_request: Request[Page[T]] | None = request
+        while page_request:
+            page = self.send(page_request)
             yield from page.items
-            following = next_page(following, page)
+            page_request = next_page(page_request, page)
 
     def close(self) -> None:
         """Close the connections."""
@@ -63,11 +72,11 @@ class Transport:
         try:
             return self._http.send(self._http.build_request(**request.httpx_kwargs()))
         except httpx.RequestError as error:
-            raise _failed(error) from error
+            raise _connection_failed(error) from error
 
 
 class AsyncTransport:
-    """The same for async code, on asyncio or trio."""
+    """The connections of an `AsyncClient`, on asyncio or trio."""
 
     def __init__(
         self,
@@ -79,10 +88,14 @@ class AsyncTransport:
     ) -> None:
         self.application = application
         self._retries: Policy = retries or Retries()
-        self._http = httpx.AsyncClient(**_options(base_url, key), transport=transport)
+        self._http = httpx.AsyncClient(**_httpx_options(base_url, key), transport=transport)
 
     async def send[T](self, request: Request[T]) -> T:
-        """The answer. Raises `OrdinalError` where there is none, or none but a refusal."""
+        """Send a request until it succeeds or the retry policy ends it.
+
+        :returns: the body of the response.
+        :raises OrdinalError: the error of the last attempt.
+        """
         attempts = self._retries.begin()
         while True:
             try:
@@ -92,13 +105,18 @@ class AsyncTransport:
             await anyio.sleep(pause_seconds)
 
     async def iterate[T](self, request: Request[Page[T]]) -> AsyncIterator[T]:
-        """The items of this page and of all behind it; each page is asked for when it is reached."""
-        following: Request[Page[T]] | None = request
-        while following:
-            page = await self.send(following)
+        """Iterate over the items of a page and of all pages after it.
+
+        The client requests each page when the iteration reaches it.
+
+        :raises OrdinalError: a page could not be read; see `send`.
+        """
+        page_request: Request[Page[T]] | None = request
+        while page_request:
+            page = await self.send(page_request)
             for item in page.items:
                 yield item
-            following = next_page(following, page)
+            page_request = next_page(page_request, page)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -114,15 +132,15 @@ class AsyncTransport:
         try:
             return await self._http.send(self._http.build_request(**request.httpx_kwargs()))
         except httpx.RequestError as error:
-            raise _failed(error) from error
+            raise _connection_failed(error) from error
 
 
-def _options(base_url: str, key: str) -> dict[str, Any]:
+def _httpx_options(base_url: str, key: str) -> dict[str, Any]:
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f"the base URL {base_url!r} must begin with http:// or https://")
     headers = {"Authorization": f"Bearer {key}"}
     return {"base_url": base_url, "headers": headers, "timeout": _TIMEOUT}
 
 
-def _failed(error: httpx.RequestError) -> ConnectionFailedError:
+def _connection_failed(error: httpx.RequestError) -> ConnectionFailedError:
     return ConnectionFailedError(f"{type(error).__name__}: {error}".removesuffix(": "))
