@@ -1,14 +1,19 @@
 """What the documents say is held against the code."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jwt
+import ordinal_client
 import pytest
 
 from app import app
 from chalicelib.domain import limits
 from chalicelib.settings import Settings
+from tests.unit.chatctl_service import URL, Operator
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -22,13 +27,13 @@ DOCUMENTS = [
 
 
 class Recorder(dict[str, str]):
-    """An environment that notes what was asked for."""
+    """An environment that records which variables the code reads."""
 
     def __init__(self) -> None:
-        self.asked: set[str] = set()
+        self.read: set[str] = set()
 
     def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        self.asked.add(key)
+        self.read.add(key)
         return default
 
 
@@ -37,7 +42,7 @@ def test_the_settings_table_lists_what_the_code_reads() -> None:
     Settings.from_env(environment)
     table = README.split("## Settings")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert set(re.findall(r"`(ORDINAL_\w+)`", " ".join(rows))) == environment.asked
+    assert set(re.findall(r"`(ORDINAL_\w+)`", " ".join(rows))) == environment.read
 
 
 def test_the_table_of_limits_has_every_limit_with_its_value() -> None:
@@ -63,6 +68,31 @@ def _documented(text: str) -> Iterator[tuple[str, str]]:
 def test_the_route_table_lists_the_routes_that_there_are() -> None:
     routes = {(method, path) for path, methods in app.routes.items() for method in methods}
     assert set(_documented(README)) == routes
+
+
+def test_the_python_code_of_the_readme_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = Operator(monkeypatch)
+    client = functools.partial(ordinal_client.Client, transport=operator.service)
+    monkeypatch.setattr(ordinal_client, "Client", client)
+    names: dict[str, Any] = {"base_url": URL, "key": operator.key, "token": operator.token}
+    names["secret_key"] = operator.key
+    sign, post = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(post, names)
+    assert capsys.readouterr().out == "1 Good morning\n"
+    exec(sign, names)
+    assert jwt.decode(names["token"], options={"verify_signature": False})["sub"] == "ann"
+
+
+def test_the_browser_code_of_the_readme_uses_routes_that_exist() -> None:
+    (code,) = re.findall(r"```js\n(.*?)```", README, re.DOTALL)
+    (chat,) = re.findall(r"const chat = `\$\{baseUrl\}([^`]+)`", code)
+    paths = [chat + path for path in re.findall(r"fetch\(`\$\{chat\}([^`?]*)", code)]
+    assert len(paths) == 2
+    for path in paths:
+        route = path.replace("${application}", "{token}").replace("chats/1", "chats/{chat}")
+        assert route in app.routes
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
