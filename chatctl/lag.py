@@ -75,7 +75,7 @@ def _pending(places: Places, now_ms: int) -> PendingLag:
     store = MySqlStore(places.require("mysql_url"))
     try:
         with connect(places.require("redis_url")) as client:
-            found = backlog(client, store.list_tokens)
+            found = backlog(client, store.applications.list_tokens)
     finally:
         store.close()
     oldest = found.oldest_at_ms

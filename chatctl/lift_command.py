@@ -45,8 +45,10 @@ def lift_command(by: int, stack_file: Path | None) -> None:
 
 def advance(store: "MySqlStore", by: int) -> tuple[int, int]:
     """All applications. Returns how many there were, and how many chats."""
-    applications = chats = 0
-    for token in chain.from_iterable(token_pages(store.list_tokens)):
-        chats += store.advance(token, by, rfc3339(int(time.time() * 1000)))
+    from chalicelib.operators.advance_counters import AdvanceCounters
+
+    counters, applications, chats = AdvanceCounters(store.database), 0, 0
+    for token in chain.from_iterable(token_pages(store.applications.list_tokens)):
+        chats += counters.advance(token, by, rfc3339(int(time.time() * 1000)))
         applications += 1
     return applications, chats

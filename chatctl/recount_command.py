@@ -37,11 +37,13 @@ def recount_command(application: str | None, fix: bool, stack_file: Path | None)
 
 def recount(store: "MySqlStore", only: str | None, fix: bool) -> tuple[int, int]:
     """Count, and print what differs. Returns how many applications there were, and wrong counts."""
-    applications = wrong = 0
-    pages = token_pages(store.list_tokens) if only is None else [[only]]
+    from chalicelib.operators.recount import Recount
+
+    counts, applications, wrong = Recount(store.database), 0, 0
+    pages = token_pages(store.applications.list_tokens) if only is None else [[only]]
     for token in chain.from_iterable(pages):
         applications += 1
-        for chat, count, said, counted in store.recount(token, fix):
+        for chat, count, said, counted in counts.recount(token, fix):
             wrong += 1
             where = token if chat is None else f"{token} chat {chat}"
             click.echo(f"{where}: {count} says {said:,}, the rows say {counted:,}")

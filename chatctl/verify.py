@@ -7,6 +7,7 @@ import redis
 
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.operators.counter_limits import Allowances
+from chalicelib.operators.recount import Recount
 from chalicelib.usecases.maintenance import token_pages
 from chatctl.failures import ChatctlError
 from chatctl.verify_index import MISSING, NEWER, OLDER, ONLY, IndexCheck
@@ -45,10 +46,10 @@ def verify(
     only: str | None,
 ) -> Report:
     """Compare one application, or all. Raises `ChatctlError` where there is no such application."""
-    if only is not None and store.get_application(only) is None:
+    if only is not None and store.applications.get_application(only) is None:
         raise ChatctlError(f"there is no application {only}")
     report = Report()
-    pages = token_pages(store.list_tokens) if only is None else [[only]]
+    pages = token_pages(store.applications.list_tokens) if only is None else [[only]]
     for token in chain.from_iterable(pages):
         report.applications += 1
         _pending(report, store, client, token)
@@ -62,7 +63,7 @@ def verify(
 def _pending(report: Report, store: MySqlStore, client: redis.Redis, token: str) -> None:
     """Entries are read before MySQL: what was stored in between counts as stored."""
     for counter, pending in pending_revisions(client, token):
-        stored = store.revisions(counter, list(pending))
+        stored = store.messages.revisions(counter, list(pending))
         for number, revision in pending.items():
             there = stored.get(number, -1) >= revision
             _add(report, "pending_and_stored" if there else "pending_not_stored", 1)
@@ -80,7 +81,7 @@ def _counters(report: Report, allowances: Allowances, client: redis.Redis, token
 
 
 def _counts(report: Report, store: MySqlStore, token: str) -> None:
-    for chat, count, said, counted in store.recount(token):
+    for chat, count, said, counted in Recount(store.database).recount(token):
         report.counts_wrong += 1
         where = token if chat is None else f"{token} chat {chat}"
         report.examples.append(f"count: {where}: {count} says {said:,}, the rows say {counted:,}")

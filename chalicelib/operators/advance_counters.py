@@ -12,7 +12,7 @@ Tests: `tests/contract/test_mysql.py`, `tests/contract/test_restore_drill.py`.
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository
+from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.leases import note, record_gaps
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.domain.number_ranges import NumberRange
@@ -40,8 +40,11 @@ WHERE id = %s
 """
 
 
-class AdvanceCounters(Repository):
+class AdvanceCounters:
     """For the operator; no request needs it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def advance(self, token: str, by: int, at: str) -> int:
         """Lift all counters of an application by so many numbers. Returns how many chats it has.

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from chalicelib.adapters.mysql.leases import Skipped
+from chalicelib.adapters.mysql.database import Database
+from chalicelib.adapters.mysql.leases import MySqlLeases
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.number_ranges import size
 
@@ -33,8 +34,12 @@ class RateLimit(msgspec.Struct, frozen=True):
     ceiling: int
 
 
-class Allowances(Skipped):
+class Allowances:
     """Reads of live applications and chats."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._leases = MySqlLeases(database)
 
     def of_application(self, token: str) -> list[RateLimit]:
         """That of the chats' counter; none where there is no such application."""
@@ -49,4 +54,4 @@ class Allowances(Skipped):
     def skipped_messages(self, token: str) -> int:
         """How many message numbers were passed over and are missing."""
         chats = [chat for (chat,) in self._database.read(SKIPPING, (token,))]
-        return sum(size(self.skipped(token, chat)) for chat in chats)
+        return sum(size(self._leases.skipped_numbers(token, chat)) for chat in chats)

@@ -6,7 +6,7 @@ wrote into the tables. Each row is counted, and repaired under its lock, in a tr
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository, Row
+from chalicelib.adapters.mysql.database import Database, Row
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 
 FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
@@ -39,8 +39,11 @@ REPAIR_MARKS = (
 Difference = tuple[int | None, str, int, int]
 
 
-class Recount(Repository):
+class Recount:
     """For the operator; no request needs it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def recount(self, token: str, repair: bool = False) -> list[Difference]:
         """What the cached counts of an application and its chats say wrongly, until now."""

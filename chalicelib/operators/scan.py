@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from chalicelib.adapters.mysql.database import Database, Repository, Row, placeholders
+from chalicelib.adapters.mysql.database import Database, Row, placeholders
 from chalicelib.adapters.mysql.messages import COLUMNS, to_message
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document
@@ -47,8 +47,11 @@ TAKE = f"SELECT GET_LOCK({NAME}, 0)"
 HOLDS = f"SELECT IS_USED_LOCK({NAME}) = CONNECTION_ID()"
 
 
-class Locks(Repository):
+class Locks:
     """For work that must not run twice at once. A killed process lets go of its locks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def take_lock(self, name: str) -> bool:
         """False where another process has it."""

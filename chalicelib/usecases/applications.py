@@ -28,7 +28,7 @@ def create_application(
     if before := find_replay(ports, idempotency):
         return WriteResult(before, replayed=True)
     token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(ports.clock.now_ms())
-    return WriteResult(ports.store.create_application(token, name, now, idempotency))
+    return WriteResult(ports.store.applications.create_application(token, name, now, idempotency))
 
 
 def require_tenant(ports: Ports, tenant: Tenant) -> None:
@@ -42,14 +42,14 @@ def require_tenant(ports: Ports, tenant: Tenant) -> None:
 
 def get_application(ports: Ports, token: str) -> Application:
     """Raises `NotFoundError`."""
-    return _found(ports.store.get_application(token))
+    return _found(ports.store.applications.get_application(token))
 
 
 def list_applications(
     ports: Ports, before: str | None, limit: int
 ) -> tuple[list[Application], str | None]:
     """Newest first: a page, and the token from which the next one goes on."""
-    found = ports.store.list_applications(before, limit + 1)
+    found = ports.store.applications.list_applications(before, limit + 1)
     return found[:limit], found[limit - 1].token if len(found) > limit else None
 
 
@@ -59,7 +59,9 @@ def rename_application(
     """Raises `NotFoundError`, `KeyReusedError`, `InProgressError`."""
     if before := find_replay(ports, idempotency):
         return WriteResult(before, replayed=True)
-    return WriteResult(_found(ports.store.rename_application(token, name, idempotency)))
+    return WriteResult(
+        _found(ports.store.applications.rename_application(token, name, idempotency))
+    )
 
 
 def delete_application(
@@ -76,7 +78,7 @@ def delete_application(
     replayed = _kept(ports, idempotency) is not None
     if sender and not replayed:
         require_tenant(ports, sender)
-    deleted = replayed or ports.store.delete_application(
+    deleted = replayed or ports.store.applications.delete_application(
         token, rfc3339(ports.clock.now_ms()), idempotency
     )
     # Also where it was deleted before: the earlier request may not have come this far.
@@ -93,7 +95,7 @@ def find_replay(ports: Ports, idempotency: IdempotentWrite | None) -> Applicatio
 
 
 def _kept(ports: Ports, idempotency: IdempotentWrite | None) -> bytes | None:
-    kept = ports.store.find_response(idempotency) if idempotency else None
+    kept = ports.store.applications.find_response(idempotency) if idempotency else None
     if kept is not None:
         ports.metrics.count(REPLAYS)
     return kept
@@ -144,7 +146,7 @@ def _rotate(
 ) -> Application:
     version = sender.key_version if sender else get_application(ports, token).key_version
     until = rfc3339(ports.clock.now_ms() + overlap_seconds * 1000) if overlap_seconds else None
-    rotated = ports.store.rotate_key(token, version, until, idempotency)
+    rotated = ports.store.applications.rotate_key(token, version, until, idempotency)
     # Also where another request was faster: that one may not have come this far.
     ports.sequencer.invalidate_key_cache(token)
     if rotated is None:

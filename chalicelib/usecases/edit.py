@@ -137,7 +137,7 @@ def _accept_once[T: (Message, Chat)](
     ports: Ports, tenant: Tenant, edit: _Edit[T], current: Current[T]
 ) -> T | Accepted:
     counter, idempotency = edit.counter, edit.idempotency
-    epoch = ports.store.lease_epoch(counter) or 0
+    epoch = ports.store.leases.lease_epoch(counter) or 0
     precondition = EditPrecondition(current.state.revision, current.edits, epoch)
     state = edit.change(current.state)
     kept = edit.keep(state) if idempotency else b""

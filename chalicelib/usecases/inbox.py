@@ -65,7 +65,7 @@ def _number(
 
 def _tenant(ports: Ports, token: str) -> Tenant | None:
     """Whoever may write to the queue may write for every application, so its key is taken as given."""
-    application = ports.store.get_application(token)
+    application = ports.store.applications.get_application(token)
     return Tenant(token, application.key_version) if application else None
 
 

@@ -73,7 +73,7 @@ def _supply(ports: Ports, counter: Counter, need: NotReady) -> None:
 
 
 def _load_application(ports: Ports, token: str, nonce: str) -> None:
-    application = ports.store.get_application(token)
+    application = ports.store.applications.get_application(token)
     if application is None:
         raise NotFoundError("there is no such application")
     ports.sequencer.cache_application(application, nonce)
@@ -81,7 +81,7 @@ def _load_application(ports: Ports, token: str, nonce: str) -> None:
 
 def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
     try:
-        epoch = ports.store.lease_epoch(counter)
+        epoch = ports.store.leases.lease_epoch(counter)
         if epoch is None:
             raise _missing(ports, counter, need.chats)
     except OrdinalError:
@@ -92,7 +92,7 @@ def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
     now = rfc3339(ports.clock.now_ms())
     # Where this fails, a lease may have been given: the nonce stays, so that it can be given again.
     with suppress(ConflictError):
-        grant = ports.store.acquire_lease(counter, need, epoch, ports.lease_window, now)
+        grant = ports.store.leases.acquire_lease(counter, need, epoch, ports.lease_window, now)
         if grant is not None:
             ports.sequencer.install_lease(counter, need.nonce, grant)
             ports.metrics.count(LEASES_BEGUN_ANEW if grant.lost else LEASES_BEGUN)
@@ -102,7 +102,7 @@ def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
 def release_lease(ports: Ports, counter: Counter, closing: LeaseReleasing) -> None:
     """Give a closing lease back to MySQL, then forget the counter."""
     with suppress(GoneError):
-        ports.store.release_lease(counter, closing)
+        ports.store.leases.release_lease(counter, closing)
     ports.sequencer.forget_released(counter, closing)
 
 
@@ -111,13 +111,13 @@ def _missing(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> Ordina
     if counter.chat is None:
         return NotFoundError("there is no such application")
     since = rfc3339(ports.clock.now_ms() - _CHAT_MAY_ARRIVE_MS)
-    if ports.store.chat_may_arrive(counter.token, counter.chat, chats, since):
+    if ports.store.leases.chat_may_arrive(counter.token, counter.chat, chats, since):
         return UnavailableError("the chat was accepted and is not persisted yet")
     return NotFoundError("there is no such chat")
 
 
 def _raise(ports: Ports, counter: Counter, need: LeaseExhausted) -> None:
-    extended = ports.store.extend_lease(counter, need.lease, ports.lease_window)
+    extended = ports.store.leases.extend_lease(counter, need.lease, ports.lease_window)
     if extended is None:
         ports.sequencer.discard_lease(counter, need.lease)
     else:

@@ -45,7 +45,7 @@ def repair_pending(ports: Ports) -> int:
     in the dead-letter queue is sent ever more seldom, and is the operator's to redrive.
     """
     sent = 0
-    for tokens in token_pages(ports.store.list_tokens):
+    for tokens in token_pages(ports.store.applications.list_tokens):
         overdue = islice(
             ports.sequencer.list_overdue(tokens, _MAX_STATES_A_RUN - sent), _MAX_STATES_A_RUN - sent
         )
@@ -65,7 +65,7 @@ def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[in
 
 def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
     pending = {p.state.number: p for p in ports.sequencer.get_pending(counter, numbers)}
-    stored = ports.store.revisions(counter, numbers)
+    stored = ports.store.messages.revisions(counter, numbers)
     # The worker died before it could tell Redis, or Redis has only the due time.
     is_stored = [n for n in numbers if not _missing(pending.get(n), stored)]
     ports.sequencer.acknowledge({counter: {n: stored.get(n, 0) for n in is_stored}})
@@ -100,14 +100,16 @@ LAST_REMOVAL_MS = 15 * 60_000
 def purge_deleted(ports: Ports) -> int:
     """How many chats and applications are now gone whole."""
     now = ports.clock.now_ms()
-    ports.store.delete_responses(rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN)
+    ports.store.applications.delete_responses(
+        rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN
+    )
     before = rfc3339(now - LAST_REMOVAL_MS)
-    gone = ports.store.purge(before, _ROWS_A_RUN)
+    gone = ports.store.purge.purge_deleted(before, _ROWS_A_RUN)
     ports.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
     for token, chat in gone:
         if chat is None:
             ports.sequencer.forget_application(token)
-    ports.store.forget(gone)
+    ports.store.purge.confirm_purged(gone)
     return len(gone)
 
 
@@ -123,7 +125,7 @@ _MAX_STATES_A_RUN = 2_000
 def release_idle_leases(ports: Ports, idle_ms: int = QUIET_MS) -> int:
     """How many leases were given back. At most 2,000 a run; the rest comes with the next ones."""
     closed = 0
-    for tokens in token_pages(ports.store.list_tokens):
+    for tokens in token_pages(ports.store.applications.list_tokens):
         idle = ports.sequencer.list_idle(tokens, idle_ms, _MAX_STATES_A_RUN - closed)
         for counter in islice(idle, _MAX_STATES_A_RUN - closed):
             if closing := ports.sequencer.mark_releasing(counter, idle_ms):
@@ -141,7 +143,8 @@ def measure_pending(ports: Ports) -> int:
     """Milliseconds since the oldest pending state of all applications was accepted; 0 without any."""
     now = ports.clock.now_ms()
     found = [
-        ports.sequencer.oldest_pending(tokens) for tokens in token_pages(ports.store.list_tokens)
+        ports.sequencer.oldest_pending(tokens)
+        for tokens in token_pages(ports.store.applications.list_tokens)
     ]
     age = max((now - at for at in found if at is not None), default=0)
     ports.metrics.measure(PENDING_AGE, age)

@@ -36,7 +36,7 @@ def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
     Raises `PoisonError` where the batch holds something that can never be stored.
     """
     now = rfc3339(ports.clock.now_ms())
-    persisted = ports.store.persist_messages(records, ports.lease_window)
+    persisted = ports.store.persistence.persist_messages(records, ports.lease_window)
     by_token: dict[str, list[Document]] = {}
     for token, chat, message in persisted.documents:
         by_token.setdefault(token, []).append(Document(token=token, chat=chat, message=message))
@@ -77,7 +77,7 @@ def persist_chats(ports: Ports, records: Sequence[ChatsRecord]) -> None:
     """Raises `UnavailableError`, `PoisonError`, as `persist_messages`."""
     now = rfc3339(ports.clock.now_ms())
     records = [_deleted_at(now, record) for record in records]
-    persisted = ports.store.persist_chats(records, ports.lease_window)
+    persisted = ports.store.persistence.persist_chats(records, ports.lease_window)
     ports.queues.send(
         PurgeRecord(token=record.token, chat=chat.number)
         for record in records

@@ -192,8 +192,8 @@ class Sequencer(Protocol):
     def ping(self) -> None: ...
 
 
-class Store(Protocol):
-    """MySQL. Every method is one transaction. Any can raise `UnavailableError`."""
+class Applications(Protocol):
+    """Applications, and the responses that their idempotent requests got."""
 
     def create_application(
         self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
@@ -210,6 +210,10 @@ class Store(Protocol):
 
     def list_applications(self, before: str | None, limit: int) -> list[Application]:
         """Newest first; those created before the application with the token `before`."""
+        ...
+
+    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+        """Tokens of all applications that are not deleted, in the order of their creation."""
         ...
 
     def rename_application(
@@ -247,6 +251,77 @@ class Store(Protocol):
         """Remove up to `rows` answers that were kept before then; how many."""
         ...
 
+
+class Chats(Protocol):
+    """Chats with their counts; stubs included."""
+
+    def get_chat(self, token: str, number: int) -> ChatRow | None:
+        """A deleted chat comes with its `deleted_at`."""
+        ...
+
+    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Those of these chats (token, number) that have a row and are not deleted, nor is their
+        application."""
+        ...
+
+    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
+        """Up to `limit` chats of the page that are not deleted, in the page's order."""
+        ...
+
+
+class Messages(Protocol):
+    """Messages of one chat, and the order in which they changed."""
+
+    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+        """A deleted message comes with its `deleted_at`."""
+        ...
+
+    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
+        """Up to `limit` messages of the page that are not deleted, in the page's order."""
+        ...
+
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        """Up to `limit` messages whose state was stored after `since`, in that order, deleted ones too.
+
+        What is stored later is always behind what was listed. Nothing where the chat was deleted.
+        """
+        ...
+
+    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
+        """The revision of each of these numbers that has a row. A stub is not there."""
+        ...
+
+
+class ReadMarkers(Protocol):
+    """How far users have read."""
+
+    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+        """Move a user's marker up to a number, never back.
+
+        Not above the last number that is stored or, as `pending_last`, pending. The chat need not be
+        there yet; nothing happens where it, or the application, was deleted.
+        """
+        ...
+
+    def list_read_markers(
+        self, token: str, user: str, page: PageRequest, limit: int
+    ) -> list[ReadMarker]:
+        """Up to `limit` of a user's markers, by chat, in chats that are not known as deleted."""
+        ...
+
+    def count_unread(
+        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+    ) -> list[UnreadCount]:
+        """How many messages that are not deleted lie above each marker, pending ones included.
+
+        `ahead` is what Redis said of these chats before. Chats that are not there are left out.
+        """
+        ...
+
+
+class Leases(Protocol):
+    """How far the numbers of a counter may go, and which ones were skipped."""
+
     def lease_epoch(self, counter: Counter) -> int | None:
         """How often a lease was begun. None where the chat (or application) has no row.
 
@@ -265,6 +340,14 @@ class Store(Protocol):
         """
         ...
 
+    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+        """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
+
+        Never lowers it. Returns the lease now in force, or None where another has begun since.
+        Raises `UnavailableError` where the row is not there yet, `GoneError` where it was deleted.
+        """
+        ...
+
     def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
         """Take the numbers above `closing.last` back, where holder and epoch are unchanged.
 
@@ -272,12 +355,8 @@ class Store(Protocol):
         """
         ...
 
-    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
-        """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
-
-        Never lowers it. Returns the lease now in force, or None where another has begun since.
-        Raises `UnavailableError` where the row is not there yet, `GoneError` where it was deleted.
-        """
+    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
+        """Message numbers that were passed over when memory was lost, and are not in use."""
         ...
 
     def chat_may_arrive(
@@ -290,6 +369,10 @@ class Store(Protocol):
         Never one that was noted as passed over before `since`.
         """
         ...
+
+
+class Persistence(Protocol):
+    """Stores the records of one invocation of a worker."""
 
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
         """Store chat states and counts; the newer revision wins, and a deletion is final.
@@ -305,81 +388,47 @@ class Store(Protocol):
         """
         ...
 
-    def get_chat(self, token: str, number: int) -> ChatRow | None:
-        """A deleted chat comes with its `deleted_at`."""
-        ...
 
-    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Those of these chats (token, number) that have a row and are not deleted, nor is their
-        application."""
-        ...
+class Purge(Protocol):
+    """Removes what was deleted."""
 
-    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
-        """Up to `limit` chats of the page that are not deleted, in the page's order."""
-        ...
-
-    def skipped(self, token: str, chat: int) -> list[NumberRange]:
-        """Message numbers that were passed over when memory was lost, and are not in use."""
-        ...
-
-    def get_message(self, token: str, chat: int, number: int) -> Message | None:
-        """A deleted message comes with its `deleted_at`."""
-        ...
-
-    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
-        """Up to `limit` messages of the page that are not deleted, in the page's order."""
-        ...
-
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
-        """Up to `limit` messages whose state was stored after `since`, in that order, deleted ones too.
-
-        What is stored later is always behind what was listed. Nothing where the chat was deleted.
-        """
-        ...
-
-    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
-        """Move a user's marker up to a number, never back.
-
-        Not above the last number that is stored or, as `pending_last`, pending. The chat need not be
-        there yet; nothing happens where it, or the application, was deleted.
-        """
-        ...
-
-    def list_markers(
-        self, token: str, user: str, page: PageRequest, limit: int
-    ) -> list[ReadMarker]:
-        """Up to `limit` of a user's markers, by chat, in chats that are not known as deleted."""
-        ...
-
-    def count_unread(
-        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
-    ) -> list[UnreadCount]:
-        """How many messages that are not deleted lie above each marker, pending ones included.
-
-        `ahead` is what Redis said of these chats before. Chats that are not there are left out.
-        """
-        ...
-
-    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
-        """The revision of each of these numbers that has a row. A stub is not there."""
-        ...
-
-    def list_tokens(self, after: str | None, limit: int) -> list[str]:
-        """Tokens of all applications that are not deleted, in the order of their creation."""
-        ...
-
-    def purge(self, before: str, rows: int) -> list[tuple[str, int | None]]:
+    def purge_deleted(self, before: str, rows: int) -> list[tuple[str, int | None]]:
         """Remove up to `rows` rows of what was deleted; return what is now empty.
 
         Each is a token and a chat number, or None for a whole application. What was deleted after
         `before` loses its rows but is not returned yet, because late records may still come.
-        What is returned is returned again until `forget` is told of it.
+        What is returned is returned again until `confirm_purged` has it.
         """
         ...
 
-    def forget(self, gone: Iterable[tuple[str, int | None]]) -> None:
-        """The index was told of what `purge` returned: of a chat only its number is kept."""
+    def confirm_purged(self, purged: Iterable[tuple[str, int | None]]) -> None:
+        """The index has removed what `purge_deleted` returned: of a chat only its number is left."""
         ...
+
+
+class Store(Protocol):
+    """MySQL, by role. Every method is one transaction, and any can raise `UnavailableError`."""
+
+    @property
+    def applications(self) -> Applications: ...
+
+    @property
+    def chats(self) -> Chats: ...
+
+    @property
+    def messages(self) -> Messages: ...
+
+    @property
+    def read_markers(self) -> ReadMarkers: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def persistence(self) -> Persistence: ...
+
+    @property
+    def purge(self) -> Purge: ...
 
     def ping(self) -> None: ...
 

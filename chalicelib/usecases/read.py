@@ -58,7 +58,7 @@ def resolve_message(
     ports: Ports, tenant: Tenant, chat: int, number: int, pending_page: PendingPage
 ) -> Current[Message]:
     """The message as it is after a look at its number."""
-    message = ports.store.get_message(tenant.token, chat, number)
+    message = ports.store.messages.get_message(tenant.token, chat, number)
     for entry in pending_page.pending:
         if isinstance(entry.state, Message) and (
             message is None or entry.state.revision > message.revision
@@ -82,7 +82,7 @@ def resolve_chat(
     ports: Ports, tenant: Tenant, number: int, pending_page: PendingPage
 ) -> tuple[ChatRow, int]:
     """The chat as it is after a look at its number."""
-    row = ports.store.get_chat(tenant.token, number)
+    row = ports.store.chats.get_chat(tenant.token, number)
     for entry in pending_page.pending:
         if isinstance(entry.state, Chat):
             row = newer_chat(row, entry.state)
@@ -106,7 +106,7 @@ def require_chat(ports: Ports, tenant: Tenant, chat: int, known: bool) -> None:
     """Raises `NotFoundError` or `GoneError` unless the chat is there; `known` is what Redis says."""
     if known:
         return
-    row = ports.store.get_chat(tenant.token, chat)
+    row = ports.store.chats.get_chat(tenant.token, chat)
     if row is None:
         raise NotFoundError("there is no such chat")
     if row.chat.deleted_at:
@@ -120,7 +120,7 @@ def get_chat(ports: Ports, tenant: Tenant, number: int) -> tuple[ChatRow, list[N
     """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
     tenant.require_read(number)
     row, _ = current_chat(ports, tenant, number)
-    return row, ports.store.skipped(tenant.token, number)
+    return row, ports.store.leases.skipped_numbers(tenant.token, number)
 
 
 # One message, in its newest accepted state.
@@ -141,7 +141,7 @@ def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Page[ChatRow]
     pending_page = read_pending(
         ports, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1)
     )
-    rows = ports.store.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
+    rows = ports.store.chats.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
     newest = {row.chat.number: row for row in rows}
     for entry in pending_page.pending:
         if isinstance(entry.state, Chat):
@@ -165,7 +165,9 @@ def list_messages(ports: Ports, tenant: Tenant, chat: int, page: PageRequest) ->
     tenant.require_read(chat)
     wide = replace(page, limit=page.limit + 1)
     pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), wide)
-    rows = ports.store.list_messages(tenant.token, chat, page, rows_to_fetch(page, pending_page))
+    rows = ports.store.messages.list_messages(
+        tenant.token, chat, page, rows_to_fetch(page, pending_page)
+    )
     if not rows:
         require_chat(ports, tenant, chat, pending_page.known)
     newest = {row.number: row for row in rows}
@@ -195,7 +197,7 @@ def list_changes(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: i
     """Up to `limit` changes. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
     tenant.require_read(chat)
     pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), PageRequest(limit=0))
-    found = ports.store.list_changes(tenant.token, chat, since, limit + 1)
+    found = ports.store.messages.list_changes(tenant.token, chat, since, limit + 1)
     if not found:
         require_chat(ports, tenant, chat, pending_page.known)
     shown = fit_to_response(found[:limit], lambda change: len(change.message.body))

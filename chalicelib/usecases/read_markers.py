@@ -31,10 +31,10 @@ def list_unread(ports: Ports, tenant: Tenant, user: str, page: PageRequest) -> P
     """
     tenant.require_reader(user)
     tenant.require_read(None)
-    markers = ports.store.list_markers(tenant.token, user, page, page.limit + 1)
+    markers = ports.store.read_markers.list_read_markers(tenant.token, user, page, page.limit + 1)
     shown = markers[: page.limit]
     unpersisted = _read_unpersisted(ports, tenant, [marker.chat for marker in shown])
-    readings = ports.store.count_unread(tenant.token, shown, unpersisted)
+    readings = ports.store.read_markers.count_unread(tenant.token, shown, unpersisted)
     next_cursor = shown[-1].chat if len(markers) > page.limit else None
     return Page(tuple(readings), next_cursor)
 
@@ -50,14 +50,18 @@ def read_unpersisted(ports: Ports, tenant: Tenant, chat: int) -> UnpersistedChat
 
 def get_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> ReadMarker | None:
     """The user's marker in a chat, if there is one."""
-    return next(iter(ports.store.list_markers(tenant.token, user, one(chat), 1)), None)
+    return next(
+        iter(ports.store.read_markers.list_read_markers(tenant.token, user, one(chat), 1)), None
+    )
 
 
 def count_above(
     ports: Ports, tenant: Tenant, marker: ReadMarker, unpersisted: UnpersistedChat
 ) -> UnreadCount:
     """What lies above a marker. `ahead` was read before it."""
-    readings = ports.store.count_unread(tenant.token, [marker], {marker.chat: unpersisted})
+    readings = ports.store.read_markers.count_unread(
+        tenant.token, [marker], {marker.chat: unpersisted}
+    )
     if not readings:
         raise GoneError("the chat was deleted")
     return readings[0]
@@ -88,7 +92,9 @@ def mark_read(ports: Ports, tenant: Tenant, user: str, chat: int, number: int) -
     tenant.require_reader(user)
     tenant.require_read(chat)
     unpersisted = read_unpersisted(ports, tenant, chat)
-    ports.store.move_marker(tenant.token, user, ReadMarker(chat, number), unpersisted.last)
+    ports.store.read_markers.mark_read(
+        tenant.token, user, ReadMarker(chat, number), unpersisted.last
+    )
     marker = get_marker(ports, tenant, user, chat)
     if marker is None:
         raise GoneError("the chat was deleted")

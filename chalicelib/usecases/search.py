@@ -56,7 +56,7 @@ def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
         if not record.stored_at or unix_ms(record.stored_at) < late_before
         for document in record.documents
     }
-    gone = late - ports.store.existing_chats(late) if late else late
+    gone = late - ports.store.chats.existing_chats(late) if late else late
     return [d for r in records for d in r.documents if (d.token, d.chat) not in gone]
 
 

@@ -64,7 +64,7 @@ def page(ground: Ground) -> Iterator[Row]:
 
 def _ours(flow: Flow, chat: int, asked: PageRequest) -> Callable[[], None]:
     def read() -> None:
-        found = flow.ports.store.list_messages(flow.api.token, chat, asked, PAGE)
+        found = flow.ports.store.messages.list_messages(flow.api.token, chat, asked, PAGE)
         assert len(found) == PAGE
 
     return read

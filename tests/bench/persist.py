@@ -28,7 +28,7 @@ def persist_batch(ground: Ground) -> Iterator[Row]:
     ours = Flow(ground, CHATS)
     records = iter([ours.records(BATCH) for _ in range(ROUNDS + 1)])
     works = [
-        lambda: ours.ports.store.persist_messages(next(records), LEASE_WINDOW),
+        lambda: ours.ports.store.persistence.persist_messages(next(records), LEASE_WINDOW),
         _insert(ground),
     ]
     yield compared("persist_batch", "rows/s", *_rates(by_turns(works, ROUNDS)), least=0.7)

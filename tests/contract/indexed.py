@@ -35,9 +35,9 @@ class Indexed:
 
     def application(self, chat_numbers: int = 1) -> str:
         token = secrets.token_hex(15)
-        self.store.create_application(token, "a", NOW)
+        self.store.applications.create_application(token, "a", NOW)
         states = [chat(number) for number in range(1, chat_numbers + 1)]
-        self.store.persist_chats([chats(token, *states)], WINDOW)
+        self.store.persistence.persist_chats([chats(token, *states)], WINDOW)
         return token
 
     def say(self, token: str, chat: int, *states: Message) -> None:
@@ -46,7 +46,7 @@ class Indexed:
 
     def store_only(self, token: str, chat: int, *states: Message) -> list[Document]:
         record = messages(token, *states, chat=chat, lease=LEASE)
-        stored = self.store.persist_messages([record], WINDOW)
+        stored = self.store.persistence.persist_messages([record], WINDOW)
         return [Document(token=t, chat=c, message=m) for t, c, m in stored.documents]
 
     def fill(self, token: str, chat: int, count: int) -> None:
@@ -55,7 +55,7 @@ class Indexed:
     def delete_chat(self, token: str, number: int) -> None:
         """Mark it, and take its documents out of the index."""
         gone = chat(number, 2, deleted_at=NOW)
-        self.store.persist_chats([chats(token, gone)], WINDOW)
+        self.store.persistence.persist_chats([chats(token, gone)], WINDOW)
         self.index.purge(token, number)
 
     def scanner(self, slice_messages: int = 10) -> MessageScanner:

@@ -66,8 +66,8 @@ def hold_first_lease(sequencer: Sequencer, counter: Counter, ceiling: int) -> No
 
 def acquire(store: Store, counter: Counter, holder: str, window: int, at: str) -> LeaseGrant | None:
     """Begin a lease as a caller does who has seen the newest epoch."""
-    while (epoch := store.lease_epoch(counter)) is not None:
+    while (epoch := store.leases.lease_epoch(counter)) is not None:
         with suppress(ConflictError):  # another caller came in between
             need = LeaseMissing(holder, secrets.token_hex(16))
-            return store.acquire_lease(counter, need, epoch, window, at)
+            return store.leases.acquire_lease(counter, need, epoch, window, at)
     return None

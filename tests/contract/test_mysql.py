@@ -31,6 +31,8 @@ from chalicelib.domain.models import Lease
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import ReadMarker
+from chalicelib.operators.advance_counters import AdvanceCounters
+from chalicelib.operators.recount import Recount
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 
@@ -58,7 +60,7 @@ def database(url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def token(store: MySqlStore) -> str:
-    return store.create_application(secrets.token_hex(16), "an application", NOW).token
+    return store.applications.create_application(secrets.token_hex(16), "an application", NOW).token
 
 
 def run(database: Database, sql: str, *args: object) -> list[tuple[object, ...]]:
@@ -85,15 +87,15 @@ def test_a_kept_connection_that_was_killed_is_replaced(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     steps: list[Callable[[], object]] = [
-        lambda: store.persist_messages([messages(token, message(1))], 10),
-        lambda: store.list_tokens(None, 1),
+        lambda: store.persistence.persist_messages([messages(token, message(1))], 10),
+        lambda: store.applications.list_tokens(None, 1),
     ]
     for step in steps:
         step()
         for id_ in others(database):
             run(database, "KILL %s", id_)
         step()
-    assert store.recount(token) == []
+    assert Recount(store.database).recount(token) == []
 
 
 def test_a_transaction_whose_connection_is_killed_half_way_runs_again_once(
@@ -143,7 +145,10 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 def test_tables_that_are_not_there_are_unavailable_not_poison(url: str) -> None:
     with fresh_database(url) as empty, closing(MySqlStore(empty)) as store:
-        for step in (store.ping, lambda: store.persist_messages([messages("t", message(1))], 10)):
+        for step in (
+            store.ping,
+            lambda: store.persistence.persist_messages([messages("t", message(1))], 10),
+        ):
             with pytest.raises(UnavailableError):
                 step()
 
@@ -219,8 +224,10 @@ def test_content_that_a_column_refuses_is_poison(
     store: MySqlStore, token: str, refused: dict[str, object]
 ) -> None:
     with pytest.raises(PoisonError):
-        store.persist_messages([messages(token, message(1), replace(message(2), **refused))], 10)
-    assert store.get_chat(token, 1) is None
+        store.persistence.persist_messages(
+            [messages(token, message(1), replace(message(2), **refused))], 10
+        )
+    assert store.chats.get_chat(token, 1) is None
 
 
 def test_a_check_constraint_refuses_for_good(
@@ -228,8 +235,8 @@ def test_a_check_constraint_refuses_for_good(
 ) -> None:
     run(database, "ALTER TABLE messages ADD CONSTRAINT no_bad_word CHECK (body <> 'bad word')")
     with pytest.raises(PoisonError, match="no_bad_word"):
-        store.persist_messages([messages(token, message(1, body="bad word"))], 10)
-    store.persist_messages([messages(token, message(1, body="good word"))], 10)
+        store.persistence.persist_messages([messages(token, message(1, body="bad word"))], 10)
+    store.persistence.persist_messages([messages(token, message(1, body="good word"))], 10)
     run(database, "ALTER TABLE messages DROP CONSTRAINT no_bad_word")
 
 
@@ -241,7 +248,7 @@ def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token
         " SET MESSAGE_TEXT = 'censored'; END IF",
     )
     with pytest.raises(PoisonError, match="censored"):
-        store.persist_chats([chats(token, chat(1, title="bad"))], 10)
+        store.persistence.persist_chats([chats(token, chat(1, title="bad"))], 10)
     run(database, "DROP TRIGGER censor")
 
 
@@ -261,7 +268,7 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
 ) -> None:
     lease = replace(LEASE, ceiling=5000)
     states = [message(n) for n in range(1, 2001)]
-    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
         sql = message_reads.LIST.format(direction=direction)
@@ -273,7 +280,7 @@ def test_changes_are_one_range_of_their_index(
 ) -> None:
     lease = replace(LEASE, ceiling=5000)
     states = [message(n) for n in range(1, 2001)]
-    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for position in (0, 900, 1990):
         plan = run(
@@ -285,7 +292,7 @@ def test_changes_are_one_range_of_their_index(
 def test_locking_chats_touches_no_other_rows(
     store: MySqlStore, database: Database, token: str
 ) -> None:
-    store.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
+    store.persistence.persist_chats([chats(token, *(chat(n) for n in range(1, 30)))], 10)
     ids = [id_ for (id_,) in run(database, "SELECT id FROM chats ORDER BY id LIMIT 5")]
     for sql in (locking.LOCK_CHATS, locking.LOCK_APPLICATIONS):
         plan = run(database, "EXPLAIN " + sql.format(placeholders=placeholders(ids)), *ids)
@@ -303,13 +310,13 @@ def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
 
     def first_try(cursor: Cursor) -> None:
         store_response(cursor, key, b"{}")
-        assert store.find_response(key) is None
+        assert store.applications.find_response(key) is None
         with pytest.raises(InProgressError):
-            store.create_application(token, "an application", NOW, key)
+            store.applications.create_application(token, "an application", NOW, key)
 
     database.transact(first_try)
-    assert store.find_response(key) == b"{}"
-    assert store.get_application(token) is None
+    assert store.applications.find_response(key) == b"{}"
+    assert store.applications.get_application(token) is None
 
 
 # --- migrations
@@ -330,7 +337,7 @@ def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> Non
 def test_messages_without_a_position_come_first_and_in_the_order_of_their_numbers(
     store: MySqlStore, database: Database, token: str
 ) -> None:
-    store.persist_messages([messages(token, *(message(n) for n in (4, 2, 3, 1)))], 10)
+    store.persistence.persist_messages([messages(token, *(message(n) for n in (4, 2, 3, 1)))], 10)
     run(
         database,
         "UPDATE messages m JOIN chats c ON c.id = m.chat_id"
@@ -338,9 +345,9 @@ def test_messages_without_a_position_come_first_and_in_the_order_of_their_number
         " SET m.position = 0, c.last_position = 0 WHERE a.token = %s",
         token,
     )
-    store.persist_messages([messages(token, message(2, 9), message(5, 8))], 10)
+    store.persistence.persist_messages([messages(token, message(2, 9), message(5, 8))], 10)
     numbers, since = [], Since()
-    while found := store.list_changes(token, 1, since, 2):
+    while found := store.messages.list_changes(token, 1, since, 2):
         numbers += [change.message.number for change in found]
         since = found[-1].since
     assert numbers == [1, 3, 4, 5, 2]
@@ -352,9 +359,9 @@ def test_messages_without_a_position_come_first_and_in_the_order_of_their_number
 def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
     store: MySqlStore, database: Database, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1), message(2), deleted(3, 2))], 10)
-    store.persist_chats([chats(token, chat(2), chat(3, deleted_at=NOW))], 10)
-    assert store.recount(token) == []
+    store.persistence.persist_messages([messages(token, message(1), message(2), deleted(3, 2))], 10)
+    store.persistence.persist_chats([chats(token, chat(2), chat(3, deleted_at=NOW))], 10)
+    assert Recount(store.database).recount(token) == []
     run(database, "UPDATE applications SET chats_count = 9 WHERE token = %s", token)
     run(
         database,
@@ -374,10 +381,10 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
         (1, "last_message_number", 1, 3),
         (1, "deleted_messages", 0, 1),
     ]
-    assert store.recount(token) == wrong
-    assert store.recount(token, repair=True) == wrong
-    assert store.recount(token) == []
-    assert store.recount("nobody") == []
+    assert Recount(store.database).recount(token) == wrong
+    assert Recount(store.database).recount(token, repair=True) == wrong
+    assert Recount(store.database).recount(token) == []
+    assert Recount(store.database).recount("nobody") == []
 
 
 # --- after a restore
@@ -386,14 +393,14 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
 def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
     store: MySqlStore, token: str
 ) -> None:
-    store.persist_chats([chats(token, chat(1), chat(2))], 10)
-    store.persist_messages([messages(token, message(1), message(2), message(4))], 10)
+    store.persistence.persist_chats([chats(token, chat(1), chat(2))], 10)
+    store.persistence.persist_messages([messages(token, message(1), message(2), message(4))], 10)
     of_messages, of_chats = Counter(token, 1), Counter(token)
     first = acquire(store, of_messages, "memory-2", 10, NOW)
     acquire(store, of_chats, "memory-2", 10, NOW)
     assert first
-    assert store.advance(token, 1_000, NOW) == 2
-    assert store.skipped(token, 1) == [
+    assert AdvanceCounters(store.database).advance(token, 1_000, NOW) == 2
+    assert store.leases.skipped_numbers(token, 1) == [
         NumberRange(3, 3),
         NumberRange(5, first.lease.ceiling + 1_000),
     ]
@@ -404,20 +411,20 @@ def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
     of_the_application = acquire(store, of_chats, "memory-2", 10, NOW)
     assert of_the_application
     assert of_the_application.floor == 10 + 10 + 1_000
-    assert not store.chat_may_arrive(token, 15, None, "2027-01-01T00:00:00.000Z")
-    assert store.advance("nobody", 1_000, NOW) == 0
+    assert not store.leases.chat_may_arrive(token, 15, None, "2027-01-01T00:00:00.000Z")
+    assert AdvanceCounters(store.database).advance("nobody", 1_000, NOW) == 0
 
 
 def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, token: str) -> None:
-    store.persist_chats([chats(token, chat(1))], 10)
+    store.persistence.persist_chats([chats(token, chat(1))], 10)
     counter = Counter(token, 1)
     grant = acquire(store, counter, "memory-2", 10, NOW)
     assert grant
-    store.advance(token, 1_000, NOW)
-    assert store.extend_lease(counter, grant.lease, 10) is None
-    store.release_lease(counter, LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3))
+    AdvanceCounters(store.database).advance(token, 1_000, NOW)
+    assert store.leases.extend_lease(counter, grant.lease, 10) is None
+    store.leases.release_lease(counter, LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3))
     late = messages(token, message(grant.floor + 1), lease=grant.lease)
-    assert store.persist_messages([late], 10).extended == ()
+    assert store.persistence.persist_messages([late], 10).extended == ()
     again = acquire(store, counter, "memory-2", 10, NOW)
     assert again
     assert again.floor == grant.lease.ceiling + 1_000
@@ -426,17 +433,17 @@ def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, tok
 def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
     store: MySqlStore, token: str
 ) -> None:
-    store.persist_chats([chats(token, chat(1))], 10)
+    store.persistence.persist_chats([chats(token, chat(1))], 10)
     counter = Counter(token, 1)
-    epoch = store.lease_epoch(counter)
+    epoch = store.leases.lease_epoch(counter)
     assert epoch is not None
-    grant = store.acquire_lease(counter, LeaseMissing("memory-2", "nonce-1"), epoch, 10, NOW)
+    grant = store.leases.acquire_lease(counter, LeaseMissing("memory-2", "nonce-1"), epoch, 10, NOW)
     assert grant
-    store.advance(token, 1_000, NOW)
-    epoch = store.lease_epoch(counter)
+    AdvanceCounters(store.database).advance(token, 1_000, NOW)
+    epoch = store.leases.lease_epoch(counter)
     assert epoch is not None
     need = LeaseMissing("memory-2", "nonce-2", abandoned_nonces=("nonce-1",))
-    again = store.acquire_lease(counter, need, epoch, 10, NOW)
+    again = store.leases.acquire_lease(counter, need, epoch, 10, NOW)
     assert again
     assert again.floor == grant.lease.ceiling + 1_000
 
@@ -444,13 +451,17 @@ def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
 def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
     store: MySqlStore, token: str
 ) -> None:
-    store.persist_chats([chats(token, chat(1))], 10)
-    store.advance(token, 1_000, NOW)
+    store.persistence.persist_chats([chats(token, chat(1))], 10)
+    AdvanceCounters(store.database).advance(token, 1_000, NOW)
     lost, filled_in, new = 7, 8, 5_000
     begun_with = Lease("memory-1", 3, 10)
-    store.persist_messages([messages(token, message(2), chat=lost, lease=begun_with)], 10)
-    store.persist_chats([chats(token, chat(filled_in, messages_lease=begun_with))], 10)
-    store.persist_messages([messages(token, message(2), chat=new, lease=begun_with)], 10)
+    store.persistence.persist_messages(
+        [messages(token, message(2), chat=lost, lease=begun_with)], 10
+    )
+    store.persistence.persist_chats([chats(token, chat(filled_in, messages_lease=begun_with))], 10)
+    store.persistence.persist_messages(
+        [messages(token, message(2), chat=new, lease=begun_with)], 10
+    )
     for number in (lost, filled_in):
         grant = acquire(store, Counter(token, number), "memory-1", 10, NOW)
         assert grant
@@ -464,13 +475,13 @@ def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
 def test_who_follows_a_chat_misses_nothing_that_is_stored_after_a_lift(
     store: MySqlStore, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1))], 10)
-    store.advance(token, 1_000, NOW)
+    store.persistence.persist_messages([messages(token, message(1))], 10)
+    AdvanceCounters(store.database).advance(token, 1_000, NOW)
     told_before_the_restore = Since(position=1_000, number=600)
-    store.persist_messages([messages(token, message(2))], 10)
-    store.persist_messages([messages(token, message(3), chat=2)], 10)
+    store.persistence.persist_messages([messages(token, message(2))], 10)
+    store.persistence.persist_messages([messages(token, message(3), chat=2)], 10)
     for chat_number, number in ((1, 2), (2, 3)):
-        changed = store.list_changes(token, chat_number, told_before_the_restore, 10)
+        changed = store.messages.list_changes(token, chat_number, told_before_the_restore, 10)
         assert [change.message.number for change in changed] == [number]
 
 
@@ -492,8 +503,8 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
     assert grant is not None
     for number in range(1, 101, 4):
         four = range(number, number + 4)
-        store.persist_messages([messages(token, *map(message, four))], 10)
-        store.persist_chats([chats(token, *map(chat, four), lease=grant.lease)], 10)
+        store.persistence.persist_messages([messages(token, *map(message, four))], 10)
+        store.persistence.persist_chats([chats(token, *map(chat, four), lease=grant.lease)], 10)
     ((chats_floor, messages_floor),) = floors()
     assert chats_floor in range(80, 91)
     assert messages_floor in range(80, 91)
@@ -504,9 +515,9 @@ def test_the_floor_waits_for_a_number_that_is_missing(
 ) -> None:
     for first in range(1, 61, 4):
         some = [message(number) for number in range(first, first + 4) if number != 20]
-        store.persist_messages([messages(token, *some)], 10)
+        store.persistence.persist_messages([messages(token, *some)], 10)
     acquire(store, Counter(token, 1), "b", 10, NOW)
-    assert store.skipped(token, 1)[0] == NumberRange(20, 20)
+    assert store.leases.skipped_numbers(token, 1)[0] == NumberRange(20, 20)
 
 
 def test_a_migration_that_failed_half_way_runs_again(url: str) -> None:
@@ -522,13 +533,17 @@ def test_deletions_that_were_stored_before_are_counted(url: str) -> None:
     with fresh_database(url) as older, closing(Database(older)) as database:
         migrate(older)
         with closing(MySqlStore(older)) as store:
-            token = store.create_application(secrets.token_hex(16), "an application", NOW).token
-            store.persist_messages([messages(token, message(1), deleted(2, 2), deleted(3, 2))], 10)
+            token = store.applications.create_application(
+                secrets.token_hex(16), "an application", NOW
+            ).token
+            store.persistence.persist_messages(
+                [messages(token, message(1), deleted(2, 2), deleted(3, 2))], 10
+            )
             for before in ("DROP TABLE readers, deleted_messages", "DELETE FROM deleted_messages"):
                 run(database, before)
                 run(database, "DELETE FROM schema_migrations WHERE version = 4 LIMIT 1")
                 assert migrate(older) == ["0004_readers.sql"]
-                assert store.recount(token) == []
+                assert Recount(store.database).recount(token) == []
 
 
 # --- readers
@@ -537,7 +552,7 @@ def test_deletions_that_were_stored_before_are_counted(url: str) -> None:
 def test_a_marker_does_not_wait_for_those_who_persist(
     url: str, store: MySqlStore, database: Database, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1))], 10)
+    store.persistence.persist_messages([messages(token, message(1))], 10)
 
     def while_it_is_locked(cursor: Cursor) -> None:
         found = locking.find_applications(cursor, [token])
@@ -545,10 +560,12 @@ def test_a_marker_does_not_wait_for_those_who_persist(
         ids = locking.find_chats(cursor, [(found[token], 1)])
         assert locking.lock_chats(cursor, ids.values())
         with closing(MySqlStore(url, REQUEST_READ_TIMEOUT_SECONDS)) as reader:
-            reader.move_marker(token, "ann", ReadMarker(1, 1), 0)
+            reader.read_markers.mark_read(token, "ann", ReadMarker(1, 1), 0)
 
     database.transact(while_it_is_locked)
-    assert store.list_markers(token, "ann", PageRequest(limit=1), 1) == [ReadMarker(1, 1)]
+    assert store.read_markers.list_read_markers(token, "ann", PageRequest(limit=1), 1) == [
+        ReadMarker(1, 1)
+    ]
 
 
 def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
@@ -566,23 +583,23 @@ def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
     def purge(*expected: int | None) -> None:
         told: list[int | None] = []
         for _ in range(100):
-            gone = store.purge("2030-01-01T00:00:00.000Z", 3)
+            gone = store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 3)
             told += [number for one, number in gone if one == token]
-            store.forget(gone)
+            store.purge.confirm_purged(gone)
         assert told == list(expected)
 
     for number in (1, 2):
         states = (message(1), *(deleted(n, 2) for n in range(2, 9)))
-        store.persist_messages([messages(token, *states, chat=number)], 10)
+        store.persistence.persist_messages([messages(token, *states, chat=number)], 10)
         for user in ("ann", "bob", "cem", "dan"):
-            store.move_marker(token, user, ReadMarker(number, 1), 0)
-    store.move_marker(token, "ann", ReadMarker(77, 1), 1)
+            store.read_markers.mark_read(token, user, ReadMarker(number, 1), 0)
+    store.read_markers.mark_read(token, "ann", ReadMarker(77, 1), 1)
     assert left() == [9, 14]
-    store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], 10)
+    store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], 10)
     purge(1)
     assert left() == [5, 7]
     [(id_,)] = database.read("SELECT id FROM applications WHERE token = %s", (token,))
-    store.delete_application(token, NOW)
+    store.applications.delete_application(token, NOW)
     purge(None)
     assert database.read("SELECT 1 FROM readers WHERE application_id = %s", (id_,)) == []
     assert (
@@ -595,7 +612,7 @@ def test_a_page_of_markers_is_read_without_sorting(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     for number in range(1, 100):
-        store.move_marker(token, "ann", ReadMarker(number, 1), 1)
+        store.read_markers.mark_read(token, "ann", ReadMarker(number, 1), 1)
     run(database, "ANALYZE TABLE readers")
     for direction in ("ASC", "DESC"):
         sql = read_markers.LIST.format(direction=direction)

@@ -28,6 +28,7 @@ from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.search import Query, parse_query
 from chalicelib.operators.counter_limits import Allowances
+from chalicelib.operators.recount import Recount
 from chalicelib.operators.scan import ScanPosition
 from chalicelib.usecases.accept import accept_chat, create_messages
 from chalicelib.usecases.persist import persist_chats, persist_messages
@@ -78,7 +79,7 @@ class Drill:
         self.sequencer = RedisSequencer(part_url("redis"), self.clock, WINDOW)
         self.use(stores)
         self.token = secrets.token_hex(15)
-        self.store.create_application(self.token, "a drill", NOW)
+        self.store.applications.create_application(self.token, "a drill", NOW)
         self.tenant = Tenant(self.token, 1)
         self.given: dict[int, dict[int, str]] = {}
         self.newest: dict[int, int] = {}  # the highest revision of each chat
@@ -146,7 +147,7 @@ class Drill:
     def follow(self, chat: int, since: Since) -> tuple[set[int], Since]:
         """The numbers that changed, and the place behind them."""
         numbers: set[int] = set()
-        while found := self.store.list_changes(self.token, chat, since, 500):
+        while found := self.store.messages.list_changes(self.token, chat, since, 500):
             numbers |= {change.message.number for change in found}
             since = found[-1].since
         return numbers, since
@@ -273,7 +274,8 @@ def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(red
             assert drill.given[chat][number] == body
         for chat in everybody:
             skipped = [
-                range(gap.first, gap.last + 1) for gap in drill.store.skipped(drill.token, chat)
+                range(gap.first, gap.last + 1)
+                for gap in drill.store.leases.skipped_numbers(drill.token, chat)
             ]
             lost = {n for n in drill.given[chat] if (chat, n) not in stored}
             assert all(any(number in gap for gap in skipped) for number in lost)
@@ -281,7 +283,7 @@ def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(red
         for chat in chats:
             since = drill.given[chat].keys() - told[chat].keys()
             assert since <= drill.follow(chat, places[chat])[0]
-        assert drill.store.recount(drill.token) == []
+        assert Recount(drill.store.database).recount(drill.token) == []
         report = drill.verify()
         assert not report.differs, report
 

@@ -57,27 +57,29 @@ def token(store: Store) -> str:
 
 
 def new_application(store: Store, created_at: str = NOW) -> str:
-    return store.create_application(secrets.token_hex(16), "an application", created_at).token
+    return store.applications.create_application(
+        secrets.token_hex(16), "an application", created_at
+    ).token
 
 
 def counts(store: Store, token: str, number: int = 1) -> tuple[int, int]:
-    row = store.get_chat(token, number)
+    row = store.chats.get_chat(token, number)
     assert row is not None
     return row.messages_count, row.last_message_number
 
 
 def chats_count(store: Store, token: str) -> int:
-    application = store.get_application(token)
+    application = store.applications.get_application(token)
     assert application is not None
     return application.chats_count
 
 
 def numbers(store: Store, token: str, page: PageRequest = ALL, chat: int = 1) -> list[int]:
-    return [state.number for state in store.list_messages(token, chat, page, page.limit)]
+    return [state.number for state in store.messages.list_messages(token, chat, page, page.limit)]
 
 
 def documents(store: Store, *records: MessagesRecord) -> list[tuple[int, int]]:
-    done = store.persist_messages(records, WINDOW).documents
+    done = store.persistence.persist_messages(records, WINDOW).documents
     return sorted((state.number, state.revision) for _, _, state in done)
 
 
@@ -85,7 +87,7 @@ def documents(store: Store, *records: MessagesRecord) -> list[tuple[int, int]]:
 
 
 def test_an_application_is_read_as_it_was_created(store: Store, token: str) -> None:
-    application = store.get_application(token)
+    application = store.applications.get_application(token)
     assert application is not None
     assert (application.name, application.created_at) == ("an application", NOW)
     assert (application.chats_count, application.key_version) == (0, 1)
@@ -93,56 +95,56 @@ def test_an_application_is_read_as_it_was_created(store: Store, token: str) -> N
 
 def test_an_application_is_renamed_also_to_the_name_it_has(store: Store, token: str) -> None:
     for _ in range(2):
-        renamed = store.rename_application(token, "Zoë 🦊")
+        renamed = store.applications.rename_application(token, "Zoë 🦊")
         assert renamed is not None
         assert renamed.name == "Zoë 🦊"
 
 
 def test_a_deleted_application_is_not_there(store: Store, token: str) -> None:
-    assert store.delete_application(token, NOW)
-    assert not store.delete_application(token, LATER)
-    assert store.get_application(token) is None
-    assert store.rename_application(token, "x") is None
+    assert store.applications.delete_application(token, NOW)
+    assert not store.applications.delete_application(token, LATER)
+    assert store.applications.get_application(token) is None
+    assert store.applications.rename_application(token, "x") is None
 
 
 def test_a_key_gets_its_next_version_once(store: Store, token: str) -> None:
-    made = store.rotate_key(token, 1, LATER)
+    made = store.applications.rotate_key(token, 1, LATER)
     assert made is not None
     assert (made.key_version, made.previous_key_until) == (2, LATER)
-    assert store.rotate_key(token, 1, MUCH_LATER) is None
-    assert store.get_application(token) == made
-    again = store.rotate_key(token, 2, None)
+    assert store.applications.rotate_key(token, 1, MUCH_LATER) is None
+    assert store.applications.get_application(token) == made
+    again = store.applications.rotate_key(token, 2, None)
     assert again is not None
     assert (again.key_version, again.previous_key_until) == (3, None)
-    assert store.list_applications(None, 1) == [again]
+    assert store.applications.list_applications(None, 1) == [again]
 
 
 def test_who_is_deleted_or_never_was_gets_no_key(store: Store, token: str) -> None:
-    store.delete_application(token, NOW)
-    assert store.rotate_key(token, 1, LATER) is None
-    assert store.rotate_key("nobody", 1, LATER) is None
+    store.applications.delete_application(token, NOW)
+    assert store.applications.rotate_key(token, 1, LATER) is None
+    assert store.applications.rotate_key("nobody", 1, LATER) is None
 
 
 def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) -> None:
     for unknown in ("nobody", "é", "x" * 500, ""):
-        assert store.get_application(unknown) is None
-        assert store.get_chat(unknown, 1) is None
-        assert store.list_messages(unknown, 1, ALL, 10) == []
-    assert store.get_chat(token, 1) is None
-    assert store.get_message(token, 1, 1) is None
-    assert store.skipped(token, 1) == []
-    assert store.list_changes(token, 1, Since(), 10) == []
-    assert store.revisions(Counter(token, 1), [1]) == {}
-    assert store.revisions(Counter(token, 1), []) == {}
+        assert store.applications.get_application(unknown) is None
+        assert store.chats.get_chat(unknown, 1) is None
+        assert store.messages.list_messages(unknown, 1, ALL, 10) == []
+    assert store.chats.get_chat(token, 1) is None
+    assert store.messages.get_message(token, 1, 1) is None
+    assert store.leases.skipped_numbers(token, 1) == []
+    assert store.messages.list_changes(token, 1, Since(), 10) == []
+    assert store.messages.revisions(Counter(token, 1), [1]) == {}
+    assert store.messages.revisions(Counter(token, 1), []) == {}
 
 
 def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Store) -> None:
     one, two, three = (new_application(store) for _ in range(3))
-    store.delete_application(two, NOW)
-    assert [a.token for a in store.list_applications(None, 2)] == [three, one]
-    assert [a.token for a in store.list_applications(three, 1)] == [one]
-    assert store.list_tokens(one, 10) == [three]
-    assert store.list_tokens(None, 1000)[-2:] == [one, three]
+    store.applications.delete_application(two, NOW)
+    assert [a.token for a in store.applications.list_applications(None, 2)] == [three, one]
+    assert [a.token for a in store.applications.list_applications(three, 1)] == [one]
+    assert store.applications.list_tokens(one, 10) == [three]
+    assert store.applications.list_tokens(None, 1000)[-2:] == [one, three]
 
 
 # --- messages
@@ -159,14 +161,14 @@ def test_a_message_comes_back_exactly(store: Store, token: str) -> None:
         edited_at=LATER,
         idempotency_key="key ü",
     )
-    store.persist_messages([messages(token, state)], WINDOW)
-    assert store.get_message(token, 1, 1) == state
+    store.persistence.persist_messages([messages(token, state)], WINDOW)
+    assert store.messages.get_message(token, 1, 1) == state
 
 
 def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token: str) -> None:
     body = "🦊" * 20_000
-    store.persist_messages([messages(token, message(1, body=body))], WINDOW)
-    stored = store.get_message(token, 1, 1)
+    store.persistence.persist_messages([messages(token, message(1, body=body))], WINDOW)
+    stored = store.messages.get_message(token, 1, 1)
     assert stored is not None
     assert stored.body == body
 
@@ -174,13 +176,13 @@ def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token
 def test_a_batch_larger_than_one_statement_is_stored_whole(store: Store, token: str) -> None:
     states = [message(n, body="\0" * 20_000) for n in range(1, 121)]
     lease = replace(LEASE, ceiling=1000)
-    store.persist_messages([messages(token, *states, lease=lease)], 1000)
+    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
     assert counts(store, token) == (120, 120)
 
 
 def test_pages_follow_the_numbers(store: Store, token: str) -> None:
     states = [deleted(3, 2) if n == 3 else message(n) for n in range(1, 8)]
-    store.persist_messages([messages(token, *states)], WINDOW)
+    store.persistence.persist_messages([messages(token, *states)], WINDOW)
     assert numbers(store, token) == [7, 6, 5, 4, 2, 1]
     assert numbers(store, token, PageRequest(limit=2, before=5)) == [4, 2]
     assert numbers(store, token, PageRequest(limit=2, after=2)) == [4, 5]
@@ -202,11 +204,11 @@ def test_redelivery_changes_nothing_and_still_hands_over_the_documents(
 def test_an_older_state_that_comes_late_is_settled_with_the_newer_revision(
     store: Store, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1, 5))], WINDOW)
-    done = store.persist_messages([messages(token, message(1, 4))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1, 5))], WINDOW)
+    done = store.persistence.persist_messages([messages(token, message(1, 4))], WINDOW)
     assert done.documents == ()
     assert done.acknowledged == {Counter(token, 1): {1: 5}}
-    assert store.revisions(Counter(token, 1), [1, 2]) == {1: 5}
+    assert store.messages.revisions(Counter(token, 1), [1, 2]) == {1: 5}
 
 
 def test_of_states_of_one_number_in_a_batch_the_newest_wins(store: Store, token: str) -> None:
@@ -224,10 +226,10 @@ def test_every_order_of_create_edit_and_delete_ends_alike(
 ) -> None:
     for number, order in enumerate(permutations(STATES[:4]), 1):
         if in_one_batch:
-            store.persist_messages([messages(token, *order, chat=number)], WINDOW)
+            store.persistence.persist_messages([messages(token, *order, chat=number)], WINDOW)
         else:
             for state in order:
-                store.persist_messages([messages(token, state, chat=number)], WINDOW)
+                store.persistence.persist_messages([messages(token, state, chat=number)], WINDOW)
         assert counts(store, token, number) == (1, 2)
         assert numbers(store, token, chat=number) == [2]
 
@@ -242,7 +244,7 @@ def test_counts_are_those_of_the_newest_states_however_they_come(
     token = new_application(store)
     newest: dict[int, Message] = {}
     for batch in batches:
-        store.persist_messages([messages(token, state) for state in batch], WINDOW)
+        store.persistence.persist_messages([messages(token, state) for state in batch], WINDOW)
         for state in batch:
             newest[state.number] = max(
                 state, newest.get(state.number, state), key=lambda one: one.revision
@@ -255,7 +257,7 @@ def test_counts_are_those_of_the_newest_states_however_they_come(
 def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
     tokens = [new_application(store) for _ in range(3)]
     records = [messages(t, message(n), chat=c) for n in (1, 2) for t in tokens for c in (2, 1)]
-    done = store.persist_messages(records, WINDOW)
+    done = store.persistence.persist_messages(records, WINDOW)
     assert len(done.documents) == 12
     assert [chats_count(store, t) for t in tokens] == [2, 2, 2]
     assert done.acknowledged[Counter(tokens[0], 2)] == {1: 1, 2: 1}
@@ -263,20 +265,20 @@ def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
 
 def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(store: Store) -> None:
     gone, open_ = new_application(store), new_application(store)
-    store.persist_messages([messages(gone, message(1))], WINDOW)
-    store.delete_application(gone, NOW)
-    store.persist_chats([chats(open_, chat(1, 2, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_messages([messages(gone, message(1))], WINDOW)
+    store.applications.delete_application(gone, NOW)
+    store.persistence.persist_chats([chats(open_, chat(1, 2, deleted_at=NOW))], WINDOW)
     records = [messages(t, message(1, 7)) for t in (gone, open_, "nobody")]
-    done = store.persist_messages(records, WINDOW)
+    done = store.persistence.persist_messages(records, WINDOW)
     assert (done.documents, done.extended) == ((), ())
     assert done.acknowledged == {Counter(t, 1): {1: 7} for t in (gone, open_, "nobody")}
     assert counts(store, open_) == (0, 0)
 
 
 def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
-    assert store.persist_messages([messages(token)], WINDOW).acknowledged == {}
-    assert store.persist_chats([], WINDOW).acknowledged == {}
-    assert store.get_chat(token, 1) is None
+    assert store.persistence.persist_messages([messages(token)], WINDOW).acknowledged == {}
+    assert store.persistence.persist_chats([], WINDOW).acknowledged == {}
+    assert store.chats.get_chat(token, 1) is None
 
 
 # --- changes
@@ -284,7 +286,7 @@ def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
 
 def states_since(store: Store, token: str, since: Since, limit: int = 100) -> list[tuple[int, int]]:
     """Number and revision of what the changes of chat 1 tell."""
-    changes = store.list_changes(token, 1, since, limit)
+    changes = store.messages.list_changes(token, 1, since, limit)
     return [(c.message.number, c.message.revision) for c in changes]
 
 
@@ -292,9 +294,9 @@ def test_changes_follow_the_order_in_which_states_were_stored_and_not_their_revi
     store: Store, token: str
 ) -> None:
     for state in (message(3, 9), message(1, 4), message(2, 6)):
-        store.persist_messages([messages(token, state)], WINDOW)
+        store.persistence.persist_messages([messages(token, state)], WINDOW)
     assert states_since(store, token, Since()) == [(3, 9), (1, 4), (2, 6)]
-    [_, second, _] = store.list_changes(token, 1, Since(), 100)
+    [_, second, _] = store.messages.list_changes(token, 1, Since(), 100)
     assert states_since(store, token, second.since) == [(2, 6)]
     assert states_since(store, token, Since(), 2) == [(3, 9), (1, 4)]
     assert second.message == message(1, 4)
@@ -304,53 +306,56 @@ def test_what_is_stored_together_is_told_in_the_order_of_revisions(
     store: Store, token: str
 ) -> None:
     records = [messages(token, message(3, 5), message(1, 9)), messages(token, message(2, 7))]
-    store.persist_messages(records, WINDOW)
+    store.persistence.persist_messages(records, WINDOW)
     assert states_since(store, token, Since()) == [(3, 5), (2, 7), (1, 9)]
 
 
 def test_a_message_is_told_once_in_its_newest_state_also_when_deleted(
     store: Store, token: str
 ) -> None:
-    store.persist_messages([messages(token, message(1, 1), message(2, 2))], WINDOW)
-    [_, last] = store.list_changes(token, 1, Since(), 100)
+    store.persistence.persist_messages([messages(token, message(1, 1), message(2, 2))], WINDOW)
+    [_, last] = store.messages.list_changes(token, 1, Since(), 100)
     edited = message(1, 3, edited_at=LATER)
-    store.persist_messages([messages(token, edited)], WINDOW)
-    store.persist_messages([messages(token, deleted(2, 4))], WINDOW)
+    store.persistence.persist_messages([messages(token, edited)], WINDOW)
+    store.persistence.persist_messages([messages(token, deleted(2, 4))], WINDOW)
     assert states_since(store, token, Since()) == [(1, 3), (2, 4)]
     assert states_since(store, token, last.since) == [(1, 3), (2, 4)]
-    assert [c.type for c in store.list_changes(token, 1, last.since, 9)] == ["edited", "deleted"]
+    assert [c.type for c in store.messages.list_changes(token, 1, last.since, 9)] == [
+        "edited",
+        "deleted",
+    ]
 
 
 def test_what_changes_nothing_is_not_told_again(store: Store, token: str) -> None:
     records = [messages(token, message(1, 2)), messages(token, message(2, 3))]
-    store.persist_messages(records, WINDOW)
-    [_, last] = store.list_changes(token, 1, Since(), 100)
+    store.persistence.persist_messages(records, WINDOW)
+    [_, last] = store.messages.list_changes(token, 1, Since(), 100)
     for again in (records[0], messages(token, message(2, 1)), messages(token, message(1, 2))):
-        store.persist_messages([again], WINDOW)
-    store.persist_chats([chats(token, chat(1, 5, title="late"))], WINDOW)
+        store.persistence.persist_messages([again], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 5, title="late"))], WINDOW)
     assert states_since(store, token, last.since) == []
-    store.persist_messages([messages(token, message(3, 4))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(3, 4))], WINDOW)
     assert states_since(store, token, last.since) == [(3, 4)]
 
 
 def test_changes_of_a_chat_are_its_own(store: Store, token: str) -> None:
     other = new_application(store)
     for of, number in ((token, 1), (token, 2), (other, 1)):
-        store.persist_messages([messages(of, message(7, number), chat=number)], WINDOW)
+        store.persistence.persist_messages([messages(of, message(7, number), chat=number)], WINDOW)
     assert states_since(store, token, Since()) == [(7, 1)]
-    assert store.list_changes(token, 3, Since(), 9) == []
-    assert store.list_changes("nobody", 1, Since(), 9) == []
+    assert store.messages.list_changes(token, 3, Since(), 9) == []
+    assert store.messages.list_changes("nobody", 1, Since(), 9) == []
 
 
 def test_a_deleted_chat_has_no_changes(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1))], WINDOW)
-    store.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
     assert states_since(store, token, Since()) == []
 
 
 def follow(store: Store, token: str, copy: dict[int, Message], since: Since) -> Since:
     """Bring a copy of chat 1 up to date, three changes at a time; each is newer than what it had."""
-    while changes := store.list_changes(token, 1, since, 3):
+    while changes := store.messages.list_changes(token, 1, since, 3):
         for change in changes:
             held = copy.get(change.message.number)
             assert held is None or held.revision < change.message.revision
@@ -372,7 +377,7 @@ def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, tok
     def write(turn: int) -> None:
         scoped_to_user = records[turn::4][:: 1 if turn % 2 else -1]
         for start in range(0, len(scoped_to_user), 1 + turn):
-            store.persist_messages(scoped_to_user[start : start + 1 + turn], 1000)
+            store.persistence.persist_messages(scoped_to_user[start : start + 1 + turn], 1000)
 
     def read(_: int) -> dict[int, Message]:
         copy: dict[int, Message] = {}
@@ -401,81 +406,83 @@ def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, tok
 
 def test_a_chat_comes_back_exactly(store: Store, token: str) -> None:
     state = chat(3, 9, title="🦊\0'", metadata={"a": {"b": []}}, edited_at=LATER)
-    done = store.persist_chats([chats(token, replace(state, messages_lease=LEASE))], WINDOW)
-    row = store.get_chat(token, 3)
+    done = store.persistence.persist_chats(
+        [chats(token, replace(state, messages_lease=LEASE))], WINDOW
+    )
+    row = store.chats.get_chat(token, 3)
     assert row is not None
     assert (row.chat, row.messages_count, row.last_message_number) == (state, 0, 0)
     assert done.acknowledged == {Counter(token): {3: 9}}
 
 
 def test_a_stub_is_counted_once_and_filled_in_by_its_chat(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1, created_at=LATER))], WINDOW)
-    stub = store.get_chat(token, 1)
+    store.persistence.persist_messages([messages(token, message(1, created_at=LATER))], WINDOW)
+    stub = store.chats.get_chat(token, 1)
     assert stub is not None
     assert (stub.chat.revision, stub.chat.created_at) == (0, LATER)
-    assert store.revisions(Counter(token), [1]) == {}
-    store.persist_chats([chats(token, chat(1, 4, title="late"))], WINDOW)
-    filled = store.get_chat(token, 1)
+    assert store.messages.revisions(Counter(token), [1]) == {}
+    store.persistence.persist_chats([chats(token, chat(1, 4, title="late"))], WINDOW)
+    filled = store.chats.get_chat(token, 1)
     assert filled is not None
     assert (filled.chat.title, filled.chat.created_at) == ("late", NOW)
     assert filled.messages_count == 1
-    assert store.revisions(Counter(token), [1]) == {1: 4}
+    assert store.messages.revisions(Counter(token), [1]) == {1: 4}
     assert chats_count(store, token) == 1
 
 
 def test_every_order_of_chat_states_and_messages_ends_alike(store: Store) -> None:
     states = [chat(1, 1, title="a"), chat(1, 2, title="b"), chat(1, 3, title="c", deleted_at=LATER)]
     steps: list[Callable[[str], object]] = [
-        lambda t: store.persist_chats([chats(t, states[0])], WINDOW),
-        lambda t: store.persist_chats([chats(t, states[1])], WINDOW),
-        lambda t: store.persist_chats([chats(t, states[2])], WINDOW),
-        lambda t: store.persist_messages([messages(t, message(1))], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, states[0])], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, states[1])], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, states[2])], WINDOW),
+        lambda t: store.persistence.persist_messages([messages(t, message(1))], WINDOW),
     ]
     for order in permutations(steps):
         token = new_application(store)
         for step in order:
             step(token)
-        row = store.get_chat(token, 1)
+        row = store.chats.get_chat(token, 1)
         assert row is not None
         assert (row.chat.title, row.chat.deleted_at, row.messages_count) == (None, LATER, 0)
         assert chats_count(store, token) == 0
-        assert store.list_messages(token, 1, ALL, 10) == []
-        assert store.get_message(token, 1, 1) is None
+        assert store.messages.list_messages(token, 1, ALL, 10) == []
+        assert store.messages.get_message(token, 1, 1) is None
 
 
 def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
     store: Store, token: str
 ) -> None:
-    store.persist_chats([chats(token, chat(1, 5), chat(1, 6, deleted_at=NOW))], WINDOW)
-    store.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
-    row = store.get_chat(token, 1)
+    store.persistence.persist_chats([chats(token, chat(1, 5), chat(1, 6, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
+    row = store.chats.get_chat(token, 1)
     assert row is not None
     assert row.chat.deleted_at == NOW
     assert chats_count(store, token) == 0
     both = [chats(token, chat(2, 9, title="x")), chats(token, chat(2, 8, deleted_at=NOW))]
-    done = store.persist_chats(both, WINDOW)
+    done = store.persistence.persist_chats(both, WINDOW)
     assert done.acknowledged == {Counter(token): {2: 9}}
     assert chats_count(store, token) == 0
 
 
 def test_live_chats_are_those_that_are_there(store: Store, token: str) -> None:
-    other = store.create_application(secrets.token_hex(16), "another", NOW).token
-    store.persist_chats([chats(token, chat(1), chat(2, 2, deleted_at=NOW))], WINDOW)
-    store.persist_messages([messages(token, message(1), chat=3)], WINDOW)
-    store.persist_chats([chats(other, chat(1))], WINDOW)
+    other = store.applications.create_application(secrets.token_hex(16), "another", NOW).token
+    store.persistence.persist_chats([chats(token, chat(1), chat(2, 2, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1), chat=3)], WINDOW)
+    store.persistence.persist_chats([chats(other, chat(1))], WINDOW)
     asked = {(token, n) for n in range(1, 1_000)} | {(other, 1), ("nobody", 1)}
-    assert store.existing_chats(asked) == {(token, 1), (token, 3), (other, 1)}
-    store.delete_application(other, NOW)
-    assert store.existing_chats(asked) == {(token, 1), (token, 3)}
-    assert store.existing_chats(set()) == set()
+    assert store.chats.existing_chats(asked) == {(token, 1), (token, 3), (other, 1)}
+    store.applications.delete_application(other, NOW)
+    assert store.chats.existing_chats(asked) == {(token, 1), (token, 3)}
+    assert store.chats.existing_chats(set()) == set()
 
 
 def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: str) -> None:
     states = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
-    store.persist_chats([chats(token, *states)], WINDOW)
+    store.persistence.persist_chats([chats(token, *states)], WINDOW)
 
     def listed(page: PageRequest) -> list[int]:
-        return [row.chat.number for row in store.list_chats(token, page, page.limit)]
+        return [row.chat.number for row in store.chats.list_chats(token, page, page.limit)]
 
     assert listed(ALL) == [5, 4, 2, 1]
     assert listed(PageRequest(limit=2, before=5)) == [4, 2]
@@ -490,11 +497,11 @@ def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: 
     counter = Counter(token)
     first = acquire(store, counter, "a", WINDOW, NOW)
     assert first == LeaseGrant(0, Lease("a", 1, 10))
-    assert store.extend_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
+    assert store.leases.extend_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         20, Lease("b", 2, 30), lost=True, skipped=20
     )
-    assert store.extend_lease(counter, first.lease, WINDOW) is None
+    assert store.leases.extend_lease(counter, first.lease, WINDOW) is None
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         30, Lease("b", 3, 40), lost=True, skipped=10
     )
@@ -505,44 +512,44 @@ def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
     grant = acquire(store, counter, "a", 100, NOW)
     assert grant is not None
     low = replace(grant.lease, ceiling=20)
-    assert store.extend_lease(counter, low, WINDOW) == Lease("a", 1, 100)
+    assert store.leases.extend_lease(counter, low, WINDOW) == Lease("a", 1, 100)
 
 
 def test_a_lease_needs_its_row(store: Store, token: str) -> None:
     for counter in (Counter("nobody"), Counter(token, 1)):
-        assert store.lease_epoch(counter) is None
-        assert store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
-        store.release_lease(counter, LeaseReleasing("a", 1, 1))
+        assert store.leases.lease_epoch(counter) is None
+        assert store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
+        store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
     with pytest.raises(UnavailableError):
-        store.extend_lease(Counter(token, 1), LEASE, WINDOW)
+        store.leases.extend_lease(Counter(token, 1), LEASE, WINDOW)
 
 
 def test_no_lease_begins_on_what_was_deleted(store: Store, token: str) -> None:
-    store.persist_chats([chats(token, chat(1, 1, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 1, deleted_at=NOW))], WINDOW)
     refuse_leases(store, Counter(token, 1))
-    store.delete_application(token, NOW)
+    store.applications.delete_application(token, NOW)
     refuse_leases(store, Counter(token))
     refuse_leases(store, Counter(token, 1))
 
 
 def refuse_leases(store: Store, counter: Counter) -> None:
     with pytest.raises(GoneError):
-        store.lease_epoch(counter)
+        store.leases.lease_epoch(counter)
     with pytest.raises(GoneError):
-        store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
+        store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
     with pytest.raises(GoneError):
-        store.release_lease(counter, LeaseReleasing("a", 1, 1))
+        store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
 
 
 def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
     store: Store, token: str
 ) -> None:
     counter = Counter(token)
-    assert store.lease_epoch(counter) == 0
+    assert store.leases.lease_epoch(counter) == 0
     acquire(store, counter, "a", WINDOW, NOW)
-    assert store.lease_epoch(counter) == 1
+    assert store.leases.lease_epoch(counter) == 1
     with pytest.raises(ConflictError):
-        store.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
+        store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         10, Lease("b", 2, 20), lost=True, skipped=10
     )
@@ -552,17 +559,17 @@ def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
     store: Store, token: str
 ) -> None:
     counter = Counter(token)
-    store.acquire_lease(counter, LeaseMissing("a", "01"), 0, WINDOW, NOW)
-    again = store.acquire_lease(
+    store.leases.acquire_lease(counter, LeaseMissing("a", "01"), 0, WINDOW, NOW)
+    again = store.leases.acquire_lease(
         counter, LeaseMissing("a", "02", abandoned_nonces=("01",)), 1, WINDOW, NOW
     )
     assert again == LeaseGrant(0, Lease("a", 2, 10))
-    again = store.acquire_lease(
+    again = store.leases.acquire_lease(
         counter, LeaseMissing("a", "03", abandoned_nonces=("02", "01")), 2, WINDOW, NOW
     )
     assert again == LeaseGrant(0, Lease("a", 3, 10))
     elsewhere = LeaseMissing("another memory", "04", abandoned_nonces=("03",))
-    assert store.acquire_lease(counter, elsewhere, 3, WINDOW, NOW) == LeaseGrant(
+    assert store.leases.acquire_lease(counter, elsewhere, 3, WINDOW, NOW) == LeaseGrant(
         10, Lease("another memory", 4, 20), lost=True, skipped=10
     )
 
@@ -570,20 +577,24 @@ def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
 def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, token: str) -> None:
     counter = Counter(token, 1)
     record = messages(token, message(1), message(2), lease=Lease("a", 1, 10))
-    store.persist_messages([record], WINDOW)
-    store.release_lease(counter, LeaseReleasing("a", 2, 2))
-    store.release_lease(counter, LeaseReleasing("b", 1, 2))
-    store.release_lease(counter, LeaseReleasing("a", 1, 2))
-    assert store.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
-    store.persist_messages([record], WINDOW)  # comes once more, with the ceiling of then
-    store.persist_chats([chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW)
+    store.persistence.persist_messages([record], WINDOW)
+    store.leases.release_lease(counter, LeaseReleasing("a", 2, 2))
+    store.leases.release_lease(counter, LeaseReleasing("b", 1, 2))
+    store.leases.release_lease(counter, LeaseReleasing("a", 1, 2))
+    assert store.leases.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
+    store.persistence.persist_messages(
+        [record], WINDOW
+    )  # comes once more, with the ceiling of then
+    store.persistence.persist_chats(
+        [chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW
+    )
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(2, Lease("b", 2, 12))
-    store.release_lease(counter, LeaseReleasing("a", 1, 2))
-    store.persist_messages([record], WINDOW)
+    store.leases.release_lease(counter, LeaseReleasing("a", 1, 2))
+    store.persistence.persist_messages([record], WINDOW)
     assert acquire(store, counter, "c", WINDOW, NOW) == LeaseGrant(
         12, Lease("c", 3, 22), lost=True, skipped=10
     )
-    assert store.skipped(token, 1) == [NumberRange(3, 12)]
+    assert store.leases.skipped_numbers(token, 1) == [NumberRange(3, 12)]
 
 
 def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
@@ -593,21 +604,27 @@ def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
     grant = acquire(store, counter, "a", WINDOW, NOW)
     assert grant is not None
     record = chats(token, chat(1), lease=grant.lease)
-    store.persist_chats([record], WINDOW)
-    store.release_lease(counter, LeaseReleasing("a", 1, 1))
-    store.persist_chats([record], WINDOW)
+    store.persistence.persist_chats([record], WINDOW)
+    store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
+    store.persistence.persist_chats([record], WINDOW)
     assert acquire(store, counter, "a", WINDOW, NOW) == LeaseGrant(1, Lease("a", 2, 11))
 
 
 def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW)
-    assert store.extend_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease("a", 1, 50)
+    store.persistence.persist_messages(
+        [messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW
+    )
+    assert store.leases.extend_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease(
+        "a", 1, 50
+    )
 
 
 def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) -> None:
     first = Lease("a", 1, 40)
-    store.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
-    store.persist_chats([chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10)
+    store.persistence.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
+    store.persistence.persist_chats(
+        [chats(token, chat(1, 1, messages_lease=replace(first, ceiling=60)))], 10
+    )
     assert acquire(store, Counter(token, 1), "b", WINDOW, NOW) == LeaseGrant(
         60, Lease("b", 2, 70), lost=True, skipped=60
     )
@@ -617,8 +634,8 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
     store: Store, token: str
 ) -> None:
     counter = Counter(token, 1)
-    assert store.persist_messages([messages(token, message(5))], WINDOW).extended == ()
-    extended = store.persist_messages([messages(token, message(6))], WINDOW).extended
+    assert store.persistence.persist_messages([messages(token, message(5))], WINDOW).extended == ()
+    extended = store.persistence.persist_messages([messages(token, message(6))], WINDOW).extended
     assert extended == ((counter, Lease("memory-1", 1, 16)),)
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         16, Lease("b", 2, 26), lost=True, skipped=14
@@ -627,18 +644,18 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
 
 def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token: str) -> None:
     counter = Counter(token, 1)
-    store.persist_messages([messages(token, message(1))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     acquire(store, counter, "b", WINDOW, NOW)
-    assert store.persist_messages([messages(token, message(10))], WINDOW).extended == ()
+    assert store.persistence.persist_messages([messages(token, message(10))], WINDOW).extended == ()
     assert acquire(store, counter, "c", WINDOW, NOW) == LeaseGrant(
         20, Lease("c", 3, 30), lost=True, skipped=10
     )
 
 
 def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     unknown = messages(token, message(2), lease=Lease("b", 2, 500))
-    assert store.persist_messages([unknown], WINDOW).extended == ()
+    assert store.persistence.persist_messages([unknown], WINDOW).extended == ()
     assert acquire(store, Counter(token, 1), "c", WINDOW, NOW) == LeaseGrant(
         500, Lease("c", 2, 510), lost=True, skipped=498
     )
@@ -648,8 +665,11 @@ def test_chats_raise_the_lease_of_their_application(store: Store, token: str) ->
     grant = acquire(store, Counter(token), "a", WINDOW, NOW)
     assert grant is not None
     few = [chat(n) for n in range(1, 6)]
-    assert store.persist_chats([chats(token, *few, lease=grant.lease)], WINDOW).extended == ()
-    done = store.persist_chats([chats(token, chat(6), lease=grant.lease)], WINDOW)
+    assert (
+        store.persistence.persist_chats([chats(token, *few, lease=grant.lease)], WINDOW).extended
+        == ()
+    )
+    done = store.persistence.persist_chats([chats(token, chat(6), lease=grant.lease)], WINDOW)
     assert done.extended == ((Counter(token), Lease("a", 1, 16)),)
 
 
@@ -660,11 +680,17 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
     store: Store, token: str
 ) -> None:
     used = [message(n) for n in (1, 2, 4, 7)]
-    store.persist_messages([messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW)
+    store.persistence.persist_messages(
+        [messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW
+    )
     acquire(store, Counter(token, 1), "b", WINDOW, NOW)
-    assert store.skipped(token, 1) == [NumberRange(3, 3), NumberRange(5, 6), NumberRange(8, 20)]
-    store.persist_messages([messages(token, message(5), message(10))], WINDOW)
-    assert store.skipped(token, 1) == [
+    assert store.leases.skipped_numbers(token, 1) == [
+        NumberRange(3, 3),
+        NumberRange(5, 6),
+        NumberRange(8, 20),
+    ]
+    store.persistence.persist_messages([messages(token, message(5), message(10))], WINDOW)
+    assert store.leases.skipped_numbers(token, 1) == [
         NumberRange(3, 3),
         NumberRange(6, 6),
         NumberRange(8, 9),
@@ -673,31 +699,31 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
 
 
 def test_ranges_that_touch_are_told_as_one(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     for holder in ("b", "c", "d"):
         acquire(store, Counter(token, 1), holder, WINDOW, NOW)
-    assert store.skipped(token, 1) == [NumberRange(2, 30)]
+    assert store.leases.skipped_numbers(token, 1) == [NumberRange(2, 30)]
 
 
 def test_a_deleted_message_is_not_missing(store: Store, token: str) -> None:
-    store.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
+    store.persistence.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
     acquire(store, Counter(token, 1), "b", WINDOW, NOW)
-    assert store.skipped(token, 1) == [NumberRange(3, 10)]
+    assert store.leases.skipped_numbers(token, 1) == [NumberRange(3, 10)]
 
 
 def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token: str) -> None:
-    assert not store.chat_may_arrive(token, 1, None, LATER)
+    assert not store.leases.chat_may_arrive(token, 1, None, LATER)
     acquire(store, Counter(token), "a", WINDOW, NOW)
-    assert store.chat_may_arrive(token, 10, None, LATER)
-    assert not store.chat_may_arrive(token, 11, None, LATER)
-    assert not store.chat_may_arrive(token, 4, IssuedUpTo("a", 1, 3), LATER)
-    store.persist_chats([chats(token, chat(2))], WINDOW)
+    assert store.leases.chat_may_arrive(token, 10, None, LATER)
+    assert not store.leases.chat_may_arrive(token, 11, None, LATER)
+    assert not store.leases.chat_may_arrive(token, 4, IssuedUpTo("a", 1, 3), LATER)
+    store.persistence.persist_chats([chats(token, chat(2))], WINDOW)
     acquire(store, Counter(token), "b", WINDOW, LATER)
     newest = IssuedUpTo("b", 2, 12)
-    assert store.chat_may_arrive(token, 5, newest, LATER)
-    assert not store.chat_may_arrive(token, 5, newest, MUCH_LATER)
-    assert store.chat_may_arrive(token, 12, newest, MUCH_LATER)
-    assert not store.chat_may_arrive("nobody", 1, newest, NOW)
+    assert store.leases.chat_may_arrive(token, 5, newest, LATER)
+    assert not store.leases.chat_may_arrive(token, 5, newest, MUCH_LATER)
+    assert store.leases.chat_may_arrive(token, 12, newest, MUCH_LATER)
+    assert not store.leases.chat_may_arrive("nobody", 1, newest, NOW)
 
 
 @pytest.mark.parametrize(
@@ -708,8 +734,8 @@ def test_a_chat_may_come_that_another_memory_has_numbered(
 ) -> None:
     acquire(store, Counter(token), "a", WINDOW, NOW)
     acquire(store, Counter(token), "b", WINDOW, NOW)
-    assert store.chat_may_arrive(token, 12, older, LATER)
-    assert not store.chat_may_arrive(token, 21, older, LATER)
+    assert store.leases.chat_may_arrive(token, 12, older, LATER)
+    assert not store.leases.chat_may_arrive(token, 21, older, LATER)
 
 
 # --- requests that are made once
@@ -727,30 +753,32 @@ def new_key() -> str:
 
 def test_a_change_leaves_its_answer_under_the_key_of_its_request(store: Store) -> None:
     token, keys = secrets.token_hex(16), [idempotency(new_key()) for _ in range(3)]
-    assert store.find_response(keys[0]) is None
-    made = store.create_application(token, "a name", NOW, keys[0])
-    renamed = store.rename_application(token, "another", keys[1])
-    assert store.delete_application(token, LATER, keys[2])
-    answers = [store.find_response(key) for key in keys]
+    assert store.applications.find_response(keys[0]) is None
+    made = store.applications.create_application(token, "a name", NOW, keys[0])
+    renamed = store.applications.rename_application(token, "another", keys[1])
+    assert store.applications.delete_application(token, LATER, keys[2])
+    answers = [store.applications.find_response(key) for key in keys]
     assert [json.decode(a or b"", type=Application) for a in answers[:2]] == [made, renamed]
     assert answers[2] == b""
-    assert store.find_response(replace(keys[0], scope="another")) is None
+    assert store.applications.find_response(replace(keys[0], scope="another")) is None
     with pytest.raises(KeyReusedError):
-        store.find_response(replace(keys[0], key=replace(keys[0].key, fingerprint="g")))
+        store.applications.find_response(
+            replace(keys[0], key=replace(keys[0].key, fingerprint="g"))
+        )
 
 
 def test_a_second_change_with_a_key_changes_nothing(store: Store, token: str) -> None:
     key, other = idempotency(new_key()), secrets.token_hex(16)
-    store.rename_application(token, "first", key)
+    store.applications.rename_application(token, "first", key)
     with pytest.raises(InProgressError):
-        store.rename_application(token, "second", key)
+        store.applications.rename_application(token, "second", key)
     with pytest.raises(InProgressError):
-        store.create_application(other, "a name", NOW, key)
+        store.applications.create_application(other, "a name", NOW, key)
     with pytest.raises(InProgressError):
-        store.delete_application(token, NOW, key)
-    application = store.get_application(token)
+        store.applications.delete_application(token, NOW, key)
+    application = store.applications.get_application(token)
     assert application is not None
-    assert (application.name, store.get_application(other)) == ("first", None)
+    assert (application.name, store.applications.get_application(other)) == ("first", None)
 
 
 def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
@@ -758,7 +786,7 @@ def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
 
     def create(token: str) -> bool:
         try:
-            store.create_application(token, "a name", NOW, key)
+            store.applications.create_application(token, "a name", NOW, key)
         except InProgressError:
             return False
         return True
@@ -766,28 +794,28 @@ def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(create, tokens))
     assert sum(made) == 1
-    assert [store.get_application(token) is not None for token in tokens] == made
+    assert [store.applications.get_application(token) is not None for token in tokens] == made
 
 
 def test_what_did_not_happen_leaves_no_answer(store: Store) -> None:
     key = idempotency(new_key())
-    assert store.rename_application("nobody", "a name", key) is None
-    assert not store.delete_application("nobody", NOW, key)
-    assert store.find_response(key) is None
+    assert store.applications.rename_application("nobody", "a name", key) is None
+    assert not store.applications.delete_application("nobody", NOW, key)
+    assert store.applications.find_response(key) is None
 
 
 def test_an_answer_is_kept_for_a_day_and_then_removed(store: Store, token: str) -> None:
     day, key = 24 * 3_600_000, idempotency(new_key())
-    store.rename_application(token, "first", key)
-    assert store.find_response(replace(key, now_ms=key.now_ms + day)) is not None
+    store.applications.rename_application(token, "first", key)
+    assert store.applications.find_response(replace(key, now_ms=key.now_ms + day)) is not None
     later = replace(key, now_ms=key.now_ms + day + 1)
-    assert store.find_response(later) is None
-    store.rename_application(token, "second", later)
-    store.rename_application(token, "third", other := idempotency(new_key()))
-    while store.delete_responses(rfc3339(later.now_ms), 1):
+    assert store.applications.find_response(later) is None
+    store.applications.rename_application(token, "second", later)
+    store.applications.rename_application(token, "third", other := idempotency(new_key()))
+    while store.applications.delete_responses(rfc3339(later.now_ms), 1):
         pass
-    assert store.find_response(other) is None
-    assert store.find_response(later) is not None
+    assert store.applications.find_response(other) is None
+    assert store.applications.find_response(later) is not None
 
 
 # --- purge
@@ -797,9 +825,9 @@ def purge_all(store: Store, token: str, before: str) -> list[int | None]:
     """Purge until nothing happens any more; what was told of this application."""
     told: list[int | None] = []
     for _ in range(400):
-        gone = store.purge(before, 3)
+        gone = store.purge.purge_deleted(before, 3)
         told += [number for one, number in gone if one == token]
-        store.forget(gone)
+        store.purge.confirm_purged(gone)
     return told
 
 
@@ -808,24 +836,26 @@ def test_a_deleted_chat_is_emptied_at_once_and_told_of_once_it_is_due(
 ) -> None:
     for number in (1, 2):
         states = [message(n) for n in range(1, 8)]
-        store.persist_messages([messages(token, *states, chat=number)], WINDOW)
-    store.persist_chats([chats(token, chat(1, 9, deleted_at=LATER))], WINDOW)
+        store.persistence.persist_messages([messages(token, *states, chat=number)], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=LATER))], WINDOW)
     assert purge_all(store, token, NOW) == []
-    assert store.revisions(Counter(token, 1), [1, 7]) == {}
-    assert (token, 1) in store.purge(MUCH_LATER, 3)  # and again, because nobody said `forget`
+    assert store.messages.revisions(Counter(token, 1), [1, 7]) == {}
+    assert (token, 1) in store.purge.purge_deleted(
+        MUCH_LATER, 3
+    )  # and again, because nobody said `forget`
     assert purge_all(store, token, MUCH_LATER) == [1]
     assert purge_all(store, token, MUCH_LATER) == []
     assert counts(store, token, 2) == (7, 7)
-    store.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
     assert chats_count(store, token) == 1
 
 
 def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
     for number in (1, 2):
-        store.persist_messages([messages(token, message(1), chat=number)], WINDOW)
-    store.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
+        store.persistence.persist_messages([messages(token, message(1), chat=number)], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
     acquire(store, Counter(token, 2), "b", WINDOW, NOW)
-    store.delete_application(token, LATER)
+    store.applications.delete_application(token, LATER)
     assert purge_all(store, token, NOW) == []
     with pytest.raises(GoneError):
         acquire(store, Counter(token), "a", WINDOW, NOW)
@@ -840,10 +870,12 @@ def test_what_no_column_takes_is_poison_and_nothing_of_its_batch_is_kept(
     store: Store, token: str
 ) -> None:
     with pytest.raises(PoisonError):
-        store.persist_messages([messages(token, message(1), message(2, sender="x" * 256))], WINDOW)
-    assert store.get_chat(token, 1) is None
+        store.persistence.persist_messages(
+            [messages(token, message(1), message(2, sender="x" * 256))], WINDOW
+        )
+    assert store.chats.get_chat(token, 1) is None
     with pytest.raises(PoisonError):
-        store.persist_chats([chats(token, chat(1, 1, title="x" * 256))], WINDOW)
+        store.persistence.persist_chats([chats(token, chat(1, 1, title="x" * 256))], WINDOW)
     assert chats_count(store, token) == 0
 
 
@@ -864,10 +896,10 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
             records[turn::4] + records[(turn + 1) % 4 :: 4]
         )  # each record twice, by two workers
         for start in range(0, len(scoped_to_user), 7):
-            store.persist_messages(
+            store.persistence.persist_messages(
                 scoped_to_user[start : start + 7][:: -1 if turn % 2 else 1], 1000
             )
-            store.persist_chats(states[:: 1 if turn % 2 else -1], 1000)
+            store.persistence.persist_chats(states[:: 1 if turn % 2 else -1], 1000)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))

@@ -42,20 +42,23 @@ def token(store: Store) -> str:
 
 
 def new_application(store: Store) -> str:
-    return store.create_application(secrets.token_hex(16), "an application", NOW).token
+    return store.applications.create_application(secrets.token_hex(16), "an application", NOW).token
 
 
 def move(store: Store, token: str, user: str, number: int, chat: int = 1, pending: int = 0) -> int:
     """Where the marker stands after it was moved."""
-    store.move_marker(token, user, ReadMarker(chat, number), pending)
-    markers = {marker.chat: marker.number for marker in store.list_markers(token, user, ALL, 1000)}
+    store.read_markers.mark_read(token, user, ReadMarker(chat, number), pending)
+    markers = {
+        marker.chat: marker.number
+        for marker in store.read_markers.list_read_markers(token, user, ALL, 1000)
+    }
     return markers[chat]
 
 
 def reading(
     store: Store, token: str, marker: int = 0, unpersisted: UnpersistedChat | None = None
 ) -> UnreadCount:
-    [found] = store.count_unread(
+    [found] = store.read_markers.count_unread(
         token, [ReadMarker(1, marker)], {1: unpersisted or UnpersistedChat()}
     )
     return found
@@ -69,7 +72,7 @@ def unread(
 
 def persist(store: Store, token: str, *states: Message, chat: int = 1) -> None:
     lease = replace(LEASE, ceiling=100)
-    store.persist_messages([messages(token, *states, chat=chat, lease=lease)], WINDOW)
+    store.persistence.persist_messages([messages(token, *states, chat=chat, lease=lease)], WINDOW)
 
 
 def post(store: Store, token: str, *numbers: int, chat: int = 1) -> None:
@@ -96,7 +99,7 @@ def test_a_marker_stays_at_the_last_number_that_is_stored_or_pending(
 def test_a_marker_can_be_set_before_its_chat_is_stored(store: Store, token: str) -> None:
     assert move(store, token, "ann", 5, chat=9, pending=4) == 4
     post(store, token, *range(1, 5), chat=9)
-    assert store.list_markers(token, "ann", ALL, 10) == [ReadMarker(9, 4)]
+    assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == [ReadMarker(9, 4)]
 
 
 def test_a_marker_at_nothing_is_a_marker(store: Store, token: str) -> None:
@@ -108,9 +111,9 @@ def test_users_are_told_apart_by_every_character(store: Store, token: str) -> No
     names = ["ann", "ANN", "änn", "a\u0308nn", "ann ", " ann", "🦊" * 255, "%", "_", "'", "\\"]
     for number, name in enumerate(names, 1):
         assert move(store, token, name, number) == number
-    found = [store.list_markers(token, name, ALL, 10)[0].number for name in names]
+    found = [store.read_markers.list_read_markers(token, name, ALL, 10)[0].number for name in names]
     assert found == list(range(1, len(names) + 1))
-    assert store.list_markers(token, "nobody", ALL, 10) == []
+    assert store.read_markers.list_read_markers(token, "nobody", ALL, 10) == []
 
 
 def test_markers_are_listed_by_chat_and_page(store: Store, token: str) -> None:
@@ -122,36 +125,39 @@ def test_markers_are_listed_by_chat_and_page(store: Store, token: str) -> None:
     move(store, token, "bob", 1, chat=2)
 
     def listed(page: PageRequest, limit: int = 10) -> list[int]:
-        return [marker.chat for marker in store.list_markers(token, "ann", page, limit)]
+        return [
+            marker.chat
+            for marker in store.read_markers.list_read_markers(token, "ann", page, limit)
+        ]
 
     assert listed(ALL) == [7, 6, 5, 4, 3, 2, 1]
     assert listed(PageRequest(limit=2, before=5), 2) == [4, 3]
     assert listed(PageRequest(limit=2, after=5)) == [6, 7]
     assert listed(PageRequest(limit=2, after=1, before=4)) == [2, 3]
-    store.persist_chats([chats(token, chat(6, 9, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(6, 9, deleted_at=NOW))], WINDOW)
     assert listed(ALL) == [7, 5, 4, 3, 2, 1]
 
 
 def test_no_marker_is_set_in_what_was_deleted(store: Store, token: str) -> None:
-    store.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
-    store.move_marker(token, "ann", ReadMarker(1, 3), 5)
-    assert store.list_markers(token, "ann", ALL, 10) == []
+    store.persistence.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
+    store.read_markers.mark_read(token, "ann", ReadMarker(1, 3), 5)
+    assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == []
     assert move(store, token, "ann", 1, chat=2, pending=1) == 1
-    store.delete_application(token, NOW)
+    store.applications.delete_application(token, NOW)
     for one in (token, "nobody"):
-        store.move_marker(one, "ann", ReadMarker(2, 2), 5)
-        assert store.list_markers(one, "ann", ALL, 10) == []
+        store.read_markers.mark_read(one, "ann", ReadMarker(2, 2), 5)
+        assert store.read_markers.list_read_markers(one, "ann", ALL, 10) == []
 
 
 def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: str) -> None:
     post(store, token, *range(1, 41))
 
     def idempotency(number: int) -> None:
-        store.move_marker(token, "ann", ReadMarker(1, number), 0)
+        store.read_markers.mark_read(token, "ann", ReadMarker(1, number), 0)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(idempotency, [n * 17 % 41 for n in range(1, 41)]))
-    assert store.list_markers(token, "ann", ALL, 10) == [ReadMarker(1, 40)]
+    assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == [ReadMarker(1, 40)]
 
 
 # --- what is unread
@@ -181,7 +187,7 @@ def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None
     post(store, token, 1, 2, chat=1)
     post(store, token, 1, 2, chat=2)
     post(store, token, 1, 2, chat=3)
-    store.persist_chats([chats(token, chat(2, 9, deleted_at=NOW))], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(2, 9, deleted_at=NOW))], WINDOW)
     unpersisted = {
         1: UnpersistedChat(),
         2: UnpersistedChat(known=True),
@@ -190,11 +196,11 @@ def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None
         5: UnpersistedChat(),
     }
     markers = [ReadMarker(number, 0) for number in (5, 4, 3, 2, 1)]
-    assert store.count_unread(token, markers, unpersisted) == [
+    assert store.read_markers.count_unread(token, markers, unpersisted) == [
         UnreadCount(4, 0, 2, 3),
         UnreadCount(1, 0, 2, 2),
     ]
-    assert store.count_unread(token, [], {}) == []
+    assert store.read_markers.count_unread(token, [], {}) == []
 
 
 def test_a_deletion_counts_once_whether_it_is_pending_or_stored_or_both(
@@ -296,7 +302,9 @@ def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
             passed_over |= set(range(1, grant.floor + 1)) - set(newest)
             continue
         state = (deleted if what == "delete" else message)(number, revisions[what])
-        store.persist_messages([messages(token, state, lease=replace(LEASE, ceiling=14))], 5)
+        store.persistence.persist_messages(
+            [messages(token, state, lease=replace(LEASE, ceiling=14))], 5
+        )
         newest[number] = max(state, newest.get(number, state), key=lambda one: one.revision)
     last = max(pending, *newest)
     gone = {n for n, state in newest.items() if state.deleted_at} | (passed_over - set(newest))
@@ -309,4 +317,4 @@ def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
         for marker in range(last + 1)
     ]
     markers = [ReadMarker(1, marker) for marker in range(last + 1)]
-    assert store.count_unread(token, markers, {1: unpersisted}) == expected
+    assert store.read_markers.count_unread(token, markers, {1: unpersisted}) == expected

@@ -26,6 +26,7 @@ from chalicelib.domain.models import Application, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat
+from chalicelib.operators.recount import Recount
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import Store
 from chalicelib.usecases.process_batch import Received, process_batch
@@ -102,22 +103,24 @@ def upgraded(server: str, release: Recording) -> Iterator[Upgraded]:
 
 def stored(store: Store) -> dict[str, Any]:
     """All that can be read of the application."""
-    chats = [store.get_chat(TOKEN, number) for number in acts.CHATS]
-    kept = store.find_response(acts.ONCE)
+    chats = [store.chats.get_chat(TOKEN, number) for number in acts.CHATS]
+    kept = store.applications.find_response(acts.ONCE)
     markers = [
-        m for user in ("ann", "bob", "cem") for m in store.list_markers(TOKEN, user, FAR, 10)
+        m
+        for user in ("ann", "bob", "cem")
+        for m in store.read_markers.list_read_markers(TOKEN, user, FAR, 10)
     ]
     return {
-        "application": store.get_application(TOKEN),
-        "tokens": store.list_tokens(None, 10),
+        "application": store.applications.get_application(TOKEN),
+        "tokens": store.applications.list_tokens(None, 10),
         "chats": chats,
-        "list": store.list_chats(TOKEN, FAR, 100),
-        "messages": [store.list_messages(TOKEN, n, FAR, 100) for n in acts.CHATS],
-        "each": {n: store.get_message(TOKEN, 1, n) for n in range(1, 60)},
-        "skipped": [store.skipped(TOKEN, n) for n in acts.CHATS],
+        "list": store.chats.list_chats(TOKEN, FAR, 100),
+        "messages": [store.messages.list_messages(TOKEN, n, FAR, 100) for n in acts.CHATS],
+        "each": {n: store.messages.get_message(TOKEN, 1, n) for n in range(1, 60)},
+        "skipped": [store.leases.skipped_numbers(TOKEN, n) for n in acts.CHATS],
         "changes": {n: latest(changes(store, n)) for n in acts.CHATS},
         "markers": markers,
-        "unread": store.count_unread(
+        "unread": store.read_markers.count_unread(
             TOKEN,
             [ReadMarker(n, 0) for n in acts.CHATS] + markers,
             {n: UnpersistedChat() for n in acts.CHATS},
@@ -128,7 +131,7 @@ def stored(store: Store) -> dict[str, Any]:
 
 def changes(store: Store, chat: int, since: Since = START) -> list[Change]:
     found: list[Change] = []
-    while page := store.list_changes(TOKEN, chat, since, 3):
+    while page := store.messages.list_changes(TOKEN, chat, since, 3):
         found += page
         since = page[-1].since
     return found
@@ -155,10 +158,10 @@ def todays_code_goes_on(store: Store) -> None:
     acts.lock_or_create_chats(
         store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4)
     )
-    store.move_marker(TOKEN, "ann", ReadMarker(1, number), 0)
-    store.move_marker(TOKEN, "dan", ReadMarker(2, 2), 0)
-    while gone := store.purge("2030-01-01T00:00:00.000Z", 100):
-        store.forget(gone)
+    store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, number), 0)
+    store.read_markers.mark_read(TOKEN, "dan", ReadMarker(2, 2), 0)
+    while gone := store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 100):
+        store.purge.confirm_purged(gone)
 
 
 def bodies(queue: str) -> list[str]:
@@ -186,7 +189,7 @@ def test_every_release_is_recorded() -> None:
 
 def test_what_a_release_stored_is_whole_after_the_migrations(upgraded: Upgraded) -> None:
     assert stored(upgraded.store) == stored(upgraded.fake)
-    assert upgraded.store.recount(TOKEN) == []
+    assert Recount(upgraded.store.database).recount(TOKEN) == []
 
 
 def test_today_s_code_goes_on_with_what_a_release_stored(upgraded: Upgraded) -> None:
@@ -194,7 +197,7 @@ def test_today_s_code_goes_on_with_what_a_release_stored(upgraded: Upgraded) -> 
     for store in (upgraded.store, upgraded.fake):
         todays_code_goes_on(store)
     assert stored(upgraded.store) == stored(upgraded.fake)
-    assert upgraded.store.recount(TOKEN) == []
+    assert Recount(upgraded.store.database).recount(TOKEN) == []
     for number, [last] in ends.items():
         told = [change.message for change in changes(upgraded.store, number, last.since)]
         of_fake = [change.message for change in changes(upgraded.fake, number)]
@@ -205,13 +208,13 @@ def test_today_s_code_goes_on_with_what_a_release_stored(upgraded: Upgraded) -> 
 def test_a_release_goes_on_while_the_tables_are_those_of_later_ones(upgraded: Upgraded) -> None:
     store, has = upgraded.store, upgraded.release.has
     upgraded.old_code_goes_on()
-    wrong = store.recount(TOKEN, repair=True)
+    wrong = Recount(store.database).recount(TOKEN, repair=True)
     assert wrong == ([] if READERS in has else [(1, "deleted_messages", 2, 3)])
     assert stored(store) == stored(upgraded.fake)
     for one in (store, upgraded.fake):
         todays_code_goes_on(one)
     assert stored(store) == stored(upgraded.fake)
-    assert store.recount(TOKEN) == []
+    assert Recount(store.database).recount(TOKEN) == []
 
 
 def test_who_asks_for_changes_while_a_release_without_positions_goes_on_asks_again_from_the_start(
@@ -236,7 +239,7 @@ def test_an_upgrade_that_was_cut_off_after_any_statement_goes_on(server: str) ->
             migrate(url)
             with closing(MySqlStore(url)) as store:
                 acts.say(store, 1, acts.deleted(6, 12))
-                assert store.recount(TOKEN) == []
+                assert Recount(store.database).recount(TOKEN) == []
                 assert latest(changes(store, 1))[6].deleted_at
 
 
@@ -265,16 +268,20 @@ def test_records_of_every_release_are_stored_and_indexed(server: str) -> None:
     ports: Any = FakePorts()
     with fresh_database(server) as url, closing(MySqlStore(url)) as ports.store:
         migrate(url)
-        ports.store.create_application(TOKEN, "Acme", acts.NOW)
+        ports.store.applications.create_application(TOKEN, "Acme", acts.NOW)
         for queue in HANDLERS:
             assert work(ports, queue, bodies(queue) * 2) == []
         assert ports.queues.dead == []
-        [first, second] = ports.store.list_messages(TOKEN, 1, PageRequest(limit=10, after=0), 10)
+        [first, second] = ports.store.messages.list_messages(
+            TOKEN, 1, PageRequest(limit=10, after=0), 10
+        )
         assert (first.body, first.metadata) == ('Grüße 👋\n"quoted"', {"b": [2, None, {"c": "d"}]})
         assert (second.body, second.edited_at) == ("edited", acts.LATER)
-        chats = [row.chat.title for row in ports.store.list_chats(TOKEN, PageRequest(limit=10), 10)]
+        chats = [
+            row.chat.title for row in ports.store.chats.list_chats(TOKEN, PageRequest(limit=10), 10)
+        ]
         assert sorted(chats, key=str) == ["Général ☕", None]
-        assert ports.store.recount(TOKEN) == []
+        assert Recount(ports.store.database).recount(TOKEN) == []
         work(ports, "search", ports.queues.take("search"))
         indexed = {number: d.message for (_, _, number), d in ports.index.documents.items()}
         assert indexed == latest(changes(ports.store, 1))

@@ -42,9 +42,9 @@ def as_user(owner: str, name: str, password: str) -> str:
 def test_it_reads_and_writes_rows(owner: str, user: str) -> None:
     put_user(owner, user)
     with closing(MySqlStore(user)) as store:
-        made = store.create_application(secrets.token_hex(16), "an application", NOW)
-        assert store.get_application(made.token) == made
-        assert store.delete_application(made.token, NOW)
+        made = store.applications.create_application(secrets.token_hex(16), "an application", NOW)
+        assert store.applications.get_application(made.token) == made
+        assert store.applications.delete_application(made.token, NOW)
 
 
 def test_it_can_do_nothing_to_tables(owner: str, user: str) -> None:

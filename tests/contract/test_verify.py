@@ -143,7 +143,7 @@ def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
     token = system.application(2)
     system.fill(token, 1, 5)
     gone = chat(1, 2, deleted_at=NOW)
-    system.store.persist_chats([chats(token, gone)], 1000)
+    system.store.persistence.persist_chats([chats(token, gone)], 1000)
     report = verified(system, client)
     assert not report.differs
     assert report.under_way == {"only_in_opensearch": 5}

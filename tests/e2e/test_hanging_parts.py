@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from chalicelib.operators.recount import Recount
 from tests.e2e.conftest import Application, Stack, wait_until
 
 # The longest that a request may take while one part hangs (docs/design.md), with a busy machine's margin.
@@ -112,7 +113,7 @@ def test_a_part_that_hangs_refuses_in_time_what_needs_it(
     for name in NEEDED:
         assert client.send(name)[0].status_code < 300, name
     wait_until("the rest", lambda: application.get(chat)["messages_count"] > accepted)
-    assert stack.store.recount(application.token) == []
+    assert Recount(stack.store.database).recount(application.token) == []
 
 
 def refused_at_once(client: Client, name: str) -> bool:

@@ -68,7 +68,7 @@ def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_b
             application.post(f"{chat}/messages/batch", batch)
         wait_until("the neighbours", lambda: application.get(chat)["messages_count"] == 3)
         wait_until("the dead letter", lambda: stack.dead("messages") > before)
-        assert stack.store.get_message(application.token, 1, 3) is None
+        assert stack.store.messages.get_message(application.token, 1, 3) is None
         assert "refused by the test" in chatctl("redrive", "messages", "--peek")
         assert application.get(f"{chat}/messages/3")["body"] == REFUSED
     chatctl("redrive", "messages")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from chalicelib.operators.recount import Recount
 from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
 
 STEPS = 40
@@ -87,7 +88,7 @@ def test_unread_is_right_after_every_step_and_once_all_is_persisted(
     wait_until("Redis to be told", lambda: not _deletions(stack, application))
     for reader in readers:
         reader.read_pending()
-    assert stack.store.recount(application.token) == []
+    assert Recount(stack.store.database).recount(application.token) == []
 
 
 def _deletions(stack: Stack, application: Application) -> list[Any]:

@@ -44,7 +44,7 @@ def test_what_is_accepted_is_read_at_once_and_found_in_mysql_and_opensearch_soon
     assert application.get(f"{chat}/messages/1") == made
     assert application.get(f"{chat}/messages")["items"] == [made]
     wait_until("the count", lambda: count(application, chat) == 1)
-    stored = stack.store.get_message(application.token, 1, 1)
+    stored = stack.store.messages.get_message(application.token, 1, 1)
     assert stored is not None
     assert (stored.body, stored.sender, stored.metadata) == tuple(sent.values())
     found = wait_until(
@@ -89,14 +89,14 @@ def test_a_message_arrives_although_the_chats_worker_is_stopped(
     with stack.stopped("persist_chats"):
         chat = application.new_chat("late")
         application.post(f"{chat}/messages", {"body": "early"})
-        wait_until("the message", lambda: stack.store.get_message(application.token, 1, 1))
+        wait_until("the message", lambda: stack.store.messages.get_message(application.token, 1, 1))
         assert application.get(chat)["title"] == "late"
     wait_until("the chat", lambda: _stored_title(stack, application) == "late")
     assert count(application, chat) == 1
 
 
 def _stored_title(stack: Stack, application: Application) -> str | None:
-    row = stack.store.get_chat(application.token, 1)
+    row = stack.store.chats.get_chat(application.token, 1)
     return row.chat.title if row else None
 
 

@@ -33,6 +33,15 @@ from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
+from chalicelib.usecases.ports import (
+    Applications,
+    Chats,
+    Leases,
+    Messages,
+    Persistence,
+    Purge,
+    ReadMarkers,
+)
 
 
 @dataclass
@@ -125,6 +134,34 @@ class FakeStore:
     def __init__(self) -> None:
         self._applications: dict[str, _Application] = {}
         self._answers: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
+
+    @property
+    def applications(self) -> Applications:
+        return self
+
+    @property
+    def chats(self) -> Chats:
+        return self
+
+    @property
+    def messages(self) -> Messages:
+        return self
+
+    @property
+    def read_markers(self) -> ReadMarkers:
+        return self
+
+    @property
+    def leases(self) -> Leases:
+        return self
+
+    @property
+    def persistence(self) -> Persistence:
+        return self
+
+    @property
+    def purge(self) -> Purge:
+        return self
 
     def ping(self) -> None:
         pass
@@ -315,7 +352,7 @@ class FakeStore:
         return number <= last and not passed_over
 
     @_transaction
-    def skipped(self, token: str, chat: int) -> list[NumberRange]:
+    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
         found = self._open_chat(token, chat)
         numbers = (
             [n for n, _ in found.numbering.skipped if n not in found.messages] if found else []
@@ -454,7 +491,7 @@ class FakeStore:
         return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
 
     @_transaction
-    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         application = self._alive(token)
         chat = self._chat(token, marker.chat)
         if application is None or (chat and chat.state.deleted_at is not None):
@@ -464,7 +501,7 @@ class FakeStore:
         application.readers[place] = max(number, application.readers.get(place, 0))
 
     @_transaction
-    def list_markers(
+    def list_read_markers(
         self, token: str, user: str, page: PageRequest, limit: int
     ) -> list[ReadMarker]:
         application = self._alive(token)
@@ -505,7 +542,7 @@ class FakeStore:
         return {number: states[number] for number in numbers if states.get(number, 0) > 0}
 
     @_transaction
-    def purge(self, before: str, rows: int) -> list[tuple[str, int | None]]:
+    def purge_deleted(self, before: str, rows: int) -> list[tuple[str, int | None]]:
         gone: list[tuple[str, int | None]] = []
         for application in list(self._applications.values()):
             for number, chat in list(application.chats.items()):
@@ -528,8 +565,8 @@ class FakeStore:
                 gone.append((application.token, None))
         return gone
 
-    def forget(self, gone: Iterable[tuple[str, int | None]]) -> None:
-        for token, number in gone:
+    def confirm_purged(self, purged: Iterable[tuple[str, int | None]]) -> None:
+        for token, number in purged:
             if number is None:
                 self._applications.pop(token, None)
             elif (application := self._applications.get(token)) and number in application.chats:

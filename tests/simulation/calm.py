@@ -181,7 +181,7 @@ def _application(simulation: Simulation) -> Any:
 
 def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
     chat = _application(simulation).chats[number]
-    row = simulation.store.get_chat(TOKEN, number)
+    row = simulation.store.chats.get_chat(TOKEN, number)
     assert row is not None
     return StoredChat(
         revision=row.chat.revision,
@@ -194,7 +194,7 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
             )
             for n, m in chat.messages.items()
         },
-        skipped=[(r.first, r.last) for r in simulation.store.skipped(TOKEN, number)],
+        skipped=[(r.first, r.last) for r in simulation.store.leases.skipped_numbers(TOKEN, number)],
         edits=edits_of(row.chat),
         key=row.chat.idempotency_key,
     )

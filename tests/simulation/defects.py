@@ -114,10 +114,10 @@ class _ByRevision(FakeStore):
 class _MovesBack(FakeStore):
     """The last that a reader says is kept."""
 
-    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         if application := self._alive(token):
             application.readers.pop((user, marker.chat), None)
-        super().move_marker(token, user, marker, pending_last)
+        super().mark_read(token, user, marker, pending_last)
 
 
 class _CountsNumbers(FakeStore):
@@ -166,7 +166,7 @@ def _with_pending(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: 
     pending_page = read_pending(
         ports, tenant, Counter(tenant.token, chat), PageRequest(limit=1_000)
     )
-    stored = ports.store.list_changes(tenant.token, chat, Since(), 1_000_000)
+    stored = ports.store.messages.list_changes(tenant.token, chat, Since(), 1_000_000)
     revisions = {change.message.number: change.message.revision for change in stored}
     pending = [
         Change(0, entry.state)

@@ -66,15 +66,19 @@ def reached(name: str, part: Any, faults: Faults) -> Any:
 
 
 class _Port:
-    """Stands before a part; has each of its methods."""
+    """Stands before a part, or before a role of the store; has each of its methods."""
 
     def __init__(self, name: str, part: Any, faults: Faults) -> None:
         self._name, self._part, self._faults = name, part, faults
 
-    def __getattr__(self, method: str) -> Any:
-        call = _reached(f"{self._name}.{method}", getattr(self._part, method), self._faults)
-        setattr(self, method, call)
-        return call
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._part, name)
+        if callable(value):
+            part: Any = _reached(f"{self._name}.{name}", value, self._faults)
+        else:
+            part = _Port(self._name, value, self._faults)
+        setattr(self, name, part)
+        return part
 
 
 def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[..., Any]:

@@ -13,7 +13,20 @@ from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.ports import Clock, Queues, SearchIndex, Sequencer, Store
+from chalicelib.usecases.ports import (
+    Applications,
+    Chats,
+    Clock,
+    Leases,
+    Messages,
+    Persistence,
+    Purge,
+    Queues,
+    ReadMarkers,
+    SearchIndex,
+    Sequencer,
+    Store,
+)
 from chalicelib.usecases.read import list_changes
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.metrics import FakeMetrics
@@ -55,16 +68,18 @@ _PARTS = ("queues", "queues", "store", "sequencer", "index")
 _MODES: tuple[Mode, ...] = ("before", "after", "half")
 # Who follows has nothing half done: a kill or a failure there is that of any step.
 _NO_TRAP = ("ping", "list_changes")
+_STORE_ROLES = [Applications, Chats, Messages, ReadMarkers, Leases, Persistence, Purge]
 # Every call of these parts; most are rare, and the next failing call of a part is seldom one of them.
 _CALLS = [
     f"{name}.{call}"
-    for name, part in (("sequencer", Sequencer), ("store", Store), ("queues", Queues))
+    for name, parts in (("sequencer", [Sequencer]), ("store", _STORE_ROLES), ("queues", [Queues]))
+    for part in parts
     for call in vars(part)
     if not call.startswith("_")
-    and not re.search("(create|list|rename|delete|forget|erase)_application|answer", call)
+    and not re.search("(create|list|rename|delete|forget|block)_application|response", call)
     and call not in _NO_TRAP
 ]
-_LEASE_CALLS = [call for call in _CALLS if re.search("lease|clos|nonce|is_acquiring", call)]
+_LEASE_CALLS = [call for call in _CALLS if re.search("leas|nonce|is_acquiring", call)]
 _KEY_CALLS = [call for call in _CALLS if re.search("key|application", call)]
 _AMBUSHES: tuple[Ambush, ...] = (
     ("before", "fails", 0),
@@ -143,7 +158,7 @@ class Simulation:
         self.store = parts.store()
         self.list_changes = parts.list_changes
         self.ports = SimulatedWorld(self, parts.scripts())
-        self.store.create_application(TOKEN, "simulation", rfc3339(_START_MS))
+        self.store.applications.create_application(TOKEN, "simulation", rfc3339(_START_MS))
         self._keyring = keyring = Keyring(self.history, self.processes)
         self.clients = [
             Client(n, self.ports, self.history, self.processes, say, keyring, self.tenant)
@@ -165,7 +180,7 @@ class Simulation:
 
     def tenant(self) -> Tenant:
         """The application with its newest key, also where it is deleted."""
-        application = self.store.get_application(TOKEN)
+        application = self.store.applications.get_application(TOKEN)
         return Tenant(TOKEN, application.key_version if application else 1)
 
     def chats(self) -> list[int]:

@@ -91,7 +91,7 @@ class Operator:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.service = Service(Ports(), monkeypatch)
         self.token = "0123456789abcdef0123456789abcd"
-        self.service.ports.store.create_application(
+        self.service.ports.store.applications.create_application(
             self.token, "an application", "2026-01-01T00:00:00.000Z"
         )
         self.key = derive_key(SETTINGS.master_key, self.token, 1)

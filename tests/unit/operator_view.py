@@ -67,7 +67,7 @@ class Functions:
 @contextmanager
 def operated(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
     """The functions, on this world."""
-    ports.store.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
+    ports.store.applications.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
     monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     for module in (workers, schedules):
         monkeypatch.setattr(module, "worker_ports", lambda: ports)

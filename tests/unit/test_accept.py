@@ -175,7 +175,7 @@ def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_bac
         get_chat(ports, tenant, 1)
     with pytest.raises(GoneError):
         create_messages(ports, tenant, 1, [draft()])
-    application = ports.store.get_application(tenant.token)
+    application = ports.store.applications.get_application(tenant.token)
     assert application is not None
     assert application.chats_count == 0
 

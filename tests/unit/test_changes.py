@@ -113,7 +113,7 @@ def test_a_copy_equals_the_store_however_records_come(
     bodies: list[int], chance: random.Random
 ) -> None:
     ports = FakePorts()
-    application = ports.store.create_application("a" * 30, "an application", NOW)
+    application = ports.store.applications.create_application("a" * 30, "an application", NOW)
     tenant = Tenant(application.token, 1)
     accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
     ports.persist()
@@ -133,7 +133,9 @@ def test_a_copy_equals_the_store_however_records_come(
     for record in records:
         persist_messages(ports, [msgspec.json.decode(record, type=MessagesRecord)])
     follow(ports, tenant, copy, since)
-    assert copy == {n: ports.store.get_message(tenant.token, 1, n) for n in range(1, last + 1)}
+    assert copy == {
+        n: ports.store.messages.get_message(tenant.token, 1, n) for n in range(1, last + 1)
+    }
 
 
 def follow(ports: FakePorts, tenant: Tenant, copy: dict[int, Message], since: Since) -> Since:

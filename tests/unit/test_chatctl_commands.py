@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from ordinal_client import Client
 
 from chalicelib.adapters.mysql import store as mysql_store
+from chalicelib.operators import advance_counters
+from chalicelib.operators import recount as operators_recount
 from chatctl import credentials, lag
 from chatctl.main import cli
 from tests.fakes.ports import SETTINGS
@@ -65,7 +67,7 @@ def test_import_makes_an_application_once_and_goes_on_with_it(operator: Operator
     assert summary(second)["application"] == said["application"]
     assert "found again" in second.output
     assert (summary(second)["messages sent"], summary(second)["already there"]) == ("1", "2")
-    names = [a.name for a in operator.service.ports.store.list_applications(None, 10)]
+    names = [a.name for a in operator.service.ports.store.applications.list_applications(None, 10)]
     assert sorted(names) == ["an application", "logs"]
 
 
@@ -74,7 +76,7 @@ def test_import_makes_another_application_where_the_service_has_lost_the_first(
 ) -> None:
     logs("[01:00] <ann> one")
     token = summary(run("import", "logs"))["application"]
-    operator.service.ports.store.delete_application(token, "2026-09-21T14:13:20.000Z")
+    operator.service.ports.store.applications.delete_application(token, "2026-09-21T14:13:20.000Z")
     operator.service.ports.sequencer.block_application(token)
     again = run("import", "logs")
     assert again.exit_code == 0, again.output
@@ -155,7 +157,7 @@ class Store:
     """A store of which one count is wrong until it is fixed."""
 
     def __init__(self, url: str) -> None:
-        pass
+        self.applications = self.database = self
 
     def list_tokens(self, after: str | None, limit: int) -> list[str]:
         return {None: ["a", "b"], "b": ["c"]}.get(after, [])
@@ -174,6 +176,7 @@ def test_lift_says_how_much_it_lifted_and_by_how_much(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql_store, "MySqlStore", Store)
+    monkeypatch.setattr(advance_counters, "AdvanceCounters", lambda database: database)
     result = run("lift", "--by", "5000")
     assert result.exit_code == 0
     assert result.output == "3 applications and 16,200 chats go on 5,000 numbers higher\n"
@@ -186,6 +189,7 @@ def test_recount_prints_what_differs_and_fails_unless_it_was_fixed(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, fix: tuple[str, ...], exit_code: int
 ) -> None:
     monkeypatch.setattr(mysql_store, "MySqlStore", Store)
+    monkeypatch.setattr(operators_recount, "Recount", lambda database: database)
     result = run("recount", *fix)
     assert result.exit_code == exit_code
     assert result.output.splitlines() == [

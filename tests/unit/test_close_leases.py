@@ -24,7 +24,7 @@ MESSAGES = Counter(TENANT.token, 1)
 def ports() -> FakePorts:
     """A chat with three messages, all persisted, and an hour of quiet after that."""
     ports = FakePorts()
-    ports.store.create_application(TENANT.token, "quiet", NOW)
+    ports.store.applications.create_application(TENANT.token, "quiet", NOW)
     accept_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW))
     for _ in range(3):
         post(ports)
@@ -49,14 +49,14 @@ def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePort
     assert post(ports) == 4
     assert accept_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).first == 2
     ports.persist()
-    assert ports.store.skipped(TENANT.token, 1) == []
+    assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
 
 def test_a_message_can_be_edited_although_its_chat_was_closed(ports: FakePorts) -> None:
     release_idle_leases(ports)
     edit_message(ports, TENANT, 1, 2, lambda m: replace(m, body="edited"))
     ports.persist()
-    stored = ports.store.get_message(TENANT.token, 1, 2)
+    stored = ports.store.messages.get_message(TENANT.token, 1, 2)
     assert stored is not None
     assert stored.body == "edited"
     assert post(ports) == 4
@@ -97,12 +97,16 @@ class _Port:
     def __init__(self, dying: _Dying, port: Any) -> None:
         self._dying, self._port = dying, port
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+        if not callable(method):
+            return _Port(self._dying, method)  # a role of the store
+
         def call(*args: Any) -> Any:
             self._dying.left -= 1
             if self._dying.left < 0:
                 raise _KilledError
-            return getattr(self._port, name)(*args)
+            return method(*args)
 
         return call
 
@@ -127,7 +131,7 @@ def test_a_death_anywhere_in_closing_skips_nothing(ports: FakePorts) -> None:
         ports.clock.wait(QUIET_MS / 1000 + calls)
     assert given == list(range(3, 3 + len(given)))
     assert len(given) > 5
-    assert ports.store.skipped(TENANT.token, 1) == []
+    assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
 
 def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
@@ -139,7 +143,7 @@ def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
     assert [
         p.state.number for p in ports.sequencer.get_pending(MESSAGES, range(1, last + 1))
     ] == list(range(4, last + 1))
-    assert ports.store.skipped(TENANT.token, 1) == []
+    assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
 
 def counters(ports: FakePorts) -> set[str]:

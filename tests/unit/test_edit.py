@@ -229,7 +229,7 @@ def test_a_retry_after_a_failed_send_sends_the_edit(ports: FakePorts, tenant: Te
     assert edited(ports, tenant, "second").replayed
     assert len(ports.queues.sent["messages"]) == 1
     ports.persist()
-    stored = ports.store.get_message(tenant.token, 1, 1)
+    stored = ports.store.messages.get_message(tenant.token, 1, 1)
     assert stored is not None
     assert stored.body == "second"
 

@@ -117,7 +117,7 @@ def test_an_applications_key_opens_no_other_application(
     client: Client, api: Api, ports: FakePorts
 ) -> None:
     other = "f" * 30
-    ports.store.create_application(other, "other", "2026-01-01T00:00:00.000Z")
+    ports.store.applications.create_application(other, "other", "2026-01-01T00:00:00.000Z")
     for path in ("", "/chats", "/chats/1/messages"):
         response = client.http.get(f"/applications/{other}{path}", headers=api.headers)
         assert response.status_code == 401

@@ -20,8 +20,8 @@ HOUR_SECONDS = 3600
 def ports() -> FakePorts:
     """An application with two chats; a message of each is on its way to the index."""
     ports = FakePorts()
-    ports.store.create_application(TOKEN, "x", NOW)
-    ports.store.persist_chats([chats(TOKEN, chat(1), chat(2))], 10)
+    ports.store.applications.create_application(TOKEN, "x", NOW)
+    ports.store.persistence.persist_chats([chats(TOKEN, chat(1), chat(2))], 10)
     return ports
 
 
@@ -61,7 +61,7 @@ def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) 
     ports.clock.wait(HOUR_SECONDS)
     for _ in range(3):
         purge_deleted(ports)
-    assert not ports.store.list_tokens(None, 10)
+    assert not ports.store.applications.list_tokens(None, 10)
     index_messages(ports, records)
     assert found(ports) == set()
 
@@ -73,7 +73,7 @@ def test_what_comes_in_time_is_removed_later(
     records = documents(ports, rfc3339(ports.clock.now_ms()))
     delete(ports, 2)
     with monkeypatch.context() as patched:
-        patched.delattr(type(ports.store), "existing_chats")
+        patched.delattr(type(ports.store.chats), "existing_chats")
         ports.clock.wait(299)
         index_messages(ports, records)
     assert found(ports) == {1, 2}

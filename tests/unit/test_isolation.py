@@ -50,9 +50,11 @@ class Api:
             },
             {k: v for k, v in ports.queues.sent.items() if v},
             dict(ports.index.documents),
-            [ports.store.get_application(place.token) for place in (VICTIM, OTHER)],
-            [ports.store.get_chat(VICTIM.token, n) for n in (1, 2)],
-            ports.store.list_markers(VICTIM.token, "ann", PageRequest(limit=10), 10),
+            [ports.store.applications.get_application(place.token) for place in (VICTIM, OTHER)],
+            [ports.store.chats.get_chat(VICTIM.token, n) for n in (1, 2)],
+            ports.store.read_markers.list_read_markers(
+                VICTIM.token, "ann", PageRequest(limit=10), 10
+            ),
         ]
 
 
@@ -63,7 +65,9 @@ def api(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     with Client(app) as client:
         api = Api(client, ports)
         for place, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):
-            ports.store.create_application(place.token, "a", "2026-01-01T00:00:00.000Z")
+            ports.store.applications.create_application(
+                place.token, "a", "2026-01-01T00:00:00.000Z"
+            )
             path = f"/applications/{place.token}/chats"
             for chat in range(1, chats + 1):
                 assert api(Request("POST", path, {"title": text}), place.key)[0] == 202

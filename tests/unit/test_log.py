@@ -86,7 +86,7 @@ def test_records_that_come_again_are_named(
     def refuse(*_: Any) -> None:
         raise UnavailableError(f"MySQL: (1062, \"Duplicate entry '{SECRET}' for key 'x'\")")
 
-    monkeypatch.setattr(chat.ports.store, "persist_messages", refuse)
+    monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", refuse)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     assert chat.work("messages")["batchItemFailures"]
     [line] = chat.lines("comes again")
@@ -98,7 +98,7 @@ def test_a_poison_record_is_named(chat: Functions, monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any) -> None:
         raise PoisonError(f"Data too long for '{SECRET}'")
 
-    monkeypatch.setattr(chat.ports.store, "persist_messages", refuse)
+    monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", refuse)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     chat.work("messages")
     [line] = chat.lines("can never succeed")
@@ -126,7 +126,7 @@ def _fail(*_: Any, **__: Any) -> None:
 def test_a_fault_in_a_worker_names_the_records(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat.ports.store, "persist_messages", _fail)
+    monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", _fail)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     with pytest.raises(RuntimeError):
         chat.work("messages")
@@ -154,7 +154,7 @@ def test_no_content_and_no_key_is_ever_in_the_log(
     for queue in ("chats", "messages", "search"):
         chat.work(queue)
         chat.work(queue, f'{{"type": "{SECRET}"}}', SECRET)
-    monkeypatch.setattr(chat.ports.store, "get_message", _fail)
+    monkeypatch.setattr(chat.ports.store.messages, "get_message", _fail)
     monkeypatch.setattr(chat.ports.sequencer, "accept", _fail)
     assert chat.request("GET", "/chats/1/messages/1") == 500
     assert chat.request("POST", "/chats/1/messages", sent) == 500

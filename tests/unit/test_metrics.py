@@ -72,7 +72,7 @@ def test_the_lag_of_a_stage_is_how_long_ago_its_records_were_sent(chat: Function
 def test_errors_are_counted_by_their_code(chat: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chat.request("GET", "/chats/9/messages/9") == 404
     assert post(chat) == 422
-    monkeypatch.setattr(chat.ports.store, "get_message", None)
+    monkeypatch.setattr(chat.ports.store.messages, "get_message", None)
     assert chat.request("GET", "/chats/1/messages/1") == 500
     counts = chat.ports.metrics.counts
     errors = {name: n for name, n in counts.items() if name.startswith("Errors")}

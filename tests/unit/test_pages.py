@@ -61,7 +61,7 @@ def test_every_walk_sees_everything_once_in_order(
     steps: list[tuple[str, int]], limit: int, ascending: bool
 ) -> None:
     ports, tenant = FakePorts(), Tenant("0123456789abcdef0123456789abcd", 1)
-    ports.store.create_application(tenant.token, "x", NOW)
+    ports.store.applications.create_application(tenant.token, "x", NOW)
     accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
     ports.persist()
     model = run(ports, tenant, steps)

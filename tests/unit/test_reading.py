@@ -77,7 +77,7 @@ def test_unread_is_right_at_every_moment_whatever_was_persisted_deleted_or_lost(
     steps: list[tuple[str, int]],
 ) -> None:
     ports, tenant = FakePorts(), Tenant("0123456789abcdef0123456789abcd", 1)
-    ports.store.create_application(tenant.token, "x", NOW)
+    ports.store.applications.create_application(tenant.token, "x", NOW)
     new_chat(ports, tenant)
     ports.persist()
     there: set[int] = set()
@@ -208,16 +208,16 @@ def test_what_is_deleted_meanwhile_has_no_marker(
     chat = new_chat(ports, tenant)
     post(ports, tenant, chat)
     ports.persist()
-    move_marker = ports.store.move_marker
+    move_marker = ports.store.read_markers.mark_read
 
     def delete_first(*args: Any) -> None:
         if deleted == "chat":
             edit_chat(ports, tenant, chat, lambda c: replace(c, deleted_at=NOW))
             ports.persist()
         else:
-            ports.store.delete_application(tenant.token, NOW)
+            ports.store.applications.delete_application(tenant.token, NOW)
         move_marker(*args)
 
-    monkeypatch.setattr(ports.store, "move_marker", delete_first)
+    monkeypatch.setattr(ports.store.read_markers, "mark_read", delete_first)
     with pytest.raises(GoneError):
         mark_read(ports, tenant, "ann", chat, 1)

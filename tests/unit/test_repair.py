@@ -44,7 +44,7 @@ def test_overdue_states_are_sent_with_the_body_they_came_with(
     later(ports)
     assert repair_pending(ports) == 2
     ports.persist()
-    message = ports.store.get_message(tenant.token, 1, 1)
+    message = ports.store.messages.get_message(tenant.token, 1, 1)
     assert message is not None
     assert message.body == "hello"
     assert not ports.sequencer.read_pending(
@@ -91,6 +91,6 @@ def test_a_newer_edit_is_sent_although_mysql_has_the_first_state(
     later(ports)
     assert repair_pending(ports) == 1
     ports.persist()
-    message = ports.store.get_message(tenant.token, 1, 1)
+    message = ports.store.messages.get_message(tenant.token, 1, 1)
     assert message is not None
     assert message.body == "edited"

@@ -89,15 +89,15 @@ def test_the_key_of_what_is_not_there_is_not_replaced(ports: FakePorts, tenant: 
 def test_of_two_that_replace_the_same_key_one_is_told_so(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = ports.store.get_application
+    read = ports.store.applications.get_application
 
     def read_and_be_late(token: str) -> Application | None:
         found = read(token)
-        monkeypatch.setattr(ports.store, "get_application", read)
+        monkeypatch.setattr(ports.store.applications, "get_application", read)
         rotate_key(ports, token, None, 0)
         return found
 
-    monkeypatch.setattr(ports.store, "get_application", read_and_be_late)
+    monkeypatch.setattr(ports.store.applications, "get_application", read_and_be_late)
     with pytest.raises(ConflictError):
         rotate_key(ports, tenant.token, None, 0)
     assert valid(ports, tenant) == [2]
@@ -106,15 +106,15 @@ def test_of_two_that_replace_the_same_key_one_is_told_so(
 def test_a_request_that_read_the_old_version_does_not_bring_it_back(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = ports.store.get_application
+    read = ports.store.applications.get_application
 
     def read_and_be_late(token: str) -> Application | None:
         found = read(token)
-        monkeypatch.setattr(ports.store, "get_application", read)
+        monkeypatch.setattr(ports.store.applications, "get_application", read)
         rotate_key(ports, token, None, 0)
         return found
 
-    monkeypatch.setattr(ports.store, "get_application", read_and_be_late)
+    monkeypatch.setattr(ports.store.applications, "get_application", read_and_be_late)
     with pytest.raises(UnauthenticatedError):
         list_chats(ports, tenant, PageRequest(limit=1))
     assert valid(ports, tenant) == [2]

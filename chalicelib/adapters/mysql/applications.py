@@ -8,7 +8,7 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import (
     LOCK_WAIT_TIMEOUT,
-    Repository,
+    Database,
     Row,
     errno_of,
     from_db_time,
@@ -35,24 +35,6 @@ INSERT IGNORE INTO idempotency_marks (scope, key_hash, `at`, fingerprint, answer
 VALUES (%s, %s, %s, %s, %s)
 """
 DELETE_OLD_RESPONSES = "DELETE FROM idempotency_marks WHERE `at` < %s ORDER BY `at` LIMIT %s"
-
-
-class IdempotentResponses(Repository):
-    """The port's `find_response` and `delete_responses`."""
-
-    def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
-        rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _since(idempotency)))
-        if not rows:
-            return None
-        fingerprint, answer = rows[0]
-        if fingerprint != idempotency.key.fingerprint:
-            raise KeyReusedError("the Idempotency-Key was used for another request")
-        return str(answer).encode()
-
-    def delete_responses(self, before: str, rows: int) -> int:
-        return self._database.transact(
-            lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (to_db_time(before), rows))
-        )
 
 
 def store_response(cursor: Cursor, idempotency: IdempotentWrite | None, answer: bytes) -> None:
@@ -115,8 +97,11 @@ ORDER BY id LIMIT %s
 """
 
 
-class Applications(Repository):
+class MySqlApplications:
     """Create, read, rename, give a new key and mark as deleted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def create_application(
         self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
@@ -190,6 +175,20 @@ class Applications(Repository):
         else:
             rows = self._database.read(TOKENS_AFTER, (after, limit))
         return [token for (token,) in rows]
+
+    def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
+        rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _since(idempotency)))
+        if not rows:
+            return None
+        fingerprint, answer = rows[0]
+        if fingerprint != idempotency.key.fingerprint:
+            raise KeyReusedError("the Idempotency-Key was used for another request")
+        return str(answer).encode()
+
+    def delete_responses(self, before: str, rows: int) -> int:
+        return self._database.transact(
+            lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (to_db_time(before), rows))
+        )
 
 
 def _application(row: Row) -> Application:

@@ -5,7 +5,7 @@ from itertools import batched
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
-    Repository,
+    Database,
     Row,
     from_db_metadata,
     from_db_time,
@@ -36,8 +36,11 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.numbe
 """
 
 
-class Chats(Repository):
+class MySqlChats:
     """Chats with their cached counts; stubs included."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         rows = self._database.read(GET, (token, number))

@@ -296,13 +296,3 @@ def _options(url: str, read_timeout_seconds: int) -> dict[str, Any]:
 
 def _authorities(name: str) -> str:
     return str(RDS_AUTHORITIES) if name == "rds" else name
-
-
-# What the topics of the store share: the database.
-
-
-class Repository:
-    """A part of the store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository, to_db_time
+from chalicelib.adapters.mysql.database import Database, to_db_time
 from chalicelib.adapters.mysql.locking import find_chats, lock_applications, lock_chats
 from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
@@ -45,32 +45,6 @@ SELECT a.chats_ceiling, a.chats_holder, a.chats_epoch, EXISTS (
     AND s.`first` <= %s AND s.`last` >= %s AND s.`at` < %s
 ) FROM applications a WHERE a.token = %s AND a.deleted_at IS NULL
 """
-
-
-class Skipped(Repository):
-    """What is missing for good, and what may still be on its way."""
-
-    def skipped(self, token: str, chat: int) -> list[NumberRange]:
-        rows = self._database.read(RANGES, (chat, token))
-        if not rows:
-            return []
-        # Not a join: for one, servers walk the whole chat for every range.
-        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(rows))
-        bounds = tuple(bound for _, first, last in rows for bound in (first, last))
-        arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
-        noted = (NumberRange(first, last) for _, first, last in rows)
-        return list(without(noted, [number for (number,) in arrived]))
-
-    def chat_may_arrive(
-        self, token: str, number: int, chats: IssuedUpTo | None, since: str
-    ) -> bool:
-        rows = self._database.read(MAY_COME, (number, number, to_db_time(since), token))
-        if not rows:
-            return False
-        ceiling, holder, epoch, passed_over = rows[0]
-        is_newest = chats is not None and (chats.holder, chats.epoch) == (holder, epoch)
-        last = chats.last if chats and is_newest else ceiling
-        return number <= last and not passed_over
 
 
 def record_gaps(
@@ -147,8 +121,11 @@ class Parent(msgspec.Struct):
     nonce: str
 
 
-class Leases(Repository):
+class MySqlLeases:
     """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def lease_epoch(self, counter: Counter) -> int | None:
         if counter.chat is None:
@@ -208,6 +185,28 @@ class Leases(Repository):
             return Lease(parent.holder, parent.epoch, parent.ceiling)
 
         return self._database.transact(work)
+
+    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
+        rows = self._database.read(RANGES, (chat, token))
+        if not rows:
+            return []
+        # Not a join: for one, servers walk the whole chat for every range.
+        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(rows))
+        bounds = tuple(bound for _, first, last in rows for bound in (first, last))
+        arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
+        noted = (NumberRange(first, last) for _, first, last in rows)
+        return list(without(noted, [number for (number,) in arrived]))
+
+    def chat_may_arrive(
+        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+    ) -> bool:
+        rows = self._database.read(MAY_COME, (number, number, to_db_time(since), token))
+        if not rows:
+            return False
+        ceiling, holder, epoch, passed_over = rows[0]
+        is_newest = chats is not None and (chats.holder, chats.epoch) == (holder, epoch)
+        last = chats.last if chats and is_newest else ceiling
+        return number <= last and not passed_over
 
 
 def _lock_parent(cursor: Cursor, counter: Counter) -> Parent | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
-    Repository,
+    Database,
     Row,
     from_db_metadata,
     from_db_time,
@@ -46,9 +46,29 @@ SELECT c.number, c.revision FROM applications a JOIN chats c ON c.application_id
 WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
 """
 
+# Reading the changes of a chat's messages.
+#
+# One statement sees one moment. A position is given under the lock of the chat's row, which is held until
+# the commit: whoever sees a position sees all below it, so nothing appears later below what was read.
+# Tests: "changes" in `tests/contract/test_store.py`.
 
-class Messages(Repository):
+# The index is forced because a server may prefer to sort a whole chat.
+LIST_CHANGES = f"""
+SELECT m.position, {COLUMNS}
+FROM applications a
+JOIN chats c ON c.application_id = a.id AND c.number = %s
+JOIN messages m FORCE INDEX (messages_by_position) ON m.chat_id = c.id
+WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
+  AND (m.position > %s OR (m.position = %s AND m.number > %s))
+ORDER BY m.position, m.number LIMIT %s
+"""
+
+
+class MySqlMessages:
     """Messages of one chat; none where the chat or its application was deleted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get_message(self, token: str, chat: int, number: int) -> Message | None:
         rows = self._database.read(GET, (chat, token, number))
@@ -68,6 +88,11 @@ class Messages(Repository):
         args = (*chat, counter.token, *numbers)
         return dict(self._database.read(sql.format(placeholders=placeholders(numbers)), args))
 
+    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+        args = (chat, token, since.position, since.position, since.number, limit)
+        rows = self._database.read(LIST_CHANGES, args)
+        return [Change(position, to_message(tuple(row))) for position, *row in rows]
+
 
 def to_message(row: Row) -> Message:
     number, revision, body, sender, metadata, created_at, edited_at, deleted_at, key = row
@@ -82,30 +107,3 @@ def to_message(row: Row) -> Message:
         deleted_at=from_db_time(deleted_at),
         idempotency_key=key,
     )
-
-
-# Reading the changes of a chat's messages.
-#
-# One statement sees one moment. A position is given under the lock of the chat's row, which is held until
-# the commit: whoever sees a position sees all below it, so nothing appears later below what was read.
-# Tests: "changes" in `tests/contract/test_store.py`.
-
-# The index is forced because a server may prefer to sort a whole chat.
-LIST_CHANGES = f"""
-SELECT m.position, {COLUMNS}
-FROM applications a
-JOIN chats c ON c.application_id = a.id AND c.number = %s
-JOIN messages m FORCE INDEX (messages_by_position) ON m.chat_id = c.id
-WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
-  AND (m.position > %s OR (m.position = %s AND m.number > %s))
-ORDER BY m.position, m.number LIMIT %s
-"""
-
-
-class Changes(Repository):
-    """The port's `list_changes`."""
-
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
-        args = (chat, token, since.position, since.position, since.number, limit)
-        rows = self._database.read(LIST_CHANGES, args)
-        return [Change(position, to_message(tuple(row))) for position, *row in rows]

@@ -1,11 +1,11 @@
 """Persist chats: one transaction for the records of a whole invocation."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository, to_db_metadata, to_db_time
+from chalicelib.adapters.mysql.database import to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     ChatKey,
     LockedApplication,
@@ -182,15 +182,8 @@ class WritePlan(msgspec.Struct):
     acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-class PersistChats(Repository):
-    """The port's `persist_chats`."""
-
-    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
-        batches = gather(records)
-        return self._database.transact(lambda cursor: _persist(cursor, batches, window))
-
-
-def _persist(cursor: Cursor, batches: Mapping[str, Batch], window: int) -> PersistedChats:
+def persist_chats(cursor: Cursor, batches: Mapping[str, Batch], window: int) -> PersistedChats:
+    """Store the batches in the caller's transaction."""
     applications = _lock_applications(cursor, batches)
     rows = _lock_chats(cursor, batches, applications)
     outcome, raised_rows = WritePlan(), []

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository, to_db_metadata, to_db_time
+from chalicelib.adapters.mysql.database import to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     AT_ONCE,
     ChatKey,
@@ -215,15 +215,10 @@ class WritePlan(msgspec.Struct):
     acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-class PersistMessages(Repository):
-    """The port's `persist_messages`."""
-
-    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        batches = gather(records)
-        return self._database.transact(lambda cursor: _persist(cursor, batches, window))
-
-
-def _persist(cursor: Cursor, batches: Mapping[ChatName, Batch], window: int) -> PersistedMessages:
+def persist_messages(
+    cursor: Cursor, batches: Mapping[ChatName, Batch], window: int
+) -> PersistedMessages:
+    """Store the batches in the caller's transaction."""
     rows = lock_or_create_chats(cursor, batches)
     known = load_stored_versions(
         cursor, {row.id: _possibly_stored(row, batches[name]) for name, row in rows.items()}

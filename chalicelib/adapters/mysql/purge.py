@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Repository, placeholders, to_db_time
+from chalicelib.adapters.mysql.database import Database, placeholders, to_db_time
 from chalicelib.adapters.mysql.locking import (
     LockedApplication,
     LockedChat,
@@ -64,14 +64,17 @@ DELETE_APPLICATION = "DELETE FROM applications WHERE token = %s AND deleted_at I
 Gone = tuple[str, int | None]
 
 
-class Purge(Repository):
+class MySqlPurge:
     """The port's `purge` and `forget`."""
 
-    def purge(self, before: str, rows: int) -> list[Gone]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def purge_deleted(self, before: str, rows: int) -> list[Gone]:
         return self._database.transact(lambda cursor: _Run(cursor, before, rows).run())
 
-    def forget(self, gone: Iterable[Gone]) -> None:
-        names = list(gone)
+    def confirm_purged(self, purged: Iterable[Gone]) -> None:
+        names = list(purged)
 
         def work(cursor: Cursor) -> None:
             for token, chat in names:

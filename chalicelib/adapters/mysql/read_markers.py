@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from chalicelib.adapters.mysql.database import NO_LIMIT, Repository, placeholders
+from chalicelib.adapters.mysql.database import NO_LIMIT, Database, placeholders
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import ReadMarker, Span, UnpersistedChat, UnreadCount, span
@@ -28,23 +28,6 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND r.chat > %s AND r.chat < %s
   AND c.deleted_at IS NULL
 ORDER BY r.chat {direction} LIMIT %s
 """
-
-
-class Readers(Repository):
-    """The markers of users in chats."""
-
-    def move_marker(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
-        asked = (user.encode(), marker.chat, marker.number, pending_last)
-        self._database.transact(lambda cursor: cursor.execute(MOVE, (*asked, marker.chat, token)))
-
-    def list_markers(
-        self, token: str, user: str, page: PageRequest, limit: int
-    ) -> list[ReadMarker]:
-        sql = LIST.format(direction="ASC" if page.ascending else "DESC")
-        before = NO_LIMIT if page.before is None else page.before
-        bounds = (page.after or 0, before, limit)
-        rows = self._database.read(sql, (user.encode(), token, *bounds))
-        return [ReadMarker(chat, number) for chat, number in rows]
 
 
 # How many messages lie above markers, found by counting what is not there.
@@ -80,8 +63,24 @@ class Stored(msgspec.Struct):
     passed_over: list[NumberRange] = []
 
 
-class Unread(Repository):
-    """The port's `count_unread`."""
+class MySqlReadMarkers:
+    """The markers of users in chats."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+        asked = (user.encode(), marker.chat, marker.number, pending_last)
+        self._database.transact(lambda cursor: cursor.execute(MOVE, (*asked, marker.chat, token)))
+
+    def list_read_markers(
+        self, token: str, user: str, page: PageRequest, limit: int
+    ) -> list[ReadMarker]:
+        sql = LIST.format(direction="ASC" if page.ascending else "DESC")
+        before = NO_LIMIT if page.before is None else page.before
+        bounds = (page.after or 0, before, limit)
+        rows = self._database.read(sql, (user.encode(), token, *bounds))
+        return [ReadMarker(chat, number) for chat, number in rows]
 
     def count_unread(
         self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]

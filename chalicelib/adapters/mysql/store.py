@@ -1,45 +1,57 @@
-"""The `Store` port on MySQL, put together from one module a topic."""
+"""The `Store` port on MySQL: one repository for each role, over one `Database`."""
 
-from chalicelib.adapters.mysql.applications import Applications, IdempotentResponses
-from chalicelib.adapters.mysql.chats import Chats
+from collections.abc import Sequence
+
+from chalicelib.adapters.mysql import persist_chats, persist_messages
+from chalicelib.adapters.mysql.applications import MySqlApplications
+from chalicelib.adapters.mysql.chats import MySqlChats
 from chalicelib.adapters.mysql.database import READ_TIMEOUT_SECONDS, Database
-from chalicelib.adapters.mysql.leases import Leases, Skipped
-from chalicelib.adapters.mysql.messages import Changes, Messages
-from chalicelib.adapters.mysql.persist_chats import PersistChats
-from chalicelib.adapters.mysql.persist_messages import PersistMessages
-from chalicelib.adapters.mysql.purge import Purge
-from chalicelib.adapters.mysql.read_markers import Readers, Unread
-from chalicelib.operators.advance_counters import AdvanceCounters
-from chalicelib.operators.recount import Recount
+from chalicelib.adapters.mysql.leases import MySqlLeases
+from chalicelib.adapters.mysql.messages import MySqlMessages
+from chalicelib.adapters.mysql.purge import MySqlPurge
+from chalicelib.adapters.mysql.read_markers import MySqlReadMarkers
+from chalicelib.domain.leases import PersistedChats, PersistedMessages
+from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 
 
-class MySqlStore(
-    Applications,
-    IdempotentResponses,
-    Chats,
-    Messages,
-    Changes,
-    Readers,
-    Unread,
-    Leases,
-    Skipped,
-    PersistChats,
-    PersistMessages,
-    Purge,
-    Recount,
-    AdvanceCounters,
-):
-    """Everything that is asked of MySQL. `url` is `mysql://user:password@host:port/database`.
+class MySqlPersistence:
+    """Stores the records of one invocation, each kind in one transaction."""
 
-    Nothing connects before the first call. `close` lets go of the calling thread's connection.
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
+        batches = persist_chats.gather(records)
+        return self._database.transact(
+            lambda cursor: persist_chats.persist_chats(cursor, batches, window)
+        )
+
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        batches = persist_messages.gather(records)
+        return self._database.transact(
+            lambda cursor: persist_messages.persist_messages(cursor, batches, window)
+        )
+
+
+class MySqlStore:
+    """`url` is `mysql://user:password@host:port/database`, with the options of `Database`.
+
+    Nothing connects before the first call. `close` closes the calling thread's connection.
     """
 
     def __init__(self, url: str, read_timeout_seconds: int = READ_TIMEOUT_SECONDS) -> None:
-        super().__init__(Database(url, read_timeout_seconds))
+        self.database = Database(url, read_timeout_seconds)
+        self.applications = MySqlApplications(self.database)
+        self.chats = MySqlChats(self.database)
+        self.messages = MySqlMessages(self.database)
+        self.read_markers = MySqlReadMarkers(self.database)
+        self.leases = MySqlLeases(self.database)
+        self.persistence = MySqlPersistence(self.database)
+        self.purge = MySqlPurge(self.database)
 
     def ping(self) -> None:
-        """Raise `UnavailableError` unless the server answers and the tables are there."""
-        self._database.read("SELECT 1 FROM schema_migrations LIMIT 1")
+        """Raise `UnavailableError` unless the server responds and the tables exist."""
+        self.database.read("SELECT 1 FROM schema_migrations LIMIT 1")
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()

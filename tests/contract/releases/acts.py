@@ -51,18 +51,22 @@ def say(
     store: Store, number: int, *states: Message, lease: Lease = FIRST, token: str = TOKEN
 ) -> None:
     record = MessagesRecord(token=token, chat=number, lease=lease, messages=list(states))
-    store.persist_messages([record], WINDOW)
+    store.persistence.persist_messages([record], WINDOW)
 
 
 def lock_or_create_chats(store: Store, *states: Chat, token: str = TOKEN) -> None:
-    store.persist_chats([ChatsRecord(token=token, lease=FIRST, chats=list(states))], WINDOW)
+    store.persistence.persist_chats(
+        [ChatsRecord(token=token, lease=FIRST, chats=list(states))], WINDOW
+    )
 
 
 def before(store: Store, has: Collection[int]) -> None:
     """The release alone: creations, edits, deletions, late and repeated records, a lost memory."""
-    store.create_application(TOKEN, "Acme", NOW, *([ONCE] if IDEMPOTENCY in has else []))
-    store.create_application(LEFT, "leaves", NOW)
-    store.rename_application(TOKEN, "Acme & Söhne ☕")
+    store.applications.create_application(
+        TOKEN, "Acme", NOW, *([ONCE] if IDEMPOTENCY in has else [])
+    )
+    store.applications.create_application(LEFT, "leaves", NOW)
+    store.applications.rename_application(TOKEN, "Acme & Söhne ☕")
     lock_or_create_chats(
         store, replace(chat(1, title="Général ☕"), metadata={"a": [1, None]}), chat(2), chat(3)
     )
@@ -77,14 +81,14 @@ def before(store: Store, has: Collection[int]) -> None:
     say(store, 4, message(2, 2), message(1, 1))  # before their chat
     _begin(store, Counter(TOKEN, 1), SECOND, epoch=1)
     say(store, 1, message(17, 2 << 32), lease=SECOND)
-    store.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW)
+    store.leases.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW)
     lock_or_create_chats(store, replace(chat(3, 5), deleted_at=LATER))
     lock_or_create_chats(store, chat(1), token=LEFT)
     say(store, 1, message(1, 1), message(2, 2), token=LEFT)
-    store.delete_application(LEFT, LATER)
+    store.applications.delete_application(LEFT, LATER)
     if READERS in has:
-        store.move_marker(TOKEN, "ann", ReadMarker(1, 4), 0)
-        store.move_marker(TOKEN, "bob", ReadMarker(2, 1), 0)
+        store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, 4), 0)
+        store.read_markers.mark_read(TOKEN, "bob", ReadMarker(2, 1), 0)
     _look(store, has)
 
 
@@ -99,40 +103,40 @@ def after(store: Store, has: Collection[int]) -> None:
     say(store, 6, message(1, 1))
     _begin(store, Counter(TOKEN, 1), THIRD, epoch=2)
     if BEGINNINGS in has:
-        store.release_lease(Counter(TOKEN, 1), LeaseReleasing(THIRD.holder, THIRD.epoch, 36))
-    store.create_application("other", "another", NOW)
-    store.purge(LATER, 2)
+        store.leases.release_lease(Counter(TOKEN, 1), LeaseReleasing(THIRD.holder, THIRD.epoch, 36))
+    store.applications.create_application("other", "another", NOW)
+    store.purge.purge_deleted(LATER, 2)
     if READERS in has:
-        store.move_marker(TOKEN, "ann", ReadMarker(1, 17), 0)
-        store.move_marker(TOKEN, "cem", ReadMarker(4, 1), 0)
+        store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, 17), 0)
+        store.read_markers.mark_read(TOKEN, "cem", ReadMarker(4, 1), 0)
     if KEYS in has:
-        store.rotate_key(TOKEN, 1, LATER)
+        store.applications.rotate_key(TOKEN, 1, LATER)
     if IDEMPOTENCY in has:
-        store.delete_responses(NOW, 10)
+        store.applications.delete_responses(NOW, 10)
     _look(store, has)
 
 
 def _begin(store: Store, counter: Counter, lease: Lease, epoch: int) -> None:
     need = LeaseMissing(lease.holder, f"nonce-{lease.epoch}")
-    store.acquire_lease(counter, need, epoch, WINDOW, LATER)
+    store.leases.acquire_lease(counter, need, epoch, WINDOW, LATER)
 
 
 def _look(store: Store, has: Collection[int]) -> None:
     """What is asked of the tables, so that each way to read them is in the recording."""
-    store.get_application(TOKEN)
-    store.list_applications(None, 10)
-    store.list_tokens(None, 10)
-    store.list_chats(TOKEN, PageRequest(limit=10), 10)
-    store.get_chat(TOKEN, 1)
-    store.list_messages(TOKEN, 1, PageRequest(limit=10), 10)
-    store.get_message(TOKEN, 1, 3)
-    store.revisions(Counter(TOKEN, 1), [1, 2, 3])
-    store.skipped(TOKEN, 1)
-    store.chat_may_arrive(TOKEN, 9, None, LATER)
+    store.applications.get_application(TOKEN)
+    store.applications.list_applications(None, 10)
+    store.applications.list_tokens(None, 10)
+    store.chats.list_chats(TOKEN, PageRequest(limit=10), 10)
+    store.chats.get_chat(TOKEN, 1)
+    store.messages.list_messages(TOKEN, 1, PageRequest(limit=10), 10)
+    store.messages.get_message(TOKEN, 1, 3)
+    store.messages.revisions(Counter(TOKEN, 1), [1, 2, 3])
+    store.leases.skipped_numbers(TOKEN, 1)
+    store.leases.chat_may_arrive(TOKEN, 9, None, LATER)
     if CHANGES in has:
-        store.list_changes(TOKEN, 1, Since(), 10)
+        store.messages.list_changes(TOKEN, 1, Since(), 10)
     if READERS in has:
-        store.list_markers(TOKEN, "ann", PageRequest(limit=10), 10)
-        store.count_unread(TOKEN, [ReadMarker(1, 2)], {1: UnpersistedChat()})
+        store.read_markers.list_read_markers(TOKEN, "ann", PageRequest(limit=10), 10)
+        store.read_markers.count_unread(TOKEN, [ReadMarker(1, 2)], {1: UnpersistedChat()})
     if IDEMPOTENCY in has:
-        store.find_response(ONCE)
+        store.applications.find_response(ONCE)

@@ -32,7 +32,7 @@ def record(store: MySqlStore, has: Collection[int]) -> Recording:
             said.append(text.strip())
             return super()._query(query)
 
-    store._database._options |= {"cursorclass": Listening}
+    store.database._options |= {"cursorclass": Listening}
     acts.before(store, has)
     middle = len(said)
     acts.after(store, has)
