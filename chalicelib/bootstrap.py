@@ -94,13 +94,12 @@ def migrate() -> list[str]:
 
     Where the owner of the database is known, the user that the functions are is made as well.
     """
-    from chalicelib.adapters.mysql.migrate import migrate as migrate_mysql
-    from chalicelib.adapters.mysql.migrate import owner_url, put_user
-    from chalicelib.adapters.opensearch.mapping import migrate as migrate_opensearch
+    from chalicelib.adapters.mysql import migrate
+    from chalicelib.adapters.opensearch import mapping
 
     known, url = settings(), settings().url("mysql")
     if known.mysql_owner:
-        owner = owner_url(url, known.require("mysql_owner"))
-        put_user(owner, url)
+        owner = migrate.owner_url(url, known.require("mysql_owner"))
+        migrate.put_user(owner, url)
         url = owner
-    return [*migrate_mysql(url), migrate_opensearch(known.require("opensearch_url"))]
+    return [*migrate.migrate(url), mapping.migrate(known.require("opensearch_url"))]

@@ -31,7 +31,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     token: str
-    chat: int | None
+    chat: int | None = None
     terms: tuple[Term, ...]
     sender: str | None = None
     created_from: str | None = None

@@ -8,11 +8,11 @@ from chalice import Blueprint
 from chalicelib import bootstrap
 from chalicelib.entrypoints import log
 
-operations = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)
 
 
-@operations.lambda_function(name="migrate")
+@blueprint.lambda_function(name="migrate")
 def migrate(event: dict[str, Any], context: Any) -> list[str]:
     """Bring the stores up to date; says what was done. The deployment calls it."""
     log.begin("operations", context)

@@ -10,29 +10,23 @@ from chalicelib.bootstrap import worker_ports
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.entrypoints import log
+from chalicelib.usecases import maintenance
 from chalicelib.usecases.log_subjects import error_fields
-from chalicelib.usecases.maintenance import (
-    measure_dead_letters,
-    measure_pending,
-    purge_deleted,
-    release_idle_leases,
-)
-from chalicelib.usecases.maintenance import repair_pending as repair
 from chalicelib.usecases.ports import Ports
 
-schedules = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)
 
 _TASKS: dict[str, Callable[[Ports], int]] = {
-    "dead_letters": measure_dead_letters,
-    "oldest_pending_ms": measure_pending,
-    "sent_again": repair,
-    "purged": purge_deleted,
-    "leases_closed": release_idle_leases,
+    "dead_letters": maintenance.measure_dead_letters,
+    "oldest_pending_ms": maintenance.measure_pending,
+    "sent_again": maintenance.repair_pending,
+    "purged": maintenance.purge_deleted,
+    "leases_closed": maintenance.release_idle_leases,
 }
 
 
-@schedules.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
+@blueprint.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
     """Every task is tried, whatever becomes of the others. Raises the last one's error."""
     live = worker_ports()

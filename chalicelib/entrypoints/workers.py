@@ -16,14 +16,11 @@ from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchR
 from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
-from chalicelib.usecases.inbox import accept_inbox as accept_inbox_records
-from chalicelib.usecases.persist import persist_chats as persist_chat_records
-from chalicelib.usecases.persist import persist_messages as persist_message_records
+from chalicelib.usecases import inbox, persist, search
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import Received, process_batch
-from chalicelib.usecases.search import index_messages as index
 
-workers = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)
 
 _STAGE = Settings.from_env().stage
@@ -33,33 +30,33 @@ _STAGE = Settings.from_env().stage
 _BATCH: dict[str, Any] = {"batch_size": 500, "maximum_batching_window_in_seconds": 1}
 
 
-@workers.on_sqs_message(
+@blueprint.on_sqs_message(
     queue=f"ordinal-{_STAGE}-inbox", name="accept_inbox", maximum_concurrency=20, **_BATCH
 )
 def accept_inbox(event: SQSEvent) -> dict[str, Any]:
     now = rfc3339(worker_ports().clock.now_ms())
-    return _work_off("inbox", event, lambda body: decode_inbox(body, now), accept_inbox_records)
+    return _work_off("inbox", event, lambda body: decode_inbox(body, now), inbox.accept_inbox)
 
 
-@workers.on_sqs_message(
+@blueprint.on_sqs_message(
     queue=f"ordinal-{_STAGE}-chats", name="persist_chats", maximum_concurrency=10, **_BATCH
 )
 def persist_chats(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("chats", event, _decoder(ChatsRecord), persist_chat_records)
+    return _work_off("chats", event, _decoder(ChatsRecord), persist.persist_chats)
 
 
-@workers.on_sqs_message(
+@blueprint.on_sqs_message(
     queue=f"ordinal-{_STAGE}-messages", name="persist_messages", maximum_concurrency=40, **_BATCH
 )
 def persist_messages(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("messages", event, _decoder(MessagesRecord), persist_message_records)
+    return _work_off("messages", event, _decoder(MessagesRecord), persist.persist_messages)
 
 
-@workers.on_sqs_message(
+@blueprint.on_sqs_message(
     queue=f"ordinal-{_STAGE}-search", name="index_messages", maximum_concurrency=20, **_BATCH
 )
 def index_messages(event: SQSEvent) -> dict[str, Any]:
-    return _work_off("search", event, _decoder(SearchRecord), index)
+    return _work_off("search", event, _decoder(SearchRecord), search.index_messages)
 
 
 def _decoder(kind: Any) -> Callable[[str], Any]:

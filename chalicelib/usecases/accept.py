@@ -33,7 +33,7 @@ def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:
 _FIRST_EPOCH = 1
 
 
-def accept_chat(
+def create_chat(
     ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None = None
 ) -> Accepted:
     """Give the chat its number. Messages can be posted to it at once. Raises as `create_messages`."""
@@ -67,6 +67,17 @@ def assign_chat_number(
 
 
 # Accept new messages of a chat: numbers from Redis, the record to SQS.
+
+
+def create_message(
+    ports: Ports,
+    tenant: Tenant,
+    chat: int,
+    draft: Message,
+    idempotency: IdempotencyKey | None = None,
+) -> Accepted:
+    """Give the draft its number. Raises as `create_messages`."""
+    return create_messages(ports, tenant, chat, [draft], idempotency)
 
 
 def create_messages(

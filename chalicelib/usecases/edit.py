@@ -20,6 +20,7 @@ from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, Pendin
 from chalicelib.domain.metrics import CHANGES_ACCEPTED, REPLAYS
 from chalicelib.domain.models import Chat, ChatRow, Message, Pending
 from chalicelib.domain.queue_records import records_of
+from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import Ports
@@ -111,6 +112,39 @@ def edit_chat(
         chat = restore_for_replay(kept.chat, done.revision, change)
         return WriteResult(replace(kept, chat=chat), replayed=True)
     return WriteResult(replace(row, chat=done))
+
+
+def delete_message(
+    ports: Ports,
+    tenant: Tenant,
+    chat: int,
+    number: int,
+    if_match: int | None = None,
+    idempotency: IdempotencyKey | None = None,
+) -> WriteResult[Message]:
+    """The deleted version: no body, sender or metadata. Its number stays in use. Raises as `edit_message`."""
+    now = rfc3339(ports.clock.now_ms())
+
+    def deleted(version: Message) -> Message:
+        return replace(version, body="", sender=None, metadata=None, deleted_at=now)
+
+    return edit_message(ports, tenant, chat, number, deleted, if_match, idempotency)
+
+
+def delete_chat(
+    ports: Ports,
+    tenant: Tenant,
+    number: int,
+    if_match: int | None = None,
+    idempotency: IdempotencyKey | None = None,
+) -> WriteResult[ChatRow]:
+    """Delete a chat with its messages. Its number stays in use. Raises as `edit_message`."""
+    now = rfc3339(ports.clock.now_ms())
+
+    def deleted(version: Chat) -> Chat:
+        return replace(version, title=None, metadata=None, deleted_at=now)
+
+    return edit_chat(ports, tenant, number, deleted, if_match, idempotency)
 
 
 def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> T | Accepted:

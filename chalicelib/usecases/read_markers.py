@@ -14,17 +14,19 @@ from chalicelib.usecases.read import one, require_chat
 # How many messages a user has not read, in one chat or in all in which the user has a marker.
 
 
-def count_unread(ports: Ports, tenant: Tenant, user: str, chat: int) -> UnreadCount:
+def get_read_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> UnreadCount:
     """All of them, where the user never set a marker. Raises as `mark_read`."""
     tenant.require_reader(user)
     tenant.require_read(chat)
     unpersisted = read_unpersisted(ports, tenant, chat)
     return count_above(
-        ports, tenant, get_marker(ports, tenant, user, chat) or ReadMarker(chat, 0), unpersisted
+        ports, tenant, _find_marker(ports, tenant, user, chat) or ReadMarker(chat, 0), unpersisted
     )
 
 
-def list_unread(ports: Ports, tenant: Tenant, user: str, page: PageRequest) -> Page[UnreadCount]:
+def list_read_markers(
+    ports: Ports, tenant: Tenant, user: str, page: PageRequest
+) -> Page[UnreadCount]:
     """A page of the user's markers, by chat. One that is not full need not be the last.
 
     Raises `ForbiddenError` for another user, and for one of single chats.
@@ -48,7 +50,7 @@ def read_unpersisted(ports: Ports, tenant: Tenant, chat: int) -> UnpersistedChat
     return unpersisted
 
 
-def get_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> ReadMarker | None:
+def _find_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> ReadMarker | None:
     """The user's marker in a chat, if there is one."""
     return next(
         iter(ports.store.read_markers.list_read_markers(tenant.token, user, one(chat), 1)), None
@@ -95,7 +97,7 @@ def mark_read(ports: Ports, tenant: Tenant, user: str, chat: int, number: int) -
     ports.store.read_markers.mark_read(
         tenant.token, user, ReadMarker(chat, number), unpersisted.last
     )
-    marker = get_marker(ports, tenant, user, chat)
+    marker = _find_marker(ports, tenant, user, chat)
     if marker is None:
         raise GoneError("the chat was deleted")
     return count_above(ports, tenant, marker, unpersisted)

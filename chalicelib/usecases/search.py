@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Counter
@@ -64,14 +65,22 @@ def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
 
 
 def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Found:
-    """Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor.
+    """Search all chats of the application.
 
-    `ForbiddenError` for a user who may not read the chat, or, where none is named, not all of them.
+    Raises `InvalidError` for a broken cursor; `ForbiddenError` for a user who may not read all chats.
     """
-    tenant.require_read(query.chat)
-    pending_page = read_pending(
-        ports, tenant, Counter(tenant.token, query.chat), PageRequest(limit=0)
-    )
-    if query.chat is not None:
-        require_chat(ports, tenant, query.chat, pending_page.known)
+    tenant.require_read(None)
+    read_pending(ports, tenant, Counter(tenant.token), PageRequest(limit=0))
     return ports.index.search(query)
+
+
+def search_chat_messages(ports: Ports, tenant: Tenant, chat: int, query: Query) -> Found:
+    """Search one chat.
+
+    Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor; `ForbiddenError`
+    for a user who may not read the chat.
+    """
+    tenant.require_read(chat)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), PageRequest(limit=0))
+    require_chat(ports, tenant, chat, pending_page.known)
+    return ports.index.search(replace(query, chat=chat))

@@ -30,7 +30,7 @@ from chalicelib.domain.search import Query, parse_query
 from chalicelib.operators.counter_limits import Allowances
 from chalicelib.operators.recount import Recount
 from chalicelib.operators.scan import ScanPosition
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from chatctl.lift_command import advance
@@ -89,7 +89,7 @@ class Drill:
         self.stores, self.store, self.index = stores, stores.store, stores.index
 
     def new_chat(self) -> int:
-        number = accept_chat(self, self.tenant, Chat(number=0, revision=0, created_at=NOW)).first
+        number = create_chat(self, self.tenant, Chat(number=0, revision=0, created_at=NOW)).first
         assert number not in self.given, "a chat's number was given twice"
         self.given[number], self.newest[number] = {}, 0
         return number

@@ -9,7 +9,7 @@ from chalicelib.domain.errors import NotFoundError, UnavailableError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.paging import PageRequest
 from chalicelib.settings import QUEUES
-from chalicelib.usecases.read_markers import list_unread
+from chalicelib.usecases.read_markers import list_read_markers
 from tests.promises.stored import Stored, StoredChat, StoredMessage
 from tests.simulation.requests import TOKEN, Request, edits_of, read_one
 from tests.simulation.simulation import USERS, Simulation
@@ -148,7 +148,7 @@ def read_pending(simulation: Simulation) -> Stored:
         readers={
             (token, user, reading.chat): (reading.number, reading.unread)
             for user in USERS
-            for reading in list_unread(
+            for reading in list_read_markers(
                 simulation.ports, simulation.tenant(), user, PageRequest(limit=_MOST_CHATS)
             ).items
         },

@@ -15,7 +15,7 @@ from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import current_message, list_messages
@@ -84,7 +84,7 @@ def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
         created_at=now,
         idempotency_key=request.key,
     )
-    accepted = accept_chat(ports, tenant, draft, _mark(request))
+    accepted = create_chat(ports, tenant, draft, _mark(request))
     return accepted.first, accepted.last, accepted.revision
 
 

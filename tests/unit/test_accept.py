@@ -15,7 +15,7 @@ from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat
 from chalicelib.usecases.read import get_chat, list_messages
 from tests.fakes.ports import FakePorts
@@ -34,14 +34,14 @@ def bodies(ports: FakePorts, tenant: Tenant, chat: int) -> dict[int, str]:
 
 
 def test_chats_and_messages_are_numbered_from_one(ports: FakePorts, tenant: Tenant) -> None:
-    assert [accept_chat(ports, tenant, CHAT).first for _ in range(3)] == [1, 2, 3]
+    assert [create_chat(ports, tenant, CHAT).first for _ in range(3)] == [1, 2, 3]
     assert [create_messages(ports, tenant, 2, [draft()]).first for _ in range(3)] == [1, 2, 3]
 
 
 def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     ports.persist()
     given = []
     for i in range(60):
@@ -56,7 +56,7 @@ def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
 def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()] * 10)
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()])
@@ -67,7 +67,7 @@ def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
 def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     for _ in range(3):
         create_messages(ports, tenant, 1, [draft()])
     ports.persist()
@@ -81,18 +81,18 @@ def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
 
 
 def test_a_restored_memory_begins_anew(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()])
     ports.persist()
     ports.sequencer.restart()
     assert create_messages(ports, tenant, 1, [draft()]).first > 10
-    assert accept_chat(ports, tenant, CHAT).first > 10
+    assert create_chat(ports, tenant, CHAT).first > 10
 
 
 def test_a_chat_whose_counter_is_lost_before_its_row_is_there_waits(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     ports.sequencer.wipe()
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()])
@@ -101,23 +101,23 @@ def test_a_chat_whose_counter_is_lost_before_its_row_is_there_waits(
 
 
 def test_a_chat_that_was_never_made_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     with pytest.raises(NotFoundError):
         create_messages(ports, tenant, 2, [draft()])
 
 
 def test_an_application_that_was_never_made_is_not_found(ports: FakePorts) -> None:
     with pytest.raises(NotFoundError):
-        accept_chat(ports, Tenant("f" * 30, 1), CHAT)
+        create_chat(ports, Tenant("f" * 30, 1), CHAT)
 
 
 def test_a_key_of_another_version_is_refused(ports: FakePorts, tenant: Tenant) -> None:
     with pytest.raises(UnauthenticatedError):
-        accept_chat(ports, replace(tenant, key_version=2), CHAT)
+        create_chat(ports, replace(tenant, key_version=2), CHAT)
 
 
 def test_a_retry_after_a_failed_send_is_one_message(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     ports.persist()
     idempotency = IdempotencyKey("key", "fingerprint")
     ports.queues.away = True
@@ -133,22 +133,22 @@ def test_a_retry_after_a_failed_send_is_one_message(ports: FakePorts, tenant: Te
 
 
 def test_a_key_with_another_body_is_refused(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT, IdempotencyKey("key", "one"))
+    create_chat(ports, tenant, CHAT, IdempotencyKey("key", "one"))
     with pytest.raises(KeyReusedError):
-        accept_chat(ports, tenant, CHAT, IdempotencyKey("key", "two"))
+        create_chat(ports, tenant, CHAT, IdempotencyKey("key", "two"))
 
 
 def test_writers_read_their_own_writes_before_mysql_has_them(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft("a"), draft("b")])
     assert bodies(ports, tenant, 1) == {2: "b", 1: "a"}
     assert get_chat(ports, tenant, 1)[0].chat.title == "a chat"
 
 
 def test_a_message_can_be_persisted_before_its_chat(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()])
     held_back = ports.queues.take("chats")
     ports.persist()
@@ -161,7 +161,7 @@ def test_a_message_can_be_persisted_before_its_chat(ports: FakePorts, tenant: Te
 def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_back(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()])
     late = ports.queues.take("messages") + ports.queues.take("chats")
     edit_chat(ports, tenant, 1, lambda c: replace(c, deleted_at=NOW))
@@ -183,7 +183,7 @@ def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_bac
 def test_a_memory_that_was_lost_is_told_of_a_deletion_once_it_is_persisted(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     ports.persist()
     edit_chat(ports, tenant, 1, lambda chat: replace(chat, deleted_at=NOW))
     ports.sequencer.wipe()

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import GoneError, InvalidError, NotFoundError
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import MessagesRecord
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.persist import persist_messages
 from chalicelib.usecases.read import list_changes
@@ -25,7 +25,7 @@ NOW = "2026-01-01T00:00:00.000Z"
 
 @pytest.fixture
 def chat(ports: FakePorts, tenant: Tenant) -> int:
-    return accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
+    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
 
 
 def post(ports: FakePorts, tenant: Tenant, chat: int, *bodies: str) -> int:
@@ -115,7 +115,7 @@ def test_a_copy_equals_the_store_however_records_come(
     ports = FakePorts()
     application = ports.store.applications.create_application("a" * 30, "an application", NOW)
     tenant = Tenant(application.token, 1)
-    accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
+    create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
     ports.persist()
     records: list[str] = []
     copy: dict[int, Message] = {}

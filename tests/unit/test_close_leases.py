@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Chat, Message
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.maintenance import QUIET_MS, purge_deleted, release_idle_leases
@@ -25,7 +25,7 @@ def ports() -> FakePorts:
     """A chat with three messages, all persisted, and an hour of quiet after that."""
     ports = FakePorts()
     ports.store.applications.create_application(TENANT.token, "quiet", NOW)
-    accept_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW))
+    create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW))
     for _ in range(3):
         post(ports)
     ports.persist()
@@ -47,7 +47,7 @@ def test_a_quiet_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
 def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePorts) -> None:
     release_idle_leases(ports)
     assert post(ports) == 4
-    assert accept_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).first == 2
+    assert create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).first == 2
     ports.persist()
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 

@@ -18,7 +18,7 @@ from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.rate_limits import RateLimit, bucket
 from chalicelib.domain.requests import ChatChange, MessageChange
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.read import current_message, get_chat, list_messages
 from tests.fakes.ports import FakePorts
@@ -31,7 +31,7 @@ DRAFT = Message(number=0, revision=0, body="first", sender="ann", created_at=NOW
 
 @pytest.fixture(autouse=True)
 def a_message(ports: FakePorts, tenant: Tenant) -> None:
-    accept_chat(ports, tenant, CHAT)
+    create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [DRAFT])
 
 

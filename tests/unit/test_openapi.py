@@ -28,6 +28,11 @@ def test_every_route_is_in_it_and_no_other() -> None:
     assert described == routes
 
 
+def test_the_tags_are_those_of_the_operations() -> None:
+    used = [o["tags"] for methods in DOCUMENT["paths"].values() for o in methods.values()]
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == {tag for tags in used for tag in tags}
+
+
 def test_the_file_in_docs_is_the_same() -> None:
     assert json.loads((DOCS / "openapi.json").read_text()) == DOCUMENT
 

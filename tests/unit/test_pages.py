@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.read import list_chats, list_messages
 from tests.fakes.ports import FakePorts
@@ -62,7 +62,7 @@ def test_every_walk_sees_everything_once_in_order(
 ) -> None:
     ports, tenant = FakePorts(), Tenant("0123456789abcdef0123456789abcd", 1)
     ports.store.applications.create_application(tenant.token, "x", NOW)
-    accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
+    create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
     ports.persist()
     model = run(ports, tenant, steps)
     assert scanner(ports, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
@@ -70,7 +70,7 @@ def test_every_walk_sees_everything_once_in_order(
 
 def test_chats_are_listed_newest_first_with_pending_ones(ports: FakePorts, tenant: Tenant) -> None:
     for i in range(5):
-        accept_chat(ports, tenant, Chat(number=0, revision=0, title=str(i), created_at=NOW))
+        create_chat(ports, tenant, Chat(number=0, revision=0, title=str(i), created_at=NOW))
         if i == 2:
             ports.persist()
     first = list_chats(ports, tenant, PageRequest(limit=3))

@@ -13,10 +13,10 @@ from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount, span
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.read import get_chat
-from chalicelib.usecases.read_markers import count_unread, list_unread, mark_read
+from chalicelib.usecases.read_markers import get_read_marker, list_read_markers, mark_read
 from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -24,7 +24,7 @@ FAR = 10**6
 
 
 def new_chat(ports: FakePorts, tenant: Tenant) -> int:
-    return accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
+    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
 
 
 def post(ports: FakePorts, tenant: Tenant, chat: int, count: int = 1) -> int:
@@ -98,9 +98,12 @@ def test_unread_is_right_at_every_moment_whatever_was_persisted_deleted_or_lost(
             ports.persist()  # so that everything that was accepted is there
             ports.sequencer.wipe()
         expected = UnreadCount(1, marker, sum(number > marker for number in there), last)
-        assert count_unread(ports, tenant, "ann", 1) == expected
-        assert count_unread(ports, tenant, "bob", 1).unread == len(there)
-        assert list_unread(ports, tenant, "ann", PageRequest(limit=5)).items in ((), (expected,))
+        assert get_read_marker(ports, tenant, "ann", 1) == expected
+        assert get_read_marker(ports, tenant, "bob", 1).unread == len(there)
+        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).items in (
+            (),
+            (expected,),
+        )
 
 
 def test_what_lost_memory_had_accepted_is_unread_once_it_arrives(
@@ -112,12 +115,12 @@ def test_what_lost_memory_had_accepted_is_unread_once_it_arrives(
     ports.persist()
     post(ports, tenant, 1)
     ports.sequencer.wipe()
-    assert count_unread(ports, tenant, "ann", 1).unread == 2
+    assert get_read_marker(ports, tenant, "ann", 1).unread == 2
     last = post(ports, tenant, 1)
     assert last > 4
-    assert count_unread(ports, tenant, "ann", 1) == UnreadCount(1, 0, 3, last)
+    assert get_read_marker(ports, tenant, "ann", 1) == UnreadCount(1, 0, 3, last)
     ports.persist()
-    assert count_unread(ports, tenant, "ann", 1) == UnreadCount(1, 0, 4, last)
+    assert get_read_marker(ports, tenant, "ann", 1) == UnreadCount(1, 0, 4, last)
 
 
 def test_a_marker_above_the_last_message_is_taken_down_to_it(
@@ -133,7 +136,7 @@ def test_a_marker_above_the_last_message_is_taken_down_to_it(
 def test_a_chat_that_is_not_there_has_no_readers(ports: FakePorts, tenant: Tenant) -> None:
     for _ in range(2):
         with pytest.raises(NotFoundError):
-            count_unread(ports, tenant, "ann", 1)
+            get_read_marker(ports, tenant, "ann", 1)
         with pytest.raises(NotFoundError):
             mark_read(ports, tenant, "ann", 1, 1)
         ports.persist()
@@ -148,10 +151,10 @@ def test_a_deleted_chat_has_no_readers_whoever_knows_of_it(
     edit_chat(ports, tenant, 1, lambda c: replace(c, deleted_at=NOW))
     for step in (ports.persist, ports.sequencer.wipe, lambda: None):
         with pytest.raises(GoneError):
-            count_unread(ports, tenant, "ann", 1)
+            get_read_marker(ports, tenant, "ann", 1)
         with pytest.raises(GoneError):
             mark_read(ports, tenant, "ann", 1, 1)
-        assert list_unread(ports, tenant, "ann", PageRequest(limit=5)).items == ()
+        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).items == ()
         step()
 
 
@@ -172,22 +175,22 @@ def test_all_chats_of_a_user_are_listed_newest_first_page_by_page(
     found: list[UnreadCount] = []
     page: PageRequest | None = PageRequest(limit=2)
     while page:
-        listed = list_unread(ports, tenant, "ann", page)
+        listed = list_read_markers(ports, tenant, "ann", page)
         found += listed.items
         page = PageRequest(limit=2, before=listed.next_cursor) if listed.next_cursor else None
     assert found == [UnreadCount(n, 1, n - 1, n) for n in (7, 5, 3, 2, 1)]
-    upwards = list_unread(ports, tenant, "ann", PageRequest(limit=9, after=2))
+    upwards = list_read_markers(ports, tenant, "ann", PageRequest(limit=9, after=2))
     assert [reading.chat for reading in upwards.items] == [3, 5, 7]
-    assert list_unread(ports, tenant, "bob", page or PageRequest(limit=2)).items == ()
+    assert list_read_markers(ports, tenant, "bob", page or PageRequest(limit=2)).items == ()
 
 
 def test_a_key_that_is_no_longer_valid_is_refused_also_where_there_is_nothing_to_list(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     get = PageRequest(limit=5)
-    list_unread(ports, tenant, "ann", get)
+    list_read_markers(ports, tenant, "ann", get)
     with pytest.raises(UnauthenticatedError):
-        list_unread(ports, Tenant(tenant.token, 2), "ann", get)
+        list_read_markers(ports, Tenant(tenant.token, 2), "ann", get)
 
 
 def test_without_a_marker_everything_that_is_there_is_unread(
@@ -198,7 +201,7 @@ def test_without_a_marker_everything_that_is_there_is_unread(
     delete(ports, tenant, 1, 2)
     ports.persist()
     row, _ = get_chat(ports, tenant, 1)
-    assert count_unread(ports, tenant, "ann", 1).unread == row.messages_count == 4
+    assert get_read_marker(ports, tenant, "ann", 1).unread == row.messages_count == 4
 
 
 @pytest.mark.parametrize("deleted", ["chat", "application"])

@@ -8,7 +8,7 @@ from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.maintenance import repair_pending
 from tests.fakes.ports import FakePorts
@@ -21,7 +21,7 @@ def lose_sends(ports: FakePorts, tenant: Tenant) -> None:
     """A chat and a message whose sends fail."""
     ports.queues.away = True
     for attempt in (
-        lambda: accept_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)),
+        lambda: create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)),
         lambda: create_messages(ports, tenant, 1, [DRAFT]),
     ):
         try:

@@ -13,12 +13,12 @@ from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.search import Query
-from chalicelib.usecases.accept import accept_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.applications import require_tenant
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.read import get_chat, get_message, list_changes, list_chats, list_messages
-from chalicelib.usecases.read_markers import count_unread, list_unread, mark_read
-from chalicelib.usecases.search import search_messages
+from chalicelib.usecases.read_markers import get_read_marker, list_read_markers, mark_read
+from chalicelib.usecases.search import search_chat_messages, search_messages
 from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -41,30 +41,32 @@ def edit(ports: FakePorts, tenant: Tenant, chat: int) -> Message:
     return edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="edited")).state
 
 
-def query(tenant: Tenant, chat: int | None) -> Query:
-    return Query(token=tenant.token, chat=chat, terms=(), limit=10)
+def query(tenant: Tenant) -> Query:
+    return Query(token=tenant.token, terms=(), limit=10)
 
 
 READS: dict[str, Use] = {
     "get_chat": get_chat,
     "get_message": lambda ports, tenant, chat: get_message(ports, tenant, chat, 1),
     "list_messages": lambda ports, tenant, chat: list_messages(ports, tenant, chat, PAGE),
-    "search_chat": lambda ports, tenant, chat: search_messages(ports, tenant, query(tenant, chat)),
+    "search_chat_messages": lambda ports, tenant, chat: search_chat_messages(
+        ports, tenant, chat, query(tenant)
+    ),
 }
 READS |= {
     "list_changes": lambda ports, tenant, chat: list_changes(ports, tenant, chat, Since(), 10),
     "mark_read": lambda ports, tenant, chat: mark_read(ports, tenant, "ann", chat, 1),
-    "count_unread": lambda ports, tenant, chat: count_unread(ports, tenant, "ann", chat),
+    "get_read_marker": lambda ports, tenant, chat: get_read_marker(ports, tenant, "ann", chat),
 }
 WRITES: dict[str, Use] = {"post": post, "edit": edit}
 READS_OF_ALL: dict[str, Use] = {
     "list_chats": lambda ports, tenant, _: list_chats(ports, tenant, PAGE),
-    "search": lambda ports, tenant, _: search_messages(ports, tenant, query(tenant, None)),
-    "list_unread": lambda ports, tenant, _: list_unread(ports, tenant, "ann", PAGE),
+    "search": lambda ports, tenant, _: search_messages(ports, tenant, query(tenant)),
+    "list_read_markers": lambda ports, tenant, _: list_read_markers(ports, tenant, "ann", PAGE),
 }
 KEY_ONLY: dict[str, Use] = {
     "the application": lambda ports, tenant, _: require_tenant(ports, tenant),
-    "create a chat": lambda ports, tenant, _: accept_chat(ports, tenant, CHAT),
+    "create a chat": lambda ports, tenant, _: create_chat(ports, tenant, CHAT),
     "change a chat": lambda ports, tenant, chat: edit_chat(ports, tenant, chat, lambda c: c),
 }
 
@@ -72,7 +74,7 @@ KEY_ONLY: dict[str, Use] = {
 @pytest.fixture(autouse=True)
 def two_chats(ports: FakePorts, tenant: Tenant) -> None:
     for chat in (1, 2):
-        accept_chat(ports, tenant, CHAT)
+        create_chat(ports, tenant, CHAT)
         create_messages(ports, tenant, chat, [draft("ann")])
 
 
@@ -183,7 +185,7 @@ def test_whose_message_it_is_is_asked_of_the_state_that_is_changed(
 
 def test_a_user_reads_and_moves_its_own_read_marker_only(ports: FakePorts, tenant: Tenant) -> None:
     bob = as_user(tenant, "bob")
-    for use in (READS["mark_read"], READS["count_unread"], READS_OF_ALL["list_unread"]):
+    for use in (READS["mark_read"], READS["get_read_marker"], READS_OF_ALL["list_read_markers"]):
         with pytest.raises(ForbiddenError):
             use(ports, bob, 1)
 

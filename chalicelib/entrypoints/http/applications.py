@@ -17,24 +17,23 @@ from chalicelib.entrypoints.http.schemas import (
     new_application_view,
     or_none,
 )
-from chalicelib.usecases import applications as usecases
-from chalicelib.usecases.applications import rotate_key as replace_key
+from chalicelib.usecases import applications
 
-applications = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 _ALL = "/applications"
 _ONE = _ALL + "/{token}"
 _ONCE = (InProgressError,)
 
 
-@door(applications, "POST", _ALL, "admin", {201: NewApplicationView}, _ONCE, idempotent=True)
+@door(blueprint, "POST", _ALL, "admin", {201: NewApplicationView}, _ONCE, idempotent=True)
 def create_application(call: Call, body: ApplicationRequest) -> Response:
     """Create an application.
 
     The answer has its token, by which all its paths begin, and its secret key, which is shown this
     once.
     """
-    changed = usecases.create_application(call.ports, body.name, call.idempotent_write())
+    changed = applications.create_application(call.ports, body.name, call.idempotent_write())
     made = changed.state
     call.replayed(changed.replayed)
     secret_key = derive_key(call.ports.settings.require("master_key"), made.token, made.key_version)
@@ -42,44 +41,46 @@ def create_application(call: Call, body: ApplicationRequest) -> Response:
     return answer(201, new_application_view(made, secret_key), location)
 
 
-@door(applications, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
+@door(blueprint, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
 def list_applications(call: Call, query: ApplicationsQuery) -> Response:
     """List all applications, newest first."""
-    found, next_cursor = usecases.list_applications(call.ports, or_none(query.before), query.limit)
+    found, next_cursor = applications.list_applications(
+        call.ports, or_none(query.before), query.limit
+    )
     next_url = call.next_url(before=next_cursor) if next_cursor else None
     return answer(200, ListView([application_view(a) for a in found], next_url))
 
 
-@door(applications, "GET", _ONE, "key or admin", {200: ApplicationView})
+@door(blueprint, "GET", _ONE, "key or admin", {200: ApplicationView})
 def get_application(call: Call, token: str) -> Response:
     """Read an application."""
     _require_valid(call)
-    return answer(200, application_view(usecases.get_application(call.ports, token)))
+    return answer(200, application_view(applications.get_application(call.ports, token)))
 
 
-@door(applications, "PATCH", _ONE, "key or admin", {200: ApplicationView}, _ONCE, idempotent=True)
+@door(blueprint, "PATCH", _ONE, "key or admin", {200: ApplicationView}, _ONCE, idempotent=True)
 def rename_application(call: Call, token: str, body: ApplicationRequest) -> Response:
     """Rename an application."""
     _require_valid(call)
-    renamed = usecases.rename_application(call.ports, token, body.name, call.idempotent_write())
+    renamed = applications.rename_application(call.ports, token, body.name, call.idempotent_write())
     call.replayed(renamed.replayed)
     return answer(200, application_view(renamed.state))
 
 
-@door(applications, "DELETE", _ONE, "key or admin", {204: None}, _ONCE, idempotent=True)
+@door(blueprint, "DELETE", _ONE, "key or admin", {204: None}, _ONCE, idempotent=True)
 def delete_application(call: Call, token: str) -> Response:
     """Delete an application with everything in it.
 
     It is refused from now on; what it held is removed little by little.
     """
     call.replayed(
-        usecases.delete_application(call.ports, token, call.sender, call.idempotent_write())
+        applications.delete_application(call.ports, token, call.sender, call.idempotent_write())
     )
     return Response(body="", status_code=204, headers={})
 
 
 @door(
-    applications,
+    blueprint,
     "POST",
     _ONE + "/keys",
     "key or admin",
@@ -93,7 +94,7 @@ def rotate_key(call: Call, token: str, body: KeyRequest) -> Response:
     The answer has the new key, which is shown this once. The one before it stays valid for as long as
     is asked for, and with it the user tokens that it signed; one that was replaced earlier ends now.
     """
-    changed = replace_key(
+    changed = applications.rotate_key(
         call.ports, token, call.sender, body.overlap_seconds, call.idempotent_write()
     )
     made = changed.state
@@ -105,4 +106,4 @@ def rotate_key(call: Call, token: str, body: KeyRequest) -> Response:
 def _require_valid(call: Call) -> None:
     """The application's own key must still be valid; the admin's always is."""
     if call.sender:
-        usecases.require_tenant(call.ports, call.sender)
+        applications.require_tenant(call.ports, call.sender)

@@ -4,7 +4,7 @@ from chalice import Blueprint, Response
 from msgspec.structs import replace
 
 from chalicelib.domain.errors import BackpressureError, GoneError
-from chalicelib.domain.models import Chat, ChatRow
+from chalicelib.domain.models import ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
 from chalicelib.entrypoints.http.endpoint import answer, door, etag
 from chalicelib.entrypoints.http.request import Call
@@ -17,19 +17,23 @@ from chalicelib.entrypoints.http.schemas import (
     chat_view,
     one_chat_view,
 )
-from chalicelib.usecases.accept import accept_chat
-from chalicelib.usecases.edit import edit_chat
-from chalicelib.usecases.read import get_chat as find_chat
-from chalicelib.usecases.read import list_chats as find_chats
+from chalicelib.usecases import accept, edit, read
 
-chats = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 _ALL = "/applications/{token}/chats"
 _ONE = _ALL + "/{chat}"
 
 
 @door(
-    chats, "POST", _ALL, "key", {202: OneChatView}, (BackpressureError,), idempotent=True, etag=True
+    blueprint,
+    "POST",
+    _ALL,
+    "key",
+    {202: OneChatView},
+    (BackpressureError,),
+    idempotent=True,
+    etag=True,
 )
 def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
     """Create a chat.
@@ -38,7 +42,7 @@ def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
     """
     idempotency = call.idempotency()
     draft = body.draft(call.now, idempotency.key if idempotency else None)
-    accepted = accept_chat(call.ports, call.tenant, draft, idempotency)
+    accepted = accept.create_chat(call.ports, call.tenant, draft, idempotency)
     call.accepted(accepted)
     chat = replace(
         draft,
@@ -51,23 +55,23 @@ def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
     return answer(202, one_chat_view(row, []), location | etag(chat.revision))
 
 
-@door(chats, "GET", _ALL, "read", {200: ListView[ChatView]})
+@door(blueprint, "GET", _ALL, "read", {200: ListView[ChatView]})
 def list_chats(call: Call, query: PageQuery) -> Response:
     """List the chats of an application by number."""
     page = query.page()
-    listed = find_chats(call.ports, call.tenant, page)
+    listed = read.list_chats(call.ports, call.tenant, page)
     return answer(200, ListView([chat_view(r) for r in listed.items], call.after(page, listed)))
 
 
-@door(chats, "GET", _ONE, "read", {200: OneChatView}, (GoneError,), etag=True)
+@door(blueprint, "GET", _ONE, "read", {200: OneChatView}, (GoneError,), etag=True)
 def get_chat(call: Call, chat: int) -> Response:
     """Read a chat, with its counts and the message numbers that were skipped."""
-    row, skipped = find_chat(call.ports, call.tenant, chat)
+    row, skipped = read.get_chat(call.ports, call.tenant, chat)
     return answer(200, one_chat_view(row, skipped), etag(row.chat.revision))
 
 
 @door(
-    chats,
+    blueprint,
     "PATCH",
     _ONE,
     "key",
@@ -77,9 +81,9 @@ def get_chat(call: Call, chat: int) -> Response:
     if_match=True,
     etag=True,
 )
-def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
+def edit_chat(call: Call, chat: int, body: ChatChange) -> Response:
     """Change what is given of a chat; null removes it."""
-    changed = edit_chat(
+    changed = edit.edit_chat(
         call.ports,
         call.tenant,
         chat,
@@ -93,7 +97,7 @@ def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
 
 
 @door(
-    chats,
+    blueprint,
     "DELETE",
     _ONE,
     "key",
@@ -105,10 +109,7 @@ def change_chat(call: Call, chat: int, body: ChatChange) -> Response:
 def delete_chat(call: Call, chat: int) -> Response:
     """Delete a chat with its messages. Its number stays taken."""
 
-    def deleted(state: Chat) -> Chat:
-        return replace(state, title=None, metadata=None, deleted_at=call.now)
-
-    changed = edit_chat(call.ports, call.tenant, chat, deleted, call.if_match(), call.idempotency())
+    changed = edit.delete_chat(call.ports, call.tenant, chat, call.if_match(), call.idempotency())
     state = changed.state.chat
     call.changed(state, changed.replayed)
     return answer(202, DeletedView(chat, state.revision))

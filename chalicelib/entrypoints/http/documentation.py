@@ -8,10 +8,10 @@ from chalicelib.entrypoints.http.endpoint import door
 from chalicelib.entrypoints.http.operation import Html
 from chalicelib.entrypoints.http.request import Call
 
-description = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 
-@door(description, "GET", "/openapi.json", "open", {200: dict[str, Any]})
+@door(blueprint, "GET", "/openapi.json", "open", {200: dict[str, Any]})
 def get_openapi(call: Call) -> Response:
     """Describe this API (OpenAPI 3.1)."""
     # Imported here: no other request needs it.
@@ -20,7 +20,7 @@ def get_openapi(call: Call) -> Response:
     return Response(openapi_json(), headers={"Content-Type": "application/json"})
 
 
-@door(description, "GET", "/docs", "open", {200: Html})
+@door(blueprint, "GET", "/docs", "open", {200: Html})
 def get_docs(call: Call) -> Response:
     """Show this API on a page, on which it can be tried."""
     from chalicelib.entrypoints.http.openapi.docs_page import docs_page

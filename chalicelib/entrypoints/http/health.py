@@ -9,17 +9,17 @@ from chalicelib.entrypoints.http.endpoint import answer, door
 from chalicelib.entrypoints.http.request import Call
 from chalicelib.entrypoints.http.schemas import HealthView, ReadinessView
 
-health = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 
-@door(health, "GET", "/health", "open", {200: HealthView})
-def alive(call: Call) -> Response:
+@door(blueprint, "GET", "/health", "open", {200: HealthView})
+def get_health(call: Call) -> Response:
     """Say whether the API answers."""
     return answer(200, HealthView("ok"))
 
 
-@door(health, "GET", "/health/ready", "open", {200: ReadinessView, 503: ReadinessView})
-def ready(call: Call) -> Response:
+@door(blueprint, "GET", "/health/ready", "open", {200: ReadinessView, 503: ReadinessView})
+def get_readiness(call: Call) -> Response:
     """Say whether each part that the API needs answers."""
     ports = call.ports
     parts: dict[str, Callable[[], None]] = {

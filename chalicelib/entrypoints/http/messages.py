@@ -5,7 +5,6 @@ from msgspec.structs import replace
 
 from chalicelib.domain.change_feed import parse_since
 from chalicelib.domain.errors import BackpressureError, GoneError
-from chalicelib.domain.models import Message
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
 from chalicelib.entrypoints.http.endpoint import answer, door, etag
 from chalicelib.entrypoints.http.request import Call
@@ -20,22 +19,18 @@ from chalicelib.entrypoints.http.schemas import (
     change_view,
     message_view,
 )
-from chalicelib.usecases import accept
-from chalicelib.usecases.edit import edit_message
-from chalicelib.usecases.read import get_message as find_message
-from chalicelib.usecases.read import list_changes as find_changes
-from chalicelib.usecases.read import list_messages as find_messages
+from chalicelib.usecases import accept, edit, read
 
 # Doors of messages.
 
-messages = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 _ALL = "/applications/{token}/chats/{chat}/messages"
 _ONE = _ALL + "/{number}"
 _WRITING = (GoneError, BackpressureError)
 
 
-@door(messages, "POST", _ALL, "write", {202: MessageView}, _WRITING, idempotent=True, etag=True)
+@door(blueprint, "POST", _ALL, "write", {202: MessageView}, _WRITING, idempotent=True, etag=True)
 def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> Response:
     """Post a message.
 
@@ -43,7 +38,7 @@ def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> R
     """
     idempotency = call.idempotency()
     draft = body.draft(call.now, idempotency.key if idempotency else None, call.user)
-    accepted = accept.create_messages(call.ports, call.tenant, chat, [draft], idempotency)
+    accepted = accept.create_message(call.ports, call.tenant, chat, draft, idempotency)
     call.accepted(accepted)
     message = replace(
         draft,
@@ -55,7 +50,7 @@ def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> R
     return answer(202, message_view(message), location | etag(message.revision))
 
 
-@door(messages, "POST", _ALL + "/batch", "write", {202: BatchView}, _WRITING, idempotent=True)
+@door(blueprint, "POST", _ALL + "/batch", "write", {202: BatchView}, _WRITING, idempotent=True)
 def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
     """Post messages that get numbers following each other, all of them or none."""
     idempotency = call.idempotency()
@@ -66,23 +61,23 @@ def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
     return answer(202, BatchView(accepted.first, accepted.last))
 
 
-@door(messages, "GET", _ALL, "read", {200: ListView[MessageView]}, (GoneError,))
+@door(blueprint, "GET", _ALL, "read", {200: ListView[MessageView]}, (GoneError,))
 def list_messages(call: Call, chat: int, query: PageQuery) -> Response:
     """List the messages of a chat by number. Deleted ones are left out."""
     page = query.page()
-    listed = find_messages(call.ports, call.tenant, chat, page)
+    listed = read.list_messages(call.ports, call.tenant, chat, page)
     return answer(200, ListView([message_view(m) for m in listed.items], call.after(page, listed)))
 
 
-@door(messages, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
+@door(blueprint, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
 def get_message(call: Call, chat: int, number: int) -> Response:
     """Read a message."""
-    message = find_message(call.ports, call.tenant, chat, number)
+    message = read.get_message(call.ports, call.tenant, chat, number)
     return answer(200, message_view(message), etag(message.revision))
 
 
 @door(
-    messages,
+    blueprint,
     "PATCH",
     _ONE,
     "write",
@@ -92,9 +87,9 @@ def get_message(call: Call, chat: int, number: int) -> Response:
     if_match=True,
     etag=True,
 )
-def change_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
+def edit_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
     """Edit a message: change what is given of it."""
-    changed = edit_message(
+    changed = edit.edit_message(
         call.ports,
         call.tenant,
         chat,
@@ -109,7 +104,7 @@ def change_message(call: Call, chat: int, number: int, body: MessageChange) -> R
 
 
 @door(
-    messages,
+    blueprint,
     "DELETE",
     _ONE,
     "write",
@@ -121,11 +116,8 @@ def change_message(call: Call, chat: int, number: int, body: MessageChange) -> R
 def delete_message(call: Call, chat: int, number: int) -> Response:
     """Delete a message. Its number stays taken."""
 
-    def deleted(state: Message) -> Message:
-        return replace(state, body="", sender=None, metadata=None, deleted_at=call.now)
-
-    changed = edit_message(
-        call.ports, call.tenant, chat, number, deleted, call.if_match(), call.idempotency()
+    changed = edit.delete_message(
+        call.ports, call.tenant, chat, number, call.if_match(), call.idempotency()
     )
     message = changed.state
     call.changed(message, changed.replayed)
@@ -134,11 +126,9 @@ def delete_message(call: Call, chat: int, number: int) -> Response:
 
 # The door of the changes of a chat's messages.
 
-changes = Blueprint(__name__)
-
 
 @door(
-    changes,
+    blueprint,
     "GET",
     "/applications/{token}/chats/{chat}/changes",
     "read",
@@ -152,7 +142,7 @@ def list_changes(call: Call, chat: int, query: ChangesQuery) -> Response:
     Ask with the `since` of the last answer to get exactly what came after it. What was accepted comes
     as soon as it is stored, mostly within a second or two; its own writer reads it at once elsewhere.
     """
-    found = find_changes(call.ports, call.tenant, chat, parse_since(query.since), query.limit)
+    found = read.list_changes(call.ports, call.tenant, chat, parse_since(query.since), query.limit)
     since = str(found.since)
     next_url = call.next_url(since=since) if found.more else None
     return answer(200, ChangesView([change_view(c) for c in found.items], since, next_url))

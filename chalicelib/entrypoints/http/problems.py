@@ -210,13 +210,13 @@ def _in_short(faults: tuple[Violation, ...]) -> str:
 
 # Gives the errors that Chalice itself answers (415, say) the shape of all others.
 
-framework_errors = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)
 
 _CODES = {of.status: code for code, of in reversed(PROBLEMS.items())}
 
 
-@framework_errors.middleware("http")
+@blueprint.middleware("http")
 def shape_errors(event: Any, get_response: Callable[[Any], Response]) -> Response:
     try:
         response = get_response(event)
@@ -238,6 +238,6 @@ def _with_cors(response: Response) -> Response:
 
 
 def _log(event: Any, status: int, **fields: Any) -> None:
-    log.begin("api", framework_errors.lambda_context)
+    log.begin("api", blueprint.lambda_context)
     route = {"method": event.method, "route": event.context.get("resourcePath")}
     logger.info("request", extra={**route, "status": status, **fields})

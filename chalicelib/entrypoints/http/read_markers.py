@@ -14,16 +14,15 @@ from chalicelib.entrypoints.http.schemas import (
     chat_reading_view,
     reading_view,
 )
-from chalicelib.usecases import read_markers as counting
-from chalicelib.usecases.read_markers import mark_read as move_marker
+from chalicelib.usecases import read_markers
 
-readers = Blueprint(__name__)
+blueprint = Blueprint(__name__)
 
 _OF_CHAT = "/applications/{token}/chats/{chat}/readers/{user}"
 _OF_USER = "/applications/{token}/readers/{user}"
 
 
-@door(readers, "PUT", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
+@door(blueprint, "PUT", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
 def mark_read(call: Call, chat: int, user: UserName, body: MarkerRequest) -> Response:
     """Say up to which message a user has read a chat.
 
@@ -31,28 +30,31 @@ def mark_read(call: Call, chat: int, user: UserName, body: MarkerRequest) -> Res
     are unread. The request may be sent again without harm.
     """
     return answer(
-        200, reading_view(user, move_marker(call.ports, call.tenant, user, chat, body.number))
+        200,
+        reading_view(
+            user, read_markers.mark_read(call.ports, call.tenant, user, chat, body.number)
+        ),
     )
 
 
-@door(readers, "GET", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
-def get_reader(call: Call, chat: int, user: UserName) -> Response:
+@door(blueprint, "GET", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
+def get_read_marker(call: Call, chat: int, user: UserName) -> Response:
     """Read how far a user has read a chat, and how many messages are unread.
 
     The number is 0 where it was never set.
     """
     return answer(
-        200, reading_view(user, counting.count_unread(call.ports, call.tenant, user, chat))
+        200, reading_view(user, read_markers.get_read_marker(call.ports, call.tenant, user, chat))
     )
 
 
-@door(readers, "GET", _OF_USER, "read", {200: ListView[ChatReadingView]})
-def list_unread(call: Call, user: UserName, query: PageQuery) -> Response:
+@door(blueprint, "GET", _OF_USER, "read", {200: ListView[ChatReadingView]})
+def list_read_markers(call: Call, user: UserName, query: PageQuery) -> Response:
     """List the chats in which a user has a read marker, with how many messages are unread.
 
     By the numbers of the chats. A page may hold fewer than it could although there is a next one.
     """
     page = query.page()
-    listed = counting.list_unread(call.ports, call.tenant, user, page)
+    listed = read_markers.list_read_markers(call.ports, call.tenant, user, page)
     items = [chat_reading_view(reading) for reading in listed.items]
     return answer(200, ListView(items, call.after(page, listed)))

@@ -135,7 +135,15 @@ Applications hold chats, chats hold messages. Every chat and every message has a
 that is in the answer to the request that made it, and that nobody ever gets twice. 202 means that it is
 kept. Errors are problems (RFC 9457); lists are pages, and `next` is the path of the next one.\
 """
-_TAGS = ("applications", "chats", "messages", "readers", "search", "health", "description")
+_TAGS = (
+    "applications",
+    "chats",
+    "messages",
+    "read_markers",
+    "search",
+    "health",
+    "documentation",
+)
 _SECURITY: dict[str, Schema] = {
     "adminKey": {
         "type": "http",
