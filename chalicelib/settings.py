@@ -1,4 +1,4 @@
-"""The one place that reads the environment. `docs/settings.md` lists what is read here."""
+"""The one place that reads the environment. The README's table of settings lists what is read here."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ def _as_it_is(value: str) -> str:
 
 
 class AwsSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What Lambda tells every function of AWS. `endpoint` is set where something else stands for it."""
+    """What Lambda sets for every function. `endpoint` is set if another server stands in for AWS."""
 
     region: str
     access_key: str
@@ -27,7 +27,7 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "AwsSettings":
-        """Read `AWS_*`, by the names that all of AWS's own tools know."""
+        """Read `AWS_*`, the names that the tools of AWS use."""
         return cls(
             region=env.get("AWS_DEFAULT_REGION", ""),
             access_key=env.get("AWS_ACCESS_KEY_ID", ""),
@@ -38,15 +38,15 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between one place where Ordinal runs and another.
+    """What differs between one stage and another.
 
-    `message_window` and `chat_window` are how many numbers a lease gives (docs/design.md).
-    `redis_keeps_writes` says that the store keeps every acknowledged write over a failover, so that
-    a failover need not begin new leases. `cors_origin` is the origin whose pages may call the API. The
-    rates are what an application and a user may ask for in a second.
+    `lease_window` is how many numbers a lease gives (docs/design.md). `redis_keeps_writes` says that the
+    store keeps every acknowledged write over a failover, so that no failover needs a new lease.
+    `cors_origin` is the origin whose pages may call the API. `application_rate` and `user_rate` are the
+    requests a second of an application and of a user.
 
-    The keys, the passwords and `mysql_owner` may name a secret instead (docs/deployment.md); `reveal`,
-    which the bootstrap gives, makes the one of the other.
+    The keys, the passwords and `mysql_owner` may be the name of a secret (docs/deployment.md).
+    `resolve_secret`, which the bootstrap gives, returns the secret of that name.
     """
 
     stage: str = "local"
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_env(
         cls, env: Mapping[str, str] = os.environ, resolve_secret: Callable[[str], str] = _as_it_is
     ) -> "Settings":
-        """Read `ORDINAL_*`. What is not set stays empty, so that importing never fails."""
+        """Read `ORDINAL_*`. A variable that is not set leaves an empty field, so no import fails."""
         return cls(
             stage=env.get("ORDINAL_STAGE", "local"),
             redis_url=env.get("ORDINAL_REDIS_URL", ""),
@@ -93,14 +93,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def require(self, name: str) -> str:
-        """The value of a setting that this function cannot do without."""
+        """The value of a setting. Raises `UnavailableError` if it is empty."""
         value: str = getattr(self, name)
         if not value:
             raise UnavailableError(f"the setting ORDINAL_{name.upper()} is missing", 60)
         return self.resolve_secret(value)
 
     def url(self, store: str) -> str:
-        """The URL of `redis` or `mysql`, with its password in it where that is kept apart."""
+        """The URL of `"redis"` or `"mysql"`, with the password, which may be a setting of its own."""
         url = self.require(f"{store}_url")
         if not getattr(self, f"{store}_password"):
             return url

@@ -515,7 +515,7 @@ class Methods:
     def get_health(self) -> Request[Health]:
         """Check that the API responds. This needs no credential.
 
-        :returns: the status `ok`.
+        :returns: the status `"ok"`.
         """
         return read_request("/health", Health)
 

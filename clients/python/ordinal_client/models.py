@@ -176,13 +176,13 @@ class UserReadMarker(ReadMarker, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """`status` is `ok` when the API responds."""
+    """`status` is `"ok"` when the API responds."""
 
     status: str
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """The readiness of the service. `parts` has `ok` or the failure of each part that the API needs."""
+    """The readiness of the service. `parts` has `"ok"` or the failure of each part that the API needs."""
 
     status: str
     parts: dict[str, str]

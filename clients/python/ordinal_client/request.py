@@ -34,7 +34,7 @@ class Request[T]:
     decode: Callable[[bytes], T] | None = None
 
     def httpx_kwargs(self) -> dict[str, Any]:
-        """The arguments of httpx's `build_request`."""
+        """The arguments of `httpx.Client.build_request`."""
         return {
             "method": self.method,
             "url": self.path,
