@@ -5,7 +5,7 @@ twice, late, or before the chat it belongs to, and the newer revision wins. Time
 with milliseconds (`2026-01-31T12:00:00.000Z`), so that they sort as text.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -76,6 +76,13 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     key_version: int
     previous_key_until: str | None = None
     deleted_at: str | None = None
+
+
+class PurgedItem(NamedTuple):
+    """A deleted chat, or a deleted application (`chat` is None), that holds nothing any more."""
+
+    token: str
+    chat: int | None
 
 
 class ChatRow(msgspec.Struct, frozen=True, kw_only=True):

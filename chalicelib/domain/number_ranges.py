@@ -1,9 +1,4 @@
-"""What the words mean: leases, messages, chats, and the records that carry them on the queues.
-
-A record holds the full state of what it is about, with its revision, never a difference: it may come
-twice, late, or before the chat it belongs to, and the newer revision wins. Times are RFC 3339 in UTC
-with milliseconds (`2026-01-31T12:00:00.000Z`), so that they sort as text.
-"""
+"""Ranges of numbers, in ascending order."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,35 +13,37 @@ class NumberRange(msgspec.Struct, frozen=True, rename={"first": "from", "last": 
     last: int
 
 
-def joined(ranges: Iterable[NumberRange]) -> list[NumberRange]:
-    """Ranges, in order, with those that touch each other made into one."""
-    whole: list[NumberRange] = []
-    for following in ranges:
-        if whole and whole[-1].last + 1 == following.first:
-            whole[-1] = NumberRange(whole[-1].first, following.last)
+def merged(ranges: Iterable[NumberRange]) -> list[NumberRange]:
+    """The same numbers in as few ranges as possible: ranges that touch become one."""
+    result: list[NumberRange] = []
+    for numbers in ranges:
+        if result and result[-1].last + 1 == numbers.first:
+            result[-1] = NumberRange(result[-1].first, numbers.last)
         else:
-            whole.append(following)
-    return whole
+            result.append(numbers)
+    return result
 
 
-def without(ranges: Iterable[NumberRange], used: Sequence[int]) -> Iterator[NumberRange]:
-    """What is left of the ranges without the numbers that are in use; both are in order."""
-    for gap in joined(ranges):
-        first = gap.first
-        for number in used[bisect_left(used, first) : bisect_right(used, gap.last)]:
+def subtract(ranges: Iterable[NumberRange], used: Sequence[int]) -> Iterator[NumberRange]:
+    """The ranges without the numbers in `used`, which is in ascending order."""
+    for numbers in merged(ranges):
+        first = numbers.first
+        for number in used[bisect_left(used, first) : bisect_right(used, numbers.last)]:
             if number > first:
                 yield NumberRange(first, number - 1)
             first = number + 1
-        if first <= gap.last:
-            yield NumberRange(first, gap.last)
+        if first <= numbers.last:
+            yield NumberRange(first, numbers.last)
 
 
-def between(ranges: Iterable[NumberRange], above: int, up_to: int) -> list[NumberRange]:
-    """The parts of the ranges that lie above one number, up to another."""
-    parts = (NumberRange(max(gap.first, above + 1), min(gap.last, up_to)) for gap in ranges)
+def clip(ranges: Iterable[NumberRange], above: int, up_to: int) -> list[NumberRange]:
+    """The parts of the ranges that are above `above` and not above `up_to`."""
+    parts = (
+        NumberRange(max(numbers.first, above + 1), min(numbers.last, up_to)) for numbers in ranges
+    )
     return [part for part in parts if part.first <= part.last]
 
 
-def size(ranges: Iterable[NumberRange]) -> int:
+def count(ranges: Iterable[NumberRange]) -> int:
     """How many numbers the ranges hold."""
-    return sum(gap.last - gap.first + 1 for gap in ranges)
+    return sum(numbers.last - numbers.first + 1 for numbers in ranges)

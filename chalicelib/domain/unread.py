@@ -1,15 +1,15 @@
-"""How far a user has read in a chat, and how many messages are left, without counting them one by one.
+"""How far a user has read in a chat, and how many messages are unread, without counting them one by one.
 
-Every number above the marker, up to the last one, is that of a message that is there, of one that was
-deleted, or was passed over when a memory was lost. A user may be a million messages behind: so what is
-counted are the deleted ones and those passed over, which are few.
+Every number above the marker, up to the last one, belongs to an existing message or to a deleted one, or was
+skipped. A user may be a million messages behind, but deleted and skipped numbers are few. So these are
+counted and subtracted.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.domain.number_ranges import NumberRange, between, size, without
+from chalicelib.domain.number_ranges import NumberRange, clip, count, subtract
 
 
 class ReadMarker(msgspec.Struct, frozen=True):
@@ -22,8 +22,8 @@ class ReadMarker(msgspec.Struct, frozen=True):
 class UnpersistedChat(msgspec.Struct, frozen=True):
     """What Redis may know of a chat before MySQL does.
 
-    `known` and `gone` say that the chat is there, and that it was deleted. `last` is the highest pending
-    number, or 0; `deletions` are the numbers of messages whose deletion is pending.
+    `known` says that the chat exists, `gone` that it was deleted. `last` is the highest pending number, or 0.
+    `deletions` are the numbers of messages whose deletion is pending.
     """
 
     known: bool = False
@@ -33,7 +33,7 @@ class UnpersistedChat(msgspec.Struct, frozen=True):
 
 
 class UnreadCount(msgspec.Struct, frozen=True):
-    """A marker, how many messages lie above it, and the last number that was given."""
+    """A marker (`chat`, `number`), how many messages are above it, and the last number of the chat."""
 
     chat: int
     number: int
@@ -41,34 +41,41 @@ class UnreadCount(msgspec.Struct, frozen=True):
     last: int
 
 
-class Span(msgspec.Struct, frozen=True):
-    """The numbers above a marker, up to the last one, before those that MySQL counts are taken away.
+class UnreadWindow(msgspec.Struct, frozen=True):
+    """The numbers above a marker, up to `last`, before the numbers that only MySQL knows are subtracted.
 
-    `gaps` were passed over, unless MySQL has a row. `deletions` are pending, and MySQL may have them too.
+    `skipped` are ranges of skipped numbers: a late record may have stored some of them. `deletions` are
+    numbers whose deletion is pending: MySQL may have stored some of them as deleted too.
     """
 
     marker: ReadMarker
     last: int
-    gaps: tuple[NumberRange, ...]
+    skipped: tuple[NumberRange, ...]
     deletions: tuple[int, ...]
 
-    def reading(self, deleted: int = 0, both: int = 0, arrived: int = 0) -> UnreadCount:
-        """How many are unread, where MySQL has `deleted` numbers of the span as deleted, `both` of them
-        among the `deletions`, and rows for `arrived` numbers of the `gaps`."""
+    def count(self, deleted: int = 0, both: int = 0, arrived: int = 0) -> UnreadCount:
+        """How many messages are unread.
+
+        MySQL has counted in this window: `deleted` numbers of deleted messages, `both` of them among
+        `deletions`, and `arrived` rows with a number in `skipped`.
+        """
         gone = deleted + len(self.deletions) - both
-        missing = size(self.gaps) - arrived
+        missing = count(self.skipped) - arrived
         unread = self.last - self.marker.number - gone - missing
         return UnreadCount(self.marker.chat, self.marker.number, unread, self.last)
 
 
-def span(
+def unread_window(
     marker: ReadMarker,
     stored_last: int,
-    passed_over: Iterable[NumberRange],
+    skipped: Iterable[NumberRange],
     unpersisted: UnpersistedChat,
-) -> Span:
-    """What lies above a marker. The marker itself proves that its number was given."""
+) -> UnreadWindow:
+    """The window above a marker. The marker itself proves that its number was issued.
+
+    `stored_last` and `skipped` are the chat's in MySQL, `unpersisted` is what Redis knows of the chat.
+    """
     last = max(stored_last, unpersisted.last, marker.number)
     deletions = tuple(sorted(number for number in unpersisted.deletions if number > marker.number))
-    gaps = without(between(passed_over, marker.number, last), deletions)
-    return Span(marker, last, tuple(gaps), deletions)
+    missing = subtract(clip(skipped, marker.number, last), deletions)
+    return UnreadWindow(marker, last, tuple(missing), deletions)

@@ -6,14 +6,14 @@ still bring some of it. Nobody holds a lease afterwards, and epochs go up as wel
 comes twice and no caller from before the restore is taken for the holder. Positions of changes go up with
 them: who followed a chat until the loss misses nothing that is stored after it.
 
-A chat that the backup does not have may come back with a late record (`ceilings.beginning`).
+A chat that the backup does not have may come back with a late record (`locking.initial_lease`).
 Tests: `tests/contract/test_mysql.py`, `tests/contract/test_restore_drill.py`.
 """
 
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import Database
-from chalicelib.adapters.mysql.leases import note, record_gaps
+from chalicelib.adapters.mysql.leases import record_missing, record_skipped
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.domain.number_ranges import NumberRange
 
@@ -65,8 +65,8 @@ class AdvanceCounters:
         def work(cursor: Cursor) -> None:
             for row in lock_applications(cursor, [id_]).values():
                 top = row.chats_ceiling + by
-                record_gaps(cursor, id_, None, (row.chats_floor, row.chats_ceiling), at)
-                note(cursor, id_, None, [NumberRange(row.chats_ceiling + 1, top)], at)
+                record_missing(cursor, id_, None, row.chats_floor, row.chats_ceiling, at)
+                record_skipped(cursor, id_, None, [NumberRange(row.chats_ceiling + 1, top)], at)
                 cursor.execute(LIFT_APPLICATION, (top, top, EPOCHS, top, by, EPOCHS, id_))
 
         self._database.transact(work)
@@ -75,9 +75,9 @@ class AdvanceCounters:
         def work(cursor: Cursor) -> None:
             for row in lock_chats(cursor, ids).values():
                 top = row.messages_ceiling + by
-                known = (row.messages_floor, row.messages_ceiling)
-                record_gaps(cursor, application_id, row.id, known, at)
-                note(
+                floor, ceiling = row.messages_floor, row.messages_ceiling
+                record_missing(cursor, application_id, row.id, floor, ceiling, at)
+                record_skipped(
                     cursor, application_id, row.id, [NumberRange(row.messages_ceiling + 1, top)], at
                 )
                 cursor.execute(LIFT_CHAT, (top, top, EPOCHS, by, row.id))

@@ -5,7 +5,7 @@ import msgspec
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.leases import MySqlLeases
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.number_ranges import size
+from chalicelib.domain.number_ranges import count
 
 OF_CHATS = """
 SELECT c.number, c.last_message_number, c.messages_ceiling
@@ -54,4 +54,4 @@ class Allowances:
     def skipped_messages(self, token: str) -> int:
         """How many message numbers were passed over and are missing."""
         chats = [chat for (chat,) in self._database.read(SKIPPING, (token,))]
-        return sum(size(self._leases.skipped_numbers(token, chat)) for chat in chats)
+        return sum(count(self._leases.skipped_numbers(token, chat)) for chat in chats)

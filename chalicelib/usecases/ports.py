@@ -20,7 +20,7 @@ from chalicelib.domain.leases import (
     PersistedMessages,
 )
 from chalicelib.domain.metrics import Metric
-from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending
+from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending, PurgedItem
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
@@ -193,33 +193,32 @@ class Sequencer(Protocol):
 
 
 class Applications(Protocol):
-    """Applications, and the responses that their idempotent requests got."""
+    """Applications, and the stored responses of the requests that change them.
+
+    Each method that takes `idempotency` stores its response in the same transaction. It raises
+    `InProgressError` if another request with the same Idempotency-Key was first.
+    """
 
     def create_application(
         self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
-    ) -> Application:
-        """With `once`, keep the answer in the same transaction; so do those below.
-
-        Raises `InProgressError` where another request with the key was first.
-        """
-        ...
+    ) -> Application: ...
 
     def get_application(self, token: str) -> Application | None:
-        """None where it was never there or was deleted."""
+        """None if it never existed or was deleted."""
         ...
 
     def list_applications(self, before: str | None, limit: int) -> list[Application]:
-        """Newest first; those created before the application with the token `before`."""
+        """Up to `limit` applications, newest first: those created before the one with the token `before`."""
         ...
 
     def list_tokens(self, after: str | None, limit: int) -> list[str]:
-        """Tokens of all applications that are not deleted, in the order of their creation."""
+        """Up to `limit` tokens of applications, oldest first, after the token `after`."""
         ...
 
     def rename_application(
         self, token: str, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
-        """None where it is not there."""
+        """None if it does not exist."""
         ...
 
     def rotate_key(
@@ -229,66 +228,71 @@ class Applications(Protocol):
         previous_until: str | None,
         idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
-        """Give the application the next version of its key, where `version` is the newest.
+        """Give the application the key version `version + 1`, if `version` is its newest.
 
-        `version` stays valid until `previous_until`, the one before it ends. None where `version` is
-        not the newest, or the application is not there.
+        `version` stays valid until `previous_until` (RFC 3339), older versions become invalid. None if
+        `version` is not the newest, or if the application does not exist.
         """
         ...
 
     def delete_application(
         self, token: str, at: str, idempotency: IdempotentWrite | None = None
     ) -> bool:
-        """Mark it as deleted; `purge` removes what it holds. False where it is not there."""
+        """Set its `deleted_at`; `Purge` removes its content later. False if it does not exist."""
         ...
 
     def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
-        """What a request with this key made less than 24 hours ago: the application as JSON, or nothing
-        where it was deleted. None where no such request has ended. Raises `KeyReusedError`."""
+        """The response to a request with this key in the last 24 hours.
+
+        It is the application as JSON, or `b""` for a deletion. None if no such request has ended. Raises
+        `KeyReusedError` if that request had another fingerprint.
+        """
         ...
 
     def delete_responses(self, before: str, rows: int) -> int:
-        """Remove up to `rows` answers that were kept before then; how many."""
+        """Remove up to `rows` responses that were stored before then. Returns how many."""
         ...
 
 
 class Chats(Protocol):
-    """Chats with their counts; stubs included."""
+    """Chats with their counts. A stub counts as a chat."""
 
     def get_chat(self, token: str, number: int) -> ChatRow | None:
-        """A deleted chat comes with its `deleted_at`."""
+        """A deleted chat has its `deleted_at`. None if it has no row or its application was deleted."""
         ...
 
     def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Those of these chats (token, number) that have a row and are not deleted, nor is their
-        application."""
+        """Those of these chats (token, number) that have a row and are not deleted.
+
+        Chats of a deleted application count as deleted.
+        """
         ...
 
     def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
-        """Up to `limit` chats of the page that are not deleted, in the page's order."""
+        """Up to `limit` chats of the page that are not deleted, in the order of the page."""
         ...
 
 
 class Messages(Protocol):
-    """Messages of one chat, and the order in which they changed."""
+    """Messages of one chat, and its change feed. A deleted chat has no messages and no changes."""
 
     def get_message(self, token: str, chat: int, number: int) -> Message | None:
-        """A deleted message comes with its `deleted_at`."""
+        """A deleted message has its `deleted_at`. None if it has no row."""
         ...
 
     def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
-        """Up to `limit` messages of the page that are not deleted, in the page's order."""
+        """Up to `limit` messages of the page that are not deleted, in the order of the page."""
         ...
 
     def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
-        """Up to `limit` messages whose state was stored after `since`, in that order, deleted ones too.
+        """Up to `limit` changes after `since`, by position and number. Deleted messages are included.
 
-        What is stored later is always behind what was listed. Nothing where the chat was deleted.
+        A version that is stored later has a higher position than every listed change.
         """
         ...
 
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
-        """The revision of each of these numbers that has a row. A stub is not there."""
+        """The stored revision of each of these numbers. Numbers without a row, and stubs, are left out."""
         ...
 
 
@@ -296,118 +300,119 @@ class ReadMarkers(Protocol):
     """How far users have read."""
 
     def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
-        """Move a user's marker up to a number, never back.
+        """Move a user's marker up, never back.
 
-        Not above the last number that is stored or, as `pending_last`, pending. The chat need not be
-        there yet; nothing happens where it, or the application, was deleted.
+        It goes up to `marker.number`, but not above the highest number that is stored or pending
+        (`pending_last`). The chat may have no row yet. Nothing happens if the chat or the application was
+        deleted.
         """
         ...
 
     def list_read_markers(
         self, token: str, user: str, page: PageRequest, limit: int
     ) -> list[ReadMarker]:
-        """Up to `limit` of a user's markers, by chat, in chats that are not known as deleted."""
+        """Up to `limit` markers of a user, by chat number. Those in deleted chats are left out."""
         ...
 
     def count_unread(
         self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
     ) -> list[UnreadCount]:
-        """How many messages that are not deleted lie above each marker, pending ones included.
+        """How many messages that are not deleted are above each marker, pending ones included.
 
-        `ahead` is what Redis said of these chats before. Chats that are not there are left out.
+        `unpersisted` has an entry for each marker's chat, which was read from Redis before this call.
+        Markers in chats that do not exist are left out.
         """
         ...
 
 
 class Leases(Protocol):
-    """How far the numbers of a counter may go, and which ones were skipped."""
+    """How far the numbers of a counter may go, and which numbers were skipped.
+
+    The methods raise `GoneError` if the chat or its application was deleted.
+    """
 
     def lease_epoch(self, counter: Counter) -> int | None:
-        """How often a lease was begun. None where the chat (or application) has no row.
-
-        Raises `GoneError` where it was deleted.
-        """
+        """The epoch of the newest lease. None if the chat (or the application) has no row."""
         ...
 
     def acquire_lease(
-        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
     ) -> LeaseGrant | None:
-        """Give `need.holder` the `window` numbers above the highest ceiling, with the next epoch.
+        """Grant `missing.holder` the `window` numbers above the highest ceiling, with the epoch `epoch + 1`.
 
-        Numbers that an attempt in `need.abandoned_nonces` was given are given again; otherwise notes which
-        numbers were passed over. None where the row is gone. Raises `ConflictError` where the epoch is
-        not `epoch` any more, `GoneError` where it was deleted.
+        If the newest grant was to one of `missing.abandoned_nonces`, its numbers are granted again.
+        Otherwise the numbers below it that have no row are recorded as skipped since `at` (RFC 3339). None
+        if the row does not exist. Raises `ConflictError` if `epoch` is not the newest any more.
         """
         ...
 
     def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
-        """Raise the ceiling by `window` over `lease.ceiling`, where holder and epoch are unchanged.
+        """Raise the ceiling to `window` above `lease.ceiling`, if holder and epoch are unchanged.
 
-        Never lowers it. Returns the lease now in force, or None where another has begun since.
-        Raises `UnavailableError` where the row is not there yet, `GoneError` where it was deleted.
+        Never lowers the ceiling. Returns the lease with its new ceiling; None if there is a newer lease.
+        Raises `UnavailableError` if the row does not exist yet.
         """
         ...
 
-    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
-        """Take the numbers above `closing.last` back, where holder and epoch are unchanged.
-
-        Raises `GoneError` where the chat or the application was deleted.
-        """
+    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
+        """Take back the numbers above `releasing.last`, if holder and epoch are unchanged."""
         ...
 
     def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
-        """Message numbers that were passed over when memory was lost, and are not in use."""
+        """The message numbers that were skipped and still have no row, in ascending order."""
         ...
 
     def chat_may_arrive(
         self, token: str, number: int, chats: IssuedUpTo | None, since: str
     ) -> bool:
-        """Whether a chat without a row may still be on its way.
+        """Whether the record of a chat without a row may still arrive.
 
-        `chats` is how far a memory has numbered them. Where the newest lease is that memory's, no others
-        can come; else any up to the highest ceiling ever given, for another memory may have given them.
-        Never one that was noted as passed over before `since`.
+        `chats` says how far an incarnation has issued chat numbers. If it holds the newest lease, no higher
+        number can arrive. Otherwise any number up to the highest ceiling can, because another incarnation
+        may have issued it. A number that was recorded as skipped before `since` (RFC 3339) cannot arrive.
         """
         ...
 
 
 class Persistence(Protocol):
-    """Stores the records of one invocation of a worker."""
+    """Stores the records of one invocation of a worker. `window` is how many numbers a lease gives.
+
+    The methods raise `PoisonError` if the database can never store the content.
+    """
 
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
-        """Store chat states and counts; the newer revision wins, and a deletion is final.
-
-        Raises `PoisonError` where the database refuses the content for good.
-        """
+        """Store versions of chats and their counts. The highest revision wins, and a deletion is final."""
         ...
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        """Store message states and counts; make stubs of chats that are not there yet.
+        """Store versions of messages and their counts, and create stubs of chats without a row.
 
-        States for a deleted chat or application are dropped (and settled). Raises `PoisonError`.
+        Versions for a deleted chat or application are dropped, and count as acknowledged.
         """
         ...
 
 
 class Purge(Protocol):
-    """Removes what was deleted."""
+    """Removes what was deleted, in two steps, so that nothing of it stays in the search index."""
 
-    def purge_deleted(self, before: str, rows: int) -> list[tuple[str, int | None]]:
-        """Remove up to `rows` rows of what was deleted; return what is now empty.
+    def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
+        """Remove up to `rows` rows of deleted chats and applications. Returns those that are empty now.
 
-        Each is a token and a chat number, or None for a whole application. What was deleted after
-        `before` loses its rows but is not returned yet, because late records may still come.
-        What is returned is returned again until `confirm_purged` has it.
+        An item that was deleted after `before` (RFC 3339) loses its rows but is not returned yet, because
+        late records may still arrive. An item is returned by each call until `confirm_purged` gets it.
         """
         ...
 
-    def confirm_purged(self, purged: Iterable[tuple[str, int | None]]) -> None:
-        """The index has removed what `purge_deleted` returned: of a chat only its number is left."""
+    def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
+        """The index has removed these items. Only the number of a chat stays taken."""
         ...
 
 
 class Store(Protocol):
-    """MySQL, by role. Every method is one transaction, and any can raise `UnavailableError`."""
+    """MySQL, by role. Each method of a role is one transaction, and any can raise `UnavailableError`.
+
+    Times are RFC 3339 in UTC with milliseconds.
+    """
 
     @property
     def applications(self) -> Applications: ...
@@ -430,7 +435,9 @@ class Store(Protocol):
     @property
     def purge(self) -> Purge: ...
 
-    def ping(self) -> None: ...
+    def ping(self) -> None:
+        """Raises `UnavailableError` unless the server responds and the tables exist."""
+        ...
 
 
 class Queues(Protocol):

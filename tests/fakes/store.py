@@ -27,7 +27,7 @@ from chalicelib.domain.leases import (
     PersistedMessages,
 )
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
-from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message
+from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, PurgedItem
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
@@ -300,7 +300,7 @@ class FakeStore:
 
     @_transaction
     def acquire_lease(
-        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
     ) -> LeaseGrant | None:
         found = self._numbering(counter)
         if found is None:
@@ -308,7 +308,7 @@ class FakeStore:
         numbering, used = found
         if numbering.epoch != epoch:
             raise ConflictError("another lease was begun")
-        anew = numbering.holder != need.holder or numbering.nonce not in need.abandoned_nonces
+        anew = numbering.holder != missing.holder or numbering.nonce not in missing.abandoned_nonces
         lost = anew and numbering.holder != ""
         skipped: list[tuple[int, str]] = []
         if anew:
@@ -316,15 +316,19 @@ class FakeStore:
             skipped = [(number, at) for number in passed_over if number not in used]
             numbering.skipped += skipped
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
-        numbering.holder, numbering.epoch, numbering.nonce = need.holder, epoch + 1, need.nonce
-        lease = Lease(need.holder, numbering.epoch, numbering.ceiling)
+        numbering.holder, numbering.epoch, numbering.nonce = (
+            missing.holder,
+            epoch + 1,
+            missing.nonce,
+        )
+        lease = Lease(missing.holder, numbering.epoch, numbering.ceiling)
         return LeaseGrant(numbering.floor, lease, lost, len(skipped))
 
     @_transaction
-    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
+    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
         found = self._numbering(counter)
-        if found and (found[0].holder, found[0].epoch) == (closing.holder, closing.epoch):
-            found[0].ceiling, found[0].holder, found[0].nonce = closing.last, "", ""
+        if found and (found[0].holder, found[0].epoch) == (releasing.holder, releasing.epoch):
+            found[0].ceiling, found[0].holder, found[0].nonce = releasing.last, "", ""
 
     @_transaction
     def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
@@ -542,8 +546,8 @@ class FakeStore:
         return {number: states[number] for number in numbers if states.get(number, 0) > 0}
 
     @_transaction
-    def purge_deleted(self, before: str, rows: int) -> list[tuple[str, int | None]]:
-        gone: list[tuple[str, int | None]] = []
+    def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
+        gone: list[PurgedItem] = []
         for application in list(self._applications.values()):
             for number, chat in list(application.chats.items()):
                 deleted_at = application.deleted_at or chat.state.deleted_at
@@ -560,12 +564,12 @@ class FakeStore:
                     del application.chats[number]
                     rows -= 1
                 elif rows > 0 and deleted_at < before:
-                    gone.append((application.token, number))
+                    gone.append(PurgedItem(application.token, number))
             if (application.deleted_at or before) < before and not application.chats:
-                gone.append((application.token, None))
+                gone.append(PurgedItem(application.token, None))
         return gone
 
-    def confirm_purged(self, purged: Iterable[tuple[str, int | None]]) -> None:
+    def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
         for token, number in purged:
             if number is None:
                 self._applications.pop(token, None)

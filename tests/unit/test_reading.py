@@ -12,7 +12,7 @@ from chalicelib.domain.errors import GoneError, NotFoundError, UnauthenticatedEr
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount, span
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount, unread_window
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.read import get_chat
@@ -43,21 +43,21 @@ NUMBERS = st.sets(st.integers(1, 30), max_size=12)
 
 
 @given(marker=st.integers(0, 30), stored=NUMBERS, gone=NUMBERS, passed=NUMBERS, pending=NUMBERS)
-def test_a_span_counts_as_one_who_looks_at_every_number(
+def test_a_window_counts_the_same_as_checking_every_number(
     marker: int, stored: set[int], gone: set[int], passed: set[int], pending: set[int]
 ) -> None:
     last = max([0, *stored])
     deletions = {n for n in pending if n <= last}
     rows = set(range(1, last + 1)) - (passed - stored)
-    one = span(
+    window = unread_window(
         ReadMarker(1, marker),
         last,
         [NumberRange(n, n) for n in sorted(passed)],
         UnpersistedChat(known=True, deletions=tuple(deletions)),
     )
-    deleted = {n for n in gone & rows if marker < n <= one.last}
-    held = {n for gap in one.gaps for n in range(gap.first, gap.last + 1)}
-    reading = one.reading(len(deleted), len(deleted & deletions), len(held & rows))
+    deleted = {n for n in gone & rows if marker < n <= window.last}
+    skipped = {n for run in window.skipped for n in range(run.first, run.last + 1)}
+    reading = window.count(len(deleted), len(deleted & deletions), len(skipped & rows))
     there = rows - gone - deletions
     assert reading.unread == sum(n > marker for n in there)
     assert reading.last == max(marker, last)

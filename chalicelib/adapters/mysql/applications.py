@@ -1,4 +1,8 @@
-"""Applications, and the responses of requests that go straight to MySQL."""
+"""Applications, and the stored responses of the requests that change them.
+
+These requests are rare, so they write to MySQL at once and use no queue. The response of a request with an
+Idempotency-Key is stored in the transaction of its change.
+"""
 
 import hashlib
 
@@ -21,8 +25,6 @@ from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.domain.models import Application
 from chalicelib.domain.times import rfc3339
 
-# What requests were answered by their Idempotency-Key, where they go straight to MySQL.
-
 GET_RESPONSE = """
 SELECT fingerprint, answer FROM idempotency_marks
 WHERE scope = %s AND key_hash = %s AND `at` >= %s
@@ -35,42 +37,6 @@ INSERT IGNORE INTO idempotency_marks (scope, key_hash, `at`, fingerprint, answer
 VALUES (%s, %s, %s, %s, %s)
 """
 DELETE_OLD_RESPONSES = "DELETE FROM idempotency_marks WHERE `at` < %s ORDER BY `at` LIMIT %s"
-
-
-def store_response(cursor: Cursor, idempotency: IdempotentWrite | None, answer: bytes) -> None:
-    """Note in the transaction of a change what it is answered.
-
-    Raises `InProgressError` where another request with the key was first: nothing was there when this
-    one looked, so that one is still under way, or has just ended.
-    """
-    if idempotency is None:
-        return
-    try:
-        cursor.execute(DELETE_OLD_RESPONSE, (*_key(idempotency), _since(idempotency)))
-        values = (
-            *_key(idempotency),
-            to_db_time(rfc3339(idempotency.now_ms)),
-            idempotency.key.fingerprint,
-            answer.decode(),
-        )
-        is_first = cursor.execute(INSERT_RESPONSE, values)
-    except pymysql.OperationalError as error:
-        if errno_of(error) != LOCK_WAIT_TIMEOUT:
-            raise
-        is_first = 0
-    if not is_first:
-        raise InProgressError("a request with this Idempotency-Key is under way")
-
-
-def _key(idempotency: IdempotentWrite) -> tuple[str, str]:
-    return idempotency.scope, hashlib.sha256(idempotency.key.key.encode()).hexdigest()
-
-
-def _since(idempotency: IdempotentWrite) -> str | None:
-    return to_db_time(rfc3339(idempotency.now_ms - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000))
-
-
-# Applications: they are rare, and go straight to MySQL.
 
 COLUMNS = "token, name, chats_count, created_at, key_version, previous_key_until, deleted_at"
 INSERT = "INSERT INTO applications (token, name, created_at) VALUES (%s, %s, %s)"
@@ -98,7 +64,7 @@ ORDER BY id LIMIT %s
 
 
 class MySqlApplications:
-    """Create, read, rename, give a new key and mark as deleted."""
+    """Creates, reads, renames and deletes applications, and rotates their keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -109,9 +75,9 @@ class MySqlApplications:
         def work(cursor: Cursor) -> Application:
             cursor.execute(INSERT, (token, name, to_db_time(created_at)))
             cursor.execute(GET, (token,))
-            made = _application(cursor.fetchall()[0])
-            store_response(cursor, idempotency, msgspec.json.encode(made))
-            return made
+            created = _application(cursor.fetchall()[0])
+            store_response(cursor, idempotency, msgspec.json.encode(created))
+            return created
 
         return self._database.transact(work)
 
@@ -177,18 +143,51 @@ class MySqlApplications:
         return [token for (token,) in rows]
 
     def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
-        rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _since(idempotency)))
+        rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _oldest(idempotency)))
         if not rows:
             return None
-        fingerprint, answer = rows[0]
+        fingerprint, response = rows[0]
         if fingerprint != idempotency.key.fingerprint:
             raise KeyReusedError("the Idempotency-Key was used for another request")
-        return str(answer).encode()
+        return str(response).encode()
 
     def delete_responses(self, before: str, rows: int) -> int:
         return self._database.transact(
             lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (to_db_time(before), rows))
         )
+
+
+def store_response(cursor: Cursor, idempotency: IdempotentWrite | None, response: bytes) -> None:
+    """Store the response to a change, in the transaction of that change.
+
+    Raises `InProgressError` if another request with the key is under way, or ended only now: the caller
+    found no stored response before.
+    """
+    if idempotency is None:
+        return
+    try:
+        cursor.execute(DELETE_OLD_RESPONSE, (*_key(idempotency), _oldest(idempotency)))
+        values = (
+            *_key(idempotency),
+            to_db_time(rfc3339(idempotency.now_ms)),
+            idempotency.key.fingerprint,
+            response.decode(),
+        )
+        is_first = cursor.execute(INSERT_RESPONSE, values)
+    except pymysql.OperationalError as error:
+        if errno_of(error) != LOCK_WAIT_TIMEOUT:
+            raise
+        is_first = 0
+    if not is_first:
+        raise InProgressError("a request with this Idempotency-Key is under way")
+
+
+def _key(idempotency: IdempotentWrite) -> tuple[str, str]:
+    return idempotency.scope, hashlib.sha256(idempotency.key.key.encode()).hexdigest()
+
+
+def _oldest(idempotency: IdempotentWrite) -> str | None:
+    return to_db_time(rfc3339(idempotency.now_ms - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000))
 
 
 def _application(row: Row) -> Application:

@@ -12,7 +12,7 @@ from chalicelib.adapters.mysql.database import (
     from_db_time_not_null,
     placeholders,
 )
-from chalicelib.adapters.mysql.locking import AT_ONCE
+from chalicelib.adapters.mysql.locking import MAX_KEYS_PER_STATEMENT
 from chalicelib.domain.models import Chat, ChatRow
 from chalicelib.domain.paging import PageRequest
 
@@ -30,14 +30,14 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.number > %s AND c.number < %s
   AND c.deleted_at IS NULL
 ORDER BY c.number {{direction}} LIMIT %s
 """
-LIVE = """
+EXISTING = """
 SELECT a.token, c.number FROM applications a JOIN chats c ON c.application_id = a.id
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND c.number IN ({placeholders})
 """
 
 
 class MySqlChats:
-    """Chats with their cached counts; stubs included."""
+    """Chats with their cached counts. A stub counts as a chat."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,12 +50,12 @@ class MySqlChats:
         by_token: dict[str, list[int]] = {}
         for token, number in chats:
             by_token.setdefault(token, []).append(number)
-        found: set[tuple[str, int]] = set()
+        existing: set[tuple[str, int]] = set()
         for token, numbers in by_token.items():
-            for some in batched(numbers, AT_ONCE):
-                sql = LIVE.format(placeholders=placeholders(some))
-                found.update(self._database.read(sql, (token, *some)))
-        return found
+            for batch in batched(numbers, MAX_KEYS_PER_STATEMENT):
+                sql = EXISTING.format(placeholders=placeholders(batch))
+                existing.update(self._database.read(sql, (token, *batch)))
+        return existing
 
     def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")

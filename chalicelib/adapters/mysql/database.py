@@ -1,4 +1,12 @@
-"""Connections to MySQL, transactions that are retried, and how values are written."""
+"""Connections to MySQL, transactions that are retried, and the text forms of values.
+
+A connection is opened when it is first needed, reused by later calls, and replaced when it is dead.
+
+A transaction runs again only if nothing of it can have been committed: after a deadlock, after a lock wait
+time-out, or if a reused connection turns out to be dead. If the connection is lost during COMMIT, nobody
+knows whether the transaction was committed. The caller then gets `UnavailableError` and may retry, because
+every write here may be repeated. Tests: `tests/contract/test_mysql.py`.
+"""
 
 import random
 import threading
@@ -19,17 +27,17 @@ from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import PoisonError, UnavailableError
 from chalicelib.domain.models import Metadata
 
-# What MySQL and MariaDB say when something fails, and what it means here. The one table of it.
-
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
 
 
 class ErrorClass(Enum):
-    """What can be done about a failed statement."""
+    """What a caller can do about a failed statement."""
 
-    LOST = auto()  # the connection is gone: a new one may work, and an open transaction is undone
-    BUSY = auto()  # others were in the way: the same transaction can be run again
-    POISON = auto()  # the content is refused for good
+    LOST = (
+        auto()
+    )  # the connection is gone, and its open transaction rolled back: a new one may work
+    BUSY = auto()  # another transaction was in the way: the same transaction may succeed now
+    POISON = auto()  # the content can never be stored
     AWAY = auto()  # everything else: down, full, read-only, misconfigured, not migrated
 
 
@@ -69,17 +77,17 @@ _POISON = {
 
 
 def errno_of(error: BaseException) -> int | None:
-    """The server's (or the client's) number of an error, if it has one."""
+    """The error number of the server or of PyMySQL; None if the error has none."""
     number = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
     return number if isinstance(number, int) else None
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """Judge an error of PyMySQL, of the socket, or of encoding the text that was to be sent."""
+    """The class of an error of PyMySQL, of the socket, or of encoding the statement."""
     if isinstance(error, UnicodeEncodeError):
         return ErrorClass.POISON
     if isinstance(error.__context__, TimeoutError):
-        return ErrorClass.AWAY  # it has waited long enough: no second time
+        return ErrorClass.AWAY  # the caller has waited for one time-out: no second one
     errno = errno_of(error)
     if errno in _POISON:
         return ErrorClass.POISON
@@ -88,8 +96,8 @@ def classify(error: BaseException) -> ErrorClass:
     return ErrorClass.LOST if errno in _LOST else ErrorClass.AWAY
 
 
-def unanswered(error: BaseException) -> bool:
-    """Whether the server cannot be reached, went away or took too long. What it says is an answer."""
+def is_unreachable(error: BaseException) -> bool:
+    """Whether there was no response: the server is not reachable, disconnected, or timed out."""
     cause = error.__cause__ if isinstance(error, UnavailableError) else error
     if not isinstance(cause, pymysql.Error | OSError):
         return False
@@ -98,24 +106,22 @@ def unanswered(error: BaseException) -> bool:
     return errno_of(cause) in _LOST | {_NOT_REACHED}
 
 
-# How times and metadata are written in MySQL, both ways and exactly.
-
-# Above every number: what `before` stands for where a page has none.
+# Above every number: the value of `before` if a page has none.
 NO_LIMIT = 2**63 - 1
 
 
 def to_db_time(text: str | None) -> str | None:
-    """`2026-01-31T12:00:00.000Z` → what a DATETIME(3) takes; strict mode refuses the rest."""
+    """`2026-01-31T12:00:00.000Z` → the text of a DATETIME(3). Strict mode rejects any other text."""
     return None if text is None else text.replace("T", " ", 1).removesuffix("Z")
 
 
 def from_db_time(text: str | None) -> str | None:
-    """What a DATETIME(3) gives → `2026-01-31T12:00:00.000Z`."""
+    """The text of a DATETIME(3) → `2026-01-31T12:00:00.000Z`."""
     return None if text is None else text.replace(" ", "T", 1) + "Z"
 
 
 def from_db_time_not_null(text: str) -> str:
-    """The same for a column that is never NULL."""
+    """`from_db_time` for a column that is never NULL."""
     return text.replace(" ", "T", 1) + "Z"
 
 
@@ -128,35 +134,29 @@ def from_db_metadata(text: str | None) -> Metadata | None:
 
 
 def placeholders(values: Sized) -> str:
-    """The placeholders of an IN list. PyMySQL's own way to expand a list is going away."""
+    """`%s,%s,…` for an IN list: PyMySQL's own expansion of lists is deprecated."""
     return ",".join(["%s"] * len(values))
 
 
-# Connections to MySQL: opened when needed, kept between calls, replaced when they went stale.
-#
-# A transaction is run again where nothing of it can have been kept: after a deadlock, a lock wait
-# time-out, or a kept connection that turns out to be dead. A connection that is lost during COMMIT
-# leaves open whether it was kept; that is for the caller's retry, and every write here bears one.
-
-# Those that sign with RSA 2048, one of each region, as the template chooses (infra/cloud/data.yaml).
+# The RSA 2048 authorities of Amazon RDS, one of each region (infra/cloud/data.yaml chooses RSA 2048).
 RDS_AUTHORITIES = Path(__file__).with_name("rds_authorities.pem")
 CONNECT_TIMEOUT_SECONDS = 2
-# How long an answer may take, and after how long a transaction is not run again: for workers, whose
-# batches take long, and for requests, whose clients wait.
+# How long a response may take, and after how long a transaction is not run again. Batches of workers
+# take long; a request has a client that waits.
 READ_TIMEOUT_SECONDS = 10
 REQUEST_READ_TIMEOUT_SECONDS = 4
 LOCK_WAIT_SECONDS = 2
-ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 PAUSE_SECONDS = 0.05
 
-# Strict, or a title that is too long would be cut without a word.
+# Strict: otherwise MySQL would truncate a title that is too long, without an error.
 SESSION = f"""
 SET SESSION transaction_isolation = 'READ-COMMITTED',
   sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',
   time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}
 """
 
-# Times come as text, as they were stored: a datetime would only be taken apart again.
+# Times stay text, as they are stored: a `datetime` would only be formatted again.
 _CONVERSIONS = {key: value for key, value in conversions.items() if key != FIELD_TYPE.DATETIME}
 
 Row = tuple[Any, ...]
@@ -164,69 +164,77 @@ type Link = pymysql.Connection[Cursor]
 
 
 class Database:
-    """`mysql://user:password@host:port/database`, with `?ssl_ca=<file>` to demand a known server.
+    """`url` is `mysql://user:password@host:port/database`, with one of these options:
 
-    `?ssl_ca=rds` knows the servers of Amazon RDS, of all regions: its authorities are in this package.
-    `?ssl=unverified` encrypts without knowing the server: MySQL 8.4 takes no password in clear, and
-    a server in a container has only a certificate that it made itself.
+    - `?ssl_ca=<file>` verifies the server's certificate against the authorities in the file.
+    - `?ssl_ca=rds` verifies a server of Amazon RDS in any region, against the authorities in this package.
+    - `?ssl=unverified` encrypts and verifies nothing. MySQL 8.4 accepts no password in clear text, and a
+      server in a container only has a certificate that it signed itself.
 
-    PyMySQL's connections are not thread safe: each thread has its own. They are in autocommit mode
-    so that a single read is one round trip; everything else happens between BEGIN and COMMIT.
+    Each thread has its own connection, because PyMySQL's connections are not thread-safe. Connections are in
+    autocommit mode, so that a single read is one round trip. All writes are between BEGIN and COMMIT.
     """
 
     def __init__(self, url: str, read_timeout_seconds: int = READ_TIMEOUT_SECONDS) -> None:
         self._options = _options(url, read_timeout_seconds)
-        self._patience_seconds = read_timeout_seconds
+        self._retry_seconds = read_timeout_seconds
         self._local = threading.local()
-        self._circuit = Circuit("MySQL", unanswered)
+        self._circuit = Circuit("MySQL", is_unreachable)
 
     def read(self, sql: str, args: tuple[object, ...] = ()) -> list[Row]:
-        """Run one SELECT outside of a transaction."""
+        """The rows of one SELECT outside of a transaction.
+
+        Raises `PoisonError` or `UnavailableError`, as `transact` does.
+        """
         return self._run_with_retries(lambda connection: _select(connection, sql, args))
 
     def transact[T](self, work: Callable[[Cursor], T]) -> T:
-        """Run `work` in one transaction. It may be run several times, so it must not change anything
-        outside of the database."""
-        return self._run_with_retries(lambda connection: self._once(connection, work))
+        """Run `work` in one transaction and return its result.
+
+        `work` may run several times, so it must not change anything outside of the database. Raises
+        `PoisonError` if the database can never store the content, and `UnavailableError` for other failures.
+        """
+        return self._run_with_retries(lambda connection: self._run_once(connection, work))
 
     def close(self) -> None:
-        """Let go of this thread's connection; what was not committed is undone by the server."""
+        """Close this thread's connection. The server rolls back what was not committed."""
         connection = self._local.__dict__.pop("connection", None)
         if connection is not None:
             connection._force_close()
 
     def _run_with_retries[T](self, step: Callable[[Link], T]) -> T:
-        until = time.monotonic() + self._patience_seconds
-        for attempt in range(ATTEMPTS):
+        until = time.monotonic() + self._retry_seconds
+        for attempt in range(MAX_ATTEMPTS):
             self._pause(attempt)
             if attempt > 0 and time.monotonic() > until:
                 break
-            kept = "connection" in self._local.__dict__
+            is_reused = "connection" in self._local.__dict__
             try:
                 with self._circuit.calling():
                     return step(self._connection())
             except FAILURES as error:
-                verdict = classify(error)
-                if verdict is ErrorClass.POISON:
+                error_class = classify(error)
+                if error_class is ErrorClass.POISON:
                     raise PoisonError(str(error)) from error
-                if verdict is not ErrorClass.BUSY:
-                    self.close()
-                if verdict is not ErrorClass.BUSY and not (kept and verdict is ErrorClass.LOST):
+                if error_class is ErrorClass.BUSY:
+                    continue
+                self.close()
+                if not (is_reused and error_class is ErrorClass.LOST):
                     raise UnavailableError(f"MySQL: {error}") from error
-        raise UnavailableError("MySQL: every attempt met a deadlock or a lock wait time-out")
+        raise UnavailableError("MySQL: every attempt ended in a deadlock or a lock wait time-out")
 
     def _pause(self, attempt: int) -> None:
-        """Wait a little, differently each time: or else two that met would meet again."""
+        """Wait for a random time, so that two transactions that collided do not collide again."""
         if attempt > 0:
             time.sleep(random.uniform(0, PAUSE_SECONDS * attempt))  # noqa: S311 no secret
 
     def _connection(self) -> Link:
-        kept = self._local.__dict__.get("connection")
-        if kept is None:
-            kept = self._local.connection = pymysql.connect(**self._options)
-        return kept
+        connection: Link | None = self._local.__dict__.get("connection")
+        if connection is None:
+            connection = self._local.connection = pymysql.connect(**self._options)
+        return connection
 
-    def _once[T](self, connection: Link, work: Callable[[Cursor], T]) -> T:
+    def _run_once[T](self, connection: Link, work: Callable[[Cursor], T]) -> T:
         connection.begin()
         try:
             with connection.cursor() as cursor:
@@ -244,7 +252,9 @@ class Database:
             if classify(error) is ErrorClass.BUSY:
                 raise
             self.close()
-            raise UnavailableError("MySQL: whether the COMMIT came through is not known") from error
+            raise UnavailableError(
+                "MySQL: the connection was lost during COMMIT, so its result is unknown"
+            ) from error
 
     def _roll_back(self, connection: Link) -> None:
         try:
@@ -260,7 +270,7 @@ def _select(connection: Link, sql: str, args: tuple[object, ...]) -> list[Row]:
 
 
 def credentials(url: str) -> tuple[str, str, str]:
-    """User, password and database that a URL names."""
+    """User, password and database of a URL."""
     parts = urlsplit(url)
     return (
         unquote(parts.username or ""),
@@ -272,7 +282,7 @@ def credentials(url: str) -> tuple[str, str, str]:
 def _options(url: str, read_timeout_seconds: int) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname or not parts.path.strip("/"):
-        raise ValueError("the MySQL url must look like mysql://user:password@host:3306/database")
+        raise ValueError("the MySQL URL must look like mysql://user:password@host:3306/database")
     query = parse_qs(parts.query)
     ssl_ca, unverified = query.get("ssl_ca", [""])[0], query.get("ssl") == ["unverified"]
     user, password, schema = credentials(url)

@@ -1,4 +1,17 @@
-"""Leases: how far the numbers of a counter may go, and which numbers were skipped."""
+"""Leases: how far the numbers of a counter may go, which incarnation may issue them, and which were skipped.
+
+Promise 1, that no number is issued twice, rests on this module. A ceiling never falls, and a lease starts
+above the highest ceiling that was ever granted, both under the lock of the row. Two cases look like
+exceptions and are safe:
+
+- A released lease returns numbers that it never issued (`release_lease`).
+- A range that was granted to an attempt which never installed it is granted again (`abandoned_nonces`).
+
+Tests: `tests/contract/test_store.py`, `tests/simulation`.
+
+If Redis is lost, the numbers that it may have issued without a stored version are skipped. They are recorded
+once, when the next lease is acquired. A late record may still bring one of them.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,27 +23,25 @@ from chalicelib.adapters.mysql.locking import find_chats, lock_applications, loc
 from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import Lease
-from chalicelib.domain.number_ranges import NumberRange, joined, size, without
+from chalicelib.domain.number_ranges import NumberRange, count, merged, subtract
 
-# Numbers that were passed over when a memory was lost: noted once, reported while still missing.
+# How many numbers one statement checks: far from the read time-out.
+NUMBERS_PER_STATEMENT = 200_000
 
-# How many numbers one statement looks at, so that none comes near the read time-out.
-STRIDE = 200_000
-
-# A number beyond the last one closes the walk, so that the gap behind the last row shows too.
-GAPS = """
+# The last row of the UNION is a number above the range, so that a gap at its end is found too.
+MISSING = """
 SELECT previous + 1, number - 1 FROM (
   SELECT number, COALESCE(LAG(number) OVER (ORDER BY number), %s) AS previous FROM (
     SELECT number FROM {table} WHERE {parent} = %s AND number > %s AND number <= %s
     UNION ALL SELECT %s
   ) AS used
-) AS walk WHERE number > previous + 1 ORDER BY number
+) AS neighbours WHERE number > previous + 1 ORDER BY number
 """
-NOTE = """
+RECORD_SKIPPED = """
 INSERT INTO skipped_numbers (application_id, chat_id, `first`, `last`, `at`)
 VALUES (%s, %s, %s, %s, %s)
 """
-RANGES = """
+SKIPPED = """
 SELECT c.id, s.`first`, s.`last`
 FROM applications a
 JOIN chats c ON c.application_id = a.id AND c.number = %s
@@ -38,57 +49,13 @@ JOIN skipped_numbers s ON s.application_id = a.id AND s.chat_id = c.id
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL ORDER BY s.`first`
 """
 ARRIVED = "SELECT number FROM messages WHERE chat_id = %s AND ({ranges}) ORDER BY number"
-MAY_COME = """
+CHAT_MAY_ARRIVE = """
 SELECT a.chats_ceiling, a.chats_holder, a.chats_epoch, EXISTS (
   SELECT 1 FROM skipped_numbers s
   WHERE s.application_id = a.id AND s.chat_id IS NULL
     AND s.`first` <= %s AND s.`last` >= %s AND s.`at` < %s
 ) FROM applications a WHERE a.token = %s AND a.deleted_at IS NULL
 """
-
-
-def record_gaps(
-    cursor: Cursor, application_id: int, chat_id: int | None, passed: tuple[int, int], at: str
-) -> int:
-    """Note which numbers above `passed[0]`, up to `passed[1]`, have no row, and say how many they are.
-
-    Under the parent's lock.
-    """
-    gaps = joined(_gaps(cursor, application_id, chat_id, *passed))
-    note(cursor, application_id, chat_id, gaps, at)
-    return size(gaps)
-
-
-def note(
-    cursor: Cursor, application_id: int, chat_id: int | None, gaps: Iterable[NumberRange], at: str
-) -> None:
-    """Note ranges of numbers. Under the parent's lock."""
-    cursor.executemany(
-        NOTE, [(application_id, chat_id, gap.first, gap.last, to_db_time(at)) for gap in gaps]
-    )
-
-
-def _gaps(
-    cursor: Cursor, application_id: int, chat_id: int | None, floor: int, ceiling: int
-) -> Iterator[NumberRange]:
-    if chat_id is None:
-        sql, parent_id = GAPS.format(table="chats", parent="application_id"), application_id
-    else:
-        sql, parent_id = GAPS.format(table="messages", parent="chat_id"), chat_id
-    for low in range(floor, ceiling, STRIDE):
-        high = min(low + STRIDE, ceiling)
-        cursor.execute(sql, (low, parent_id, low, high, high + 1))
-        yield from (NumberRange(first, last) for first, last in cursor.fetchall())
-
-
-# Leases: how far the numbers of a counter may go, and which memory may hand them out.
-#
-# Promise 1, that a number is never given twice, rests on this module: a ceiling does not fall, and a
-# lease begins above the highest ceiling that was ever given, both under the lock of the parent's row. Two
-# exceptions are none: a lease whose memory hands out nothing any more gives back what it never gave
-# (`release_lease`), and what was given to an attempt that was never installed is given again.
-# Tests: `tests/contract/test_store.py`, `tests/simulation`.
-
 FIND_APPLICATION = "SELECT id, deleted_at FROM applications WHERE token = %s"
 CHATS_EPOCH = "SELECT chats_epoch, deleted_at, NULL FROM applications WHERE token = %s"
 MESSAGES_EPOCH = """
@@ -110,7 +77,7 @@ WHERE id = %s
 
 
 class Parent(msgspec.Struct):
-    """The row that a counter hangs on, under its lock. `chat_id` is None for chat numbers."""
+    """The locked row that holds a counter's lease. `chat_id` is None for the chat numbers."""
 
     application_id: int
     chat_id: int | None
@@ -122,7 +89,7 @@ class Parent(msgspec.Struct):
 
 
 class MySqlLeases:
-    """Begin a lease for a memory, raise the ceiling of the one it holds, take it back."""
+    """Grants, extends and takes back leases, and answers which numbers were skipped."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -141,34 +108,36 @@ class MySqlLeases:
         return epoch
 
     def acquire_lease(
-        self, counter: Counter, need: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
     ) -> LeaseGrant | None:
         def work(cursor: Cursor) -> LeaseGrant | None:
             parent = _lock_parent(cursor, counter)
             if parent is None:
                 return None
             if parent.epoch != epoch:
-                raise ConflictError("another lease was begun")
-            anew = parent.holder != need.holder or parent.nonce not in need.abandoned_nonces
-            lost, skipped = anew and parent.holder != "", 0
-            if anew:
-                passed_over = (parent.floor, parent.ceiling)
-                skipped = record_gaps(
-                    cursor, parent.application_id, parent.chat_id, passed_over, at
+                raise ConflictError("another lease was acquired meanwhile")
+            # Otherwise the newest grant was never installed, and its range is free.
+            is_new_range = (
+                parent.holder != missing.holder or parent.nonce not in missing.abandoned_nonces
+            )
+            lost, skipped = is_new_range and parent.holder != "", 0
+            if is_new_range:
+                skipped = record_missing(
+                    cursor, parent.application_id, parent.chat_id, parent.floor, parent.ceiling, at
                 )
                 parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
-            parent.holder, parent.epoch, parent.nonce = need.holder, epoch + 1, need.nonce
+            parent.holder, parent.epoch, parent.nonce = missing.holder, epoch + 1, missing.nonce
             _write(cursor, parent)
             lease = Lease(parent.holder, parent.epoch, parent.ceiling)
             return LeaseGrant(parent.floor, lease, lost, skipped)
 
         return self._database.transact(work)
 
-    def release_lease(self, counter: Counter, closing: LeaseReleasing) -> None:
+    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
         def work(cursor: Cursor) -> None:
             parent = _lock_parent(cursor, counter)
-            if parent and (parent.holder, parent.epoch) == (closing.holder, closing.epoch):
-                parent.ceiling, parent.holder, parent.nonce = closing.last, "", ""
+            if parent and (parent.holder, parent.epoch) == (releasing.holder, releasing.epoch):
+                parent.ceiling, parent.holder, parent.nonce = releasing.last, "", ""
                 _write(cursor, parent)
 
         self._database.transact(work)
@@ -177,7 +146,7 @@ class MySqlLeases:
         def work(cursor: Cursor) -> Lease | None:
             parent = _lock_parent(cursor, counter)
             if parent is None:
-                raise UnavailableError("the row that keeps this lease is not there yet")
+                raise UnavailableError("the row of this lease does not exist yet")
             if (parent.holder, parent.epoch) != (lease.holder, lease.epoch):
                 return None
             parent.ceiling = max(parent.ceiling, lease.ceiling + window)
@@ -187,34 +156,76 @@ class MySqlLeases:
         return self._database.transact(work)
 
     def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
-        rows = self._database.read(RANGES, (chat, token))
+        rows = self._database.read(SKIPPED, (chat, token))
         if not rows:
             return []
-        # Not a join: for one, servers walk the whole chat for every range.
+        # Not a join: for a join, servers scan the whole chat for every range.
         ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(rows))
         bounds = tuple(bound for _, first, last in rows for bound in (first, last))
         arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
-        noted = (NumberRange(first, last) for _, first, last in rows)
-        return list(without(noted, [number for (number,) in arrived]))
+        recorded = (NumberRange(first, last) for _, first, last in rows)
+        return list(subtract(recorded, [number for (number,) in arrived]))
 
     def chat_may_arrive(
         self, token: str, number: int, chats: IssuedUpTo | None, since: str
     ) -> bool:
-        rows = self._database.read(MAY_COME, (number, number, to_db_time(since), token))
+        rows = self._database.read(CHAT_MAY_ARRIVE, (number, number, to_db_time(since), token))
         if not rows:
             return False
-        ceiling, holder, epoch, passed_over = rows[0]
+        ceiling, holder, epoch, is_skipped = rows[0]
         is_newest = chats is not None and (chats.holder, chats.epoch) == (holder, epoch)
         last = chats.last if chats and is_newest else ceiling
-        return number <= last and not passed_over
+        return number <= last and not is_skipped
+
+
+def record_missing(
+    cursor: Cursor, application_id: int, chat_id: int | None, floor: int, ceiling: int, at: str
+) -> int:
+    """Record as skipped the numbers above `floor`, up to `ceiling`, that have no row. Returns their count.
+
+    The caller holds the lock of the application (`chat_id` is None) or of the chat. `at` is RFC 3339.
+    """
+    missing = merged(_missing(cursor, application_id, chat_id, floor, ceiling))
+    record_skipped(cursor, application_id, chat_id, missing, at)
+    return count(missing)
+
+
+def record_skipped(
+    cursor: Cursor,
+    application_id: int,
+    chat_id: int | None,
+    skipped: Iterable[NumberRange],
+    at: str,
+) -> None:
+    """Record ranges of numbers as skipped since `at`, under the same lock as `record_missing`."""
+    cursor.executemany(
+        RECORD_SKIPPED,
+        [
+            (application_id, chat_id, numbers.first, numbers.last, to_db_time(at))
+            for numbers in skipped
+        ],
+    )
+
+
+def _missing(
+    cursor: Cursor, application_id: int, chat_id: int | None, floor: int, ceiling: int
+) -> Iterator[NumberRange]:
+    if chat_id is None:
+        sql, parent_id = MISSING.format(table="chats", parent="application_id"), application_id
+    else:
+        sql, parent_id = MISSING.format(table="messages", parent="chat_id"), chat_id
+    for low in range(floor, ceiling, NUMBERS_PER_STATEMENT):
+        high = min(low + NUMBERS_PER_STATEMENT, ceiling)
+        cursor.execute(sql, (low, parent_id, low, high, high + 1))
+        yield from (NumberRange(first, last) for first, last in cursor.fetchall())
 
 
 def _lock_parent(cursor: Cursor, counter: Counter) -> Parent | None:
     cursor.execute(FIND_APPLICATION, (counter.token,))
-    found = cursor.fetchone()
-    if found is None:
+    row = cursor.fetchone()
+    if row is None:
         return None
-    application_id, deleted_at = found
+    application_id, deleted_at = row
     _refuse_deleted("application", deleted_at)
     if counter.chat is None:
         return _lock_application(cursor, application_id)

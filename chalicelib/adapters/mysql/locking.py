@@ -1,4 +1,20 @@
-"""Rows of applications and chats under their locks, and how ceilings and floors follow what is stored."""
+"""Rows of applications and chats under their locks, and how ceilings and floors follow what is stored.
+
+All writers lock rows in one order, so that they do not deadlock: applications by id, then chats by id, then
+the rows of a chat.
+
+- The row of a chat is inserted only under the lock of its application. So two writers never wait for each
+  other in the gaps of the unique index, and a deleted application gets no more chats.
+- `messages`, `deleted_messages` and `skipped_numbers` of a chat are written only under the lock of its row.
+
+Ceilings: no request waits for MySQL in steady state, because the worker extends leases. It does so in the
+transaction that stores the records, before the incarnation that holds the lease reaches its ceiling.
+
+Floors: `acquire_lease` records which numbers between the floor and the ceiling have no row, under the lock
+of the row, while a request waits. After Redis was lost, this happens in every busy chat at once. So each
+extension of a lease counts the rows of a few windows and moves the floor up if none is missing. Then a chat
+of a million messages acquires a lease as fast as a new chat.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import batched
@@ -9,22 +25,16 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.database import Row, placeholders
 from chalicelib.domain.models import Lease
 
-# Rows of applications and chats as the writers see them: found without locks, then locked in order.
-#
-# The order in which rows are locked is the same everywhere, so that nothing deadlocks:
-# applications by id, then chats by id, then what hangs on a chat. A chat's row is only ever inserted
-# under its application's lock: two writers never meet in the gaps of the unique index, and an
-# application that was seen deleted under its lock gets no more chats. `messages` and
-# `skipped_numbers` of a chat are only written under the chat's lock.
-
-# From 1,000 on, MariaDB makes a list into a table of its own, and its order is nobody's.
-AT_ONCE = 500
+# From 1,000 values on, MariaDB turns an IN list into a temporary table and locks in an undefined order.
+MAX_KEYS_PER_STATEMENT = 500
+# A floor that is more windows behind stays where it is until the next lease, so that extending is cheap.
+MAX_WINDOWS_TO_COUNT = 8
 
 ChatKey = tuple[int, int]  # application id, number
 
 
 class LockedApplication(msgspec.Struct):
-    """An application under its lock."""
+    """The row of an application, locked."""
 
     id: int
     token: str
@@ -43,12 +53,12 @@ class LockedApplication(msgspec.Struct):
 
     @property
     def chats_lease(self) -> Lease:
-        """The lease of the chats' numbers."""
+        """The lease of the chat numbers."""
         return Lease(self.chats_holder, self.chats_epoch, self.chats_ceiling)
 
 
 class LockedChat(msgspec.Struct):
-    """A chat under its lock, without what users wrote."""
+    """The row of a chat, locked. It leaves out what users wrote."""
 
     id: int
     application_id: int
@@ -67,7 +77,7 @@ class LockedChat(msgspec.Struct):
 
     @property
     def messages_lease(self) -> Lease:
-        """The lease of the messages' numbers."""
+        """The lease of the message numbers."""
         return Lease(self.messages_holder, self.messages_epoch, self.messages_ceiling)
 
 
@@ -76,7 +86,7 @@ SELECT token, id FROM applications WHERE deleted_at IS NULL AND token IN ({place
 """
 FIND_CHATS = "SELECT application_id, number, id FROM chats WHERE {ranges}"
 
-# The index is forced because a scan of the table would lock (and wait for) rows of others.
+# The index is forced: a scan of the table would lock the rows of other tenants, and wait for them.
 LOCK_APPLICATIONS = f"""
 SELECT {", ".join(LockedApplication.__struct_fields__)}
 FROM applications FORCE INDEX (PRIMARY) WHERE id IN ({{placeholders}}) ORDER BY id FOR UPDATE
@@ -88,7 +98,7 @@ FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({{placeholders}}) ORDER BY id FOR 
 
 
 def find_applications(cursor: Cursor, tokens: Collection[str]) -> dict[str, int]:
-    """Ids of the applications that are there and not deleted."""
+    """The ids of these applications by token. Deleted applications are left out."""
     if not tokens:
         return {}
     cursor.execute(FIND_APPLICATIONS.format(placeholders=placeholders(tokens)), tuple(tokens))
@@ -96,55 +106,53 @@ def find_applications(cursor: Cursor, tokens: Collection[str]) -> dict[str, int]
 
 
 def find_chats(cursor: Cursor, wanted: Iterable[ChatKey]) -> dict[ChatKey, int]:
-    """Ids of the chats that have a row, deleted ones included."""
-    found: dict[ChatKey, int] = {}
-    for some in batched(sorted(wanted), AT_ONCE):
-        ranges, args = in_ranges("application_id", some)
+    """The ids of these chats. Deleted chats have a row too; chats without a row are left out."""
+    ids: dict[ChatKey, int] = {}
+    for keys in batched(sorted(wanted), MAX_KEYS_PER_STATEMENT):
+        ranges, args = in_ranges("application_id", keys)
         cursor.execute(FIND_CHATS.format(ranges=ranges), args)
-        found |= {(application_id, number): id_ for application_id, number, id_ in cursor}
-    return found
+        ids |= {(application_id, number): id_ for application_id, number, id_ in cursor}
+    return ids
 
 
 def lock_applications(cursor: Cursor, ids: Iterable[int]) -> dict[int, LockedApplication]:
-    """Lock applications. Those that were purged in the meantime are missing from the answer."""
+    """Lock applications, in order of their ids. Those that were purged meanwhile are left out."""
     return {row[0]: LockedApplication(*row) for row in _lock(cursor, LOCK_APPLICATIONS, ids)}
 
 
 def lock_chats(cursor: Cursor, ids: Iterable[int]) -> dict[int, LockedChat]:
-    """Lock chats. Those that were purged in the meantime are missing from the answer."""
+    """Lock chats, in order of their ids. Those that were purged meanwhile are left out."""
     return {row[0]: LockedChat(*row) for row in _lock(cursor, LOCK_CHATS, ids)}
 
 
 def in_ranges(parent: str, keys: Iterable[tuple[int, int]]) -> tuple[str, tuple[int, ...]]:
-    """`(parent = %s AND number IN (…)) OR …` with its arguments: ranges of an index on both.
+    """The condition `(parent = %s AND number IN (…)) OR …` and its arguments.
 
-    Row constructors, `(parent, number) IN (…)`, are not a range for every server.
+    Every server reads it as ranges of an index on both columns. Not every server does so for
+    `(parent, number) IN (…)`.
     """
-    numbers: dict[int, list[int]] = {}
+    numbers_by_parent: dict[int, list[int]] = {}
     for parent_id, number in keys:
-        numbers.setdefault(parent_id, []).append(number)
+        numbers_by_parent.setdefault(parent_id, []).append(number)
     ranges = " OR ".join(
-        f"({parent} = %s AND number IN ({placeholders(wanted)}))" for wanted in numbers.values()
+        f"({parent} = %s AND number IN ({placeholders(numbers)}))"
+        for numbers in numbers_by_parent.values()
     )
-    return ranges, tuple(arg for key, wanted in numbers.items() for arg in (key, *wanted))
+    args = (arg for id_, numbers in numbers_by_parent.items() for arg in (id_, *numbers))
+    return ranges, tuple(args)
 
 
 def _lock(cursor: Cursor, sql: str, ids: Iterable[int]) -> Iterator[Row]:
-    for some in batched(sorted(ids), AT_ONCE):
-        cursor.execute(sql.format(placeholders=placeholders(some)), some)
+    for batch in batched(sorted(ids), MAX_KEYS_PER_STATEMENT):
+        cursor.execute(sql.format(placeholders=placeholders(batch)), batch)
         yield from cursor.fetchall()
 
 
-# How a ceiling follows the records that were numbered under it. No I/O: the caller holds the row.
-#
-# A raise here is why no request waits for MySQL in steady state: PERSIST raises the ceiling, in the
-# transaction that it runs anyway, before the memory that holds the lease has come to its end.
-
-
 def initial_lease(application: LockedApplication, number: int, lease: Lease) -> tuple[Lease, int]:
-    """The lease of a chat that has no row yet, by its record, and the last position of its changes.
+    """The lease of a chat that gets its row now, and the last position in its change feed.
 
-    Where a restore may have lost the row (`lift.py`), more was given than the record knows.
+    `lease` is the lease in the chat's record. If a restore from a backup may have lost the row, more
+    numbers, epochs and positions were issued than the record says (`operators/advance_counters.py`).
     """
     if number > application.lost_chats:
         return lease, 0
@@ -153,40 +161,30 @@ def initial_lease(application: LockedApplication, number: int, lease: Lease) -> 
 
 
 def latest_lease(leases: Iterable[Lease]) -> Lease | None:
-    """The latest of some leases of one counter."""
+    """The newest of several leases of one counter; None if there are none."""
     return max(leases, key=lambda lease: (lease.epoch, lease.ceiling), default=None)
 
 
 def highest_ceiling(held: Lease, leases: Iterable[Lease]) -> int:
-    """The ceiling takes the highest that a record carries; it never falls.
+    """The highest of the row's ceiling and the ceilings in records: a ceiling never falls.
 
-    Not that of an earlier lease, which is below the one that began after it; and not that of a lease
-    that was given back (it has no holder any more), whose late records would take back what was given.
+    Older leases do not count: a newer lease starts above their ceilings. A released lease (it has no holder)
+    does not count either: its late records would bring back the numbers that the release returned.
     """
-    since = held.epoch if held.holder else held.epoch + 1
-    return max([held.ceiling, *(lease.ceiling for lease in leases if lease.epoch >= since)])
+    oldest_epoch = held.epoch if held.holder else held.epoch + 1
+    return max([held.ceiling, *(lease.ceiling for lease in leases if lease.epoch >= oldest_epoch)])
 
 
-def extended(lease: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:
-    """The lease now in force, a window above `last`, where less than half a window is left of it.
+def extended_lease(held: Lease, leases: Collection[Lease], last: int, window: int) -> Lease | None:
+    """The row's lease with a ceiling of `last + window`, if less than half a window is left of it.
 
-    Only where one of the records was numbered under it: another memory may have begun since.
+    None if more is left, and if no record was numbered under it: then its incarnation may be gone.
     """
-    ours = any((one.holder, one.epoch) == (lease.holder, lease.epoch) for one in leases)
-    if not ours or 2 * (lease.ceiling - last) >= window:
+    is_used = any((lease.holder, lease.epoch) == (held.holder, held.epoch) for lease in leases)
+    if not is_used or 2 * (held.ceiling - last) >= window:
         return None
-    return Lease(lease.holder, lease.epoch, last + window)
+    return Lease(held.holder, held.epoch, last + window)
 
-
-# How far down a begin has to look for numbers that have no row.
-#
-# A begin notes the gaps between the floor and the ceiling of the lease before, under the row's lock,
-# and after a loss of memory every busy chat begins at once. So the floor follows the numbers that are
-# stored: with each raise, a range of a few windows is counted, and where it is whole the floor moves
-# up. A chat of a million messages then begins as fast as a new one.
-
-# A gap that stays open so long is left to the next begin, so that raising stays cheap.
-MAX_WINDOWS = 8
 
 COUNT_CHATS = """
 SELECT COUNT(*) FROM chats WHERE application_id = %s AND number > %s AND number <= %s
@@ -197,24 +195,24 @@ SELECT COUNT(*) FROM messages WHERE chat_id = %s AND number > %s AND number <= %
 
 
 def advance_messages_floor(cursor: Cursor, chat: LockedChat, window: int) -> None:
-    """Move the floor of a chat up to a window below its last message, if nothing is missing."""
+    """Move a chat's floor to a window below its last message, if no number below that is missing."""
     top = chat.last_message_number - window
-    if _whole(cursor, COUNT_MESSAGES, chat.id, chat.messages_floor, top, window):
+    if _is_dense(cursor, COUNT_MESSAGES, chat.id, chat.messages_floor, top, window):
         chat.messages_floor = top
 
 
 def advance_chats_floor(
     cursor: Cursor, application: LockedApplication, last: int, window: int
 ) -> None:
-    """The same for an application, whose chats go up to `last`."""
+    """Move an application's floor to a window below `last`, its highest chat number, in the same way."""
     top = last - window
-    if _whole(cursor, COUNT_CHATS, application.id, application.chats_floor, top, window):
+    if _is_dense(cursor, COUNT_CHATS, application.id, application.chats_floor, top, window):
         application.chats_floor = top
 
 
-def _whole(cursor: Cursor, sql: str, parent_id: int, floor: int, top: int, window: int) -> bool:
-    """Whether every number above `floor`, up to `top`, has a row; False where it costs too much."""
-    if not 0 < top - floor <= MAX_WINDOWS * window:
+def _is_dense(cursor: Cursor, sql: str, parent_id: int, floor: int, top: int, window: int) -> bool:
+    """Whether every number above `floor`, up to `top`, has a row. False if counting would cost too much."""
+    if not 0 < top - floor <= MAX_WINDOWS_TO_COUNT * window:
         return False
     cursor.execute(sql, (parent_id, floor, top))
     return bool(cursor.fetchall() == ((top - floor,),))

@@ -1,4 +1,9 @@
-"""Reading messages and their changes."""
+"""Reading messages and their changes.
+
+A follower of the change feed misses nothing: one statement sees one moment, and a position is issued under
+the lock of the chat's row, which is held until the commit. So a reader that sees a position also sees all
+lower ones, and nothing appears later below them. Tests: "changes" in `tests/contract/test_store.py`.
+"""
 
 from collections.abc import Sequence
 
@@ -16,8 +21,6 @@ from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Message
 from chalicelib.domain.paging import PageRequest
 
-# Reading messages, and which revisions are there.
-
 COLUMNS = """
 m.number, m.revision, m.body, m.sender, m.metadata, m.created_at, m.edited_at, m.deleted_at,
 m.idempotency_key
@@ -31,7 +34,7 @@ GET = f"""
 SELECT {COLUMNS} {OF_CHAT}
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND m.number = %s
 """
-# One range of the clustered index: the two joins are constants by the time it is read.
+# One range of the clustered index: by then, both joins are constants.
 LIST = f"""
 SELECT {COLUMNS} {OF_CHAT}
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
@@ -46,13 +49,7 @@ SELECT c.number, c.revision FROM applications a JOIN chats c ON c.application_id
 WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
 """
 
-# Reading the changes of a chat's messages.
-#
-# One statement sees one moment. A position is given under the lock of the chat's row, which is held until
-# the commit: whoever sees a position sees all below it, so nothing appears later below what was read.
-# Tests: "changes" in `tests/contract/test_store.py`.
-
-# The index is forced because a server may prefer to sort a whole chat.
+# The index is forced: otherwise a server may sort the whole chat.
 LIST_CHANGES = f"""
 SELECT m.position, {COLUMNS}
 FROM applications a
@@ -65,7 +62,7 @@ ORDER BY m.position, m.number LIMIT %s
 
 
 class MySqlMessages:
-    """Messages of one chat; none where the chat or its application was deleted."""
+    """Messages of one chat. A deleted chat, or one of a deleted application, has none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,9 @@
-"""Bring the tables up to date, and make the user that the functions are."""
+"""Bring the tables up to date, and create the database user of the functions.
+
+Migrations only go forward. Each file of `migrations/` runs once, in the order of its number. A named lock
+prevents two runs at the same time. A file that failed half-way runs again as a whole, so its statements must
+tolerate that.
+"""
 
 from importlib.resources import files
 from urllib.parse import quote, urlsplit
@@ -10,12 +15,7 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.database import Database, credentials
 from chalicelib.domain.errors import UnavailableError
 
-# Bring the tables up to date.
-#
-# Forward only. Each file of `migrations/` runs once, in the order of its number; a named lock keeps
-# two runs apart. A file that failed half-way runs again, so its statements must bear that.
-
-# The column or key was added before the file failed half-way. MySQL has no ADD COLUMN IF NOT EXISTS.
+# A file that failed half-way had added the column or key before. MySQL has no ADD COLUMN IF NOT EXISTS.
 DUPLICATE_COLUMN, DUPLICATE_KEY = 1060, 1061
 LOCK_WAIT_SECONDS = 60
 READ_TIMEOUT_SECONDS = 900
@@ -26,15 +26,17 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
   applied_at DATETIME(3) NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4
 """
-# Named locks are the whole server's, so the name says which database.
+# Named locks belong to the whole server, so the name contains the database.
 LOCK = "SELECT GET_LOCK(LEFT(CONCAT('migrate ', DATABASE()), 64), %s)"
 UNLOCK = "SELECT RELEASE_LOCK(LEFT(CONCAT('migrate ', DATABASE()), 64))"
 APPLIED = "SELECT version FROM schema_migrations"
-NOTE = "INSERT INTO schema_migrations (version, name, applied_at) VALUES (%s, %s, UTC_TIMESTAMP(3))"
+RECORD_APPLIED = (
+    "INSERT INTO schema_migrations (version, name, applied_at) VALUES (%s, %s, UTC_TIMESTAMP(3))"
+)
 
 
 def migrate(url: str) -> list[str]:
-    """Run the migrations that are still missing; return their names."""
+    """Run the migrations that are still missing. Returns their file names."""
     database = Database(url, READ_TIMEOUT_SECONDS)
     try:
         return database.transact(_migrate)
@@ -43,7 +45,7 @@ def migrate(url: str) -> list[str]:
 
 
 def statements(script: str) -> list[str]:
-    """The statements of a migration: each ends with a semicolon at the end of a line."""
+    """The statements of a migration. Each one ends with a semicolon at the end of a line."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     return [part.strip() for part in "\n".join([*lines, ""]).split(";\n") if part.strip()]
 
@@ -67,7 +69,7 @@ def _run_missing(cursor: Cursor) -> list[str]:
         script = files(__package__).joinpath("migrations", missing[version]).read_text("utf-8")
         for statement in statements(script):
             _run(cursor, statement)
-        cursor.execute(NOTE, (version, missing[version]))
+        cursor.execute(RECORD_APPLIED, (version, missing[version]))
     return [missing[version] for version in sorted(missing.keys() - applied)]
 
 
@@ -84,28 +86,27 @@ def _names() -> list[str]:
     return [entry.name for entry in entries if entry.name.endswith(".sql")]
 
 
-# The user that the functions are: it reads and writes rows, and can do nothing to tables.
-
+# The user of the functions reads and writes rows. It cannot change tables.
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 
 
 class _Owner(msgspec.Struct, frozen=True):
-    """As RDS keeps it."""
+    """The secret of the database's owner, as RDS stores it."""
 
     username: str
     password: str
 
 
 def owner_url(url: str, secret: str) -> str:
-    """The URL of the same database for its owner, out of the secret that RDS has made."""
+    """The URL of the same database for its owner. `secret` is the JSON that RDS has stored."""
     owner = msgspec.json.decode(secret, type=_Owner)
     parts = urlsplit(url)
-    who = f"{quote(owner.username, safe='')}:{quote(owner.password, safe='')}"
-    return parts._replace(netloc=f"{who}@{parts.netloc.rpartition('@')[2]}").geturl()
+    login = f"{quote(owner.username, safe='')}:{quote(owner.password, safe='')}"
+    return parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def put_user(owner: str, url: str) -> None:
-    """Make the user whose name and password are in `url`, or give it this password; TLS only."""
+    """Create the user of `url`, or set its password. It must connect with TLS. `owner` is the owner's URL."""
     name, password, schema = credentials(url)
 
     def put(cursor: Cursor) -> None:

@@ -1,4 +1,11 @@
-"""Persist chats: one transaction for the records of a whole invocation."""
+"""Persist chats: one transaction for all records of an invocation.
+
+A deletion is final. It wins over every other version, whatever their revisions, so that no late record
+brings a chat back and every order of delivery has the same result. Otherwise the highest revision wins.
+Tests: "every order" in `tests/contract/test_store.py`.
+
+Applications are locked first, because their counts and their leases change with the rows of their chats.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -11,7 +18,7 @@ from chalicelib.adapters.mysql.locking import (
     LockedApplication,
     LockedChat,
     advance_chats_floor,
-    extended,
+    extended_lease,
     find_applications,
     find_chats,
     highest_ceiling,
@@ -24,68 +31,67 @@ from chalicelib.domain.leases import Counter, PersistedChats
 from chalicelib.domain.models import Chat, Lease
 from chalicelib.domain.queue_records import ChatsRecord
 
-# What the records of an invocation bring for each application, before MySQL is asked.
-
 
 class ChatVersions(msgspec.Struct):
-    """All states of one chat in the batch."""
+    """All versions of one chat in the batch."""
 
-    states: list[Chat] = []
+    versions: list[Chat] = []
 
     @property
     def deleted(self) -> bool:
-        return any(state.deleted_at is not None for state in self.states)
+        return any(version.deleted_at is not None for version in self.versions)
 
     @property
     def revision(self) -> int:
-        return max(state.revision for state in self.states)
+        """The highest revision of the versions."""
+        return max(version.revision for version in self.versions)
 
     def leases(self) -> list[Lease]:
-        """Each state carries the first lease of the chat's messages until its row is there."""
-        return [state.messages_lease for state in self.states if state.messages_lease]
+        """The first leases of the chat's messages: a version carries one until the chat has a row."""
+        return [version.messages_lease for version in self.versions if version.messages_lease]
 
     def to_insert(self) -> Chat:
-        """The state for a row that this batch makes."""
+        """The version for a new row."""
         return msgspec.structs.replace(
             self.to_update(0), messages_lease=latest_lease(self.leases())
         )
 
     def to_update(self, stored_revision: int) -> Chat:
-        """The state that wins: a deletion if there is one, or else the newest."""
-        winner = max(self.states, key=lambda state: (state.deleted_at is not None, state.revision))
+        """The version that wins: a deletion if there is one, otherwise the newest."""
+        winner = max(
+            self.versions, key=lambda version: (version.deleted_at is not None, version.revision)
+        )
         revision = max(stored_revision, self.revision)
         return msgspec.structs.replace(winner, revision=revision)
 
 
-class Batch(msgspec.Struct):
-    """The states of each chat of an application, and the leases they were numbered under."""
+class ChatBatch(msgspec.Struct):
+    """The versions of the chats of one application, by number, and the leases of their numbers."""
 
     chats: dict[int, ChatVersions] = {}
     leases: set[Lease] = set()
 
 
-def gather(records: Iterable[ChatsRecord]) -> dict[str, Batch]:
-    """Sort the states by application and number."""
-    batches: dict[str, Batch] = {}
+def group_by_application(records: Iterable[ChatsRecord]) -> dict[str, ChatBatch]:
+    """The versions of all records, by application token and chat number."""
+    batches: dict[str, ChatBatch] = {}
     for record in records:
         for chat in record.chats:
-            batch = batches.setdefault(record.token, Batch())
+            batch = batches.setdefault(record.token, ChatBatch())
             batch.leases.add(record.lease)
-            batch.chats.setdefault(chat.number, ChatVersions()).states.append(chat)
+            batch.chats.setdefault(chat.number, ChatVersions()).versions.append(chat)
     return batches
 
 
-# Writing rows of chats and of their applications. The caller holds their locks.
-#
-# `INSERT … ON DUPLICATE KEY UPDATE` with an id that is there is an UPDATE of many rows in one
-# statement; what its INSERT half must name besides is written back as it was.
+# `INSERT … ON DUPLICATE KEY UPDATE` with existing ids is an UPDATE of many rows in one statement. The other
+# columns that its INSERT half must name are written back unchanged.
 
 INSERT_CHATS = """
 INSERT INTO chats (application_id, number, revision, title, metadata, created_at, edited_at,
   deleted_at, idempotency_key, messages_holder, messages_epoch, messages_ceiling, last_position)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-WRITE_STATES = """
+WRITE_VERSIONS = """
 INSERT INTO chats (id, application_id, number, revision, title, metadata, created_at, edited_at,
   deleted_at, idempotency_key)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -111,32 +117,32 @@ NO_LEASE = Lease("", 0, 0)
 
 
 def insert_chats(cursor: Cursor, chats: Iterable[tuple[LockedApplication, Chat]]) -> None:
-    """Insert chats that have no row yet."""
+    """Insert the rows of new chats. The caller holds the locks of their applications."""
     cursor.executemany(
         INSERT_CHATS,
-        [(row.id, *_state(chat), *_beginning(row, chat)) for row, chat in chats],
+        [(row.id, *_columns(chat), *_first_lease(row, chat)) for row, chat in chats],
     )
 
 
-def write_states(cursor: Cursor, chats: Iterable[tuple[LockedChat, Chat]]) -> None:
-    """Give rows a newer state."""
+def write_versions(cursor: Cursor, chats: Iterable[tuple[LockedChat, Chat]]) -> None:
+    """Write newer versions to rows. The caller holds their locks."""
     cursor.executemany(
-        WRITE_STATES, [(row.id, row.application_id, *_state(chat)) for row, chat in chats]
+        WRITE_VERSIONS, [(row.id, row.application_id, *_columns(chat)) for row, chat in chats]
     )
 
 
 def write_counts(cursor: Cursor, rows: Collection[LockedChat]) -> None:
-    """Write what the rows say of their messages: count, last number and position, floor, ceiling."""
+    """Write the message counts, last numbers, last positions, floors and ceilings of locked rows."""
     cursor.executemany(WRITE_COUNTS, [_counts(row) for row in rows])
 
 
 def write_applications(cursor: Cursor, rows: Iterable[LockedApplication]) -> None:
-    """Write what the rows say of their chats: count, floor and ceiling."""
+    """Write the chat counts, floors and ceilings of locked rows."""
     cursor.executemany(WRITE_APPLICATIONS, [_chat_counts(row) for row in rows])
 
 
-def _state(chat: Chat) -> tuple[object, ...]:
-    """Number, revision and what users wrote, of which a deleted chat keeps nothing."""
+def _columns(chat: Chat) -> tuple[object, ...]:
+    """The columns from number to idempotency_key. A deleted chat has no title and no metadata."""
     deleted = chat.deleted_at is not None
     return (
         chat.number,
@@ -161,20 +167,13 @@ def _chat_counts(row: LockedApplication) -> tuple[object, ...]:
     return (*unchanged, row.chats_count, row.chats_floor, row.chats_ceiling)
 
 
-def _beginning(application: LockedApplication, chat: Chat) -> tuple[object, ...]:
+def _first_lease(application: LockedApplication, chat: Chat) -> tuple[object, ...]:
     lease, position = initial_lease(application, chat.number, chat.messages_lease or NO_LEASE)
     return (lease.holder, lease.epoch, lease.ceiling, position)
 
 
-# Persist chats: one transaction for the records of a whole invocation.
-#
-# A deletion is final: it wins over every state, whatever their revisions, so that no late record
-# brings a chat back and all orders of delivery end alike. Otherwise the newer revision wins.
-# Applications are locked first: their counts and their leases change with the rows of their chats.
-
-
 class WritePlan(msgspec.Struct):
-    """What is to be written, and what is to be told, gathered application by application."""
+    """What to write to rows and what to report to Redis, for all applications of the transaction."""
 
     new: list[tuple[LockedApplication, Chat]] = []
     newer: list[tuple[LockedChat, Chat]] = []
@@ -182,40 +181,40 @@ class WritePlan(msgspec.Struct):
     acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-def persist_chats(cursor: Cursor, batches: Mapping[str, Batch], window: int) -> PersistedChats:
-    """Store the batches in the caller's transaction."""
+def persist_chats(cursor: Cursor, batches: Mapping[str, ChatBatch], window: int) -> PersistedChats:
+    """Store the batches, by token, in the caller's transaction. `window` is the lease window."""
     applications = _lock_applications(cursor, batches)
     rows = _lock_chats(cursor, batches, applications)
-    outcome, raised_rows = WritePlan(), []
+    plan, extended = WritePlan(), []
     for token, batch in batches.items():
-        acknowledged = outcome.acknowledged[Counter(token)] = {}
+        acknowledged = plan.acknowledged[Counter(token)] = {}
         application = applications.get(token)
-        for number, states in batch.chats.items():
-            acknowledged[number] = states.revision
+        for number, versions in batch.chats.items():
+            acknowledged[number] = versions.revision
             if application is not None:
                 row = rows.get((application.id, number))
-                acknowledged[number] = _apply(outcome, application, row, states)
-        if application is not None and _follow(outcome, application, batch, window):
-            raised_rows.append((application, max(batch.chats)))
-    insert_chats(cursor, outcome.new)
-    write_states(cursor, outcome.newer)
-    for application, last in raised_rows:
+                acknowledged[number] = _apply(plan, application, row, versions)
+        if application is not None and _advance_ceiling(plan, application, batch, window):
+            extended.append((application, max(batch.chats)))
+    insert_chats(cursor, plan.new)
+    write_versions(cursor, plan.newer)
+    for application, last in extended:
         advance_chats_floor(cursor, application, last, window)
     write_counts(cursor, rows.values())
     write_applications(cursor, applications.values())
-    return PersistedChats(tuple(outcome.extended), outcome.acknowledged)
+    return PersistedChats(tuple(plan.extended), plan.acknowledged)
 
 
 def _lock_applications(
-    cursor: Cursor, batches: Mapping[str, Batch]
+    cursor: Cursor, batches: Mapping[str, ChatBatch]
 ) -> dict[str, LockedApplication]:
-    """The applications of the batches that are there and not deleted, by token."""
+    """The applications of the batches by token. Deleted applications are left out."""
     rows = lock_applications(cursor, find_applications(cursor, batches).values()).values()
     return {row.token: row for row in rows if row.deleted_at is None}
 
 
 def _lock_chats(
-    cursor: Cursor, batches: Mapping[str, Batch], applications: Mapping[str, LockedApplication]
+    cursor: Cursor, batches: Mapping[str, ChatBatch], applications: Mapping[str, LockedApplication]
 ) -> dict[ChatKey, LockedChat]:
     keys = [
         (application.id, number)
@@ -227,27 +226,29 @@ def _lock_chats(
 
 
 def _apply(
-    outcome: WritePlan, application: LockedApplication, row: LockedChat | None, states: ChatVersions
+    plan: WritePlan, application: LockedApplication, row: LockedChat | None, versions: ChatVersions
 ) -> int:
-    """Take the winning state, unless the row says otherwise. Returns the revision it ends with."""
+    """Plan to store the winning version, unless the row wins. Returns the chat's revision afterwards."""
     if row is None:
-        outcome.new.append((application, states.to_insert()))
-        application.chats_count += not states.deleted
-        return states.revision
-    row.messages_ceiling = highest_ceiling(row.messages_lease, states.leases())
-    if row.deleted_at is None and (states.deleted or states.revision > row.revision):
-        outcome.newer.append((row, states.to_update(row.revision)))
-        if states.deleted:
+        plan.new.append((application, versions.to_insert()))
+        application.chats_count += not versions.deleted
+        return versions.revision
+    row.messages_ceiling = highest_ceiling(row.messages_lease, versions.leases())
+    if row.deleted_at is None and (versions.deleted or versions.revision > row.revision):
+        plan.newer.append((row, versions.to_update(row.revision)))
+        if versions.deleted:
             application.chats_count -= 1
             row.messages_count = 0
-    return max(row.revision, states.revision)
+    return max(row.revision, versions.revision)
 
 
-def _follow(outcome: WritePlan, application: LockedApplication, batch: Batch, window: int) -> bool:
-    """Let the application's ceiling follow its records; True where its lease was raised."""
+def _advance_ceiling(
+    plan: WritePlan, application: LockedApplication, batch: ChatBatch, window: int
+) -> bool:
+    """Raise the application's ceiling as its records require. True if its lease is extended."""
     application.chats_ceiling = highest_ceiling(application.chats_lease, batch.leases)
-    lease = extended(application.chats_lease, batch.leases, max(batch.chats), window)
+    lease = extended_lease(application.chats_lease, batch.leases, max(batch.chats), window)
     if lease is not None:
         application.chats_ceiling = lease.ceiling
-        outcome.extended.append((Counter(application.token), lease))
+        plan.extended.append((Counter(application.token), lease))
     return lease is not None

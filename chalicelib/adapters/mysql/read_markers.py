@@ -1,4 +1,11 @@
-"""Read markers and unread counts."""
+"""Read markers, and how many messages are above them.
+
+The request writes its marker to MySQL at once: no queue is involved.
+
+Unread messages are counted by what is missing (`domain/unread.py`). Deletions, and rows that arrived with a
+skipped number, are counted in one statement, which sees one moment. So a message that arrives as a deleted
+one is not subtracted twice.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,11 +14,15 @@ import msgspec
 from chalicelib.adapters.mysql.database import NO_LIMIT, Database, placeholders
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.unread import ReadMarker, Span, UnpersistedChat, UnreadCount, span
+from chalicelib.domain.unread import (
+    ReadMarker,
+    UnpersistedChat,
+    UnreadCount,
+    UnreadWindow,
+    unread_window,
+)
 
-# How far users have read. A marker is written by its request: it goes through no queue.
-
-# The SELECT takes no locks at READ COMMITTED, so nobody waits here for those who persist.
+# At READ COMMITTED, this SELECT takes no locks, so a request does not wait for the workers here.
 MOVE = """
 INSERT INTO readers (application_id, user, chat, number)
 SELECT a.id, %s, %s, LEAST(%s, GREATEST(%s, COALESCE(c.last_message_number, 0)))
@@ -28,13 +39,6 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND r.chat > %s AND r.chat < %s
   AND c.deleted_at IS NULL
 ORDER BY r.chat {direction} LIMIT %s
 """
-
-
-# How many messages lie above markers, found by counting what is not there.
-#
-# Deletions, and rows that arrived although their numbers were passed over, are counted in one statement,
-# which sees one moment: a message that arrives as a deleted one is not taken away twice.
-
 CHATS = """
 SELECT c.number, c.id, c.last_message_number, c.deleted_at IS NOT NULL, s.`first`, s.`last`
 FROM applications a
@@ -50,28 +54,29 @@ BOTH = "SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number IN (
 ARRIVED = "SELECT COUNT(*) FROM messages WHERE chat_id = %s AND ({ranges})"
 COUNTS = "SELECT %s, ({deleted}), ({both}), ({arrived})"
 
-Query = tuple[str, tuple[int, ...]]
-NOTHING: Query = ("0", ())
+# A statement, or a part of one, with its arguments.
+Statement = tuple[str, tuple[int, ...]]
+ZERO: Statement = ("0", ())
 
 
-class Stored(msgspec.Struct):
-    """What MySQL has of a chat; by default, no row."""
+class StoredChat(msgspec.Struct):
+    """What MySQL has of a chat. The defaults are those of a chat without a row."""
 
     id: int = 0
     last: int = 0
     deleted: bool = False
-    passed_over: list[NumberRange] = []
+    skipped: list[NumberRange] = []
 
 
 class MySqlReadMarkers:
-    """The markers of users in chats."""
+    """The read markers of users, and the unread counts above them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
-        asked = (user.encode(), marker.chat, marker.number, pending_last)
-        self._database.transact(lambda cursor: cursor.execute(MOVE, (*asked, marker.chat, token)))
+        args = (user.encode(), marker.chat, marker.number, pending_last, marker.chat, token)
+        self._database.transact(lambda cursor: cursor.execute(MOVE, args))
 
     def list_read_markers(
         self, token: str, user: str, page: PageRequest, limit: int
@@ -87,47 +92,52 @@ class MySqlReadMarkers:
     ) -> list[UnreadCount]:
         if not markers:
             return []
-        stored = self._stored(token, [marker.chat for marker in markers])
-        spans: list[tuple[int, Span]] = []
+        stored_chats = self._stored_chats(token, [marker.chat for marker in markers])
+        windows: list[tuple[int, UnreadWindow]] = []
         for marker in markers:
-            chat, redis = stored.get(marker.chat, Stored()), unpersisted[marker.chat]
-            there = redis.known or chat.id
-            if there and not (redis.gone or chat.deleted):
-                spans.append((chat.id, span(marker, chat.last, chat.passed_over, redis)))
-        return self._count(spans)
+            stored = stored_chats.get(marker.chat, StoredChat())
+            redis = unpersisted[marker.chat]
+            exists = redis.known or stored.id
+            if exists and not (redis.gone or stored.deleted):
+                window = unread_window(marker, stored.last, stored.skipped, redis)
+                windows.append((stored.id, window))
+        return self._count(windows)
 
-    def _stored(self, token: str, chats: Sequence[int]) -> dict[int, Stored]:
-        found: dict[int, Stored] = {}
-        rows = self._database.read(CHATS.format(placeholders=placeholders(chats)), (token, *chats))
-        for number, id_, last, deleted, gap_first, gap_last in rows:
-            chat = found.setdefault(number, Stored(id_, last, bool(deleted)))
-            if gap_first is not None:
-                chat.passed_over.append(NumberRange(gap_first, gap_last))
-        return found
+    def _stored_chats(self, token: str, numbers: Sequence[int]) -> dict[int, StoredChat]:
+        chats: dict[int, StoredChat] = {}
+        sql = CHATS.format(placeholders=placeholders(numbers))
+        rows = self._database.read(sql, (token, *numbers))
+        for number, id_, last, deleted, first_skipped, last_skipped in rows:
+            chat = chats.setdefault(number, StoredChat(id_, last, bool(deleted)))
+            if first_skipped is not None:
+                chat.skipped.append(NumberRange(first_skipped, last_skipped))
+        return chats
 
-    def _count(self, spans: Sequence[tuple[int, Span]]) -> list[UnreadCount]:
-        """Nothing is asked about chats without a row, and those that were read to their end."""
-        asked = [
-            _counts(at, chat_id, one)
-            for at, (chat_id, one) in enumerate(spans)
-            if chat_id and one.last > one.marker.number
+    def _count(self, windows: Sequence[tuple[int, UnreadWindow]]) -> list[UnreadCount]:
+        """Chats without a row, and chats that are read to their end, need no statement."""
+        statements = [
+            _count_statement(index, chat_id, window)
+            for index, (chat_id, window) in enumerate(windows)
+            if chat_id and window.last > window.marker.number
         ]
         counts: dict[int, Sequence[int]] = {}
-        if asked:
-            sql = " UNION ALL ".join(sql for sql, _ in asked)
-            rows = self._database.read(sql, tuple(arg for _, args in asked for arg in args))
-            counts = {at: found for at, *found in rows}
-        return [one.reading(*counts.get(at, ())) for at, (_, one) in enumerate(spans)]
+        if statements:
+            sql = " UNION ALL ".join(sql for sql, _ in statements)
+            rows = self._database.read(sql, tuple(arg for _, args in statements for arg in args))
+            counts = {index: row for index, *row in rows}
+        return [window.count(*counts.get(index, ())) for index, (_, window) in enumerate(windows)]
 
 
-def _counts(at: int, chat_id: int, one: Span) -> Query:
-    deleted: Query = (DELETED, (chat_id, one.marker.number, one.last))
-    both = arrived = NOTHING
-    if one.deletions:
-        both = (BOTH.format(placeholders=placeholders(one.deletions)), (chat_id, *one.deletions))
-    if one.gaps:
-        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(one.gaps))
-        bounds = (bound for gap in one.gaps for bound in (gap.first, gap.last))
+def _count_statement(index: int, chat_id: int, window: UnreadWindow) -> Statement:
+    """Selects `index` and the arguments of `UnreadWindow.count`."""
+    deleted: Statement = (DELETED, (chat_id, window.marker.number, window.last))
+    both = arrived = ZERO
+    if window.deletions:
+        sql = BOTH.format(placeholders=placeholders(window.deletions))
+        both = (sql, (chat_id, *window.deletions))
+    if window.skipped:
+        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(window.skipped))
+        bounds = (bound for numbers in window.skipped for bound in (numbers.first, numbers.last))
         arrived = (ARRIVED.format(ranges=ranges), (chat_id, *bounds))
     sql = COUNTS.format(deleted=deleted[0], both=both[0], arrived=arrived[0])
-    return sql, (at, *deleted[1], *both[1], *arrived[1])
+    return sql, (index, *deleted[1], *both[1], *arrived[1])

@@ -21,13 +21,13 @@ class MySqlPersistence:
         self._database = database
 
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
-        batches = persist_chats.gather(records)
+        batches = persist_chats.group_by_application(records)
         return self._database.transact(
             lambda cursor: persist_chats.persist_chats(cursor, batches, window)
         )
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        batches = persist_messages.gather(records)
+        batches = persist_messages.group_by_chat(records)
         return self._database.transact(
             lambda cursor: persist_messages.persist_messages(cursor, batches, window)
         )
