@@ -5,19 +5,30 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
+from typing import TextIO
 
-from infra.local.console import complain, plain, say
-from tests.bench import accept, cold_start, growth, lag, memory, page, persist, search, trickle
-from tests.bench.ground import Ground
+from infra.local.console import plain, say
+from tests.bench import (
+    accept,
+    cold_start,
+    lag,
+    memory,
+    noisy_neighbour,
+    page,
+    persist,
+    refusal,
+    scaling,
+    search,
+)
+from tests.bench.harness import Harness
 from tests.bench.rows import Row, differences, table, write
 
-SILENT = Path(os.devnull).open("w")  # noqa: SIM115 as long as the process: the log keeps it
+type Benchmark = Callable[[Harness], Iterator[Row]]
 
-type Benchmark = Callable[[Ground], Iterator[Row]]
-
-# In this process, with nothing else that works off what is measured.
-ALONE: dict[str, Benchmark] = {
+# These run in this process, while the deployed functions are stopped.
+IN_PROCESS: dict[str, Benchmark] = {
     "accept_one": accept.accept_one,
     "accept_batch": accept.accept_batch,
     "accept_script": accept.accept_script,
@@ -29,64 +40,86 @@ ALONE: dict[str, Benchmark] = {
     "memory": memory.memory,
     "cold_start": cold_start.cold_start,
     "lag": lag.lag,
-    "trickle": trickle.trickle,
+    "noisy_neighbour": noisy_neighbour.noisy_neighbour,
+    "refusal": refusal.refusal,
 }
-# Through API Gateway, with the functions that are deployed.
-DEPLOYED: dict[str, Benchmark] = {"import": growth.bulk_import, "growth": growth.growth}
+# These use the deployed functions, through API Gateway.
+DEPLOYED: dict[str, Benchmark] = {"import": scaling.bulk_import, "scaling": scaling.scaling}
+# The names; `--only` takes their beginnings.
+NAMES = (*IN_PROCESS, *DEPLOYED)
 
 
 def main() -> int:
-    """Run what was asked for; 0 where every goal was reached."""
+    """Run the chosen benchmarks; 0 if every goal was reached."""
     arguments = _parse()
-    wanted = _wanted(arguments.only)
-    ground, rows = Ground(arguments.stack_file), list[Row]()
-    with ground.alone():
-        ground.migrate()
-        _run({name: one for name, one in ALONE.items() if name in wanted}, ground, rows)
-    _run({name: one for name, one in DEPLOYED.items() if name in wanted}, ground, rows)
+    if arguments.list:
+        plain("\n".join(NAMES))
+        return 0
+    harness, rows = Harness(arguments.stack_file), list[Row]()
+    with harness.alone():
+        harness.migrate()
+        _run(IN_PROCESS, arguments.only, harness, rows)
+    _run(DEPLOYED, arguments.only, harness, rows)
     plain("\n" + table(rows) + "\n")
     for line in differences(rows):
         plain(line)
     return 0 if all(row.reached is not False for row in rows) else 1
 
 
-def _run(benchmarks: Mapping[str, Benchmark], ground: Ground, rows: list[Row]) -> None:
+def _run(
+    benchmarks: Mapping[str, Benchmark], chosen: list[str], harness: Harness, rows: list[Row]
+) -> None:
     for name, benchmark in benchmarks.items():
+        if name not in chosen:
+            continue
         say(f"{name} …")
-        ground.empty()
-        measured = benchmark(ground)
+        harness.purge_queues()
+        measured = benchmark(harness)
         while row := _next(measured):
             rows.append(row)
             write(rows)
-            say(_told(row))
+            say(_sentence(row))
 
 
 def _next(rows: Iterator[Row]) -> Row | None:
-    """Measure one more; the functions' own lines go where nobody waits for them."""
-    with redirect_stdout(SILENT):
+    """Measure one more row. The log of the functions goes to /dev/null."""
+    with redirect_stdout(_null_file()):
         return next(rows, None)
 
 
-def _wanted(only: str | None) -> list[str]:
-    names = [*ALONE, *DEPLOYED]
-    chosen = [name for name in names if only is None or name.startswith(tuple(only.split(",")))]
-    if not chosen:
-        complain(f"There is no benchmark {only}; there are: {', '.join(names)}.")
-        raise SystemExit(2)
-    return chosen
+@cache
+def _null_file() -> TextIO:
+    """Stays open until the process ends, because the logger holds it."""
+    return Path(os.devnull).open("w")
 
 
-def _told(row: Row) -> str:
+def _sentence(row: Row) -> str:
     ratio = "" if row.ratio is None else f", {row.ratio:.3g} × its floor"
     reached = {None: "", True: f" ({row.goal}: reached)", False: f" ({row.goal}: NOT reached)"}
     return f"  {row.name}: {row.value:.4g} {row.unit}{ratio}{reached[row.reached]}"
 
 
+def _names(text: str) -> list[str]:
+    beginnings = text.split(",")
+    for beginning in beginnings:
+        if not beginning or not any(name.startswith(beginning) for name in NAMES):
+            raise argparse.ArgumentTypeError(
+                f"There is no benchmark {beginning!r}. There are: {', '.join(NAMES)}."
+            )
+    return [name for name in NAMES if name.startswith(tuple(beginnings))]
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("stack_file", type=Path, help="the stack's stack.json")
-    parser.add_argument("--only", help="the beginnings of names, with commas between them")
-    return parser.parse_args()
+    parser.add_argument("stack_file", type=Path, nargs="?", help="the stack's stack.json")
+    parser.add_argument(
+        "--only", type=_names, default=list(NAMES), help="beginnings of names, with commas"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names and exit")
+    arguments = parser.parse_args()
+    if not arguments.list and arguments.stack_file is None:
+        parser.error("name the stack file")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Accepting: from API Gateway's event to the answer, and the script alone."""
+"""Accepting a message: from the event of API Gateway to the response, and the script alone."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from chalicelib.domain.models import Message
 from chalicelib.domain.rate_limits import RateLimit, bucket
 from infra.local.layout import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 from tests.bench.measure import by_turns, compared, many, plain
 from tests.bench.rows import Row
 from tests.contract.states import application, hold_first_lease, introduce
@@ -30,19 +30,19 @@ ROUNDS, CALLS, SCRIPTS = 25, 100, 500
 PENDING = 1_000_000
 BATCH = 100
 BODY = "has anyone here got the new kernel to boot on a laptop with two graphics cards?"
-ONE = {"body": BODY, "sender": "ann"}
+MESSAGE = {"body": BODY, "sender": "ann"}
 DRAFT = Message(
     number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z"
 )
 INCR = "return redis.call('INCR', KEYS[1])"
 
 
-def accept_one(ground: Ground) -> Iterator[Row]:
-    api, floor = Api(ground), _floor(ground)
+def accept_one(harness: Harness) -> Iterator[Row]:
+    api, floor = Api(harness), _floor(harness)
     posts = chats_of(api, CALLS * 4)
 
     def post() -> None:
-        api.ask(api.post(MESSAGES, ONE, next(posts)))
+        api.send(api.post(MESSAGES, MESSAGE, next(posts)))
 
     ours, floors = by_turns([many(post, CALLS), many(floor, CALLS)], ROUNDS)
     for kind in ("cpu", "wall"):
@@ -51,31 +51,31 @@ def accept_one(ground: Ground) -> Iterator[Row]:
         yield compared(f"accept_one, {kind}", "µs", values, lowest, most=1.5)
 
 
-def accept_batch(ground: Ground) -> Iterator[Row]:
-    api = Api(ground)
+def accept_batch(harness: Harness) -> Iterator[Row]:
+    api = Api(harness)
     singles, batches = chats_of(api, CALLS * 4), chats_of(api, CALLS)
-    batch = {"messages": [ONE] * BATCH}
+    batch = {"messages": [MESSAGE] * BATCH}
 
     def post() -> None:
-        api.ask(api.post(MESSAGES, ONE, next(singles)))
+        api.send(api.post(MESSAGES, MESSAGE, next(singles)))
 
     def post_batch() -> None:
-        api.ask(api.post(MESSAGES + "/batch", batch, next(batches)))
+        api.send(api.post(MESSAGES + "/batch", batch, next(batches)))
 
     calls = 10
     ours, floors = by_turns([many(post_batch, calls), many(post, CALLS)], ROUNDS)
     values = [took.cpu / calls / BATCH * 1e6 for took in ours]
-    one = [took.cpu / CALLS * 1e6 for took in floors]
-    yield compared("accept_batch, CPU a message", "µs", values, one, most=1 / 30)
+    single = [took.cpu / CALLS * 1e6 for took in floors]
+    yield compared("accept_batch, CPU a message", "µs", values, single, most=1 / 30)
     yield plain("accept_batch, CPU a message, at most 50 µs", "µs", values, most=50)
 
 
-def accept_script(ground: Ground) -> Iterator[Row]:
-    """The server's own account of its time, for the script as it runs on AWS, and as it runs elsewhere."""
-    client = redis.Redis.from_url(ground.redis_url)
+def accept_script(harness: Harness) -> Iterator[Row]:
+    """The time that the server reports for the script, as on AWS and with a Redis that is not durable."""
+    client = redis.Redis.from_url(harness.redis_url)
     incr = client.script_load(INCR)
-    for name, holder in (("", "the-store-keeps-writes"), (", memory named", "")):
-        accept = _accepting(ground, holder)
+    for name, holder in (("", "the-store-keeps-writes"), (", incarnation named", "")):
+        accept = _accepting(harness, holder)
         values, floors = [], []
         for _ in range(ROUNDS):
             values.append(_server_us(client, many(accept, SCRIPTS)))
@@ -88,9 +88,9 @@ def accept_script(ground: Ground) -> Iterator[Row]:
         )
 
 
-def _accepting(ground: Ground, holder: str) -> Callable[[], None]:
-    """The ledger's accept, for one message in a chat of its own."""
-    sequencer = RedisSequencer(ground.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
+def _accepting(harness: Harness, holder: str) -> Callable[[], None]:
+    """The sequencer's `accept`, for one message in a new chat."""
+    sequencer = RedisSequencer(harness.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
     counter = Counter(secrets.token_hex(15), 1)
     introduce(sequencer, application(counter.token))
     hold_first_lease(sequencer, counter, PENDING)
@@ -103,28 +103,28 @@ def _accepting(ground: Ground, holder: str) -> Callable[[], None]:
 
 
 def _server_us(client: "redis.Redis", work: Callable[[], object]) -> float:
-    """How long the server was busy with each script, by its own account."""
+    """The microseconds of one script, as the server reports them."""
     client.config_resetstat()
     work()
-    told: Any = client.info("commandstats")
-    return float(told["cmdstat_evalsha"]["usec_per_call"])
+    info: Any = client.info("commandstats")
+    return float(info["cmdstat_evalsha"]["usec_per_call"])
 
 
 def chats_of(api: Api, messages: int) -> Iterator[int]:
-    """Chats, each so many times: what is pending in one has a limit."""
+    """Chat numbers, each so many times, because the pending messages of a chat are limited."""
     for _ in count():
         chat = api.new_chat()
         for _ in range(messages):
             yield chat
 
 
-def _floor(ground: Ground) -> Callable[[], None]:
-    """An empty route, a script's round trip, and a signed SendMessage, with the least code that can do it."""
-    client = redis.Redis.from_url(ground.redis_url)
+def _floor(harness: Harness) -> Callable[[], None]:
+    """The least code for an empty route, a round trip of a script, and a signed SendMessage."""
+    client = redis.Redis.from_url(harness.redis_url)
     incr = client.script_load(INCR)
-    url = ground.queue_urls["search"]
-    place = urlsplit(url)
-    connection = HTTPConnection(place.netloc)
+    url = harness.queue_urls["search"]
+    host = urlsplit(url).netloc
+    connection = HTTPConnection(host)
     signer = SigV4Auth(Credentials("test", "test"), "sqs", REGION)
     record = msgspec.json.encode({"body": BODY}).decode()
     app = Chalice(app_name="floor")
@@ -137,17 +137,17 @@ def _floor(ground: Ground) -> Callable[[], None]:
             "Content-Type": "application/x-amz-json-1.0",
             "X-Amz-Target": "AmazonSQS.SendMessage",
         }
-        request = AWSRequest("POST", f"http://{place.netloc}/", headers, body)
+        request = AWSRequest("POST", f"http://{host}/", headers, body)
         signer.add_auth(request)
         connection.request("POST", "/", body, dict(request.headers))
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200
         return {}
 
-    asked = event("POST", "/floor", body=ONE)
+    request_event = event("POST", "/floor", body=MESSAGE)
 
-    def ask() -> None:
-        assert app(asked, CONTEXT)["statusCode"] == 200
+    def send() -> None:
+        assert app(request_event, CONTEXT)["statusCode"] == 200
 
-    return ask
+    return send

@@ -1,9 +1,9 @@
-"""The API's function, called in this process as Lambda calls it: an event in, an answer out."""
+"""The function of the API, called in this process as Lambda calls it: an event in, a response out."""
 
 import json
 from typing import Any
 
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 
 ALL_CHATS = "/applications/{token}/chats"
 ONE_CHAT = ALL_CHATS + "/{chat}"
@@ -11,7 +11,7 @@ MESSAGES = ONE_CHAT + "/messages"
 
 
 class Context:
-    """What Lambda tells a function of its invocation."""
+    """The context object that Lambda gives to a function."""
 
     aws_request_id = "0" * 32
     function_name = "ordinal-bench"
@@ -33,7 +33,7 @@ def event(
     body: Any = None,
     query: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """A request as API Gateway hands it over.
+    """A request as the event that API Gateway sends.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
     """
@@ -72,33 +72,38 @@ def event(
 
 
 class Api:
-    """An application of its own, and requests to it."""
+    """A new application, and requests to it."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, harness: Harness) -> None:
         from app import app
 
         self._app = app
-        admin_key = ground.environment["ORDINAL_ADMIN_KEY"]
-        made = self.ask(event("POST", "/applications", None, admin_key, {"name": "bench"}))
-        self.token, self.key = made["token"], made["secret_key"]
+        admin_key = harness.environment["ORDINAL_ADMIN_KEY"]
+        created = self.send(event("POST", "/applications", None, admin_key, {"name": "bench"}))
+        self.token, self.key = created["token"], created["secret_key"]
 
     def new_chat(self) -> int:
-        """Its number."""
-        return int(self.ask(self.post(ALL_CHATS, {"title": "bench"}))["number"])
+        """Create a chat. Returns its number."""
+        return int(self.send(self.post(ALL_CHATS, {"title": "bench"}))["number"])
 
     def post(self, route: str, body: Any, chat: int | None = None) -> dict[str, Any]:
-        """The event that posts something."""
+        """The event of a POST request."""
         return event("POST", route, self._params(chat), self.key, body)
 
     def get(self, route: str, chat: int | None = None, **query: str) -> dict[str, Any]:
-        """The event that reads something."""
+        """The event of a GET request."""
         return event("GET", route, self._params(chat), self.key, None, query or None)
 
-    def ask(self, request: dict[str, Any]) -> Any:
-        """The answer's body; anything but success is a fault of the benchmark."""
-        answer = self._app(request, CONTEXT)
-        assert answer["statusCode"] < 300, answer
-        return json.loads(answer["body"])
+    def send(self, request: dict[str, Any]) -> Any:
+        """The body of the response. Any other response than a success is an error of the benchmark."""
+        response = self._app(request, CONTEXT)
+        assert response["statusCode"] < 300, response
+        return json.loads(response["body"])
+
+    def send_refused(self, request: dict[str, Any]) -> None:
+        """Send a request whose credential must be refused."""
+        response = self._app(request, CONTEXT)
+        assert response["statusCode"] == 401, response
 
     def _params(self, chat: int | None) -> dict[str, str]:
         return {"token": self.token} | ({} if chat is None else {"chat": str(chat)})

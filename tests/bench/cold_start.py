@@ -1,20 +1,20 @@
-"""What a new process of a function loads up to its first event, against the libraries alone."""
+"""What a new process of a function loads before its first event, against the libraries alone."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 
 from infra.local.layout import ROOT
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 from tests.bench.measure import compared
 from tests.bench.rows import Row
 
 ROUNDS = 25
 _WORKERS = "chalicelib.entrypoints.workers", "worker_ports"
 _ALL = ("clock", "sequencer", "store", "queues", "metrics")
-# The module that Lambda loads for a function, and the parts of its world that its events need.
+# The module that Lambda loads for a function, and the ports that its events need.
 FUNCTIONS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "api_handler": ("app", "world", _ALL),
+    "api_handler": ("app", "request_ports", _ALL),
     "accept_inbox": (*_WORKERS, _ALL),
     "persist_chats": (*_WORKERS, _ALL),
     "persist_messages": (*_WORKERS, _ALL),
@@ -23,9 +23,9 @@ FUNCTIONS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 LOAD = """
 import {module}
-from chalicelib.bootstrap import {world}
-for part in {parts!r}:
-    getattr({world}(), part)
+from chalicelib.bootstrap import {ports}
+for name in {names!r}:
+    getattr({ports}(), name)
 """
 TIMED = """
 import time
@@ -33,7 +33,7 @@ began = time.perf_counter()
 {work}
 print(time.perf_counter() - began)
 """
-# What is loaded already before the first line is nobody's.
+# The modules that are loaded before the first line do not count.
 NAMES = """
 import sys
 before = set(sys.modules)
@@ -41,8 +41,8 @@ before = set(sys.modules)
 own = {{'app', 'chalicelib'}}
 print('\\n'.join(n for n in sys.modules if n not in before and n.partition('.')[0] not in own))
 """
-# Some packages make modules in memory that nobody can import by their names.
-POSSIBLE = """
+# Some packages create modules that cannot be imported by name.
+IMPORTABLE = """
 import importlib
 for name in {names!r}:
     try:
@@ -58,12 +58,12 @@ for name in {names!r}:
 """
 
 
-def cold_start(ground: Ground) -> Iterator[Row]:
-    for name, (module, ports, parts) in FUNCTIONS.items():
-        load = LOAD.format(module=module, ports=ports, parts=parts)
-        names = _run(NAMES.format(work=load)).split()
-        possible = _run(POSSIBLE.format(names=names)).split()
-        libraries = LIBRARIES.format(names=possible)
+def cold_start(harness: Harness) -> Iterator[Row]:
+    for name, (module, ports, port_names) in FUNCTIONS.items():
+        load = LOAD.format(module=module, ports=ports, names=port_names)
+        modules = _run(NAMES.format(work=load)).split()
+        importable = _run(IMPORTABLE.format(names=modules)).split()
+        libraries = LIBRARIES.format(names=importable)
         taken = [(_ms(load), _ms(libraries)) for _ in range(ROUNDS)]
         ours, floors = zip(*taken, strict=True)
         yield compared(f"cold_start, {name}", "ms", ours, floors, most=1.15)

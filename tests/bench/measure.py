@@ -1,4 +1,4 @@
-"""Measuring in pairs: what is measured and its floor by turns, so that a slow moment meets both."""
+"""Measuring in pairs: the product and its floor take turns, so that a slow moment hits both."""
 
 import gc
 import statistics
@@ -10,14 +10,14 @@ from tests.bench.rows import Row
 
 
 class Took(NamedTuple):
-    """Seconds: of the clock, and of this process's CPU."""
+    """Seconds of the clock, and seconds of CPU of this process."""
 
     wall: float
     cpu: float
 
 
 def timed(work: Callable[[], object]) -> Took:
-    """How long a piece of work takes here."""
+    """Do the work once and time it."""
     cpu, wall = time.process_time(), time.perf_counter()
     work()
     return Took(time.perf_counter() - wall, time.process_time() - cpu)
@@ -26,7 +26,7 @@ def timed(work: Callable[[], object]) -> Took:
 def by_turns(
     works: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> list[list[Took]]:
-    """Each work once a round, the order reversed every other round. What each took, round by round."""
+    """Do each work once in a round, in reverse order every other round. Returns the times of each work."""
     taken: list[list[Took]] = [[] for _ in works]
     order = list(range(len(works)))
     for number in range(warm_up + rounds):
@@ -39,7 +39,7 @@ def by_turns(
 
 
 def many(work: Callable[[], object], count: int) -> Callable[[], None]:
-    """The work so many times, as one piece."""
+    """The work, repeated so many times."""
 
     def repeated() -> None:
         for _ in range(count):
@@ -49,7 +49,7 @@ def many(work: Callable[[], object], count: int) -> Callable[[], None]:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Half of the distance between the quartiles, as a share of the median."""
+    """Half of the distance between the quartiles, divided by the median."""
     low, middle, high = statistics.quantiles(values, n=4)
     return (high - low) / 2 / middle
 
@@ -62,7 +62,7 @@ def compared(
     most: float | None = None,
     least: float | None = None,
 ) -> Row:
-    """The row of values and floors that were measured in pairs; `most` and `least` are of the ratio."""
+    """The row of values and floors that were measured in pairs. `most` and `least` limit the ratio."""
     ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
     ratio = statistics.median(ratios)
     goal, reached = _goal(ratio, most, least, "{:g} ×")
@@ -85,7 +85,7 @@ def plain(
     most: float | None = None,
     least: float | None = None,
 ) -> Row:
-    """The row of values that have no floor."""
+    """The row of values without a floor. `most` and `least` limit the value."""
     value = statistics.median(values)
     goal, reached = _goal(value, most, least, "{:,.5g}")
     return Row(
@@ -99,11 +99,11 @@ def plain(
 
 
 def _goal(
-    figure: float, most: float | None, least: float | None, written: str
+    figure: float, most: float | None, least: float | None, template: str
 ) -> tuple[str, bool | None]:
-    """The goal in words, and whether it was reached; `written` is how a bound looks."""
+    """The goal as a text, and whether it was reached. `template` formats the limit."""
     if most is not None:
-        return f"≤ {written.format(most)}", figure <= most
+        return f"≤ {template.format(most)}", figure <= most
     if least is not None:
-        return f"≥ {written.format(least)}", figure >= least
+        return f"≥ {template.format(least)}", figure >= least
     return "", None

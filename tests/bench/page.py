@@ -1,4 +1,4 @@
-"""A page of 50 messages, in chats of a thousand, a hundred thousand and ten million messages."""
+"""A page of 50 messages of chats with a thousand, a hundred thousand and ten million messages."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,9 +8,9 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.messages import COLUMNS
 from chalicelib.domain.paging import PageRequest
 from tests.bench.api import MESSAGES
-from tests.bench.flow import Flow, connection_to
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 from tests.bench.measure import by_turns, compared, many, plain
+from tests.bench.pipeline import Pipeline, connection_to
 from tests.bench.rows import Row
 
 SIZES = (1_000, 100_000, 10_000_000)
@@ -33,39 +33,44 @@ ORDER BY m.number LIMIT %s
 """
 
 
-def page(ground: Ground) -> Iterator[Row]:
-    """The store's page against the same rows by the chat's id, which the store has to find first.
+def page(harness: Harness) -> Iterator[Row]:
+    """The page of the store. The floor reads the same rows by the id of the chat, without a look-up.
 
-    All chats lie in one table, so that each page is read beside ten million other messages.
+    All chats share one table, so each page is read beside ten million other messages.
     """
-    flow, connection = Flow(ground, len(SIZES)), connection_to(ground)
-    ids = flow.chat_ids(connection)
-    for chat, size in zip(flow.chats, SIZES, strict=True):
+    pipeline, connection = Pipeline(harness, len(SIZES)), connection_to(harness)
+    ids = pipeline.chat_ids(connection)
+    for chat, size in zip(pipeline.chats, SIZES, strict=True):
         _fill(connection, ids[chat], size)
-    for where in ("first", "middle", "last"):
+    for part in ("first", "middle", "last"):
         works: list[Callable[[], object]] = []
-        for chat, size in zip(flow.chats, SIZES, strict=True):
-            after = {"first": 0, "middle": size // 2, "last": size - PAGE}[where]
-            asked = PageRequest(limit=PAGE, after=after)
-            works.append(many(_ours(flow, chat, asked), CALLS))
+        for chat, size in zip(pipeline.chats, SIZES, strict=True):
+            after = {"first": 0, "middle": size // 2, "last": size - PAGE}[part]
+            page_request = PageRequest(limit=PAGE, after=after)
+            works.append(many(_ours(pipeline, chat, page_request), CALLS))
             works.append(many(_raw(connection, ids[chat], after), CALLS))
-        taken = [[took.wall / CALLS * 1e6 for took in some] for some in by_turns(works, ROUNDS)]
+        taken = [[took.wall / CALLS * 1e6 for took in rounds] for rounds in by_turns(works, ROUNDS)]
         for i, size in enumerate(SIZES):
             ours, raw = taken[2 * i], taken[2 * i + 1]
-            yield compared(f"page, {where} of {size:,}", "µs", ours, raw, most=1.3)
-        over = [max(some) / min(some) for some in zip(*taken[::2], strict=True)]
-        yield plain(f"page, {where}, slowest size over fastest", "×", over, most=1.2)
+            yield compared(f"page, {part} of {size:,}", "µs", ours, raw, most=1.3)
+        ratios = [max(sizes) / min(sizes) for sizes in zip(*taken[::2], strict=True)]
+        yield plain(f"page, {part}, slowest size over fastest", "×", ratios, most=1.2)
     handler = [
-        many(lambda: flow.api.ask(flow.api.get(MESSAGES, flow.chats[-1], limit="50")), CALLS)
+        many(
+            lambda: pipeline.api.send(pipeline.api.get(MESSAGES, pipeline.chats[-1], limit="50")),
+            CALLS,
+        )
     ]
-    [answers] = by_turns(handler, ROUNDS)
-    yield plain("page, whole handler", "µs", [took.wall / CALLS * 1e6 for took in answers])
+    [responses] = by_turns(handler, ROUNDS)
+    yield plain("page, whole handler", "µs", [took.wall / CALLS * 1e6 for took in responses])
 
 
-def _ours(flow: Flow, chat: int, asked: PageRequest) -> Callable[[], None]:
+def _ours(pipeline: Pipeline, chat: int, page_request: PageRequest) -> Callable[[], None]:
     def read() -> None:
-        found = flow.ports.store.messages.list_messages(flow.api.token, chat, asked, PAGE)
-        assert len(found) == PAGE
+        messages = pipeline.ports.store.messages.list_messages(
+            pipeline.api.token, chat, page_request, PAGE
+        )
+        assert len(messages) == PAGE
 
     return read
 

@@ -1,4 +1,4 @@
-"""Persisting and indexing: the workers, against what they must do at least."""
+"""Persisting and indexing: the workers against the least work that they must do."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from chalicelib.adapters.opensearch.index import to_action
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.domain.queue_records import Document, DocumentsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
-from tests.bench.flow import Flow, connection_to, enqueue, event_of, process_batch
-from tests.bench.ground import LEASE_WINDOW, Ground
+from tests.bench.harness import LEASE_WINDOW, Harness
 from tests.bench.measure import Took, by_turns, compared
+from tests.bench.pipeline import Pipeline, connection_to, drain, event_of, invoke
 from tests.bench.rows import Row
 
 ROUNDS, BATCH, CHATS = 15, 500, 20
@@ -23,37 +23,37 @@ OLD_BATCH = 20
 DOCUMENTS_A_RECORD = 250
 
 
-def persist_batch(ground: Ground) -> Iterator[Row]:
-    """The store alone; and the whole worker, which also decodes, sends to the index, and settles in Redis."""
-    ours = Flow(ground, CHATS)
+def persist_batch(harness: Harness) -> Iterator[Row]:
+    """The store alone; and the whole worker, which also decodes, enqueues documents, and acknowledges."""
+    ours = Pipeline(harness, CHATS)
     records = iter([ours.records(BATCH) for _ in range(ROUNDS + 1)])
     works = [
         lambda: ours.ports.store.persistence.persist_messages(next(records), LEASE_WINDOW),
-        _insert(ground),
+        _insert(harness),
     ]
     yield compared("persist_batch", "rows/s", *_rates(by_turns(works, ROUNDS)), least=0.7)
     events = iter([event_of(ours.records(BATCH)) for _ in range(ROUNDS + 1)])
-    works = [lambda: enqueue("messages", next(events)), _insert(ground)]
+    works = [lambda: invoke("messages", next(events)), _insert(harness)]
     rates = _rates(by_turns(works, ROUNDS))
     yield compared("persist_batch, whole worker", "rows/s", *rates, least=0.7)
-    ground.empty()
+    harness.purge_queues()
 
 
-def persist_old_style(ground: Ground) -> Iterator[Row]:
-    """The worker, then with the index's worker, against one that does both with one record at a time."""
-    ours, floor = Flow(ground, CHATS), Flow(ground, CHATS)
-    one_by_one = _old_worker(ground)
+def persist_old_style(harness: Harness) -> Iterator[Row]:
+    """The worker, alone and with the index worker. The floor does both with one record at a time."""
+    ours, floor = Pipeline(harness, CHATS), Pipeline(harness, CHATS)
+    persist_record = _old_worker(harness)
 
     def persist_old() -> None:
         for record in next(old):
-            one_by_one(record)
+            persist_record(record)
 
     def persist() -> None:
-        enqueue("messages", next(events))
+        invoke("messages", next(events))
 
     def persist_and_index() -> None:
         persist()
-        process_batch(ground, "search")
+        drain(harness, "search")
 
     for name, work, goal in (
         ("persist_old_style", persist, 25),
@@ -63,12 +63,12 @@ def persist_old_style(ground: Ground) -> Iterator[Row]:
         old = iter([floor.records(OLD_BATCH) for _ in range(ROUNDS + 1)])
         taken = by_turns([work, persist_old], ROUNDS)
         yield compared(name, "messages/s", *_rates(taken, BATCH, OLD_BATCH), least=goal)
-        process_batch(ground, "search")
+        drain(harness, "search")
 
 
-def index_batch(ground: Ground) -> Iterator[Row]:
-    ours, floor = Flow(ground, CHATS), Flow(ground, CHATS)
-    client = OpenSearch(ground.opensearch_url)
+def index_batch(harness: Harness) -> Iterator[Row]:
+    ours, floor = Pipeline(harness, CHATS), Pipeline(harness, CHATS)
+    client = OpenSearch(harness.opensearch_url)
     rounds = ROUNDS + 1
     events = iter([event_of(_documents(ours.records(BATCH))) for _ in range(rounds)])
     bodies = iter(
@@ -85,15 +85,15 @@ def index_batch(ground: Ground) -> Iterator[Row]:
     def bulk() -> None:
         assert not client.bulk(body=next(bodies), index=ALIAS)["errors"]
 
-    taken = by_turns([lambda: enqueue("search", next(events)), bulk], ROUNDS)
+    taken = by_turns([lambda: invoke("search", next(events)), bulk], ROUNDS)
     yield compared("index_batch", "documents/s", *_rates(taken), least=0.8)
 
 
-def _insert(ground: Ground) -> Callable[[], None]:
-    """One INSERT of the same rows into the same table, round by round."""
-    flow, connection = Flow(ground, CHATS), connection_to(ground)
-    ids = flow.chat_ids(connection)
-    raw = iter([_rows(ids, flow.records(BATCH)) for _ in range(ROUNDS + 1)])
+def _insert(harness: Harness) -> Callable[[], None]:
+    """One INSERT of the same rows into the same table, in each round."""
+    pipeline, connection = Pipeline(harness, CHATS), connection_to(harness)
+    ids = pipeline.chat_ids(connection)
+    raw = iter([_rows(ids, pipeline.records(BATCH)) for _ in range(ROUNDS + 1)])
 
     def insert() -> None:
         rows = next(raw)
@@ -108,13 +108,13 @@ def _insert(ground: Ground) -> Callable[[], None]:
 def _rates(
     taken: Sequence[Sequence[Took]], ours: int = BATCH, floors: int = BATCH
 ) -> tuple[list[float], list[float]]:
-    """So many a second, round by round."""
+    """The rate of each round."""
     first, second = taken
     return [ours / took.wall for took in first], [floors / took.wall for took in second]
 
 
 def _rows(ids: Mapping[int, int], records: Sequence[MessagesRecord]) -> list[tuple[object, ...]]:
-    """The rows of records, as the worker would write them."""
+    """The rows that the worker would write for these records."""
     return [_row(ids[r.chat], m.number, m) for r in records for m in r.messages]
 
 
@@ -129,20 +129,22 @@ def _documents(records: Sequence[MessagesRecord]) -> list[DocumentsRecord]:
     ]
 
 
-def _old_worker(ground: Ground) -> Callable[[MessagesRecord], None]:
-    """One record: look-ups, a transaction with the insert and the count, a call to the index."""
-    connection, client = connection_to(ground), OpenSearch(ground.opensearch_url)
+def _old_worker(harness: Harness) -> Callable[[MessagesRecord], None]:
+    """A worker for one record: look-ups, a transaction with the insert and the count, a call to the index."""
+    connection, client = connection_to(harness), OpenSearch(harness.opensearch_url)
 
-    def one(cursor: Cursor, sql: str, *args: object) -> Any:
+    def select_id(cursor: Cursor, sql: str, *args: object) -> Any:
         cursor.execute(sql, args)
-        [(found,)] = cursor.fetchall()
-        return found
+        [(id_,)] = cursor.fetchall()
+        return id_
 
     def work(record: MessagesRecord) -> None:
         [message] = record.messages
         with connection.cursor() as cursor:
-            application = one(cursor, "SELECT id FROM applications WHERE token = %s", record.token)
-            chat = one(
+            application = select_id(
+                cursor, "SELECT id FROM applications WHERE token = %s", record.token
+            )
+            chat = select_id(
                 cursor,
                 "SELECT id FROM chats WHERE application_id = %s AND number = %s",
                 application,

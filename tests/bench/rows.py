@@ -1,4 +1,4 @@
-"""What a run of the benchmarks says: rows, their table, and how they differ from the kept figures."""
+"""The rows of a run, their table, and how they differ from the recorded figures."""
 
 import json
 import os
@@ -11,18 +11,18 @@ import msgspec
 from infra.local.layout import ROOT, VAR
 
 LATEST = VAR / "bench" / "latest.json"
-KEPT = ROOT / "docs" / "performance.md"
+RECORDED = ROOT / "docs" / "performance.md"
 HEAD = ("row", "value", "unit", "floor", "ratio", "goal", "reached", "spread")
-_KEPT_ROW = re.compile(
+_RECORDED_ROW = re.compile(
     r"\| `(?P<name>[^`]+)` \| (?P<value>[^|]+) \|(?:[^|]*\|){2} (?P<ratio>[^|]*?) ?\|"
 )
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure. `value` and `floor` are medians in `unit`, `ratio` is the median of the pairs' ratios.
+    """One figure. `value` and `floor` are medians in `unit`. `ratio` is the median of the pairs' ratios.
 
-    `spread` is half of the distance between the quartiles of what the goal is about (the ratio, or else
-    the value), as a share of its median. `goal` is empty where the figure is for information.
+    `spread` is half of the distance between the quartiles, divided by the median. It is the spread of the
+    ratio, or of the value if the row has no floor. `goal` is empty if the figure is for information only.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows in Markdown."""
+    """The rows as a Markdown table."""
     lines = [
         "| " + " | ".join(HEAD) + " |",
         "| --- |" + " ---: | --- |" + " ---: |" * 2 + " --- |" * 2,
@@ -52,7 +52,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row]) -> None:
-    """Write what was measured; whoever reads meanwhile reads the whole of the last run."""
+    """Write the rows of this run. The file is replaced as a whole, so no reader sees a half of it."""
     LATEST.parent.mkdir(parents=True, exist_ok=True)
     new = LATEST.with_suffix(".new")
     new.write_text(
@@ -61,27 +61,27 @@ def write(rows: Sequence[Row]) -> None:
     os.replace(new, LATEST)
 
 
-def differences(rows: Sequence[Row], page: Path = KEPT) -> list[str]:
-    """A line for each row whose ratio (or value, where it has no floor) is not what the page says."""
-    kept = {
-        found["name"]: found
-        for found in map(_KEPT_ROW.match, page.read_text().splitlines())
-        if found
+def differences(rows: Sequence[Row], page: Path = RECORDED) -> list[str]:
+    """A line for each row whose ratio (or value, without a floor) differs from the page by over a tenth."""
+    recorded = {
+        match["name"]: match
+        for match in map(_RECORDED_ROW.match, page.read_text().splitlines())
+        if match
     }
     lines = []
     for row in rows:
-        if row.name not in kept:
+        if row.name not in recorded:
             lines.append(f"{row.name}: not on the page")
             continue
         column, now = ("value", row.value) if row.ratio is None else ("ratio", row.ratio)
-        before = float(kept[row.name][column].replace(",", ""))
+        before = float(recorded[row.name][column].replace(",", ""))
         if before and abs(now / before - 1) > 0.1:
             lines.append(f"{row.name}: {column} {_figure(before)} on the page, {_figure(now)} now")
     return lines
 
 
 def _figure(number: float | None) -> str:
-    """Three digits that count; whole numbers as they are."""
+    """The number with three significant digits, or rounded to an integer from 100 up."""
     if number is None:
         return ""
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"

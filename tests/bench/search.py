@@ -1,4 +1,4 @@
-"""Searching a million messages: the adapter against the same request without it."""
+"""Searching a million messages: the adapter against the same request without the adapter."""
 
 from collections.abc import Callable, Iterator
 from itertools import batched, islice
@@ -11,30 +11,29 @@ from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.search import Query, parse_query
-from tests.bench.flow import NOW
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 from tests.bench.measure import by_turns, compared, many, plain, timed
+from tests.bench.pipeline import NOW, lines, vocabulary
 from tests.bench.rows import Row
-from tests.bench.texts import lines, vocabulary
 
 MESSAGES, CHATS, AT_ONCE = 1_000_000, 20, 500
 ROUNDS, CALLS = 25, 8
 TOKEN = "5ea4c4" * 5
-# By the rank of the word in the vocabulary: a frequent word, a rare one, a part, two words.
+# The ranks of the words in the vocabulary.
 RANKS = {"frequent word": (40,), "rare word": (9_000,), "two words": (40, 700)}
 
 
-def search(ground: Ground) -> Iterator[Row]:
+def search(harness: Harness) -> Iterator[Row]:
     client, index = (
-        OpenSearch(ground.opensearch_url, timeout=60),
-        OpenSearchIndex(ground.opensearch_url),
+        OpenSearch(harness.opensearch_url, timeout=60),
+        OpenSearchIndex(harness.opensearch_url),
     )
     _fill(client)
     words = vocabulary()
-    asked = {name: " ".join(words[rank] for rank in ranks) for name, ranks in RANKS.items()}
-    asked["part of a word"] = words[9_000][1:6]
-    for place, chat in (("one chat", 7), ("application", None)):
-        for name, text in asked.items():
+    queries = {name: " ".join(words[rank] for rank in ranks) for name, ranks in RANKS.items()}
+    queries["part of a word"] = words[9_000][1:6]
+    for scope, chat in (("one chat", 7), ("application", None)):
+        for name, text in queries.items():
             query = Query(token=TOKEN, chat=chat, terms=parse_query(text), limit=20)
             single: list[float] = []
             works = [
@@ -42,14 +41,14 @@ def search(ground: Ground) -> Iterator[Row]:
                 many(_raw(client, query), CALLS),
             ]
             ours, raw = (
-                [t.wall / CALLS * 1e3 for t in some] for some in by_turns(works, ROUNDS, 3)
+                [t.wall / CALLS * 1e3 for t in rounds] for rounds in by_turns(works, ROUNDS, 3)
             )
-            yield compared(f"search, {place}, {name}", "ms", ours, raw, most=1.2)
-            yield plain(f"search, {place}, {name}, p99", "ms", [quantiles(single, n=100)[98]])
+            yield compared(f"search, {scope}, {name}", "ms", ours, raw, most=1.2)
+            yield plain(f"search, {scope}, {name}, p99", "ms", [quantiles(single, n=100)[98]])
 
 
 def _timed(work: Callable[[], None], took: list[float]) -> Callable[[], None]:
-    """The same work; how many milliseconds each took is noted."""
+    """The same work. It appends the milliseconds of each call to `took`."""
 
     def timed_work() -> None:
         took.append(timed(work).wall * 1e3)
@@ -68,30 +67,30 @@ def _raw(client: OpenSearch, query: Query) -> Callable[[], None]:
     body = to_request(query)
 
     def work() -> None:
-        found = client.search(index=ALIAS, body=body, params={"routing": query.token})
-        assert found["hits"]["hits"]
+        response = client.search(index=ALIAS, body=body, params={"routing": query.token})
+        assert response["hits"]["hits"]
 
     return work
 
 
 def _fill(client: OpenSearch) -> None:
-    """As the worker's documents, with less ado."""
+    """Index the documents that the worker would index, but without the worker."""
     texts = islice(lines(1), MESSAGES)
     documents = (
         Document(
             token=TOKEN,
-            chat=1 + at % CHATS,
+            chat=1 + i % CHATS,
             message=Message(
-                number=1 + at // CHATS,
+                number=1 + i // CHATS,
                 revision=1,
                 body=body,
-                sender=f"user{at % 50}",
+                sender=f"user{i % 50}",
                 created_at=NOW,
             ),
         )
-        for at, body in enumerate(texts)
+        for i, body in enumerate(texts)
     )
-    for some in batched(documents, AT_ONCE):
-        answer = client.bulk(body=b"".join(map(to_action, some)), index=ALIAS)
-        assert not answer["errors"]
+    for batch in batched(documents, AT_ONCE):
+        response = client.bulk(body=b"".join(map(to_action, batch)), index=ALIAS)
+        assert not response["errors"]
     client.indices.refresh(index=ALIAS)

@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord
 from tests.bench.api import event
-from tests.bench.flow import event_of
+from tests.bench.pipeline import event_of
 from tests.contract.states import chat, chats, message, messages
 from tests.e2e.conftest import Stack
 from tests.e2e.in_production import (

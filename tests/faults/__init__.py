@@ -1,1 +1,1 @@
-"""Faults on the real stack under load: `make faults`."""
+"""Faults on the running stack under load. `make faults` runs this program."""

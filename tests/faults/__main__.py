@@ -7,40 +7,16 @@ import time
 
 from infra.local.console import plain, say
 from infra.local.layout import REGION
-from tests.faults.ground import Ground
-from tests.faults.judging import Verdict, judge
+from tests.faults.harness import Harness
 from tests.faults.load import Load
-from tests.faults.mixing import mixed
-from tests.faults.scenarios import SCENARIOS, Scenario
-from tests.faults.table import as_markdown, write
-from tests.promises.history import History
+from tests.faults.random_mix import random_mix
+from tests.faults.scenarios import NAMES, SCENARIOS, Scenario
+from tests.faults.verdict import Verdict, as_markdown, judge, write
+from tests.invariants.history import History
 
 CHATS = 4
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 3.0
-
-
-def main() -> int:
-    """Run what was asked for; 0 where no promise was broken."""
-    arguments = _parse()
-    ground = Ground()
-    for name, value in (("AWS_ENDPOINT_URL", ground.content["aws"]["url"]), *_AWS):
-        os.environ[name] = value  # for the use cases that run in this process
-    verdicts: list[Verdict] = []
-    file = ground.stack.directory / "table.md"
-    try:
-        if arguments.mix:
-            verdicts.append(_mix(ground, arguments.mix))
-        else:
-            for scenario in _chosen(arguments.only):
-                verdicts.append(_run(ground, scenario))
-                write(verdicts, file)
-    finally:
-        ground.close()
-    write(verdicts, file)
-    plain("\n" + as_markdown(verdicts))
-    return 1 if any(verdict.broken for verdict in verdicts) else 0
-
-
+_MOST_PRINTED = 20
 _AWS = (
     ("AWS_DEFAULT_REGION", REGION),
     ("AWS_ACCESS_KEY_ID", "test"),
@@ -48,65 +24,93 @@ _AWS = (
 )
 
 
-def _run(ground: Ground, scenario: Scenario) -> Verdict:
+def main() -> int:
+    """Run the chosen scenarios; 0 if no promise was broken."""
+    arguments = _parse()
+    if arguments.list:
+        plain("\n".join(NAMES))
+        return 0
+    harness = Harness()
+    for name, value in (("AWS_ENDPOINT_URL", harness.content["aws"]["url"]), *_AWS):
+        os.environ[name] = value  # for the use cases that run in this process
+    verdicts: list[Verdict] = []
+    file = harness.stack.directory / "table.md"
+    try:
+        if arguments.mix:
+            verdicts.append(_run_mix(harness, arguments.mix))
+        else:
+            for scenario in SCENARIOS:
+                if scenario.name in arguments.only:
+                    verdicts.append(_run(harness, scenario))
+                    write(verdicts, file)
+    finally:
+        harness.close()
+    write(verdicts, file)
+    plain("\n" + as_markdown(verdicts))
+    return 1 if any(verdict.broken for verdict in verdicts) else 0
+
+
+def _run(harness: Harness, scenario: Scenario) -> Verdict:
     say(f"{scenario.name}: {scenario.sentence} …")
-    for queue in ground.queues.values():
-        ground.sqs.purge_queue(QueueUrl=queue)
-    load = Load(ground.new_application(scenario.name), History())
-    load.make_chats(CHATS)
+    for queue in harness.queues.values():
+        harness.sqs.purge_queue(QueueUrl=queue)
+    load = Load(harness.new_application(scenario.name), History())
+    load.create_chats(CHATS)
     with load:
         time.sleep(BEFORE_SECONDS)
-        before = _seen(load)
+        before = _count_requests(load)
         try:
-            scenario.make(ground, load)
+            scenario.cause(harness, load)
         finally:
-            ground.heal()
-            load.ending_soon(AFTER_SECONDS)
-        since, during = time.monotonic(), _seen(load) - before
+            harness.heal()
+            load.end_after(AFTER_SECONDS)
+        since, during = time.monotonic(), _count_requests(load) - before
     load.write_to_each_chat()
-    verdict = judge(ground, load, scenario.sentence, during, since)
-    _tell(scenario.name, verdict, load)
+    verdict = judge(harness, load, scenario.sentence, during, since)
+    _print(scenario.name, verdict, load)
     return verdict
 
 
-def _mix(ground: Ground, minutes: float) -> Verdict:
+def _run_mix(harness: Harness, minutes: float) -> Verdict:
     sentence = f"a random fault every 20 s, {minutes:g} min"
-    return _run(ground, Scenario("mix", sentence, lambda g, load: mixed(g, load, minutes)))
+    return _run(harness, Scenario("mix", sentence, lambda h, load: random_mix(h, load, minutes)))
 
 
-def _seen(load: Load) -> int:
-    return len(load.history.acts) + len(load.history.reads)
+def _count_requests(load: Load) -> int:
+    return len(load.history.attempts) + len(load.history.reads)
 
 
-def _tell(name: str, verdict: Verdict, load: Load) -> None:
+def _print(name: str, verdict: Verdict, load: Load) -> None:
     history = load.history
-    by_inbox = sum(act.outcome == "taken" for act in history.acts)
-    told = sum(len(copy.states) for copy in history.copies.values())
-    outcome = "kept its promises" if not verdict.broken else f"BROKE {len(verdict.broken)}"
+    through_inbox = sum(attempt.outcome == "enqueued" for attempt in history.attempts)
+    copied = sum(len(copy.versions) for copy in history.copies.values())
+    outcome = "no promise broken" if not verdict.broken else f"BROKE {len(verdict.broken)} promises"
     say(
         f"{name}: {outcome}; {verdict.acknowledged} acknowledged, {verdict.lost} lost, "
-        f"{verdict.doubled} doubled, calm after {verdict.seconds:.1f} s; "
-        f"{by_inbox} through the inbox, {len(history.told)} read markers, {told} messages in copies, "
-        f"{load.keys.count} secret keys"
+        f"{verdict.doubled} doubled, recovered after {verdict.seconds:.1f} s; "
+        f"{through_inbox} through the inbox, {len(history.markers)} read markers, "
+        f"{copied} messages in copies, {load.keys.count} secret keys"
     )
-    for said in verdict.broken[:20]:
-        plain(f"           {said}")
+    for violation in verdict.broken[:_MOST_PRINTED]:
+        plain(f"           {violation}")
 
 
-def _chosen(only: str | None) -> list[Scenario]:
-    if only is None:
-        return SCENARIOS
-    names = only.split(",")
-    if unknown := set(names) - {one.name for one in SCENARIOS}:
-        known = ", ".join(one.name for one in SCENARIOS)
-        sys.exit(f"There is no {', '.join(sorted(unknown))}; there are: {known}.")
-    return [one for one in SCENARIOS if one.name in names]
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(NAMES)):
+        raise argparse.ArgumentTypeError(
+            f"There is no fault {', '.join(unknown)}. There are: {', '.join(NAMES)}."
+        )
+    return names
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", help="scenarios by name, with commas")
-    parser.add_argument("--mix", type=float, help="minutes of mixed faults")
+    parser.add_argument(
+        "--only", type=_names, default=list(NAMES), help="names of faults, with commas"
+    )
+    parser.add_argument("--mix", type=float, help="run random faults for so many minutes instead")
+    parser.add_argument("--list", action="store_true", help="print the names and exit")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Clients over HTTP, each in a thread of its own; what they see goes into the history."""
+"""Clients over HTTP, each in its own thread. The history records what they see."""
 
 import random
 import time
@@ -7,198 +7,201 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.promises.history import GONE, Act, Copy
+from tests.invariants.history import GONE, Attempt, Copy
 
 if TYPE_CHECKING:
     from tests.faults.load import Load
 
-_PATIENCE_SECONDS = 8.0
-_RETRIED_FOR_SECONDS = 90.0
+_TIMEOUT_SECONDS = 8.0
+_RETRY_SECONDS = 90.0
 _CHANGES = 100
-# So many of the clients keep copies of chats.
+# So many of the clients make copies of chats from the change feed.
 _FOLLOWERS = 2
+_USERS = 3
 
 
 class Client:
-    """One client: does one thing after another, tries again what has a key, remembers what it wrote."""
+    """Sends one request after another, retries requests that have a key, and remembers its messages."""
 
     def __init__(self, load: "Load", index: int) -> None:
         self._load, self._index = load, index
         self._name, self._random = f"client {index}", random.Random(index)
         self._count = 0
-        self._wrote: list[tuple[int, int]] = []
+        self._written: list[tuple[int, int]] = []
         self._http = httpx.Client(
             base_url=f"{load.base_url}/applications/{load.token}",
-            timeout=_PATIENCE_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
         )
 
     def run(self) -> None:
-        """Until the load ends."""
-        acts: list[tuple[Callable[[], object], int]] = [
+        """Send requests until the load ends."""
+        weighted: list[tuple[Callable[[], object], int]] = [
             (self._post, 45),
             (self._post_without_key, 12),
-            (self._post_with_an_old_key, 2),
-            (self._batch, 6),
+            (self._post_with_replaced_secret_key, 2),
+            (self._post_batch, 6),
             (self._edit, 9),
             (self._delete, 3),
             (self._read, 25),
             (self._follow_a_chat, 6),
-            (self._mark, 6),
+            (self._mark_read, 6),
         ]
-        doing, weights = zip(*acts, strict=True)
+        actions, weights = zip(*weighted, strict=True)
         while not self._load.ending.is_set():
-            self._random.choices(doing, weights)[0]()
+            self._random.choices(actions, weights)[0]()
         self.close()
 
     def close(self) -> None:
         self._http.close()
 
-    def text(self) -> str:
-        """One that nobody else sends."""
+    def new_text(self) -> str:
+        """A text that no other request sends."""
         self._count += 1
         return f"{self._load.token} {self._name} says {self._count} at {time.time_ns()}"
 
     def create(self, kind: Any, chat: int | None, texts: tuple[str, ...], key: str) -> int | None:
-        """Send until it is answered, with the same key; the number."""
-        give_up = time.monotonic() + _RETRIED_FOR_SECONDS
-        while time.monotonic() < give_up:
-            act = self._load.history.begin(
+        """Send the request with the same key until a response comes; the first number."""
+        deadline = time.monotonic() + _RETRY_SECONDS
+        while time.monotonic() < deadline:
+            attempt = self._load.history.start(
                 self._name, kind, self._load.token, chat, texts=texts, key=key
             )
-            answer = self._send_creation(act, chat, texts, key)
-            if act.outcome == "acknowledged":
-                return act.first
-            if answer:
-                self._load.wrongly_refused.append(f"{act}: {answer}")
+            refusal = self._send_creation(attempt, chat, texts, key)
+            if attempt.outcome == "acknowledged":
+                return attempt.first
+            if refusal:
+                self._load.wrongly_refused.append(f"{attempt}: {refusal}")
                 return None
             time.sleep(0.3 + self._random.random())
         return None
 
     def _post(self) -> None:
-        text = self.text()
-        self.create("post", self._chat(), (text,), f"key of {text}")
+        text = self.new_text()
+        self.create("post", self._choose_chat(), (text,), f"key of {text}")
 
     def _post_without_key(self) -> None:
-        chat, texts = self._chat(), (self.text(),)
-        act = self._load.history.begin(self._name, "post", self._load.token, chat, texts=texts)
-        if answer := self._send_creation(act, chat, texts, None):
-            self._load.wrongly_refused.append(f"{act}: {answer}")
+        chat, texts = self._choose_chat(), (self.new_text(),)
+        attempt = self._load.history.start(self._name, "post", self._load.token, chat, texts=texts)
+        if refusal := self._send_creation(attempt, chat, texts, None):
+            self._load.wrongly_refused.append(f"{attempt}: {refusal}")
 
-    def _post_with_an_old_key(self) -> None:
-        """It must be refused, whatever becomes of Redis."""
-        if not (old := self._load.keys.an_old_one()):
+    def _post_with_replaced_secret_key(self) -> None:
+        """The post must be refused, whatever happens to Redis."""
+        if not (replaced := self._load.keys.replaced_key()):
             return
-        chat, text = self._chat(), self.text()
-        act = self._load.history.begin(self._name, "post", self._load.token, chat, texts=(text,))
-        secret_key, act.replaced = old
-        self._send_creation(act, chat, (text,), None, secret_key)
+        chat, texts = self._choose_chat(), (self.new_text(),)
+        attempt = self._load.history.start(self._name, "post", self._load.token, chat, texts=texts)
+        secret_key, attempt.replaced = replaced
+        self._send_creation(attempt, chat, texts, None, secret_key)
 
-    def _batch(self) -> None:
-        texts = tuple(self.text() for _ in range(self._random.randint(2, 8)))
-        self.create("post", self._chat(), texts, f"key of {texts[0]}")
+    def _post_batch(self) -> None:
+        texts = tuple(self.new_text() for _ in range(self._random.randint(2, 8)))
+        self.create("post", self._choose_chat(), texts, f"key of {texts[0]}")
 
     def _send_creation(
         self,
-        act: Act,
+        attempt: Attempt,
         chat: int | None,
         texts: tuple[str, ...],
         key: str | None,
         secret_key: str | None = None,
     ) -> str:
-        """What was said where it was refused, and should not have been."""
-        path, body = _creation(act.kind, chat, texts)
+        """Send it and record the outcome. Returns the text of a refusal that is a violation, or nothing."""
+        path, body = _creation(attempt.kind, chat, texts)
         headers = {"Idempotency-Key": key} if key else {}
-        answer = self._ask("POST", path, body, headers, secret_key)
-        if answer is None or answer.status_code >= 500:
+        response = self._request("POST", path, body, headers, secret_key)
+        if response is None or response.status_code >= 500:
             return ""
-        if answer.status_code >= 400:
-            self._load.history.refuse(act)
-            return "" if self._is_of_an_old_key(answer, act) else answer.text
-        told = answer.json()
-        first, last = told.get("first") or told["number"], told.get("last") or told["number"]
-        self._load.history.acknowledge(act, first, last, told.get("revision"))
+        if response.status_code >= 400:
+            self._load.history.refuse(attempt)
+            return "" if self._is_of_a_replaced_key(response, attempt) else response.text
+        created = response.json()
+        first, last = (created.get(field) or created["number"] for field in ("first", "last"))
+        self._load.history.acknowledge(attempt, first, last, created.get("revision"))
         if chat is not None:
-            self._wrote += [(chat, number) for number in range(first, last + 1)]
+            self._written += [(chat, number) for number in range(first, last + 1)]
         return ""
 
     def _edit(self) -> None:
-        self._change("edit", "PATCH", (self.text(),))
+        self._change("edit", "PATCH", (self.new_text(),))
 
     def _delete(self) -> None:
         self._change("delete", "DELETE", ())
 
     def _change(self, kind: Any, method: str, texts: tuple[str, ...]) -> None:
-        if not self._wrote:
+        if not self._written:
             return
-        chat, number = self._random.choice(self._wrote[-30:])
-        act = self._load.history.begin(
+        chat, number = self._random.choice(self._written[-30:])
+        attempt = self._load.history.start(
             self._name, kind, self._load.token, chat, number=number, texts=texts
         )
         body = {"body": texts[0]} if texts else None
-        answer = self._ask(method, f"/chats/{chat}/messages/{number}", body, {})
-        if answer is None or answer.status_code >= 500:
+        response = self._request(method, f"/chats/{chat}/messages/{number}", body, {})
+        if response is None or response.status_code >= 500:
             return
-        if answer.status_code >= 400:
-            self._load.history.refuse(act)
-            if not self._may_be_refused(answer, act):
-                self._load.wrongly_refused.append(f"{act}: {answer.text}")
+        if response.status_code >= 400:
+            self._load.history.refuse(attempt)
+            if not self._may_be_refused(response, attempt):
+                self._load.wrongly_refused.append(f"{attempt}: {response.text}")
             return
-        self._load.history.acknowledge(act, number, number, answer.json()["revision"])
+        self._load.history.acknowledge(attempt, number, number, response.json()["revision"])
 
-    def _may_be_refused(self, answer: httpx.Response, act: Act) -> bool:
-        """Others were faster; or Redis forgot a message that MySQL does not have yet."""
-        if answer.status_code == 404:
+    def _may_be_refused(self, response: httpx.Response, attempt: Attempt) -> bool:
+        """Another client was faster, or Redis lost a message that MySQL does not have yet."""
+        if response.status_code == 404:
             return bool(self._load.history.losses)
-        return answer.status_code in (409, 410, 412) or self._is_of_an_old_key(answer, act)
+        is_conflict = response.status_code in (409, 410, 412)
+        return is_conflict or self._is_of_a_replaced_key(response, attempt)
 
     def _read(self) -> None:
-        if not self._wrote:
+        if not self._written:
             return
-        chat, number = self._random.choice(self._wrote[-10:])
+        chat, number = self._random.choice(self._written[-10:])
         began = self._load.history.now()
-        answer = self._ask("GET", f"/chats/{chat}/messages/{number}", None, {})
-        if answer is None or answer.status_code >= 500 or answer.status_code == 401:
+        response = self._request("GET", f"/chats/{chat}/messages/{number}", None, {})
+        if response is None or response.status_code >= 500 or response.status_code == 401:
             return
         revision = None
-        if answer.status_code == 200:
-            revision = answer.json()["revision"]
-        elif answer.status_code == 410:
+        if response.status_code == 200:
+            revision = response.json()["revision"]
+        elif response.status_code == 410:
             revision = GONE
-        self._load.history.read(began, self._name, self._load.token, chat, number, revision)
+        self._load.history.record_read(began, self._name, self._load.token, chat, number, revision)
 
     def _follow_a_chat(self) -> None:
         if self._index < _FOLLOWERS:
-            self.follow(self._load.history.copy(self._name, self._load.token, self._chat()))
+            chat = self._choose_chat()
+            self.follow(self._load.history.copy_of(self._name, self._load.token, chat))
 
     def follow(self, copy: Copy) -> bool:
-        """Take a page of changes into a copy; whether there are more."""
+        """Apply one page of changes to a copy. Returns whether there are more pages."""
         since = copy.since
         path = f"/chats/{copy.chat}/changes?since={since}&limit={_CHANGES}"
-        answer = self._ask("GET", path, None, {})
-        if answer is None or answer.status_code != 200:
+        response = self._request("GET", path, None, {})
+        if response is None or response.status_code != 200:
             return False
-        told = answer.json()
-        states = [
+        page = response.json()
+        versions = [
             (c["number"], c["revision"], c["message"]["body"] if c["message"] else None)
-            for c in told["items"]
+            for c in page["items"]
         ]
-        self._load.history.followed(copy, since, states, told["since"])
-        return told["next"] is not None
+        self._load.history.record_changes(copy, since, versions, page["since"])
+        return page["next"] is not None
 
-    def _mark(self) -> None:
-        """Several clients are one user, so that markers are moved at the same time."""
-        if not self._wrote:
+    def _mark_read(self) -> None:
+        """Several clients act as one user, so that its markers move concurrently."""
+        if not self._written:
             return
-        chat, number = self._random.choice(self._wrote[-10:])
-        user, began = f"user {self._index % 3}", self._load.history.now()
-        answer = self._ask("PUT", f"/chats/{chat}/readers/{user}", {"number": number}, {})
-        if answer is not None and answer.status_code == 200:
-            told = answer.json()
-            self._load.history.marked(
-                began, user, self._load.token, chat, told["number"], told["unread"]
+        chat, number = self._random.choice(self._written[-10:])
+        user, began = f"user {self._index % _USERS}", self._load.history.now()
+        response = self._request("PUT", f"/chats/{chat}/readers/{user}", {"number": number}, {})
+        if response is not None and response.status_code == 200:
+            marker = response.json()
+            self._load.history.record_marker(
+                began, user, self._load.token, chat, marker["number"], marker["unread"]
             )
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -212,12 +215,12 @@ class Client:
         except httpx.HTTPError:
             return None
 
-    def _is_of_an_old_key(self, answer: httpx.Response, act: Act) -> bool:
-        """Whether its key was replaced before it was sent, or meanwhile."""
-        is_old = bool(act.replaced) or self._load.keys.may_be_refused(act.began)
-        return answer.status_code == 401 and is_old
+    def _is_of_a_replaced_key(self, response: httpx.Response, attempt: Attempt) -> bool:
+        """Whether the key was replaced before the request was sent, or while it ran."""
+        is_replaced = bool(attempt.replaced) or self._load.keys.may_be_refused(attempt.began)
+        return response.status_code == 401 and is_replaced
 
-    def _chat(self) -> int:
+    def _choose_chat(self) -> int:
         return self._random.choice(self._load.chats)
 
 

@@ -1,4 +1,4 @@
-"""What puts the stack under load: clients over HTTP, the owner of the application, another service."""
+"""The load: clients over HTTP, the owner of the application, and a service that uses the inbox."""
 
 import threading
 from collections.abc import Callable
@@ -6,39 +6,38 @@ from collections.abc import Callable
 import msgspec
 
 from tests.faults.client import Client
-from tests.faults.owner import InboxService, KeyOwner
-from tests.faults.secret_keys import SecretKeys
-from tests.promises.history import History
+from tests.faults.service_account import InboxService, KeyOwner, SecretKeys
+from tests.invariants.history import History
 
 CLIENTS = 7
 
 
-class Place(msgspec.Struct, frozen=True):
-    """An application on the stack: where it is, who opens it, and how the inbox is reached."""
+class Target(msgspec.Struct, frozen=True):
+    """An application on the stack: its address, its credentials, and the way to its inbox."""
 
     base_url: str
     token: str
     secret_key: str
     admin_key: str
-    put_on_the_inbox: Callable[[str], None]
+    send_to_inbox: Callable[[str], None]
 
 
 class Load:
-    """Runs all of them against some chats of one application until it is left."""
+    """All clients, in threads, on some chats of one application. Leaving the context waits for them."""
 
-    def __init__(self, place: Place, history: History) -> None:
-        self.place, self.history = place, history
-        self.base_url, self.token = place.base_url, place.token
-        self.keys = SecretKeys(place.secret_key)
+    def __init__(self, target: Target, history: History) -> None:
+        self.target, self.history = target, history
+        self.base_url, self.token = target.base_url, target.token
+        self.keys = SecretKeys(target.secret_key)
         self.chats: list[int] = []
         self.wrongly_refused: list[str] = []
         self.ending = threading.Event()
-        doing = [Client(self, i).run for i in range(CLIENTS)]
-        doing += [KeyOwner(self).run, InboxService(self).run]
-        self._threads = [threading.Thread(target=one) for one in doing]
+        jobs = [Client(self, i).run for i in range(CLIENTS)]
+        jobs += [KeyOwner(self).run, InboxService(self).run]
+        self._threads = [threading.Thread(target=job) for job in jobs]
 
-    def make_chats(self, count: int) -> None:
-        """Chats to post to; the load starts after them."""
+    def create_chats(self, count: int) -> None:
+        """Create the chats that the load uses. Call this before the load starts."""
         client = Client(self, CLIENTS)
         while len(self.chats) < count:
             title = f"chat {len(self.chats)} of {self.token}"
@@ -48,10 +47,10 @@ class Load:
         client.close()
 
     def write_to_each_chat(self) -> None:
-        """One message to each chat, so that what was skipped before it is known."""
+        """Post to each chat, so that the numbers skipped before are recorded."""
         client = Client(self, CLIENTS + 1)
         for chat in self.chats:
-            text = client.text()
+            text = client.new_text()
             client.create("post", chat, (text,), f"key of {text}")
         client.close()
 
@@ -63,8 +62,8 @@ class Load:
                 pass
         client.close()
 
-    def ending_soon(self, seconds: float) -> None:
-        """Let the clients go on for a little, then finish what they are doing."""
+    def end_after(self, seconds: float) -> None:
+        """End the load after this time. Each client finishes its current request."""
         threading.Timer(seconds, self.ending.set).start()
 
     def __enter__(self) -> "Load":

@@ -1,4 +1,4 @@
-"""A TCP proxy on 127.0.0.1 that can be told to break: the faults of a network, and of what is behind it."""
+"""A TCP proxy on 127.0.0.1 that simulates the faults of a network and of the server behind it."""
 
 import asyncio
 import random
@@ -8,30 +8,30 @@ from enum import Enum
 from typing import Any
 
 _CHUNK_BYTES = 64 * 1024
-_CUT_AFTER_AT_MOST_BYTES = 20_000
+_RESET_AFTER_AT_MOST_BYTES = 20_000
 
 Watcher = Callable[[int, bytes], Awaitable[object]]
 
 
 class Mode(Enum):
-    """What happens to connections from now on, those that are open included."""
+    """What happens to all connections, including the open ones."""
 
-    PASS = "everything passes"
-    REFUSE = "nobody listens, open connections are reset"
-    HANG = "connections are taken, nothing passes until the mode changes"
-    CUT = "connections are reset after some thousand bytes, differently each time"
-    SLOW = "each chunk is late"
-    MUTE = "what is sent arrives, the answers do not"
+    PASS = "data passes"
+    REFUSE = "new connections are refused, open connections are reset"
+    HANG = "connections are accepted, but no data passes until the mode changes"
+    RESET = "connections are reset after a random number of bytes"
+    SLOW = "each chunk is delayed"
+    MUTE = "requests pass, responses do not"
 
 
 class Proxy:
-    """Listens on `port` in a thread of its own and passes on to `target`, another port.
+    """Listens on `port` in its own thread, and forwards to `target`, another port.
 
-    `on_sent(target, chunk)` sees what clients send, before it is passed on.
+    `on_request(target, chunk)` gets each chunk from a client before the chunk is forwarded.
     """
 
-    def __init__(self, port: int, target: int, on_sent: Watcher | None = None) -> None:
-        self.port, self._target, self._on_sent = port, target, on_sent
+    def __init__(self, port: int, target: int, on_request: Watcher | None = None) -> None:
+        self.port, self._target, self._on_request = port, target, on_request
         self._mode, self._delay_seconds = Mode.PASS, 0.0
         self._links: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -39,25 +39,25 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._do(self._listen())
+        self._run(self._listen())
 
     def set(self, mode: Mode, delay_seconds: float = 0.0) -> None:
-        """Change the mode; `delay_seconds` is how late a chunk is in SLOW."""
-        self._do(self._set(mode, delay_seconds))
+        """Change the mode. `delay_seconds` is the delay of each chunk in SLOW."""
+        self._run(self._set(mode, delay_seconds))
 
     def point_to(self, target: int) -> None:
-        """Pass on to another port; open connections are reset, as a failover does."""
+        """Forward to another port. Open connections are reset, as in a failover."""
         self._target = target
-        self._do(self._reset())
+        self._run(self._reset())
 
     def close(self) -> None:
-        """Stop listening and reset what is open."""
-        self._do(self._set(Mode.REFUSE, 0.0))
+        """Stop listening, and reset all open connections."""
+        self._run(self._set(Mode.REFUSE, 0.0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _listen(self) -> None:
@@ -89,39 +89,44 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            writers.append(back)
-            left = random.randrange(_CUT_AFTER_AT_MOST_BYTES)
-            ways = [
-                asyncio.ensure_future(self._pump(reader, back, left, asked=True)),
-                asyncio.ensure_future(self._pump(there, writer, left, asked=False)),
+            responses, forward = await asyncio.open_connection("127.0.0.1", self._target)
+            writers.append(forward)
+            bytes_left = random.randrange(_RESET_AFTER_AT_MOST_BYTES)
+            pumps = [
+                asyncio.ensure_future(self._pump(reader, forward, bytes_left, is_request=True)),
+                asyncio.ensure_future(self._pump(responses, writer, bytes_left, is_request=False)),
             ]
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
         except OSError:
-            pass  # nobody is behind the proxy: the client is reset, as it would be
+            pass  # the target is down: reset the client
         finally:
-            for one in writers:
-                one.transport.abort()
+            for open_writer in writers:
+                open_writer.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int, *, asked: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        bytes_left: int,
+        *,
+        is_request: bool,
     ) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):
             while self._mode is Mode.HANG:
                 await self._changed.wait()
             if self._mode is Mode.SLOW:
                 await asyncio.sleep(self._delay_seconds)
-            if self._mode is Mode.MUTE and not asked:
+            if self._mode is Mode.MUTE and not is_request:
                 continue
-            if self._mode is Mode.CUT and (left := left - len(chunk)) < 0:
-                writer.write(chunk[:left])
+            if self._mode is Mode.RESET and (bytes_left := bytes_left - len(chunk)) < 0:
+                writer.write(chunk[:bytes_left])
                 return
-            if asked and self._on_sent is not None:
-                await self._on_sent(self._target, chunk)
+            if is_request and self._on_request is not None:
+                await self._on_request(self._target, chunk)
             writer.write(chunk)
             await writer.drain()

@@ -1,4 +1,4 @@
-"""The faults. Each is made while the load runs, and is over when its function returns."""
+"""The faults. Each function causes one fault while the load runs, and returns when the fault is over."""
 
 import contextlib
 import os
@@ -8,205 +8,206 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tests.faults.ground import Ground
-from tests.faults.inside import Inside
+from tests.faults.harness import Harness
+from tests.faults.in_process_client import InProcessClient
 from tests.faults.load import Load
-from tests.faults.parts import running
 from tests.faults.proxy import Mode
+from tests.faults.servers import running
 
-Violation = Callable[[Ground, Load], None]
+Fault = Callable[[Harness, Load], None]
 
 HOUR_SECONDS = 3600
 
 
 class Scenario(msgspec.Struct):
-    """A fault by its name; the sentence stands in the table."""
+    """A fault and its name. The table shows the sentence."""
 
     name: str
     sentence: str
-    make: Violation
+    cause: Fault
 
 
-def last(seconds: float) -> None:
-    """The fault lasts so long."""
+def wait(seconds: float) -> None:
+    """Let the fault last for this time."""
     time.sleep(seconds)
 
 
 @contextlib.contextmanager
-def _memory_lost(load: Load, what: str) -> Iterator[None]:
-    loss = load.history.lost(what, lasting=True)
+def _redis_loss(load: Load, cause: str) -> Iterator[None]:
+    """Record that Redis loses data while the context is open."""
+    loss = load.history.record_loss(cause, lasting=True)
     yield
-    load.history.over(loss)
+    load.history.end_loss(loss)
 
 
-def persist_killed(ground: Ground, load: Load) -> None:
-    _killed_again_and_again(ground, "persist_messages")
+def persist_killed(harness: Harness, load: Load) -> None:
+    _kill_repeatedly(harness, "persist_messages")
 
 
-def index_killed(ground: Ground, load: Load) -> None:
-    _killed_again_and_again(ground, "index_messages")
+def index_killed(harness: Harness, load: Load) -> None:
+    _kill_repeatedly(harness, "index_messages")
 
 
-def inbox_killed(ground: Ground, load: Load) -> None:
-    _killed_again_and_again(ground, "accept_inbox")
+def inbox_killed(harness: Harness, load: Load) -> None:
+    _kill_repeatedly(harness, "accept_inbox")
 
 
-def api_killed(ground: Ground, load: Load) -> None:
-    _killed_again_and_again(ground, "app.app")
+def api_killed(harness: Harness, load: Load) -> None:
+    _kill_repeatedly(harness, "app.app")
 
 
-def _killed_again_and_again(ground: Ground, function: str) -> None:
+def _kill_repeatedly(harness: Harness, function: str) -> None:
     killed = 0
     for _ in range(8):
-        last(1.5)
-        killed += ground.kill_function(function)
+        wait(1.5)
+        killed += harness.kill_function(function)
     assert killed > 1, f"{function} did not run"
 
 
-def database_away(ground: Ground, load: Load) -> None:
-    ground.database.kill()
-    last(30)
-    ground.database.start()
+def database_down(harness: Harness, load: Load) -> None:
+    harness.database.kill()
+    wait(30)
+    harness.database.start()
 
 
-def database_read_only(ground: Ground, load: Load) -> None:
-    ground.database.sql("SET GLOBAL read_only = 1")
-    last(15)
-    ground.database.sql("SET GLOBAL read_only = 0")
+def database_read_only(harness: Harness, load: Load) -> None:
+    harness.database.sql("SET GLOBAL read_only = 1")
+    wait(15)
+    harness.database.sql("SET GLOBAL read_only = 0")
 
 
-def search_away(ground: Ground, load: Load) -> None:
-    with ground.broken("opensearch", Mode.REFUSE):
-        last(30)
-    process = running(ground.stack, "opensearch")
+def search_down(harness: Harness, load: Load) -> None:
+    with harness.broken("opensearch", Mode.REFUSE):
+        wait(30)
+    process = running(harness.stack, "opensearch")
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        last(30)
+        wait(30)
     finally:
         os.kill(process.pid, signal.SIGCONT)
 
 
-def redis_flushed(ground: Ground, load: Load) -> None:
+def redis_flushed(harness: Harness, load: Load) -> None:
     for _ in range(3):
-        with _memory_lost(load, "FLUSHALL"), contextlib.closing(ground.valkeys.client()) as client:
+        with _redis_loss(load, "FLUSHALL"), contextlib.closing(harness.valkeys.client()) as client:
             client.flushall()
-        last(4)
+        wait(4)
 
 
-def redis_restarted_empty(ground: Ground, load: Load) -> None:
-    with _memory_lost(load, "restarted empty"):
-        ground.valkeys.kill()
-        last(5)
-        ground.valkeys.start()
-    last(4)
+def redis_restarted_empty(harness: Harness, load: Load) -> None:
+    with _redis_loss(load, "restarted empty"):
+        harness.valkeys.kill()
+        wait(5)
+        harness.valkeys.start()
+    wait(4)
 
 
-def redis_restored(ground: Ground, load: Load) -> None:
-    snapshot = ground.valkeys.save()
-    last(6)
-    with _memory_lost(load, "an older snapshot"):
-        ground.valkeys.kill()
-        ground.valkeys.start(snapshot)
-    last(4)
+def redis_restored(harness: Harness, load: Load) -> None:
+    snapshot = harness.valkeys.save()
+    wait(6)
+    with _redis_loss(load, "an older snapshot"):
+        harness.valkeys.kill()
+        harness.valkeys.start(snapshot)
+    wait(4)
 
 
-def replica_attached(ground: Ground, load: Load) -> None:
-    """Nothing is lost by it, but the memory gets another name (docs/reliability.md), so numbers are skipped.
+def replica_attached(harness: Harness, load: Load) -> None:
+    """Redis loses nothing, but it becomes another incarnation (docs/reliability.md), so numbers are skipped.
 
-    A primary gives its memory another replication id with its first replica, and again with the
-    first one after an hour without any; here the hour is a second.
+    A primary takes a new replication id when its first replica attaches. It does so again for the first
+    replica after an hour without replicas. Here the hour is a second.
     """
-    with contextlib.closing(ground.valkeys.client()) as client:
+    with contextlib.closing(harness.valkeys.client()) as client:
         client.config_set("repl-backlog-ttl", 1)
-    load.history.lost("the memory got another name", lasting=False)
+    load.history.record_loss("another incarnation", lasting=False)
     for _ in range(2):
-        replica = ground.valkeys.start_replica()
-        last(3)
-        ground.valkeys.kill(replica)
-        ground.valkeys.drop_link()
-        last(4)
+        replica = harness.valkeys.start_replica()
+        wait(3)
+        harness.valkeys.kill(replica)
+        harness.valkeys.drop_link()
+        wait(4)
 
 
-def failover(ground: Ground, load: Load) -> None:
-    old, new = ground.valkeys.primary, ground.valkeys.start_replica()
-    _let_the_replica_lag(ground, 4)
-    with _memory_lost(load, "failover"):
-        ground.valkeys.promote(new)
-        ground.proxies["redis"].point_to(new)
-        ground.valkeys.kill(old)
-    last(4)
+def failover(harness: Harness, load: Load) -> None:
+    old, new = harness.valkeys.primary, harness.valkeys.start_replica()
+    _let_replica_lag(harness, 4)
+    with _redis_loss(load, "failover"):
+        harness.valkeys.promote(new)
+        harness.proxies["redis"].point_to(new)
+        harness.valkeys.kill(old)
+    wait(4)
 
 
-def split(ground: Ground, load: Load) -> None:
-    old, new = ground.valkeys.primary, ground.valkeys.start_replica()
-    left_behind = Inside(load, ground.settings(old), "who still sees the old primary")
-    _let_the_replica_lag(ground, 3)
-    with _memory_lost(load, "two primaries"):
-        ground.valkeys.promote(new)
-        left_behind.start()
-        ground.proxies["redis"].point_to(new)
-        last(20)
-        left_behind.stop()
-        ground.valkeys.kill(old)
-    assert left_behind.acknowledged, "nobody wrote to the old primary"
-    last(3)
+def split_brain(harness: Harness, load: Load) -> None:
+    old, new = harness.valkeys.primary, harness.valkeys.start_replica()
+    isolated = InProcessClient(load, harness.settings(old), "a client of the old primary")
+    _let_replica_lag(harness, 3)
+    with _redis_loss(load, "two primaries"):
+        harness.valkeys.promote(new)
+        isolated.start()
+        harness.proxies["redis"].point_to(new)
+        wait(20)
+        isolated.stop()
+        harness.valkeys.kill(old)
+    assert isolated.acknowledged, "no client wrote to the old primary"
+    wait(3)
 
 
-def _let_the_replica_lag(ground: Ground, seconds: float) -> None:
-    link = ground.valkeys.link
+def _let_replica_lag(harness: Harness, seconds: float) -> None:
+    link = harness.valkeys.link
     assert link is not None
-    last(2)
+    wait(2)
     link.set(Mode.HANG)
-    last(seconds)
+    wait(seconds)
 
 
-def queue_away(ground: Ground, load: Load) -> None:
-    with ground.broken("localstack", Mode.REFUSE):
-        last(20)
+def queue_down(harness: Harness, load: Load) -> None:
+    with harness.broken("localstack", Mode.REFUSE):
+        wait(20)
 
 
-def queue_answers_lost(ground: Ground, load: Load) -> None:
-    with ground.broken("localstack", Mode.MUTE):
-        last(20)
+def queue_responses_lost(harness: Harness, load: Load) -> None:
+    with harness.broken("localstack", Mode.MUTE):
+        wait(20)
 
 
-def parts_slow(ground: Ground, load: Load) -> None:
-    for part in ground.proxies:
-        with ground.broken(part, Mode.SLOW, 0.15):
-            last(10)
+def services_slow(harness: Harness, load: Load) -> None:
+    for service in harness.proxies:
+        with harness.broken(service, Mode.SLOW, 0.15):
+            wait(10)
 
 
-def parts_cut(ground: Ground, load: Load) -> None:
-    for part in ground.proxies:
-        with ground.broken(part, Mode.CUT):
-            last(10)
+def services_reset(harness: Harness, load: Load) -> None:
+    for service in harness.proxies:
+        with harness.broken(service, Mode.RESET):
+            wait(10)
 
 
-def parts_hang(ground: Ground, load: Load) -> None:
-    for part in ground.proxies:
-        with ground.broken(part, Mode.HANG):
-            last(10)
+def services_hang(harness: Harness, load: Load) -> None:
+    for service in harness.proxies:
+        with harness.broken(service, Mode.HANG):
+            wait(10)
 
 
-def delivered_twice(ground: Ground, load: Load) -> None:
-    before, ground.doubling = ground.doubled, True
-    last(20)
-    ground.doubling = False
-    assert ground.doubled > before, "nothing was sent twice"
+def delivered_twice(harness: Harness, load: Load) -> None:
+    before, harness.sends_twice = harness.sent_twice, True
+    wait(20)
+    harness.sends_twice = False
+    assert harness.sent_twice > before, "no record was sent twice"
 
 
-def clocks_apart(ground: Ground, load: Load) -> None:
-    settings = ground.settings(ground.valkeys.primary)
-    apart = [
-        Inside(load, settings, "an hour ahead", HOUR_SECONDS, repairs=True),
-        Inside(load, settings, "an hour behind", -HOUR_SECONDS, repairs=True),
+def clocks_apart(harness: Harness, load: Load) -> None:
+    settings = harness.settings(harness.valkeys.primary)
+    clients = [
+        InProcessClient(load, settings, "a client an hour fast", HOUR_SECONDS, repairs=True),
+        InProcessClient(load, settings, "a client an hour slow", -HOUR_SECONDS, repairs=True),
     ]
-    for one in apart:
-        one.start()
-    last(20)
-    for one in apart:
-        one.stop()
-        assert one.acknowledged, f"{one.name} wrote nothing"
+    for client in clients:
+        client.start()
+    wait(20)
+    for client in clients:
+        client.stop()
+        assert client.acknowledged, f"{client.name} wrote nothing"
 
 
 SCENARIOS = [
@@ -214,22 +215,29 @@ SCENARIOS = [
     Scenario("index-killed", "the index worker killed 8 times", index_killed),
     Scenario("inbox-killed", "the inbox worker killed 8 times", inbox_killed),
     Scenario("api-killed", "the API function killed 8 times", api_killed),
-    Scenario("database-away", "MySQL killed, away for 30 s", database_away),
+    Scenario("database-down", "MySQL killed, down for 30 s", database_down),
     Scenario("database-read-only", "MySQL read-only for 15 s", database_read_only),
-    Scenario("search-away", "OpenSearch refuses for 30 s, hangs for 30 s", search_away),
+    Scenario("search-down", "OpenSearch refuses for 30 s, hangs for 30 s", search_down),
     Scenario("redis-flushed", "Valkey: FLUSHALL, 3 times", redis_flushed),
     Scenario("redis-restarted", "Valkey killed, restarted empty", redis_restarted_empty),
     Scenario("redis-restored", "Valkey killed, restarted from an older snapshot", redis_restored),
-    Scenario("replica-attached", "a first replica comes and goes, twice", replica_attached),
+    Scenario("replica-attached", "a first replica attaches and leaves, twice", replica_attached),
     Scenario("failover", "failover to a replica that is 4 s behind", failover),
-    Scenario("split", "two primaries for 20 s, both written to", split),
-    Scenario("queue-away", "SQS refuses for 20 s", queue_away),
+    Scenario("split-brain", "two primaries for 20 s, both accept writes", split_brain),
+    Scenario("queue-down", "SQS refuses for 20 s", queue_down),
     Scenario(
-        "queue-answers-lost", "SQS takes records, its answers get lost, 20 s", queue_answers_lost
+        "queue-responses-lost",
+        "SQS accepts records, its responses are lost, 20 s",
+        queue_responses_lost,
     ),
-    Scenario("parts-slow", "each part slow in turn, 10 s each", parts_slow),
-    Scenario("parts-cut", "connections to each part cut in turn, 10 s each", parts_cut),
-    Scenario("parts-hang", "each part hangs in turn, 10 s each", parts_hang),
+    Scenario("services-slow", "each service slow in turn, 10 s each", services_slow),
+    Scenario(
+        "services-reset", "connections to each service reset in turn, 10 s each", services_reset
+    ),
+    Scenario("services-hang", "each service hangs in turn, 10 s each", services_hang),
     Scenario("delivered-twice", "every record sent twice, 20 s", delivered_twice),
-    Scenario("clocks-apart", "clocks an hour ahead and behind, 20 s", clocks_apart),
+    Scenario("clocks-apart", "clocks an hour fast and an hour slow, 20 s", clocks_apart),
 ]
+
+# The names that `--only` takes.
+NAMES = tuple(scenario.name for scenario in SCENARIOS)

@@ -1,1 +1,1 @@
-"""What other tenants, and users without the right, must not see: asked of every route that there is."""
+"""Requests with foreign credentials to every route. The isolation tests use them."""

@@ -1,7 +1,6 @@
-"""A request for every route, made from how its door declares it: a new route is asked like all others.
+"""A request for every route, made from the declaration of its endpoint, so that a new route is tested too.
 
-A door with a parameter or a required query field that is not known here fails the tests: say what to
-ask it for.
+An endpoint with an unknown parameter or an unknown required query field fails the tests: add a value here.
 """
 
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from chalicelib.entrypoints.http.endpoint import OPERATIONS
 from chalicelib.entrypoints.http.openapi.document import EXAMPLES
 from chalicelib.entrypoints.http.operation import Operation
 
-# What the victim has, and what nobody has. Whether ann is there is nothing that anybody is told.
-THERE = {"chat": "1", "number": "1", "user": "ann"}
-NOT_THERE = {"chat": "999999999", "number": "999999999", "user": "ann"}
+# The numbers that the victim has, and numbers that it does not have. No response shows whether ann exists.
+EXISTING = {"chat": "1", "number": "1", "user": "ann"}
+MISSING = {"chat": "999999999", "number": "999999999", "user": "ann"}
 _QUERY = {"q": "needle"}
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is sent."""
+    """The request to send."""
 
     method: str
     path: str
@@ -29,14 +28,14 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def of_tenants() -> list[Operation]:
-    """Every operation on an application or something in it."""
-    import app  # noqa: F401 - registers the doors
+    """Every operation on an application or on a part of it."""
+    import app  # noqa: F401 - registers the endpoints
 
     return [operation for operation in OPERATIONS if "{token}" in operation.path]
 
 
 def request_of(operation: Operation, token: str, values: Mapping[str, str]) -> Request:
-    """A right request to the operation, with these values in its path."""
+    """A valid request to the operation, with these values in its path."""
     path = operation.path.format(token=token, **values)
     query = {name: _QUERY[name] for name, required in _fields(operation).items() if required}
     path += f"?{urlencode(query)}" if query else ""
@@ -45,7 +44,7 @@ def request_of(operation: Operation, token: str, values: Mapping[str, str]) -> R
 
 
 def lists() -> list[Operation]:
-    """Every operation that answers page by page."""
+    """Every operation that responds with pages."""
     return [operation for operation in of_tenants() if "limit" in _fields(operation)]
 
 

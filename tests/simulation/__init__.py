@@ -1,2 +1,1 @@
-"""The whole protocol on one thread: the real use cases and the real Redis scripts, every step decided
-by a seed. `python -m tests.simulation --seeds 10000` runs it."""
+"""The whole protocol on one thread: real use cases, real Redis scripts, and one seed for every choice."""

@@ -1,6 +1,8 @@
-"""Clients: one request at a time each; what has no answer in time is given up, and perhaps sent again.
+"""Simulated clients and the secret keys that they use.
 
-Each goes on with the secret key that it has until that is refused."""
+A client sends one request at a time. It gives up a request without a response, and may send it once more.
+It uses a secret key until the key is refused.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,25 +11,63 @@ import msgspec
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
+from chalicelib.usecases.applications import rotate_key
 from chalicelib.usecases.ports import Ports
-from tests.promises.history import Act, History
-from tests.simulation.keyring import Keyring
+from tests.invariants.history import Attempt, History, Span
 from tests.simulation.processes import Process, Processes
-from tests.simulation.requests import Answer, Request
+from tests.simulation.requests import TOKEN, Acknowledged, Request
 
-_PATIENCE_MS = 30_000
+_TIMEOUT_MS = 30_000
 
 
-class _Try(msgspec.Struct, frozen=True):
+class _Replacement(msgspec.Struct, frozen=True):
+    """From now on `version` is the newest key.
+
+    The key before it is valid until `valid_until` (ms); older keys are not valid any more.
+    """
+
+    version: int
+    valid_until: int
+    span: Span
+
+
+class Keyring:
+    """The secret keys of the simulated application, and which of them must be refused."""
+
+    def __init__(self, history: History, processes: Processes) -> None:
+        self._history, self._processes = history, processes
+        self._replacements: list[_Replacement] = []
+
+    def replace(self, ports: Ports, overlap_seconds: int) -> None:
+        """Rotate the key as the admin does. Raises `OrdinalError`: then nothing is promised."""
+        began = self._history.now()
+        version = rotate_key(ports, TOKEN, None, overlap_seconds).state.key_version
+        span = Span(began, self._history.now())
+        valid_until = self._processes.now + overlap_seconds * 1_000
+        self._replacements.append(_Replacement(version, valid_until, span))
+
+    def replaced(self, version: int) -> tuple[Span, ...]:
+        """When this version was replaced. Empty if it may still be accepted."""
+        now = self._processes.now
+        return tuple(
+            replacement.span
+            for replacement in self._replacements
+            if version < replacement.version - (now < replacement.valid_until)
+        )
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    """The request that a client waits for."""
+
     request: Request
-    act: Act
+    attempt: Attempt
     process: Process
-    until: int
+    deadline: int
     tries_left: int
 
 
 class Client:
-    """Sends its requests in turn. `name` is what the history calls it."""
+    """Sends its requests in turn. `name` is its name in the history."""
 
     def __init__(
         self,
@@ -35,76 +75,78 @@ class Client:
         ports: Ports,
         history: History,
         processes: Processes,
-        say: Callable[..., None],
+        log: Callable[..., None],
         keyring: Keyring,
         find_tenant: Callable[[], Tenant],
     ) -> None:
         self.number = number
         self.name = f"client {number}"
         self._ports, self._history, self._processes = ports, history, processes
-        self._say, self._keyring, self._find_tenant = say, keyring, find_tenant
+        self._log, self._keyring, self._find_tenant = log, keyring, find_tenant
         self._tenant = find_tenant()
-        self._inbox: deque[tuple[Request, int]] = deque()
-        self._now: _Try | None = None
+        self._waiting: deque[tuple[Request, int]] = deque()
+        self._sent: _Sent | None = None
 
-    def ask(self, request: Request, tries: int) -> None:
-        """Send it as soon as those before it have ended; again with its key where it has no answer."""
-        self._inbox.append((request, tries if request.key else 1))
+    def submit(self, request: Request, tries: int) -> None:
+        """Send the request after those before it. Without a key it is never sent again."""
+        self._waiting.append((request, tries if request.key else 1))
         self.go_on()
 
     def go_on(self) -> None:
-        """Give up what takes too long or was killed, and send what is next."""
-        now = self._now
-        if now is not None:
-            is_gone = now.process not in self._processes.alive
-            if not is_gone and self._processes.now < now.until:
+        """Give up a request that was killed or takes too long, and send the next one."""
+        sent = self._sent
+        if sent is not None:
+            is_killed = sent.process not in self._processes.alive
+            if not is_killed and self._processes.now < sent.deadline:
                 return
-            self._say(f"{self.name} gets no answer to {now.request.kind}")
-            self._unanswered(now)
-        if self._inbox:
-            self._send(*self._inbox.popleft())
+            self._log(f"{self.name} gets no response to {sent.request.kind}")
+            self._give_up(sent)
+        if self._waiting:
+            self._send(*self._waiting.popleft())
 
     def _send(self, request: Request, tries: int) -> None:
-        act, tenant = request.begin(self._history, self.name), self._tenant
-        act.replaced = self._keyring.replaced(tenant.key_version)
-        self._say(f"{self.name} {request}")
+        attempt, tenant = request.start(self._history, self.name), self._tenant
+        attempt.replaced = self._keyring.replaced(tenant.key_version)
+        self._log(f"{self.name} {request}")
 
         def work() -> None:
             try:
-                answer = request.send(self._ports, tenant)
+                acknowledged = request.send(self._ports, tenant)
             except OrdinalError as error:
-                self._ended(act, None, error)
+                self._receive(attempt, None, error)
             else:
-                self._ended(act, answer, None)
+                self._receive(attempt, acknowledged, None)
 
         process = self._processes.start(f"{self.name}'s {request.kind}", self.number, work)
-        until = self._processes.now + _PATIENCE_MS
-        self._now = _Try(request, act, process, until, tries - 1)
+        deadline = self._processes.now + _TIMEOUT_MS
+        self._sent = _Sent(request, attempt, process, deadline, tries - 1)
 
-    def _ended(self, act: Act, answer: Answer | None, error: OrdinalError | None) -> None:
-        now = self._now
-        if now is None or now.act is not act:
-            return  # the client has given it up
-        if answer:
-            self._history.acknowledge(act, *answer)
-            self._say(f"{self.name} is told {_numbers(answer)} for its {act.kind}")
-            self._now = None
+    def _receive(
+        self, attempt: Attempt, acknowledged: Acknowledged | None, error: OrdinalError | None
+    ) -> None:
+        sent = self._sent
+        if sent is None or sent.attempt is not attempt:
+            return  # the client has given up this attempt
+        if acknowledged:
+            self._history.acknowledge(attempt, *acknowledged)
+            self._log(f"{self.name} gets {_numbers(acknowledged)} for its {attempt.kind}")
+            self._sent = None
         elif isinstance(error, UnavailableError):
-            self._say(f"{self.name} is told 503 for its {act.kind}: {error}")
-            self._unanswered(now)
+            self._log(f"{self.name} gets 503 for its {attempt.kind}: {error}")
+            self._give_up(sent)
         else:
             if isinstance(error, UnauthenticatedError):
                 self._tenant = self._find_tenant()
-            self._history.refuse(act)
-            self._say(f"{self.name} is told for its {act.kind}: {error}")
-            self._now = None
+            self._history.refuse(attempt)
+            self._log(f"{self.name} is refused its {attempt.kind}: {error}")
+            self._sent = None
 
-    def _unanswered(self, now: _Try) -> None:
-        self._now = None
-        if now.tries_left:
-            self._inbox.appendleft((now.request, now.tries_left))
+    def _give_up(self, sent: _Sent) -> None:
+        self._sent = None
+        if sent.tries_left:
+            self._waiting.appendleft((sent.request, sent.tries_left))
 
 
-def _numbers(answer: Answer) -> str:
-    first, last, _ = answer
+def _numbers(acknowledged: Acknowledged) -> str:
+    first, last, _ = acknowledged
     return str(first) if first == last else f"{first} to {last}"

@@ -1,4 +1,4 @@
-"""Classic defects, planted one at a time: how many runs it takes until the promises tell of them.
+"""Known defects, planted one at a time, and how many runs it takes until a promise is broken.
 
 `python -m tests.simulation.defects` prints the table.
 """
@@ -22,15 +22,15 @@ from chalicelib.usecases.read import list_changes, read_pending
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.search_index import FakeSearchIndex
 from tests.fakes.store import FakeStore
-from tests.simulation.__main__ import be_quiet
+from tests.simulation.__main__ import disable_logging
 from tests.simulation.plan import plan_of
 from tests.simulation.queues import SimulatedQueues
 from tests.simulation.run import Outcome, run
-from tests.simulation.simulation import Parts
+from tests.simulation.simulation import Components
 
 
-def _script(name: str, old: str, new: str) -> Parts:
-    """A part of a script, or of all of them, is another one. Fails where it is not there any more."""
+def _script(name: str, old: str, new: str) -> Components:
+    """Replace a piece of one script, or of the common part of all. Fails if the script has no such piece."""
 
     def change(script: str, text: str) -> str:
         if name not in ("common", script):
@@ -39,25 +39,25 @@ def _script(name: str, old: str, new: str) -> Parts:
         return text.replace(old, new)
 
     scripts = LuaScripts(change)
-    return Parts(scripts=lambda: scripts)
+    return Components(scripts=lambda: scripts)
 
 
-class _Counting(FakeStore):
-    """Counts messages after the commit: who is killed in between leaves a wrong count."""
+class _CountsAfterCommit(FakeStore):
+    """Counts messages after the commit. A worker that is killed in between leaves a wrong count."""
 
     def __init__(self) -> None:
         super().__init__()
         self._counted: dict[tuple[str, int], int] = {}
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        places = {(record.token, record.chat) for record in records}
-        before = {place: self._live(place) for place in places}
-        done = super().persist_messages(records, window)
-        new = {place: self._live(place) - before[place] for place in places}
-        _take_long()
-        for place in sorted(places):
-            self._counted[place] = self._counted.get(place, 0) + new[place]
-        return done
+        chats = {(record.token, record.chat) for record in records}
+        before = {chat: self._live(chat) for chat in chats}
+        persisted = super().persist_messages(records, window)
+        new = {chat: self._live(chat) - before[chat] for chat in chats}
+        _pause_transaction()
+        for chat in sorted(chats):
+            self._counted[chat] = self._counted.get(chat, 0) + new[chat]
+        return persisted
 
     def get_chat(self, token: str, number: int) -> ChatRow | None:
         row = super().get_chat(token, number)
@@ -69,31 +69,31 @@ class _Counting(FakeStore):
             last_message_number=row.last_message_number,
         )
 
-    def _live(self, place: tuple[str, int]) -> int:
-        row = super().get_chat(*place)
+    def _live(self, chat: tuple[str, int]) -> int:
+        row = super().get_chat(*chat)
         return row.messages_count if row else 0
 
 
-class _FromHighest(FakeStore):
-    """A lease begins above the highest number that is stored."""
+class _GrantsFromHighest(FakeStore):
+    """Grants a lease above the highest stored number."""
 
     def acquire_lease(self, counter: Any, *args: Any) -> Any:
-        if found := self._numbering(counter):
-            found[0].ceiling = max(found[1], default=0)
+        if numbering := self._numbering(counter):
+            numbering[0].ceiling = max(numbering[1], default=0)
         return super().acquire_lease(counter, *args)
 
 
-class _RaisesAnything(FakeStore):
-    """A ceiling is raised whoever asks."""
+class _ExtendsForAnybody(FakeStore):
+    """Extends a lease for every caller."""
 
     def extend_lease(self, counter: Any, lease: Lease, window: int) -> Lease | None:
-        if found := self._numbering(counter):
-            found[0].holder, found[0].epoch = lease.holder, lease.epoch
+        if numbering := self._numbering(counter):
+            numbering[0].holder, numbering[0].epoch = lease.holder, lease.epoch
         return super().extend_lease(counter, lease, window)
 
 
 class _LastWins(FakeStore):
-    """What comes last is stored, whatever its revision."""
+    """Stores the last version that arrives, whatever its revision."""
 
     def _persist_message(self, record: MessagesRecord, message: Any) -> int:
         if chat := self._open_chat(record.token, record.chat):
@@ -101,18 +101,18 @@ class _LastWins(FakeStore):
         return super()._persist_message(record, message)
 
 
-class _ByRevision(FakeStore):
-    """Changes are told in the order of their revisions, and go on from the last one."""
+class _OrdersByRevision(FakeStore):
+    """The change feed is ordered by revision, and continues after the last revision."""
 
     def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
-        found = super().list_changes(token, chat, Since(), 1_000_000)
-        by_revision = [Change(c.message.revision, c.message) for c in found]
+        changes = super().list_changes(token, chat, Since(), 1_000_000)
+        by_revision = [Change(c.message.revision, c.message) for c in changes]
         by_revision.sort(key=lambda change: change.position)
         return [change for change in by_revision if change.position > since.position][:limit]
 
 
-class _MovesBack(FakeStore):
-    """The last that a reader says is kept."""
+class _MovesMarkersBack(FakeStore):
+    """Stores the last read marker that arrives."""
 
     def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         if application := self._alive(token):
@@ -121,48 +121,50 @@ class _MovesBack(FakeStore):
 
 
 class _CountsNumbers(FakeStore):
-    """Unread are all numbers above the marker, whatever became of them."""
+    """Counts all numbers above the marker as unread, even if the message was deleted."""
 
     def count_unread(
         self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
     ) -> list[UnreadCount]:
-        readings = super().count_unread(token, markers, unpersisted)
-        return [UnreadCount(r.chat, r.number, r.last - r.number, r.last) for r in readings]
+        counts = super().count_unread(token, markers, unpersisted)
+        return [UnreadCount(r.chat, r.number, r.last - r.number, r.last) for r in counts]
 
 
 _LONG_TRANSACTION_SLICES = 40
 
 
-def _take_long() -> None:
-    """Let others run in the middle of a call."""
+def _pause_transaction() -> None:
+    """Let other processes run in the middle of a call."""
     if parent := getcurrent().parent:
         for _ in range(_LONG_TRANSACTION_SLICES):
             parent.switch()
 
 
 class _EarlyPositions(FakeStore):
-    """Positions are taken before the commit, as an AUTO_INCREMENT takes them."""
+    """Takes positions before the commit, as an AUTO_INCREMENT column does."""
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
         taken: dict[tuple[str, int], tuple[int, int]] = {}
-        for place in {(record.token, record.chat) for record in records}:
-            if chat := self._open_chat(*place):
+        for chat_key in {(record.token, record.chat) for record in records}:
+            if chat := self._open_chat(*chat_key):
                 first = chat.last_position
                 chat.last_position += sum(len(record.messages) for record in records)
-                taken[place] = (first, chat.last_position)
-        _take_long()
-        for place, (first, _) in taken.items():
-            if chat := self._open_chat(*place):
+                taken[chat_key] = (first, chat.last_position)
+        _pause_transaction()
+        for chat_key, (first, _) in taken.items():
+            if chat := self._open_chat(*chat_key):
                 chat.last_position = first
-        done = super().persist_messages(records, window)
-        for place, (_, last) in taken.items():
-            if chat := self._open_chat(*place):
+        persisted = super().persist_messages(records, window)
+        for chat_key, (_, last) in taken.items():
+            if chat := self._open_chat(*chat_key):
                 chat.last_position = max([last, *chat.positions.values()])
-        return done
+        return persisted
 
 
-def _with_pending(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
-    """What is only pending is told as well."""
+def _list_changes_with_pending(
+    ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int
+) -> Changes:
+    """The change feed also brings pending versions."""
     pending_page = read_pending(
         ports, tenant, Counter(tenant.token, chat), PageRequest(limit=1_000)
     )
@@ -178,8 +180,8 @@ def _with_pending(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: 
     return Changes((*changes.items, *pending), changes.since, changes.more)
 
 
-class _WithoutVersions(FakeSearchIndex):
-    """What comes last is indexed."""
+class _IndexesLast(FakeSearchIndex):
+    """Indexes the last version that arrives, whatever its revision."""
 
     def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
         for document in documents:
@@ -187,73 +189,77 @@ class _WithoutVersions(FakeSearchIndex):
         return super().index(documents)
 
 
-class _Forgetful(SimulatedQueues):
-    """A record is gone as soon as it is received."""
+class _DeletesOnReceive(SimulatedQueues):
+    """Deletes a record as soon as it is received."""
 
     def receive(self, queue: str, *args: Any) -> Any:
         received = super().receive(queue, *args)
-        self.done(queue, [item.id for item in received])
+        self.delete(queue, [item.id for item in received])
         return received
 
 
-DEFECTS: dict[str, Callable[[], Parts]] = {
-    "any memory hands out last + 1": lambda: _script(
+DEFECTS: dict[str, Callable[[], Components]] = {
+    "any incarnation issues last + 1": lambda: _script(
         "common", "if c[3] == me then", "if c[3] then"
     ),
-    "a closing lease hands out numbers": lambda: _script("common", "if c[7] then", "if false then"),
+    "a releasing lease issues numbers": lambda: _script("common", "if c[7] then", "if false then"),
     "a lease is installed whatever the nonce": lambda: _script(
         "install_lease", "not left or left.nonce ~= ARGV[1]", "false"
     ),
-    "a lease is raised for anybody": lambda: Parts(store=_RaisesAnything),
-    "a lease begins at MAX(number)": lambda: Parts(store=_FromHighest),
-    "settling drops newer edits": lambda: _script(
+    "a lease is extended for anybody": lambda: Components(store=_ExtendsForAnybody),
+    "a lease starts at MAX(number)": lambda: Components(store=_GrantsFromHighest),
+    "acknowledging drops newer edits": lambda: _script(
         "acknowledge", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
-    "an edit does not look for others": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
+    "an edit ignores other edits": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
     "an edit drops a chat's first lease": lambda: _script(
         "edit", "entry and string.match(entry, FIRST_LEASE) or '}'", "'}'"
     ),
-    "a post leaves no mark": lambda: _script("accept", "if idempotency_key then", "if false then"),
-    "an edit leaves no mark": lambda: _script("edit", "if idempotency_key then", "if false then"),
-    "the last state wins in the store": lambda: Parts(store=_LastWins),
-    "records are deleted before the commit": lambda: Parts(queues=_Forgetful),
-    "counts are made after the commit": lambda: Parts(store=_Counting),
-    "changes go by their revisions": lambda: Parts(store=_ByRevision),
-    "positions are taken before the commit": lambda: Parts(store=_EarlyPositions),
-    "changes tell what is pending": lambda: Parts(list_changes=_with_pending),
-    "a read marker moves back": lambda: Parts(store=_MovesBack),
-    "deleted messages are unread": lambda: Parts(store=_CountsNumbers),
-    "any memory knows the keys": lambda: _script(
+    "a post stores no idempotency key": lambda: _script(
+        "accept", "if idempotency_key then", "if false then"
+    ),
+    "an edit stores no idempotency key": lambda: _script(
+        "edit", "if idempotency_key then", "if false then"
+    ),
+    "the last version wins in the store": lambda: Components(store=_LastWins),
+    "records are deleted before the commit": lambda: Components(queues=_DeletesOnReceive),
+    "counts change after the commit": lambda: Components(store=_CountsAfterCommit),
+    "changes are ordered by revision": lambda: Components(store=_OrdersByRevision),
+    "positions are taken before the commit": lambda: Components(store=_EarlyPositions),
+    "changes include pending versions": lambda: Components(list_changes=_list_changes_with_pending),
+    "a read marker moves back": lambda: Components(store=_MovesMarkersBack),
+    "deleted messages are unread": lambda: Components(store=_CountsNumbers),
+    "any incarnation trusts cached keys": lambda: _script(
         "common", "if app[2] ~= me then", "if not app[2] then"
     ),
-    "who reads the keys late is believed": lambda: _script(
+    "a late read of the keys is cached": lambda: _script(
         "cache_application", " or app[3] ~= ARGV[2]", ""
     ),
-    "the index has no versions": lambda: Parts(index=_WithoutVersions),
+    "the index ignores revisions": lambda: Components(index=_IndexesLast),
 }
 
 
 def seeds_until_caught(name: str, most: int, seconds: float) -> tuple[int, Outcome] | None:
-    """How many runs it takes, and the one that tells; None where no run does in time."""
-    parts, until = DEFECTS[name](), time.monotonic() + seconds
+    """How many runs it takes, and the run that catches the defect; None if no run does in time."""
+    components, deadline = DEFECTS[name](), time.monotonic() + seconds
     for seed in range(most):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return None
-        outcome = run(plan_of(seed), parts)
+        outcome = run(plan_of(seed), components)
         if outcome.broken:
             return seed + 1, outcome
     return None
 
 
 def main() -> int:
-    """0 where each is caught."""
-    be_quiet()
+    """0 if every defect is caught."""
+    disable_logging()
     missed = 0
     for name in DEFECTS:
         caught = seeds_until_caught(name, most=10_000, seconds=120)
-        runs, said = (caught[0], caught[1].broken[0]) if caught else ("never", "")
+        runs, violation = (caught[0], caught[1].broken[0]) if caught else ("never", "")
         missed += not caught
-        print(f"{name:<40} {runs!s:>6}  {said[:100]}", flush=True)
+        print(f"{name:<40} {runs!s:>6}  {violation[:100]}", flush=True)
     return 1 if missed else 0
 
 

@@ -1,10 +1,10 @@
-"""What happens in one run: a list of steps, made from a seed, of which any may be left out."""
+"""The plan of one run: a list of steps, made from a seed. Any step may be left out."""
 
 import random
 
 import msgspec
 
-# How often each kind of step comes, in relation to the others.
+# How often each kind of step occurs, relative to the others.
 _ORDINARY = {
     "chat": 2,
     "post": 14,
@@ -16,43 +16,43 @@ _ORDINARY = {
     "read": 8,
     "work": 28,
     "minute": 4,
-    "close": 3,
+    "release": 3,
     "seconds": 2,
     "late": 0.5,
     "inbox": 4,
-    "mark": 3,
+    "mark_read": 3,
     "rotate": 3,
 }
-_FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10, "search_away": 1}
+_FAULTS = {"kill": 4, "pause": 4, "fail": 6, "ambush": 10, "search_down": 1}
 _LOSSES = {"wipe": 2, "restart": 1, "fail_over": 2, "split": 1, "heal": 2}
-# Where the store keeps all writes these lose nothing.
-_KEPT = {"restart": 2, "fail_over": 2}
+# These lose nothing if Redis is durable.
+_WITHOUT_LOSS = {"restart": 2, "fail_over": 2}
 _LEAST_STEPS, _MOST_STEPS = 30, 120
 _MOST_GAP = 24
-# Of the others each run leaves some out, so that those that are left meet more often ("swarm testing":
-# https://doi.org/10.1145/2338965.2336763).
+# Each run leaves out some of the other kinds, so that the remaining kinds meet more often
+# ("swarm testing": https://doi.org/10.1145/2338965.2336763).
 _IN_ALL = {"chat", "post", "work"}
-_LEFT_OUT = 0.4
-# Every third run is of little else than leases that are begun and closed, keys that are replaced, or chats
-# that are deleted: what goes wrong there takes three or four rare things in a row.
-_LEASES = {"post": 4, "crowd": 8, "close": 3, "seconds": 4, "work": 6, "ambush_lease": 10}
+_LEFT_OUT_SHARE = 0.4
+# Every third run has one theme: leases, keys, or deletions. A violation there takes three or four rare
+# events in a row.
+_LEASES = {"post": 4, "crowd": 8, "release": 3, "seconds": 4, "work": 6, "ambush_lease": 10}
 _KEYS = {"post": 4, "crowd": 8, "rotate": 8, "seconds": 2, "read": 4, "ambush_keys": 10}
 _DELETIONS = {"chat": 3, "post": 6, "edit": 2, "work": 12, "minute": 4, "delete_chat": 6} | {
-    "search_away": 4,
+    "search_down": 4,
     "late": 4,
 }
-_OF_ONE_THING = (_LEASES, _KEYS, _DELETIONS)
-# In every third run somebody follows chats: a step for so many others.
+_THEMES = (_LEASES, _KEYS, _DELETIONS)
+# In every third run clients follow change feeds. One step in so many is a "follow".
 _FOLLOW_ONE_IN = 3
-# In every seventh run the application is deleted while all goes on.
-_DELETED_IN = 7
+# Every seventh run deletes the application in the middle.
+_DELETED_ONE_IN = 7
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing that is done to the simulated world; `who`, `which` and `size` are read by its kind.
+    """One event of a run. Each kind reads `who`, `which` and `size` in its own way.
 
-    After it, `gap` slices of the processes run, chosen by `salt`: each step has chance of its own, so
-    that the others go on alike where one is left out.
+    After the step, `gap` slices of the processes run. `salt` seeds the choice of the processes: each step
+    has a random generator of its own, so the other steps stay the same if one is left out.
     """
 
     kind: str
@@ -64,20 +64,20 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def plan_of(seed: int) -> list[Step]:
-    """Odd seeds lose memory, even ones do not; of these, every other has a store that keeps all writes."""
+    """Odd seeds lose data of Redis, even seeds do not. Every other even seed has a durable Redis."""
     chance = random.Random(seed)
-    losses = _KEPT if seed % 4 == 2 else _LOSSES if seed % 2 else {}
+    losses = _WITHOUT_LOSS if seed % 4 == 2 else _LOSSES if seed % 2 else {}
     weights: dict[str, float]
     if seed % 3 == 2:
-        weights = {**_OF_ONE_THING[seed // 3 % len(_OF_ONE_THING)], **losses}
+        weights = {**_THEMES[seed // 3 % len(_THEMES)], **losses}
     else:
         weights = {
             kind: weight
             for kind, weight in (_ORDINARY | _FAULTS | losses).items()
-            if kind in _IN_ALL or chance.random() >= _LEFT_OUT
+            if kind in _IN_ALL or chance.random() >= _LEFT_OUT_SHARE
         }
     length = chance.randint(_LEAST_STEPS, _MOST_STEPS)
-    first = ["keep_writes"] if losses is _KEPT else []
+    first = ["make_durable"] if losses is _WITHOUT_LOSS else []
     kinds = [
         *first,
         "chat",
@@ -85,7 +85,7 @@ def plan_of(seed: int) -> list[Step]:
         *chance.choices(list(weights), list(weights.values()), k=length),
     ]
     steps = [_step(kind, chance) for kind in kinds]
-    if seed % _DELETED_IN == 0:
+    if seed % _DELETED_ONE_IN == 0:
         steps.insert(chance.randrange(len(steps)), _step("delete_application", chance))
     if seed % 3 == 0:
         for _ in range(length // _FOLLOW_ONE_IN):

@@ -1,4 +1,4 @@
-"""Parts of the world as processes reach them: every call gives way before and after, and may fail."""
+"""The ports as simulated processes reach them: every call gives way before and after it, and may fail."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -7,84 +7,85 @@ from zlib import crc32
 from chalicelib.domain.errors import OrdinalError, UnavailableError
 from tests.simulation.processes import Processes
 
+# When a call fails: before it happened, after it happened, or (queues only) with half of its records sent.
 Mode = Literal["before", "after", "half"]
-# What lies in wait for the next process that makes a certain call: when, and what.
+# What happens to the next process that makes a certain call: when, what, and for how many ms.
 Ambush = tuple[Literal["before", "after"], Literal["fails", "kills", "pauses"], int]
 
 
 class Faults:
-    """The failures that the next calls of each part meet, until when one is away (ms), and the trace of
-    all calls."""
+    """The failures of the next calls of each port, the outages (`down_until`, in ms), and a trace."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.next: dict[str, list[Mode]] = {}
         self.ambushes: dict[str, Ambush] = {}
-        self.away_until: dict[str, int] = {}
+        self.down_until: dict[str, int] = {}
         self.trace = 0
         self.closed = False
         self.watch: Callable[[str], None] | None = None
 
     def heal(self) -> None:
-        """Nothing fails any more."""
+        """Remove all failures."""
         self.next.clear()
         self.ambushes.clear()
-        self.away_until.clear()
+        self.down_until.clear()
 
-    def note(self, label: str) -> None:
-        self.trace = crc32(label.encode(), self.trace)
+    def note(self, event: str) -> None:
+        """Add an event to the trace."""
+        self.trace = crc32(event.encode(), self.trace)
         if self.watch:
             process = self.processes.current
-            self.watch(f"    {process.name if process else 'at the end'}: {label}")
+            self.watch(f"    {process.name if process else 'at the end'}: {event}")
 
-    def meet(self, label: str) -> Mode | None:
-        """How the call that is made now fails. What the simulation does itself never does."""
-        ambush = self.ambushes.get(label)
+    def next_failure(self, call: str) -> Mode | None:
+        """How this call fails. Calls of the simulation itself never fail."""
+        ambush = self.ambushes.get(call)
         if ambush and ambush[1] == "fails":
-            return self.ambushes.pop(label)[0]
-        part = label.split(".")[0]
-        if self.processes.now < self.away_until.get(part, 0):
+            return self.ambushes.pop(call)[0]
+        port = call.split(".")[0]
+        if self.processes.now < self.down_until.get(port, 0):
             return "before"
-        modes = self.next.get(part)
+        modes = self.next.get(port)
         return modes.pop() if modes else None
 
-    def catch(self, label: str, when: str) -> None:
-        """Kill or pause the process that makes the call, if that lies in wait for it."""
-        ambush = self.ambushes.get(label)
+    def spring(self, call: str, when: str) -> None:
+        """Kill or pause the calling process if an ambush is set on the call."""
+        ambush = self.ambushes.get(call)
         if ambush is None or ambush[0] != when or ambush[1] == "fails":
             return
-        _, what, ms = self.ambushes.pop(label)
-        self.note(f"{label} {what} {when} it")
-        if what == "kills":
+        _, action, ms = self.ambushes.pop(call)
+        self.note(f"{call} {action} {when} it")
+        if action == "kills":
             self.processes.end()
         self.processes.wait(ms)
 
 
-def reached(name: str, part: Any, faults: Faults) -> Any:
-    """The part as processes reach it; it has the same methods."""
-    return _Port(name, part, faults)
+def reached(name: str, port: Any, faults: Faults) -> Any:
+    """The port as processes reach it. It has the same methods."""
+    return _Port(name, port, faults)
 
 
 class _Port:
-    """Stands before a part, or before a role of the store; has each of its methods."""
+    """Wraps a port, or a role of the store, with each of its methods."""
 
-    def __init__(self, name: str, part: Any, faults: Faults) -> None:
-        self._name, self._part, self._faults = name, part, faults
+    def __init__(self, name: str, port: Any, faults: Faults) -> None:
+        self._name, self._port, self._faults = name, port, faults
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._part, name)
+        value = getattr(self._port, name)
         if callable(value):
-            part: Any = _reached(f"{self._name}.{name}", value, self._faults)
+            wrapped: Any = _reached(f"{self._name}.{name}", value, self._faults)
         else:
-            part = _Port(self._name, value, self._faults)
-        setattr(self, name, part)
-        return part
+            wrapped = _Port(self._name, value, self._faults)
+        setattr(self, name, wrapped)
+        return wrapped
 
 
-def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
-    part = label.split(".")[0]
+def _reached(call: str, method: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
+    port = call.split(".")[0]
     give_way, note = faults.processes.give_way, faults.note
-    before, after = f"{label}, which has not happened", f"{label}, which has happened"
+    before, after = f"{call}, which has not happened", f"{call}, which has happened"
 
     def reach(*args: Any) -> Any:
         if faults.closed:
@@ -92,29 +93,29 @@ def _reached(label: str, call: Callable[..., Any], faults: Faults) -> Callable[.
         process = give_way(before)
         mode = None
         if process:
-            faults.catch(label, "before")
-            mode = faults.meet(label)
+            faults.spring(call, "before")
+            mode = faults.next_failure(call)
         else:
-            faults.processes.now += 1  # patience ends at the end of a run as well
+            faults.processes.now += 1  # timeouts must end too after the last process has ended
         if mode == "before":
-            note(f"{label} fails")
-            raise UnavailableError(f"{part} is away")
-        if label == "queues.send":
+            note(f"{call} fails")
+            raise UnavailableError(f"{port} is down")
+        if call == "queues.send":
             args = (list(args[0]),)
             if mode == "half":
                 args = (args[0][: len(args[0]) // 2],)
         try:
-            result = call(*args)
+            result = method(*args)
         except OrdinalError as error:
-            note(f"{label} raises {type(error).__name__}")
+            note(f"{call} raises {type(error).__name__}")
             raise
-        note(f"{process.number if process else 0} {label} {_short(result)}")
+        note(f"{process.number if process else 0} {call} {_short(result)}")
         if process:
-            faults.catch(label, "after")
+            faults.spring(call, "after")
         give_way(after)
         if mode:
-            note(f"{label} is done, and its answer lost")
-            raise UnavailableError(f"{part} did not answer")
+            note(f"{call} is done, but its response is lost")
+            raise UnavailableError(f"{port} did not respond")
         return result
 
     return reach

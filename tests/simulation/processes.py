@@ -1,11 +1,11 @@
-"""Processes as greenlets: one runs at a time, and gives way only where it calls a part of the world."""
+"""Processes as greenlets: one runs at a time, and it gives way only when it calls a port."""
 
 import random
 from collections.abc import Callable
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-# Who waits for no longer than this is waited for; who was paused for longer is left to sleep.
+# If all processes sleep, time jumps to the first that wakes within this time. Longer pauses go on.
 _SHORT_WAIT_MS = 1_000
 _SLICE_MS = 1
 
@@ -15,7 +15,7 @@ class EndlessError(Exception):
 
 
 class Process:
-    """A function that runs somewhere; `at` is the call that it is in. A killed one never runs again."""
+    """A running function; `at` is the call that it is in. A killed process never runs again."""
 
     def __init__(self, number: int, name: str, green: greenlet, side: int) -> None:
         self.number = number
@@ -23,15 +23,15 @@ class Process:
         self.green = green
         self.side = side
         self.wakes_at = 0
-        self.at = "its beginning"
+        self.at = "its first call"
 
 
 class Processes:
-    """All that run, and the clock that they share."""
+    """All running processes, and the clock that they share."""
 
     def __init__(self, now_ms: int, most_slices: int) -> None:
         self.now = now_ms
-        self.chunks = 0
+        self.slices = 0
         self.alive: list[Process] = []
         self._most_slices = most_slices
         self._killed: list[Process] = []
@@ -41,7 +41,7 @@ class Processes:
 
     @property
     def current(self) -> Process | None:
-        """The one that runs; None where the simulation itself does."""
+        """The running process, or None if the simulation itself runs."""
         return self._by_green.get(getcurrent())
 
     def start(self, name: str, side: int, work: Callable[[], None]) -> Process:
@@ -53,10 +53,9 @@ class Processes:
         return process
 
     def give_way(self, at: str) -> Process | None:
-        """Let others run: the switch point of every call of a port.
+        """Let other processes run. Every call of a port is such a switch point.
 
-        What the simulation does itself takes time as well, or what tries until its time is up would
-        try for ever.
+        A call of the simulation itself takes time too. Otherwise a loop with a timeout would never end.
         """
         process = self._by_green.get(getcurrent())
         if process is None:
@@ -74,26 +73,26 @@ class Processes:
         process.wakes_at = self.now + ms
         self._main.switch()
 
-    def run(self, chunks: int, chance: random.Random) -> None:
-        """Let processes run for so many slices, as long as one of them is awake or soon will be."""
-        for _ in range(chunks):
+    def run(self, slices: int, chance: random.Random) -> None:
+        """Run so many slices, or fewer if all processes sleep for longer than a short wait."""
+        for _ in range(slices):
             awake = self._awake(_SHORT_WAIT_MS)
             if not awake:
                 return
             self._slice(chance.choice(awake))
 
     def run_all(self, chance: random.Random) -> None:
-        """Until all have ended, however long they sleep."""
+        """Run until every process has ended, however long it sleeps."""
         while self.alive:
             self._slice(chance.choice(self._awake(2**60)))
 
     def kill(self, process: Process) -> None:
-        # Kept, because a greenlet that is collected runs its `finally` blocks.
+        # The list holds a reference: a greenlet that is garbage-collected runs its `finally` blocks.
         self.alive.remove(process)
         self._killed.append(process)
 
     def end(self) -> None:
-        """Kill the process that runs: this does not return."""
+        """Kill the running process. This does not return."""
         process = self.current
         assert process is not None
         self.kill(process)
@@ -103,7 +102,7 @@ class Processes:
         process.wakes_at = self.now + ms
 
     def close(self) -> None:
-        """Get rid of all that have not ended. The ports must be closed by now."""
+        """End all greenlets. Close the ports first."""
         for process in [*self._killed, *self.alive]:
             if process.green:
                 process.green.throw(GreenletExit)
@@ -118,17 +117,17 @@ class Processes:
         return awake
 
     def _slice(self, process: Process) -> None:
-        self.chunks += 1
+        self.slices += 1
         self.now += _SLICE_MS
-        if self.chunks > self._most_slices:
-            raise EndlessError(f"after {self.chunks} slices {process.name} is in {process.at}")
+        if self.slices > self._most_slices:
+            raise EndlessError(f"after {self.slices} slices {process.name} is in {process.at}")
         process.green.switch()
         if process.green.dead:
             self.alive.remove(process)
 
 
 class SimulatedClock:
-    """Time moves with the slices; a process that waits gives way."""
+    """Time moves with the slices. A process that waits gives way."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes

@@ -1,19 +1,44 @@
-"""SQS with its times: a record that is taken comes again unless it is deleted, and may come twice."""
+"""SQS with its timeouts, and what takes records from it: the workers, and the tasks of the schedule."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import msgspec
+from msgspec import json
 
 from chalicelib.adapters.sqs import queue_of, split_to_fit
-from chalicelib.domain.queue_records import AnyRecord
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
-from chalicelib.usecases.ports import Clock
-from chalicelib.usecases.process_batch import Received
+from chalicelib.usecases.inbox import accept_inbox
+from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases, repair_pending
+from chalicelib.usecases.persist import persist_chats, persist_messages
+from chalicelib.usecases.ports import Clock, Ports
+from chalicelib.usecases.process_batch import Received, process_batch
+from chalicelib.usecases.search import index_messages
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
-_TWICE = 0.1
+# The share of the received records that stay visible, so that they are delivered twice.
+_DUPLICATE_SHARE = 0.1
+
+Handler = Callable[[Ports, Sequence[Any]], None]
+
+_DECODERS: dict[str, Callable[[str], Any]] = {
+    "chats": json.Decoder(ChatsRecord).decode,
+    "messages": json.Decoder(MessagesRecord).decode,
+    "search": json.Decoder(SearchRecord).decode,
+}
+_HANDLERS: dict[str, Handler] = {
+    "inbox": accept_inbox,
+    "chats": persist_chats,
+    "messages": persist_messages,
+    "search": index_messages,
+}
 
 
 class _Record(msgspec.Struct):
@@ -25,7 +50,7 @@ class _Record(msgspec.Struct):
 
 
 class SimulatedQueues:
-    """`dead` holds (queue, body)."""
+    """A received record becomes visible again unless it is deleted. `dead` holds (queue, body)."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,14 +60,14 @@ class SimulatedQueues:
 
     def send(self, records: Iterable[AnyRecord]) -> None:
         for record in records:
-            for part, body in split_to_fit(record):
-                self.put(queue_of(part), body.decode())
+            for fragment, body in split_to_fit(record):
+                self.put(queue_of(fragment), body.decode())
 
     def put(self, queue: str, body: str) -> None:
-        """Send a record, as it is."""
+        """Send a record without splitting it."""
         now = self._clock.now_ms()
-        kept = _Record(str(next(self._ids)), body, now, now)
-        self.records[queue][kept.id] = kept
+        record = _Record(str(next(self._ids)), body, now, now)
+        self.records[queue][record.id] = record
 
     def dead_letter(self, queue: str, body: str, reason: str) -> None:
         self.dead.append((queue, body))
@@ -53,7 +78,7 @@ class SimulatedQueues:
                 record.visible_at = self._clock.now_ms() + seconds * 1000
 
     def receive(self, queue: str, most: int, chance: random.Random) -> list[Received]:
-        """Some of what is visible, in any order."""
+        """Up to `most` of the visible records, in any order."""
         now = self._clock.now_ms()
         visible = [record for record in self.records[queue].values() if record.visible_at <= now]
         chance.shuffle(visible)
@@ -63,14 +88,43 @@ class SimulatedQueues:
             if record.receives > MAX_RECEIVE_COUNT:
                 self.dead.append((queue, self.records[queue].pop(record.id).body))
                 continue
-            if chance.random() >= _TWICE:
+            if chance.random() >= _DUPLICATE_SHARE:
                 record.visible_at = now + VISIBILITY_TIMEOUT_SECONDS * 1000
             received.append(
                 Received(record.id, record.id, record.body, record.receives, record.sent_at)
             )
         return received
 
-    def done(self, queue: str, ids: Iterable[str]) -> None:
-        """Delete records that were worked off."""
-        for one in ids:
-            self.records[queue].pop(one, None)
+    def delete(self, queue: str, ids: Iterable[str]) -> None:
+        """Delete processed records."""
+        for record_id in ids:
+            self.records[queue].pop(record_id, None)
+
+
+def take_batch(
+    ports: Ports, queues: SimulatedQueues, queue: str, most: int, chance: random.Random
+) -> tuple[int, Callable[[], None]]:
+    """Receive records: how many there are, and the work of a worker on them."""
+    received = queues.receive(queue, most, chance)
+    return len(received), lambda: _work(ports, queues, queue, received)
+
+
+def _work(ports: Ports, queues: SimulatedQueues, queue: str, received: Sequence[Received]) -> None:
+    now = rfc3339(ports.clock.now_ms())
+    decode = _DECODERS.get(queue, lambda body: decode_inbox(body, now))
+    handle = _HANDLERS[queue]
+    failed = process_batch(ports, queue, received, decode, lambda records: handle(ports, records))
+    queues.delete(queue, [item.id for item in received if item.id not in failed])
+
+
+def repair(ports: Ports) -> None:
+    """The task of every minute. If it fails, the next minute tries again."""
+    with suppress(OrdinalError):
+        repair_pending(ports)
+        purge_deleted(ports)
+
+
+def release_idle(ports: Ports, idle_ms: int) -> None:
+    """Release the leases of the counters that were idle for this time."""
+    with suppress(OrdinalError):
+        release_idle_leases(ports, idle_ms)

@@ -1,4 +1,4 @@
-"""What clients ask for, as the HTTP doors would do it, and what each answer says in the history."""
+"""The requests of the clients, as the HTTP endpoints handle them, and how the history records them."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import current_message, list_messages
 from chalicelib.usecases.read_markers import mark_read
-from tests.promises.history import GONE, Act, History, Kind
+from tests.invariants.history import GONE, Attempt, History, Kind
 from tests.simulation.queues import SimulatedQueues
 
 TOKEN = "0123456789abcdef0123456789abcd"
@@ -30,11 +30,11 @@ _CHANGES = 3
 ListChanges = Callable[[Ports, Tenant, int, Since, int], Changes]
 
 # First number, last number, revision.
-Answer = tuple[int, int, int]
+Acknowledged = tuple[int, int, int]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One operation; with a key it may be sent more than once."""
+    """One operation. With a key it may be sent more than once."""
 
     kind: Kind
     chat: int | None = None
@@ -42,8 +42,8 @@ class Request(msgspec.Struct, frozen=True):
     texts: tuple[str, ...] = ()
     key: str | None = None
 
-    def begin(self, history: History, client: str) -> Act:
-        return history.begin(
+    def start(self, history: History, client: str) -> Attempt:
+        return history.start(
             client,
             self.kind,
             TOKEN,
@@ -53,30 +53,30 @@ class Request(msgspec.Struct, frozen=True):
             key=self.key,
         )
 
-    def send(self, ports: Ports, tenant: Tenant) -> Answer:
-        """What was acknowledged. Raises `OrdinalError`."""
+    def send(self, ports: Ports, tenant: Tenant) -> Acknowledged:
+        """The acknowledged numbers. Raises `OrdinalError`."""
         return _SEND[self.kind](self, ports, tenant, rfc3339(ports.clock.now_ms()))
 
     def __str__(self) -> str:
-        what = {
+        sentence = {
             "chat": "creates a chat",
             "post": f"posts {', '.join(self.texts)} to chat {self.chat}",
             "edit": f"edits message {self.number} of chat {self.chat} to {', '.join(self.texts)}",
             "delete": f"deletes message {self.number} of chat {self.chat}",
-            "edit_chat": f"calls chat {self.chat} {', '.join(self.texts)}",
+            "edit_chat": f"renames chat {self.chat} to {', '.join(self.texts)}",
             "delete_chat": f"deletes chat {self.chat}",
         }[self.kind]
-        return what + (f" with the key {self.key}" if self.key else "")
+        return sentence + (f" with the key {self.key}" if self.key else "")
 
 
-Send = Callable[[Request, Ports, Tenant, str], Answer]
+Send = Callable[[Request, Ports, Tenant, str], Acknowledged]
 
 
-def _mark(request: Request) -> IdempotencyKey | None:
+def _idempotency_key(request: Request) -> IdempotencyKey | None:
     return IdempotencyKey(request.key, "fingerprint") if request.key else None
 
 
-def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
+def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
     draft = Chat(
         number=0,
         revision=0,
@@ -84,19 +84,19 @@ def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
         created_at=now,
         idempotency_key=request.key,
     )
-    accepted = create_chat(ports, tenant, draft, _mark(request))
+    accepted = create_chat(ports, tenant, draft, _idempotency_key(request))
     return accepted.first, accepted.last, accepted.revision
 
 
-def _post(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
+def _post(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
     drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
     assert request.chat is not None
-    accepted = create_messages(ports, tenant, request.chat, drafts, _mark(request))
+    accepted = create_messages(ports, tenant, request.chat, drafts, _idempotency_key(request))
     return accepted.first, accepted.last, accepted.revision
 
 
 def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
-    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
         assert request.chat is not None
         assert request.number is not None
         state = edit_message(
@@ -106,7 +106,7 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
             request.number,
             lambda m: change(request, m, now),
             None,
-            _mark(request),
+            _idempotency_key(request),
         ).state
         return state.number, state.number, state.revision
 
@@ -114,26 +114,32 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
 
 
 def _edited(request: Request, message: Message, now: str) -> Message:
-    """The new state; it tells all the edits that led to it."""
-    text, before = request.texts[0], edits_of(message)
-    return replace(message, body=text, metadata={"edits": [*before, text]}, edited_at=now)
+    """The edited message. Its metadata lists all edits that led to it."""
+    text, earlier = request.texts[0], edits_of(message)
+    return replace(message, body=text, metadata={"edits": [*earlier, text]}, edited_at=now)
 
 
 def _named(request: Request, chat: Chat, now: str) -> Chat:
-    """The same of a chat."""
-    text, before = request.texts[0], edits_of(chat)
-    return replace(chat, title=text, metadata={"edits": [*before, text]}, edited_at=now)
+    """The renamed chat. Its metadata lists all edits that led to it."""
+    text, earlier = request.texts[0], edits_of(chat)
+    return replace(chat, title=text, metadata={"edits": [*earlier, text]}, edited_at=now)
 
 
-def edits_of(state: Message | Chat) -> tuple[str, ...]:
-    return tuple((state.metadata or {"edits": []})["edits"])
+def edits_of(version: Message | Chat) -> tuple[str, ...]:
+    """The texts of all edits that led to this version."""
+    return tuple((version.metadata or {"edits": []})["edits"])
 
 
 def _change_chat(change: Callable[[Request, Chat, str], Chat]) -> Send:
-    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Answer:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
         assert request.chat is not None
         chat = edit_chat(
-            ports, tenant, request.chat, lambda c: change(request, c, now), None, _mark(request)
+            ports,
+            tenant,
+            request.chat,
+            lambda c: change(request, c, now),
+            None,
+            _idempotency_key(request),
         ).state.chat
         return chat.number, chat.number, chat.revision
 
@@ -153,7 +159,7 @@ _SEND: dict[Kind, Send] = {
 def read_one(
     ports: Ports, tenant: Tenant, history: History, client: str, chat: int, number: int
 ) -> None:
-    """Read a message by its number, and note what was seen."""
+    """Read a message by its number, and record the result."""
     began = history.now()
     revision: int | None
     try:
@@ -162,13 +168,13 @@ def read_one(
         revision = GONE
     except NotFoundError:
         revision = None
-    history.read(began, client, TOKEN, chat, number, revision)
+    history.record_read(began, client, TOKEN, chat, number, revision)
 
 
 def read_page(
     ports: Ports, tenant: Tenant, history: History, client: str, chat: int, after: int
 ) -> None:
-    """Read a list; the client's own messages must be in it, unless somebody wanted them deleted."""
+    """Read a list. The client's own messages must be in it, unless a client tried to delete them."""
     began = history.now()
     try:
         page = list_messages(ports, tenant, chat, PageRequest(limit=_PAGE, after=after))
@@ -176,11 +182,11 @@ def read_page(
         return
     shown = {message.number: message.revision for message in page.items}
     for number, revision in shown.items():
-        history.read(began, client, TOKEN, chat, number, revision)
+        history.record_read(began, client, TOKEN, chat, number, revision)
     last = MAX_NUMBER if page.next_cursor is None else page.next_cursor
-    for number in _own(history, client, chat) - _unwanted(history, chat) - shown.keys():
+    for number in _own(history, client, chat) - _maybe_deleted(history, chat) - shown.keys():
         if after < number <= last:
-            history.read(began, client, TOKEN, chat, number, None)
+            history.record_read(began, client, TOKEN, chat, number, None)
 
 
 def follow(
@@ -192,33 +198,33 @@ def follow(
     chat: int,
     pages: int,
 ) -> None:
-    """Bring the client's copy of a chat up to date, by so many pages of changes at most."""
-    copy = history.copy(client, TOKEN, chat)
+    """Apply up to so many pages of the change feed to the client's copy of a chat."""
+    copy = history.copy_of(client, TOKEN, chat)
     for _ in range(pages):
         since = copy.since
         changes = list_changes(ports, tenant, chat, parse_since(since), _CHANGES)
-        states = [
+        versions = [
             (m.number, m.revision, None if m.deleted_at else m.body)
             for m in (change.message for change in changes.items)
         ]
-        history.followed(copy, since, states, str(changes.since))
+        history.record_changes(copy, since, versions, str(changes.since))
         if not changes.more:
             return
 
 
-def mark_as_read(
+def mark_and_record(
     ports: Ports, tenant: Tenant, history: History, user: str, chat: int, number: int
 ) -> None:
-    """Move a user's read marker, and note what the user was told."""
+    """Move a user's read marker, and record the response."""
     began = history.now()
-    reading = mark_read(ports, tenant, user, chat, number)
-    history.marked(began, user, TOKEN, chat, reading.number, reading.unread)
+    marker = mark_read(ports, tenant, user, chat, number)
+    history.record_marker(began, user, TOKEN, chat, marker.number, marker.unread)
 
 
 def put_on_the_inbox(
     queues: SimulatedQueues, history: History, chat: int | None, text: str, times: int
 ) -> None:
-    """What another service of the owner does: create a chat, or post to one, without HTTP."""
+    """Create a chat, or post to one, through the inbox queue, as another service of the owner does."""
     key = f"inbox-{text}"
     record: InboxRecord
     if chat is None:
@@ -227,20 +233,27 @@ def put_on_the_inbox(
         record = InboxMessage(token=TOKEN, chat=chat, body=text, key=key)
     kind: Kind = "chat" if chat is None else "post"
     for _ in range(times):
-        act = history.begin("a service", kind, TOKEN, chat, texts=(text,), key=key)
+        attempt = history.start("a service", kind, TOKEN, chat, texts=(text,), key=key)
         queues.put("inbox", json.encode(record).decode())
-        history.take(act)
+        history.enqueue(attempt)
 
 
 def _own(history: History, client: str, chat: int) -> set[int]:
-    """Numbers of messages that a client has posted and was told of."""
+    """The numbers of the client's acknowledged messages."""
     return {
-        act.first + i
-        for act in history.acts
-        if act.client == client and (act.kind, act.chat) == ("post", chat) and act.first
-        for i in range(len(act.texts))
+        attempt.first + i
+        for attempt in history.attempts
+        if attempt.client == client
+        and (attempt.kind, attempt.chat) == ("post", chat)
+        and attempt.first
+        for i in range(len(attempt.texts))
     }
 
 
-def _unwanted(history: History, chat: int) -> set[int | None]:
-    return {act.number for act in history.acts if (act.kind, act.chat) == ("delete", chat)}
+def _maybe_deleted(history: History, chat: int) -> set[int | None]:
+    """The numbers of the messages that a client tried to delete."""
+    return {
+        attempt.number
+        for attempt in history.attempts
+        if (attempt.kind, attempt.chat) == ("delete", chat)
+    }

@@ -1,9 +1,9 @@
-"""What `make bench` says: the table, and how a run differs from the page of figures."""
+"""What `make bench` prints: the table, and how a run differs from the recorded figures."""
 
 from pathlib import Path
 
 from tests.bench.measure import compared, plain
-from tests.bench.rows import KEPT, Row, differences, table
+from tests.bench.rows import RECORDED, Row, differences, table
 
 PAIRED = compared("accept_one, cpu", "µs", [400.0, 410.0, 420.0], [200.0, 205.0, 210.0], most=1.5)
 ALONE = plain("page", "µs", [1_000.0, 1_010.0, 990.0], most=2_000)
@@ -32,12 +32,12 @@ def test_a_run_is_held_against_the_page(tmp_path: Path) -> None:
 
 
 def test_the_page_has_figures_of_every_benchmark() -> None:
-    text = KEPT.read_text()
+    text = RECORDED.read_text()
     for name in (
         "accept_one, cpu",
         "accept_script",
         "persist_batch",
         "import",
-        "trickle, alone, p99",
+        "noisy_neighbour, alone, p99",
     ):
         assert f"| `{name}` |" in text

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.doubling import send_twice
+from tests.faults.duplicate_delivery import send_again
 from tests.faults.proxy import Mode, Proxy
 
 
@@ -100,7 +100,7 @@ def test_a_hanging_proxy_takes_connections_and_passes_all_on_when_it_is_over(pro
 
 
 def test_a_cutting_proxy_ends_every_connection_sooner_or_later(proxy: Proxy) -> None:
-    proxy.set(Mode.CUT)
+    proxy.set(Mode.RESET)
     with _connect(proxy) as connection:
         answers = []
         try:
@@ -149,7 +149,7 @@ def test_a_request_that_sends_records_is_sent_twice(server: Server) -> None:
         b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessage\r\nContent-Length: 2\r\n\r\n{}"
     )
     server.greeting = b"HTTP/1.1 200 OK\r\n\r\n"
-    with closing(Proxy(_free_port(), server.port, send_twice)) as proxy:
+    with closing(Proxy(_free_port(), server.port, send_again)) as proxy:
         with _connect(proxy) as connection:
             _ask(connection, request)
         assert server.seen == request * 2
@@ -159,7 +159,7 @@ def test_a_request_that_only_reads_is_sent_once(server: Server) -> None:
     request = (
         b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.ListQueues\r\nContent-Length: 2\r\n\r\n{}"
     )
-    with closing(Proxy(_free_port(), server.port, send_twice)) as proxy:
+    with closing(Proxy(_free_port(), server.port, send_again)) as proxy:
         with _connect(proxy) as connection:
             _ask(connection, request)
         assert server.seen == request

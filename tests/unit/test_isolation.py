@@ -13,16 +13,21 @@ from chalicelib.domain.paging import PageRequest
 from chalicelib.entrypoints.http import endpoint
 from chalicelib.entrypoints.http.operation import Operation
 from tests.fakes.ports import SETTINGS, FakePorts
-from tests.isolation.requests import NOT_THERE, THERE, Request, lists, of_tenants, request_of
-from tests.isolation.strangers import NOBODY, Place, is_let_in, strangers
+from tests.isolation.foreign_credentials import (
+    UNKNOWN_TOKEN,
+    TenantKey,
+    foreign_credentials,
+    is_allowed,
+)
+from tests.isolation.requests import EXISTING, MISSING, Request, lists, of_tenants, request_of
 
 Answer = tuple[int, Any, dict[str, str]]
 
 VICTIM, OTHER = (
-    Place(token, derive_key(SETTINGS.master_key, token, 1)) for token in ("a" * 30, "b" * 30)
+    TenantKey(token, derive_key(SETTINGS.master_key, token, 1)) for token in ("a" * 30, "b" * 30)
 )
 NOW = FakePorts().clock.now_ms() / 1000
-STRANGERS = strangers(VICTIM, OTHER, SETTINGS.admin_key, NOW)
+STRANGERS = foreign_credentials(VICTIM, OTHER, SETTINGS.admin_key, NOW)
 KEY = "a key that the victim used"
 
 
@@ -93,16 +98,16 @@ def alike(answer: Answer) -> Any:
 @pytest.mark.parametrize("operation", of_tenants(), ids=lambda o: f"{o.method} {o.path}")
 def test_a_stranger_sees_changes_and_learns_nothing(api: Api, operation: Operation) -> None:
     before = api.state()
-    there, missing = (request_of(operation, VICTIM.token, v) for v in (THERE, NOT_THERE))
-    nowhere = request_of(operation, NOBODY, THERE)
+    there, missing = (request_of(operation, VICTIM.token, v) for v in (EXISTING, MISSING))
+    nowhere = request_of(operation, UNKNOWN_TOKEN, EXISTING)
     for name, stranger in STRANGERS.items():
-        if is_let_in(operation, name):
+        if is_allowed(operation, name):
             continue
         for headers in ({}, {"Idempotency_Key": KEY}):
             answer = api(there, stranger.credential, **headers)
             assert answer[0] == stranger.status, name
             assert "needle" not in json.dumps(answer[1]), name
-            others = [missing] if stranger.knows else [missing, nowhere]
+            others = [missing] if stranger.is_own else [missing, nowhere]
             for other in others:
                 assert alike(api(other, stranger.credential, **headers)) == alike(answer), name
     assert api.state() == before
@@ -110,7 +115,7 @@ def test_a_stranger_sees_changes_and_learns_nothing(api: Api, operation: Operati
 
 @pytest.mark.parametrize("operation", lists(), ids=lambda o: f"{o.method} {o.path}")
 def test_a_cursor_of_another_tenant_shows_nothing_of_it(api: Api, operation: Operation) -> None:
-    request = request_of(operation, VICTIM.token, THERE)
+    request = request_of(operation, VICTIM.token, EXISTING)
     separator = "&" if "?" in request.path else "?"
     status, page, _ = api(Request("GET", f"{request.path}{separator}limit=1"), VICTIM.key)
     assert status == 200

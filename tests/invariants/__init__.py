@@ -1,0 +1,1 @@
+"""The checker of the promises: it compares what clients saw with what is stored."""
