@@ -13,6 +13,9 @@ import pytest
 from app import app
 from chalicelib.domain import limits
 from chalicelib.settings import Settings
+from chatctl.main import cli
+from tests.invariants import check
+from tests.simulation.defects import DEFECTS
 from tests.unit.chatctl_service import URL, Operator
 
 ROOT = Path(__file__).parents[2]
@@ -101,10 +104,38 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_paths_that_documents_name_exist(document: Path) -> None:
+    folders = r"chalicelib|chatctl|clients|docs|infra|tests|\.chalice|bin"
+    for path in re.findall(rf"`((?:{folders})/[\w./*-]+)`", document.read_text()):
+        assert any(ROOT.glob(path)), path
+
+
+def test_every_command_of_chatctl_is_in_the_readme() -> None:
+    named = set(re.findall(r"`bin/chatctl ([\w-]+)", README.split("## Useful commands")[1]))
+    assert named == set(cli.commands)
+
+
 def test_every_make_command_in_the_readme_is_a_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"(?:^|`)make (\w+)", README, re.M)):
         assert re.search(rf"^{target}\b.*:", makefile, re.M), target
+
+
+def test_rules_and_defects_that_the_page_on_reliability_names_exist() -> None:
+    page = (ROOT / "docs/reliability.md").read_text()
+    table = page.split("| planted defect |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| (.+) \| [\d,]+ \|$", table, re.M) == list(DEFECTS)
+    cited = re.findall(r"simulation (?:and `make faults` )?\(([^)]+)\)", page)
+    rules = [rule for text in cited for rule in re.findall(r"`(\w+)`", text)]
+    assert len(rules) > 10
+    for rule in rules:
+        assert hasattr(check, rule), rule
+    for document in DOCUMENTS:
+        for text in re.findall(
+            r"in the\ssimulation ([^|]+?) (?:is|are)\scaught", document.read_text()
+        ):
+            assert set(re.findall(r"`([^`]+)`", text)) <= set(DEFECTS), document.name
 
 
 def test_tests_that_documents_name_exist() -> None:
