@@ -1,4 +1,4 @@
-"""Sizes and times that users meet. The one place where they are written down."""
+"""Sizes, times and rates that clients meet. `docs/limits.md` lists them, and a test compares the two."""
 
 MAX_BODY_CHARS = 20_000
 MAX_TITLE_CHARS = 255
@@ -10,9 +10,9 @@ MAX_METADATA_DEPTH = 32
 MAX_BATCH_MESSAGES = 500
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 IDEMPOTENCY_KEY_KEPT_SECONDS = 24 * 3600
-# How long the key before may stay valid when a key is replaced.
+# How long the previous key may stay valid after a rotation.
 MAX_KEY_OVERLAP_SECONDS = 7 * 24 * 3600
-# A user token cannot be called back alone, only with the key that signed it: so it must not live long.
+# A single user token cannot be revoked, only the key that signed it. So its life is limited.
 MAX_USER_TOKEN_SECONDS = 30 * 24 * 3600
 USER_TOKEN_LEEWAY_SECONDS = 10
 MAX_USER_TOKEN_CHARS = 8_192
@@ -21,25 +21,25 @@ DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100
 MAX_QUERY_CHARS = 500
 
-# Lambda takes and gives at most 6 MB, in which the body is a JSON string, so that each of its quotes takes
-# two bytes: what is under 3 MB fits whatever it holds.
+# Requests and responses of Lambda have at most 6 MB. They contain the body as a JSON string, in which each
+# quote takes two bytes. So a body of less than 3 MB always fits.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_REQUEST_BYTES = 3_000_000
-MAX_ANSWER_BYTES = 3_000_000
+MAX_RESPONSE_BYTES = 3_000_000
 
-# What an application and a user may ask for in a second, unless the settings say otherwise. Their buckets
-# hold what flows back in `BURST_SECONDS`, and at least the largest batch.
+# Requests (and messages) a second for an application and for a user, unless the settings say otherwise. A
+# bucket holds what refills in `BURST_SECONDS`, and at least the largest batch.
 APPLICATION_RATE = 20_000
 USER_RATE = 50
 BURST_SECONDS = 2
 
-# Accepted and not yet persisted. A few minutes of what the workers can take; ten times what a chat has
-# pending in an import at full speed; an entry takes about half a kilobyte beside its body.
+# Pending versions. This is what the workers persist in a few minutes, and ten times what a chat has pending
+# during an import at full speed. An entry takes about half a kilobyte and its body.
 MAX_PENDING_OF_CHAT = 20_000
 MAX_PENDING_OF_APPLICATION = 200_000
 
-# A number travels through Lua and JSON as a double: beyond 2**53 neighbours would melt together.
+# In Lua and JSON, a number is a double: above 2**53, neighbouring numbers are not distinct.
 MAX_NUMBER = 2**53 - 1
 
-# 1 MiB is what SQS takes; the rest is room for the record around the messages.
+# SQS accepts 1 MiB. The rest is room for the fields of the record around the messages.
 MAX_RECORD_BYTES = 1_000_000

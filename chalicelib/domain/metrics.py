@@ -1,7 +1,7 @@
-"""What is measured: names, units and meanings. `docs/metrics.md` lists them, and a test holds it to this.
+"""Names and units of the metrics. `docs/metrics.md` has their meanings, and a test compares the two.
 
-CloudWatch keeps every metric under the namespace `Ordinal`, by `stage` and `service` (`api`, `workers`,
-`schedules`), and where a metric says `by`, by that as well.
+CloudWatch stores every metric in the namespace `Ordinal`, by `stage` and `service` (`api`, `workers`,
+`schedules`). A metric with `by` has that dimension as well.
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ Unit = Literal["Count", "Milliseconds"]
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """`by` names the one dimension that a metric has beside stage and service."""
+    """`by` names the dimension that a metric has in addition to stage and service, if any."""
 
     name: str
     unit: Unit
@@ -25,7 +25,7 @@ CHATS_ACCEPTED = Metric("ChatsAccepted", "Count")
 MESSAGES_ACCEPTED = Metric("MessagesAccepted", "Count")
 CHANGES_ACCEPTED = Metric("ChangesAccepted", "Count")
 REPLAYS = Metric("Replays", "Count")
-HELD_BACK = Metric("RequestsHeldBack", "Count")
+REFUSED_BY_BACKPRESSURE = Metric("RequestsRefusedByBackpressure", "Count")
 RATE_LIMITED = Metric("RequestsRateLimited", "Count", by="limit")
 ERRORS = Metric("Errors", "Count", by="code")
 
@@ -33,16 +33,16 @@ CHATS_PERSISTED = Metric("ChatsPersisted", "Count")
 MESSAGES_PERSISTED = Metric("MessagesPersisted", "Count")
 MESSAGES_INDEXED = Metric("MessagesIndexed", "Count")
 RECORD_LAG = Metric("RecordLag", "Milliseconds", by="queue")
-RECORDS_AGAIN = Metric("RecordsAgain", "Count", by="queue")
-RECORDS_BURIED = Metric("RecordsBuried", "Count", by="queue")
+RECORDS_RETRIED = Metric("RecordsRetried", "Count", by="queue")
+RECORDS_DEAD_LETTERED = Metric("RecordsDeadLettered", "Count", by="queue")
 
-LEASES_BEGUN = Metric("LeasesBegun", "Count")
-LEASES_BEGUN_ANEW = Metric("LeasesBegunAnew", "Count")
+LEASES_ACQUIRED = Metric("LeasesAcquired", "Count")
+LEASES_LOST = Metric("LeasesLost", "Count")
 NUMBERS_SKIPPED = Metric("NumbersSkipped", "Count")
-LEASES_RAISED = Metric("LeasesRaised", "Count")
+LEASES_EXTENDED = Metric("LeasesExtended", "Count")
 
 PENDING_AGE = Metric("OldestPendingAge", "Milliseconds")
-SENT_AGAIN = Metric("SentAgain", "Count")
+PENDING_RESENT = Metric("PendingResent", "Count")
 DEAD_LETTERS = Metric("DeadLetters", "Count", by="queue")
 
 ALL = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -7,7 +7,7 @@ import msgspec
 from chalicelib.domain.leases import (
     PendingPage,
 )
-from chalicelib.domain.limits import MAX_ANSWER_BYTES
+from chalicelib.domain.limits import MAX_RESPONSE_BYTES
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ def fit_to_response[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequenc
 
     `chars` is how many characters the body of an item has. Pages of ordinary messages are never cut.
     """
-    room = MAX_ANSWER_BYTES
+    room = MAX_RESPONSE_BYTES
     for count, item in enumerate(items):
         room -= _BYTES_A_CHAR * chars(item) + _BYTES_BESIDE_THE_BODY
         if room < 0 < count:

@@ -1,4 +1,18 @@
-"""What can be searched for, what comes back, and where the next page begins."""
+"""Search queries, their terms, pages of hits, and cursors.
+
+`q` is split at white space, and quotes make a phrase. A message is a hit if each term matches, in any
+order.
+
+- A **plain term** matches if it occurs anywhere in the body, without regard to case and accents
+  (`domain/text.py`): one letter, a part of a word, punctuation (`c++`, `apt-get`, `(builtin`).
+- A **phrase** (`"permission denied"`) matches if its whole words follow each other, with any punctuation
+  between them. Its own punctuation counts too: each part between white space must match as a plain term does.
+  So `"cat"` matches the word, but not `category`.
+- There is no other syntax. `* ? : ( ) { } \\ AND OR` are text. So is a quote without a partner or in a word.
+
+A cursor is opaque to clients, and never trusted. It contains the sort values of the last hit. Token, chat and
+filters come from each request, so a foreign cursor can skip hits, but not show more.
+"""
 
 import base64
 import binascii
@@ -10,24 +24,22 @@ import msgspec
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_NUMBER, MAX_QUERY_CHARS
 from chalicelib.domain.models import Message
-from chalicelib.domain.text import compose, fold
-
-# What can be asked of the search, and what comes back.
+from chalicelib.domain.text import fold, to_nfc
 
 SortOrder = Literal["relevance", "number"]
 
 
 class Term(msgspec.Struct, frozen=True):
-    """A part of a word, or, where `phrase` is true, words that follow each other."""
+    """A part of a word. If `phrase` is true, words that follow each other."""
 
     text: str
     phrase: bool = False
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A search in an application, or in one of its chats. All terms must be found, in any order.
+    """A search in an application, or in one of its chats. Each term must match, in any order.
 
-    `created_from` is inclusive, `created_to` exclusive. `cursor` comes from an earlier `Found`.
+    `created_from` is inclusive, `created_to` exclusive. `cursor` is the one of an earlier `SearchPage`.
     """
 
     token: str
@@ -41,33 +53,21 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
-class Hit(msgspec.Struct, frozen=True):
-    """A message that was found; `highlight` is HTML-escaped text with `<em>` around what matched."""
+class SearchHit(msgspec.Struct, frozen=True):
+    """A message that matches. `highlight` is HTML-escaped text with `<em>` around each match."""
 
     chat: int
     message: Message
     highlight: str | None
 
 
-class Found(msgspec.Struct, frozen=True):
-    """One page of hits, how many there are in all, and where the next page begins."""
+class SearchPage(msgspec.Struct, frozen=True):
+    """One page of hits, the number of all hits, and the cursor of the next page (None: there is none)."""
 
-    hits: tuple[Hit, ...]
+    hits: tuple[SearchHit, ...]
     total: int
     cursor: str | None
 
-
-# What somebody types into the search box, taken apart into terms.
-#
-# `q` is split at white space; quotes make a phrase. Every term must be found, in any order.
-#
-# - A **plain term** is found where it occurs, ignoring case and accents (`folding.py`), anywhere in a
-#   word of the body: one letter, a middle part, punctuation and all (`c++`, `apt-get`, `(builtin`).
-# - A **phrase** (`"permission denied"`) is found where its whole words follow each other, whatever
-#   punctuation stands between them. Its punctuation is not lost: each of its parts between white
-#   space must also be found as a plain term is. So `"cat"` is the word and not a part of `category`.
-# - There is no other syntax. `* ? : ( ) { } \ AND OR` are text, and so is a quote without a partner,
-#   or one inside a word.
 
 MAX_TERMS = 20
 MAX_TERM_CHARS = 255
@@ -77,14 +77,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_query(q: str) -> tuple[Term, ...]:
-    """The terms of `q`, each once. Raises `InvalidError` where nothing can be looked for."""
+    """The terms of `q`, each once. Raises `InvalidError` if `q` has none, or breaks a limit."""
     if len(q) > MAX_QUERY_CHARS:
         raise InvalidError("q", f"must have at most {MAX_QUERY_CHARS} characters")
     if _SURROGATE.search(q):
         raise InvalidError("q", "must be valid Unicode")
     terms = tuple(dict.fromkeys(term for match in _TERM.finditer(q) if (term := _term(match))))
     if not terms:
-        raise InvalidError("q", "must name something to look for")
+        raise InvalidError("q", "must contain something to search for")
     if len(terms) > MAX_TERMS:
         raise InvalidError("q", f"must have at most {MAX_TERMS} terms")
     if any(len(term.text) > MAX_TERM_CHARS for term in terms):
@@ -93,16 +93,11 @@ def parse_query(q: str) -> tuple[Term, ...]:
 
 
 def _term(match: re.Match[str]) -> Term | None:
-    """None for a phrase without content, and for accents that stand on nothing."""
+    """None for a phrase without content, and for accents without a letter."""
     phrase: str | None = match["phrase"]
-    text = compose(match["part"] if phrase is None else " ".join(phrase.split()))
+    text = to_nfc(match["part"] if phrase is None else " ".join(phrase.split()))
     return Term(text, phrase=phrase is not None) if fold(text) else None
 
-
-# Where the next page of a search begins: opaque to clients, and never trusted when it comes back.
-#
-# It holds the sort values of the last hit and nothing about what may be seen: token, chat and filters
-# come from the request each time, so a cursor from elsewhere can only skip, never show more.
 
 # relevance: score, created_at in ms, chat, number. number: chat, number.
 _LENGTHS: dict[SortOrder, int] = {"relevance": 4, "number": 2}
@@ -115,19 +110,19 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 def encode_cursor(sort: SortOrder, values: SortValues) -> str:
-    """A text that is safe in a URL."""
+    """The cursor, as text that is safe in a URL."""
     return base64.urlsafe_b64encode(msgspec.json.encode(_Cursor(sort, values))).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, sort: SortOrder) -> SortValues:
-    """The sort values in it. Raises `InvalidError` where it is broken or of another sort."""
+    """The sort values of a cursor. Raises `InvalidError` if it is damaged or has another sort order."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        found = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=_Cursor)
+        decoded = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=_Cursor)
     except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError) as broken:
-        raise InvalidError("cursor", "must be one that this search gave") from broken
-    if found.sort != sort:
-        raise InvalidError("cursor", f"belongs to a search that is sorted by {found.sort}")
-    if len(found.values) != _LENGTHS[sort] or any(abs(v) > MAX_NUMBER for v in found.values):
-        raise InvalidError("cursor", "must be one that this search gave")
-    return found.values
+        raise InvalidError("cursor", "must be a cursor of this search") from broken
+    if decoded.sort != sort:
+        raise InvalidError("cursor", f"belongs to a search that is sorted by {decoded.sort}")
+    if len(decoded.values) != _LENGTHS[sort] or any(abs(v) > MAX_NUMBER for v in decoded.values):
+        raise InvalidError("cursor", "must be a cursor of this search")
+    return decoded.values

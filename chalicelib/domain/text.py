@@ -1,21 +1,21 @@
-"""When two spellings are the same to somebody who searches.
+"""Which spellings a search treats as equal.
 
-Case, accents and the look of quotes, dashes and full-width letters do not count. The whole rule is
-this table of single characters, applied to the composed form (NFC) of a text. The search index gets
-the same table as a character filter, so that what Python takes for equal is equal there as well;
-`tests/contract/test_search_index.py` holds the two together.
+Case and accents make no difference, nor do the styles of quotes and dashes, nor full-width letters. The whole
+rule is a table of single characters that is applied to the NFC form of a text. The search index has the same
+table as a character filter, so that Python and the index agree. `tests/contract/test_search_index.py` checks
+that.
 """
 
 import unicodedata
 
-_FIRST_MARK, _LAST_MARK = 0x0300, 0x036F
-# These strike a sign through: without them, "not equal" would be found as "equal".
+_FIRST_COMBINING, _LAST_COMBINING = 0x0300, 0x036F
+# These strike a character through. Without them, a search for "equal" would find "not equal".
 _OVERLAYS = frozenset("\u0334\u0335\u0336\u0337\u0338")
 _LAST_BASIC_CODE_POINT = 0xFFFF
 _SURROGATES = range(0xD800, 0xE000)
 
-# Letters that Unicode does not take apart, and signs that phones put in by themselves.
-_ALIKE = {
+# Letters that Unicode does not decompose, and signs that phones insert by themselves.
+_EQUAL_TO = {
     "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h",
     "ŧ": "t", "ı": "i", "ſ": "s", "ς": "σ",
     "‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'",
@@ -25,31 +25,31 @@ _ALIKE = {
 _COMPATIBLE = (range(0xFB00, 0xFB07), range(0xFF01, 0xFF5F))
 
 
-def compose(text: str) -> str:
-    """The one spelling (NFC) of texts that only differ in how accents are put together."""
+def to_nfc(text: str) -> str:
+    """The NFC form: one spelling for texts that only differ in how accents are composed."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
-    """What is compared instead of `text`."""
-    return text.lower() if text.isascii() else compose(text).translate(_table)
+    """The folded text, which searches compare."""
+    return text.lower() if text.isascii() else to_nfc(text).translate(_table)
 
 
 def fold_with_origins(text: str) -> tuple[str, range | list[int]]:
-    """Fold a composed text; the second part tells for each character where it came from."""
+    """Fold an NFC text. The second part has the index in `text` of each folded character."""
     if text.isascii():
         return text.lower(), range(len(text))
-    parts = [_table[ord(character)] for character in text]
-    origins = [at for at, part in enumerate(parts) for _ in part]
-    return "".join(parts), origins
+    folded = [_table[ord(character)] for character in text]
+    origins = [index for index, part in enumerate(folded) for _ in part]
+    return "".join(folded), origins
 
 
 def folds_beyond_case() -> dict[str, str]:
-    """Each character of the basic plane whose folding is more than its lower case."""
+    """The folding of each character of the basic plane for which it is not the lower case."""
     folds: dict[str, str] = {}
     for code_point in range(0x80, _LAST_BASIC_CODE_POINT + 1):
         character = chr(code_point)
-        if code_point in _SURROGATES or compose(character) != character:
+        if code_point in _SURROGATES or to_nfc(character) != character:
             continue
         folded = _fold_character(character)
         if folded != character.lower():
@@ -58,25 +58,26 @@ def folds_beyond_case() -> dict[str, str]:
 
 
 def _fold_character(character: str) -> str:
-    if _is_mark(character):
+    if _is_combining(character):
         return ""
     lower = character.lower()
-    if lower in _ALIKE:
-        return _ALIKE[lower]
+    if lower in _EQUAL_TO:
+        return _EQUAL_TO[lower]
     if any(ord(character) in block for block in _COMPATIBLE):
         return unicodedata.normalize("NFKC", character).lower()
-    base, *marks = list(unicodedata.normalize("NFD", character))
-    if marks and base.isalpha() and all(map(_is_mark, marks)) and _OVERLAYS.isdisjoint(marks):
+    base, *combining = list(unicodedata.normalize("NFD", character))
+    is_accented = combining and base.isalpha() and all(map(_is_combining, combining))
+    if is_accented and _OVERLAYS.isdisjoint(combining):
         return _fold_character(base)
     return lower
 
 
-def _is_mark(character: str) -> bool:
-    return _FIRST_MARK <= ord(character) <= _LAST_MARK
+def _is_combining(character: str) -> bool:
+    return _FIRST_COMBINING <= ord(character) <= _LAST_COMBINING
 
 
 class _Table(dict[int, str]):
-    """Filled as characters are met: most texts use very few of the possible ones."""
+    """Filled when a character first occurs: most texts use very few characters."""
 
     def __missing__(self, code_point: int) -> str:
         folded = self[code_point] = _fold_character(chr(code_point))

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.adapters.opensearch.connection import Answer, Connection
+from chalicelib.adapters.opensearch.connection import Connection, Response
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.operators.scan import ChatKey, Chunk
 
@@ -71,7 +71,7 @@ class IndexReader:
             yield [_chat(bucket) for bucket in answer["buckets"]]
             composite["after"] = answer["after_key"]
 
-    def _search(self, body: dict[str, Any], routing: str | None) -> Answer:
+    def _search(self, body: dict[str, Any], routing: str | None) -> Response:
         options = {"allow_partial_search_results": "false"}
         if routing is not None:
             options["routing"] = routing

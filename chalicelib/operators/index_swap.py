@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.connection import READ_SECONDS, Answer, Connection
-from chalicelib.adapters.opensearch.index import BULK_BYTES, OpenSearchIndex, Refused
+from chalicelib.adapters.opensearch.connection import READ_SECONDS, Connection, Response
+from chalicelib.adapters.opensearch.index import MAX_BULK_BYTES, OpenSearchIndex, Refused
 from chalicelib.adapters.opensearch.mapping import ALIAS, MAPPINGS, VERSION, migrate, settings
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document
@@ -81,7 +81,7 @@ class Indexes:
         return bool(now["query_current"] or now["fetch_current"] or now["open_contexts"])
 
     def _is(self, ask: Any) -> bool:
-        def answer(client: OpenSearch) -> Answer:
+        def answer(client: OpenSearch) -> Response:
             return {"is": ask(client)}
 
         return bool(self.call(answer)["is"])
@@ -119,7 +119,7 @@ def bring(indexes: Indexes, alias: str, hits: Sequence[Hit]) -> None:
     chunk = b""
     for hit in hits:
         chunk += b"".join(msgspec.json.encode(part) + b"\n" for part in _lines(hit))
-        if len(chunk) > BULK_BYTES:
+        if len(chunk) > MAX_BULK_BYTES:
             _send(indexes, alias, chunk)
             chunk = b""
     if chunk:

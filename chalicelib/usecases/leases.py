@@ -31,9 +31,9 @@ from chalicelib.domain.leases import (
     NotReady,
 )
 from chalicelib.domain.metrics import (
-    LEASES_BEGUN,
-    LEASES_BEGUN_ANEW,
-    LEASES_RAISED,
+    LEASES_ACQUIRED,
+    LEASES_EXTENDED,
+    LEASES_LOST,
     NUMBERS_SKIPPED,
 )
 from chalicelib.domain.times import rfc3339
@@ -95,7 +95,7 @@ def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
         grant = ports.store.leases.acquire_lease(counter, need, epoch, ports.lease_window, now)
         if grant is not None:
             ports.sequencer.install_lease(counter, need.nonce, grant)
-            ports.metrics.count(LEASES_BEGUN_ANEW if grant.lost else LEASES_BEGUN)
+            ports.metrics.count(LEASES_LOST if grant.lost else LEASES_ACQUIRED)
             ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
 
 
@@ -122,4 +122,4 @@ def _raise(ports: Ports, counter: Counter, need: LeaseExhausted) -> None:
         ports.sequencer.discard_lease(counter, need.lease)
     else:
         ports.sequencer.extend_lease(counter, extended)
-        ports.metrics.count(LEASES_RAISED)
+        ports.metrics.count(LEASES_EXTENDED)

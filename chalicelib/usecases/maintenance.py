@@ -6,7 +6,7 @@ from itertools import islice
 
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
-from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, SENT_AGAIN
+from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, PENDING_RESENT
 from chalicelib.domain.models import Pending
 from chalicelib.domain.queue_records import PurgeRecord, records_of
 from chalicelib.domain.times import rfc3339
@@ -79,7 +79,7 @@ def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
     if missing:
         identity = log_subject(counter.token, counter.chat, [p.state for p in missing])
         logger.info("sent again", extra=identity.fields())
-    ports.metrics.count(SENT_AGAIN, len(missing))
+    ports.metrics.count(PENDING_RESENT, len(missing))
     return len(missing)
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.metrics import CHATS_PERSISTED, LEASES_RAISED, MESSAGES_PERSISTED
+from chalicelib.domain.metrics import CHATS_PERSISTED, LEASES_EXTENDED, MESSAGES_PERSISTED
 from chalicelib.domain.models import Lease
 from chalicelib.domain.queue_records import (
     ChatsRecord,
@@ -61,7 +61,7 @@ def publish_to_redis(
     try:
         for counter, lease in extended:
             ports.sequencer.extend_lease(counter, lease)
-            ports.metrics.count(LEASES_RAISED)
+            ports.metrics.count(LEASES_EXTENDED)
         ports.sequencer.acknowledge(acknowledged)
     except UnavailableError as error:
         for counter, revisions in acknowledged.items():

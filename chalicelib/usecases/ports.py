@@ -25,7 +25,7 @@ from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
 from chalicelib.domain.rate_limits import RateLimit
-from chalicelib.domain.search import Found, Query
+from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 
 
@@ -476,7 +476,7 @@ class SearchIndex(Protocol):
         """Remove everything of a chat, or of an application."""
         ...
 
-    def search(self, query: Query) -> Found: ...
+    def search(self, query: Query) -> SearchPage: ...
 
     def ping(self) -> None: ...
 

@@ -7,7 +7,7 @@ import msgspec
 
 from chalicelib.domain.errors import OrdinalError, PoisonError
 from chalicelib.domain.inbox import InboxRecord
-from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_AGAIN, RECORDS_BURIED
+from chalicelib.domain.metrics import ERRORS, RECORD_LAG, RECORDS_DEAD_LETTERED, RECORDS_RETRIED
 from chalicelib.domain.queue_records import AnyRecord, halves
 from chalicelib.usecases.log_subjects import error_fields, log_records
 from chalicelib.usecases.ports import Ports
@@ -63,7 +63,7 @@ def process_batch[R: AnyRecord | InboxRecord](
             _dead_letter(ports, queue, item, item.body, reason, again)
     if readable:
         _handle(ports, queue, readable, handle, again)
-    ports.metrics.count(RECORDS_AGAIN, len(again), dimension=queue)
+    ports.metrics.count(RECORDS_RETRIED, len(again), dimension=queue)
     if again:
         _delay(ports, queue, list(again.values()))
     return list(again)
@@ -129,7 +129,7 @@ def _dead_letter(
 ) -> None:
     try:
         ports.queues.dead_letter(queue, body, reason)
-        ports.metrics.count(RECORDS_BURIED, dimension=queue)
+        ports.metrics.count(RECORDS_DEAD_LETTERED, dimension=queue)
     except OrdinalError as error:
         fields = {"queue": queue, "message_id": item.id, **error_fields(error)}
         logger.warning("could not be buried yet", extra=fields)

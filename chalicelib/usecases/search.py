@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_BURIED
+from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_DEAD_LETTERED
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
-from chalicelib.domain.search import Found, Query
+from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
@@ -41,7 +41,7 @@ def index_messages(ports: Ports, records: Sequence[SearchRecord]) -> None:
         ports.queues.dead_letter("search", body, reason)
         identity = log_subject(document.token, document.chat, [document.message])
         logger.error("refused by the index and buried", extra=identity.fields())
-    ports.metrics.count(RECORDS_BURIED, len(refused), dimension="search")
+    ports.metrics.count(RECORDS_DEAD_LETTERED, len(refused), dimension="search")
     ports.metrics.count(MESSAGES_INDEXED, len(documents) - len(refused))
     for record in records:
         if isinstance(record, PurgeRecord):
@@ -64,7 +64,7 @@ def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
 # Search in an application or in one of its chats. Only OpenSearch is asked for messages.
 
 
-def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Found:
+def search_messages(ports: Ports, tenant: Tenant, query: Query) -> SearchPage:
     """Search all chats of the application.
 
     Raises `InvalidError` for a broken cursor; `ForbiddenError` for a user who may not read all chats.
@@ -74,7 +74,7 @@ def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Found:
     return ports.index.search(query)
 
 
-def search_chat_messages(ports: Ports, tenant: Tenant, chat: int, query: Query) -> Found:
+def search_chat_messages(ports: Ports, tenant: Tenant, chat: int, query: Query) -> SearchPage:
     """Search one chat.
 
     Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor; `ForbiddenError`

@@ -15,7 +15,7 @@ from chalicelib.adapters.opensearch.mapping import migrate
 from chalicelib.domain.errors import InvalidError, UnavailableError
 from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import Document
-from chalicelib.domain.search import Found, Query, parse_query
+from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.text import fold, folds_beyond_case
 from chalicelib.usecases.ports import SearchIndex
 from tests.contract.conftest import part_url
@@ -50,7 +50,7 @@ class Chat:
     def say(self, *bodies: str) -> None:
         self.put(*(said(number, body) for number, body in enumerate(bodies, 1)))
 
-    def search(self, q: str, **others: Any) -> Found:
+    def search(self, q: str, **others: Any) -> SearchPage:
         defaults: dict[str, Any] = {"chat": None, "limit": 100, "sort": "number"}
         return self.index.search(
             Query(token=self.token, terms=parse_query(q), **{**defaults, **others})
@@ -114,7 +114,7 @@ def test_what_stands_in_a_body_is_found(chat: Chat, q: str) -> None:
 )  # fmt: skip
 def test_what_does_not_stand_in_a_body_is_not_found(chat: Chat, q: str) -> None:
     chat.say(BODY)
-    assert chat.search(q) == Found(hits=(), total=0, cursor=None)
+    assert chat.search(q) == SearchPage(hits=(), total=0, cursor=None)
 
 
 def test_words_are_found_in_any_order_and_far_apart(chat: Chat) -> None:
@@ -308,7 +308,7 @@ def test_purge_removes_what_was_indexed_a_moment_ago(chat: Chat) -> None:
 def test_purge_of_more_than_one_step_removes_everything(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.adapters.opensearch.index.PURGE_DOCUMENTS", 3)
+    monkeypatch.setattr("chalicelib.adapters.opensearch.index.MAX_PURGE_DOCUMENTS", 3)
     chat.put(*(said(number) for number in range(1, 11)))
     chat.purge(1)
     assert chat.search("hello").total == 0
@@ -371,7 +371,7 @@ def test_migrations_may_run_again_and_at_once() -> None:
             list(pool.map(lambda _: migrate(url, alias), range(8)))
         index = OpenSearchIndex(url, alias)
         assert index.index([Document(token="t", chat=1, message=said(1))]) == []
-        assert migrate(url, alias) == f"{alias} is there"
+        assert migrate(url, alias) == f"{alias} exists"
         assert list(client.indices.get_alias(name=alias)) == [f"{alias}-v1"]
     finally:
         client.indices.delete(index=f"{alias}-v1")

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.highlight import highlight, is_found, stands_as_words
+from chalicelib.domain.highlight import highlight, matches, matches_words
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document
-from chalicelib.domain.search import Found, Hit, Query, SortValues, decode_cursor, encode_cursor
+from chalicelib.domain.search import (
+    Query,
+    SearchHit,
+    SearchPage,
+    SortValues,
+    decode_cursor,
+    encode_cursor,
+)
 from chalicelib.domain.text import fold
 
 _Place = tuple[str, int, int]
@@ -40,14 +47,14 @@ class FakeSearchIndex:
             if place[0] == token and chat in (None, place[1]):
                 del self.documents[place]
 
-    def search(self, query: Query) -> Found:
+    def search(self, query: Query) -> SearchPage:
         after = None if query.cursor is None else decode_cursor(query.cursor, query.sort)
         self.ping()
         found = [d for d in self.documents.values() if _is_hit(query, d)]
         placed = sorted(((_sort_values(query, d), d) for d in found), key=_first, reverse=True)
         rest = [(v, d) for v, d in placed if after is None or v < after]
         page = fit_to_response(rest[: query.limit], lambda placed: len(placed[1].message.body))
-        return Found(
+        return SearchPage(
             hits=tuple(_hit(query, document) for _, document in page),
             total=len(found),
             cursor=encode_cursor(query.sort, page[-1][0]) if len(rest) > len(page) else None,
@@ -80,7 +87,7 @@ def _is_hit(query: Query, document: Document) -> bool:
         and query.sender in (None, message.sender)
         and (query.created_from is None or message.created_at >= query.created_from)
         and (query.created_to is None or message.created_at < query.created_to)
-        and all(is_found(term, fold(message.body)) for term in query.terms)
+        and all(matches(term, fold(message.body)) for term in query.terms)
     )
 
 
@@ -89,7 +96,7 @@ def _sort_values(query: Query, document: Document) -> SortValues:
     if query.sort == "number":
         return document.chat, message.number
     folded = fold(message.body)
-    score = sum(not term.phrase and stands_as_words(term, folded) for term in query.terms)
+    score = sum(not term.phrase and matches_words(term, folded) for term in query.terms)
     return score, _milliseconds(message.created_at), document.chat, message.number
 
 
@@ -97,6 +104,6 @@ def _milliseconds(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
-def _hit(query: Query, document: Document) -> Hit:
+def _hit(query: Query, document: Document) -> SearchHit:
     message = document.message
-    return Hit(document.chat, message, highlight(message.body, query.terms))
+    return SearchHit(document.chat, message, highlight(message.body, query.terms))

@@ -200,11 +200,11 @@ class _DeletesOnReceive(SimulatedQueues):
 
 DEFECTS: dict[str, Callable[[], Components]] = {
     "any incarnation issues last + 1": lambda: _script(
-        "common", "if c[3] == me then", "if c[3] then"
+        "common", "if holder == me then", "if holder then"
     ),
-    "a releasing lease issues numbers": lambda: _script("common", "if c[7] then", "if false then"),
+    "a releasing lease issues numbers": lambda: _script("common", "if releasing then", "if false then"),
     "a lease is installed whatever the nonce": lambda: _script(
-        "install_lease", "not left or left.nonce ~= ARGV[1]", "false"
+        "install_lease", "not attempt or attempt.nonce ~= ARGV[1]", "false"
     ),
     "a lease is extended for anybody": lambda: Components(store=_ExtendsForAnybody),
     "a lease starts at MAX(number)": lambda: Components(store=_GrantsFromHighest),
@@ -230,10 +230,10 @@ DEFECTS: dict[str, Callable[[], Components]] = {
     "a read marker moves back": lambda: Components(store=_MovesMarkersBack),
     "deleted messages are unread": lambda: Components(store=_CountsNumbers),
     "any incarnation trusts cached keys": lambda: _script(
-        "common", "if app[2] ~= me then", "if not app[2] then"
+        "common", "if cached_by ~= me then", "if not cached_by then"
     ),
     "a late read of the keys is cached": lambda: _script(
-        "cache_application", " or app[3] ~= ARGV[2]", ""
+        "cache_application", " or loading_nonce ~= ARGV[2]", ""
     ),
     "the index ignores revisions": lambda: Components(index=_IndexesLast),
 }

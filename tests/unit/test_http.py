@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from app import app
 from chalicelib.domain.auth import Tenant, derive_key
-from chalicelib.domain.limits import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
+from chalicelib.domain.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
 from chalicelib.entrypoints.http import auth, endpoint
 from tests.fakes.ports import SETTINGS, FakePorts
 
@@ -386,7 +386,7 @@ def test_no_page_is_larger_than_lambda_gives(chat: Api, ports: FakePorts) -> Non
         found, following = 0, path
         while following:
             page = chat("GET", following)[1]
-            assert len(json.dumps(page)) < MAX_ANSWER_BYTES
+            assert len(json.dumps(page)) < MAX_RESPONSE_BYTES
             found += len(page["items"])
             following = (page["next"] or "").removeprefix(f"/applications/{chat.token}")
         assert found == 60

@@ -87,23 +87,23 @@ def test_requests_that_are_held_back_are_told_from_those_that_fail(
 
     chat.ports.queues.away = True
     assert post(chat, "a") == 503
-    assert "RequestsHeldBack" not in chat.ports.metrics.counts
+    assert "RequestsRefusedByBackpressure" not in chat.ports.metrics.counts
     monkeypatch.setattr(chat.ports.sequencer, "accept", full)
     assert post(chat, "a") == 503
-    assert chat.ports.metrics.counts["RequestsHeldBack"] == 1
+    assert chat.ports.metrics.counts["RequestsRefusedByBackpressure"] == 1
 
 
 def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
     post(chat, "a")
     chat.work("messages")
     counts = chat.ports.metrics.counts
-    assert counts["LeasesBegun"] == 1
-    assert "LeasesBegunAnew" not in counts
+    assert counts["LeasesAcquired"] == 1
+    assert "LeasesLost" not in counts
     post(chat, *"0123456789")
-    assert counts["LeasesRaised"] > 0
+    assert counts["LeasesExtended"] > 0
     chat.ports.sequencer.wipe()
     post(chat, "b")
-    assert counts["LeasesBegunAnew"] > 0
+    assert counts["LeasesLost"] > 0
     assert counts["NumbersSkipped"] > 0
 
 
@@ -113,10 +113,10 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
         chat.work(queue)
     chat.ports.clock.wait(2 * QUIET_MS / 1000)
     chat.minute()
-    grant = chat.ports.metrics.counts["LeasesBegun"]
+    grant = chat.ports.metrics.counts["LeasesAcquired"]
     assert post(chat, "b") == 202
-    assert chat.ports.metrics.counts["LeasesBegun"] == grant + 1
-    assert "LeasesBegunAnew" not in chat.ports.metrics.counts
+    assert chat.ports.metrics.counts["LeasesAcquired"] == grant + 1
+    assert "LeasesLost" not in chat.ports.metrics.counts
     assert chat.ports.metrics.counts.get("NumbersSkipped", 0) == 0
 
 
@@ -130,7 +130,7 @@ def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions)
     post(chat, "young")
     chat.minute()
     assert measured["OldestPendingAge"] == OVERDUE_AFTER_MS + 1000
-    assert chat.ports.metrics.counts["SentAgain"] == 1
+    assert chat.ports.metrics.counts["PendingResent"] == 1
     assert [(line["chat"], line["first"]) for line in chat.lines("sent again")] == [(1, 1)]
 
 
@@ -138,7 +138,7 @@ def test_dead_letters_are_counted_when_buried_and_as_they_stand(chat: Functions)
     chat.work("messages", "not a record")
     chat.minute()
     metrics = chat.ports.metrics
-    assert metrics.counts["RecordsBuried:messages"] == 1
+    assert metrics.counts["RecordsDeadLettered:messages"] == 1
     assert metrics.measured["DeadLetters:messages"] == 1
     assert metrics.measured["DeadLetters:search"] == 0
 

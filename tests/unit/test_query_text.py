@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.highlight import highlight, is_found
+from chalicelib.domain.highlight import highlight, matches
 from chalicelib.domain.search import Term, parse_query
 from chalicelib.domain.text import fold, folds_beyond_case
 
@@ -92,7 +92,7 @@ def test_folding_twice_is_folding_once() -> None:
     ],
 )
 def test_a_term_is_found_where_it_stands(term: Term, body: str, found: bool) -> None:
-    assert is_found(term, fold(body)) is found
+    assert matches(term, fold(body)) is found
 
 
 @pytest.mark.parametrize(

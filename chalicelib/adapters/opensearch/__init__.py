@@ -1,4 +1,4 @@
-"""OpenSearch: the index of messages, and the searches in it.
+"""OpenSearch: the index of messages, and searches in it.
 
-Nothing is imported here: the client costs 0.1 to 0.3 s, which only search functions should pay.
+This package imports nothing: loading the client takes 0.1 to 0.3 s, which only functions that search need.
 """

@@ -1,6 +1,6 @@
-"""One kept connection to OpenSearch. Its errors become `UnavailableError` here.
+"""The connection to OpenSearch. Its errors become `UnavailableError` here.
 
-Every wait has a limit, and nothing is tried twice in here: the queue (or the user) tries again.
+Every wait has a limit. Nothing is retried here: the queue or the client retries.
 """
 
 import re
@@ -19,20 +19,20 @@ from chalicelib.domain.errors import UnavailableError
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
-# For what a client waits for, in place of the two above.
+# For requests, whose client waits, instead of the two above.
 REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
 
 _AWS_HOST = re.compile(r".+\.(?P<region>[a-z0-9-]+)\.es\.amazonaws\.com(\.cn)?")
 
-Answer = dict[str, Any]
+Response = dict[str, Any]
 
 
 class Connection:
-    """Opened by the first call and kept for the next ones of the same process."""
+    """Opened by the first call and reused by later calls of the same process."""
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
-        self._circuit = Circuit("OpenSearch", _unanswered)
+        self._circuit = Circuit("OpenSearch", _is_unreachable)
 
     @cached_property
     def client(self) -> OpenSearch:
@@ -54,7 +54,7 @@ class Connection:
         )
 
     def _signer(self) -> Urllib3AWSV4SignerAuth | None:
-        """Signs requests to a domain of Amazon OpenSearch Service with the function's own role."""
+        """Signs requests to a domain of Amazon OpenSearch Service with the role of the function."""
         host = _AWS_HOST.fullmatch(self._url.hostname or "")
         if host is None:
             return None
@@ -62,8 +62,8 @@ class Connection:
 
         return Urllib3AWSV4SignerAuth(EnvProvider().load(), host["region"], "es")
 
-    def call(self, request: Callable[[OpenSearch], Answer]) -> Answer:
-        """Run one request. Whatever goes wrong on the way there or over there can go well later."""
+    def call(self, request: Callable[[OpenSearch], Response]) -> Response:
+        """The response to one request. Raises `UnavailableError` for every failure: a retry may succeed."""
         try:
             with self._circuit.calling():
                 return request(self.client)
@@ -73,5 +73,5 @@ class Connection:
             raise UnavailableError(f"OpenSearch: {error}") from error
 
 
-def _unanswered(error: BaseException) -> bool:
-    return isinstance(error, NoConnectionError)  # a time-out is one of them
+def _is_unreachable(error: BaseException) -> bool:
+    return isinstance(error, NoConnectionError)  # time-outs included

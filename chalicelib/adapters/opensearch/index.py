@@ -1,4 +1,14 @@
-"""The search index: documents in, searches and removals."""
+"""The search index: writes, removals and searches, all through one alias.
+
+No text of a user reaches a query language: terms are values of `match` queries, which search for them and
+nothing else. All conditions are filters.
+
+The score is the number of terms that occur as whole words. It depends only on the message, so it is the same
+on every page. BM25 would differ: its cursors would reveal how often words occur in messages of other tenants.
+
+No write creates an index (`require_alias`). An index that OpenSearch created by itself would have a guessed
+mapping, and searches for parts of words would find nothing. `mapping.migrate` creates it.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +16,7 @@ from typing import Any
 import msgspec
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.connection import REQUEST_TIMEOUT, Answer, Connection
+from chalicelib.adapters.opensearch.connection import REQUEST_TIMEOUT, Connection, Response
 from chalicelib.adapters.opensearch.mapping import ALIAS, PART_CHARS
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight
@@ -14,25 +24,23 @@ from chalicelib.domain.models import Message, Metadata
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.search import (
-    Found,
-    Hit,
     Query,
+    SearchHit,
+    SearchPage,
     SortOrder,
     Term,
     decode_cursor,
     encode_cursor,
 )
-from chalicelib.domain.text import compose, fold
-
-# A message state as its OpenSearch document, and back, exactly as it was.
+from chalicelib.domain.text import fold, to_nfc
 
 Source = dict[str, Any]
 
 
 def to_action(document: Document) -> bytes:
-    """The two lines of a bulk request. Raises `UnicodeEncodeError` for text that is not Unicode.
+    """The two lines of a bulk request. Raises `UnicodeEncodeError` for text that is not valid Unicode.
 
-    The revision is the document's version, so an older state never replaces a newer one.
+    The revision is the version of the document, so an older version never replaces a newer one.
     """
     token, message = document.token, document.message
     head = {
@@ -46,7 +54,7 @@ def to_action(document: Document) -> bytes:
 
 
 def to_message(source: Source) -> Message:
-    """The message as it was indexed. Its Idempotency-Key is not kept here."""
+    """The message of a document. A document has no Idempotency-Key."""
     metadata = source.get("metadata")
     return Message(
         number=source["number"],
@@ -60,8 +68,10 @@ def to_message(source: Source) -> Message:
 
 
 def _to_source(document: Document) -> Source:
-    """A deleted message stays as a mark: OpenSearch forgets what it deleted after a minute, and an
-    older state that came later would bring the message back.
+    """A deleted message leaves a document without content.
+
+    OpenSearch forgets the version of a deleted document after a minute. An older version that arrives later
+    would then bring the message back.
     """
     message = document.message
     source: Source = {
@@ -76,8 +86,8 @@ def _to_source(document: Document) -> Source:
 
 
 def _content(message: Message) -> Source:
-    """The composed spelling is indexed; the original is kept beside it where it differs."""
-    body = compose(message.body)
+    """The NFC form of the body is indexed. If it differs from the original, the original is stored too."""
+    body = to_nfc(message.body)
     content: Source = {
         "body": body,
         "original": None if body == message.body else message.body,
@@ -92,13 +102,6 @@ def _as_text(metadata: Metadata | None) -> str | None:
     return None if metadata is None else msgspec.json.encode(metadata).decode()
 
 
-# A `Query` as an OpenSearch request, and its answer as `Found`.
-#
-# No text of a user ever reaches a query language: terms are values of `match` queries, which look for
-# them and nothing else. All conditions are filters. The score is the number of terms that stand as
-# whole words: it hangs on nothing but the message itself, so it stays the same from page to page, and
-# a cursor tells nothing about the frequency of words in other tenants' messages (BM25 would).
-
 Clause = dict[str, Any]
 
 _BY_NUMBER: list[Clause] = [{"chat": "desc"}, {"number": "desc"}]
@@ -109,9 +112,9 @@ _SORTS: dict[SortOrder, list[Clause]] = {
 
 
 def to_request(query: Query) -> dict[str, Any]:
-    """The body of the request. It asks for one hit more, to know whether there is a next page."""
+    """The body of the request. It requests one more hit than the limit, to know whether a page follows."""
     request: dict[str, Any] = {
-        "query": {"bool": {"filter": _filters(query), "should": _scoring(query)}},
+        "query": {"bool": {"filter": _filters(query), "should": _scores(query)}},
         "sort": _SORTS[query.sort],
         "size": query.limit + 1,
         "track_total_hits": True,
@@ -121,23 +124,23 @@ def to_request(query: Query) -> dict[str, Any]:
     return request
 
 
-def to_found(query: Query, answer: Answer) -> Found:
+def to_page(query: Query, response: Response) -> SearchPage:
     """One page of hits, with the cursor of the next one."""
-    hits = answer["hits"]["hits"]
+    hits = response["hits"]["hits"]
     page = fit_to_response(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
     cursor = None
     if len(hits) > len(page):
         cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))
-    return Found(
+    return SearchPage(
         hits=tuple(_to_hit(hit["_source"], query.terms) for hit in page),
-        total=answer["hits"]["total"]["value"],
+        total=response["hits"]["total"]["value"],
         cursor=cursor,
     )
 
 
-def _to_hit(source: dict[str, Any], terms: tuple[Term, ...]) -> Hit:
+def _to_hit(source: dict[str, Any], terms: tuple[Term, ...]) -> SearchHit:
     message = to_message(source)
-    return Hit(chat=source["chat"], message=message, highlight=highlight(message.body, terms))
+    return SearchHit(chat=source["chat"], message=message, highlight=highlight(message.body, terms))
 
 
 def _filters(query: Query) -> list[Clause]:
@@ -147,45 +150,42 @@ def _filters(query: Query) -> list[Clause]:
     if query.sender is not None:
         filters.append({"term": {"sender": query.sender}})
     bounds = {"gte": query.created_from, "lt": query.created_to}
-    if span := {bound: value for bound, value in bounds.items() if value is not None}:
-        filters.append({"range": {"created_at": span}})
-    return filters + [clause for term in query.terms for clause in _finding(term)]
+    if created_at := {bound: value for bound, value in bounds.items() if value is not None}:
+        filters.append({"range": {"created_at": created_at}})
+    return filters + [clause for term in query.terms for clause in _term_filters(term)]
 
 
-def _finding(term: Term) -> list[Clause]:
-    parts = [_part(part) for part in dict.fromkeys(term.text.split())]
-    return [*parts, _as_words(term)] if term.phrase else parts
+def _term_filters(term: Term) -> list[Clause]:
+    parts = [_part_filter(part) for part in dict.fromkeys(term.text.split())]
+    return [*parts, _words_filter(term)] if term.phrase else parts
 
 
-def _part(text: str) -> Clause:
+def _part_filter(text: str) -> Clause:
     if len(fold(text)) < PART_CHARS:
         return {"match": {"body.short": {"query": text}}}
     return {"match_phrase": {"body.parts": {"query": text}}}
 
 
-def _as_words(term: Term) -> Clause:
-    """A term without a letter or digit has no words to look for; its parts decide."""
+def _words_filter(term: Term) -> Clause:
+    """A term without letters and digits has no words, so this filter lets every message pass."""
     return {"match_phrase": {"body": {"query": term.text, "zero_terms_query": "all"}}}
 
 
-def _scoring(query: Query) -> list[Clause]:
+def _scores(query: Query) -> list[Clause]:
     if query.sort != "relevance":
         return []
     return [
-        {"constant_score": {"filter": _as_words(term)}} for term in query.terms if not term.phrase
+        {"constant_score": {"filter": _words_filter(term)}}
+        for term in query.terms
+        if not term.phrase
     ]
 
 
-# The search index on OpenSearch: writes, removals and searches, all through one alias.
-#
-# An index that is not there is never made up on the way (`require_alias`): it would get a guessed
-# mapping, and parts of words would never be found again. `migrate.py` puts it.
-
-# Text without spaces takes 1 ms for each 1 kB to index: even that ends well before the read limit.
-BULK_BYTES = 2_000_000
-# OpenSearch answers a removal with one header for each 1,000 documents, and Python's `http.client`
-# gives up at 100 headers.
-PURGE_DOCUMENTS = 20_000
+# Text without spaces takes 1 ms for each 1 kB to index, so even such a request ends before the time-out.
+MAX_BULK_BYTES = 2_000_000
+# The response to a removal has one header for each 1,000 documents, and Python's `http.client` accepts at
+# most 100 headers.
+MAX_PURGE_DOCUMENTS = 20_000
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
 
@@ -194,66 +194,66 @@ Actions = list[tuple[Document, bytes]]
 
 
 class OpenSearchIndex:
-    """`SearchIndex` of the ports."""
+    """The `SearchIndex` port on OpenSearch."""
 
     def __init__(self, url: str, alias: str = ALIAS) -> None:
         self._connection = Connection(url)
         self._alias = alias
 
     def index(self, documents: Sequence[Document]) -> Refused:
-        """Index states; newer revisions win. Returns those refused for good, with the reason."""
+        """Index versions; the highest revision wins. Returns those refused for good, with reasons."""
         actions, refused = _to_actions(documents)
         for chunk in _chunks(actions):
             refused += self._send(chunk)
         return refused
 
     def purge(self, token: str, chat: int | None) -> None:
-        """Remove everything of a chat, or of an application.
+        """Remove all documents of a chat, or of an application (`chat` is None).
 
-        Raises `UnavailableError` where something changed while it was removed.
+        Raises `UnavailableError` if a document changed while it was removed.
         """
         conditions: list[dict[str, Any]] = [{"term": {"token": token}}]
         if chat is not None:
             conditions.append({"term": {"chat": chat}})
-        while self._remove(token, {"bool": {"filter": conditions}}) == PURGE_DOCUMENTS:
+        while self._remove(token, {"bool": {"filter": conditions}}) == MAX_PURGE_DOCUMENTS:
             pass
 
     def _remove(self, token: str, query: dict[str, Any]) -> int:
-        """One step. Only what is visible can be removed, hence the refresh before."""
+        """Remove up to `MAX_PURGE_DOCUMENTS`; returns how many. The refresh makes all documents visible."""
         options = {
             "conflicts": "proceed",
             "routing": token,
             "refresh": "false",
-            "max_docs": PURGE_DOCUMENTS,
+            "max_docs": MAX_PURGE_DOCUMENTS,
         }
 
-        def remove(client: OpenSearch) -> Answer:
+        def remove(client: OpenSearch) -> Response:
             client.indices.refresh(index=self._alias)
-            answer: Answer = client.delete_by_query(
+            response: Response = client.delete_by_query(
                 index=self._alias, body={"query": query}, params=options
             )
-            return answer
+            return response
 
-        answer = self._connection.call(remove)
-        if answer["failures"] or answer["version_conflicts"] or answer["timed_out"]:
-            raise UnavailableError("OpenSearch: not everything could be removed yet")
-        return int(answer["deleted"])
+        response = self._connection.call(remove)
+        if response["failures"] or response["version_conflicts"] or response["timed_out"]:
+            raise UnavailableError("OpenSearch: not every document could be removed yet")
+        return int(response["deleted"])
 
-    def search(self, query: Query) -> Found:
-        """One page of what was found. Raises `InvalidError` for a cursor that does not fit."""
+    def search(self, query: Query) -> SearchPage:
+        """One page of hits. Raises `InvalidError` for a cursor of another search."""
         request = to_request(query)
         options = {
             "routing": query.token,
             "allow_partial_search_results": "false",
             "request_timeout": REQUEST_TIMEOUT,
         }
-        answer = self._connection.call(
+        response = self._connection.call(
             lambda client: client.search(index=self._alias, body=request, params=options)
         )
-        return to_found(query, answer)
+        return to_page(query, response)
 
     def ping(self) -> None:
-        """Raise `UnavailableError` unless the server answers and the index was put."""
+        """Raise `UnavailableError` unless the server responds and the index exists."""
         options = {"request_timeout": REQUEST_TIMEOUT}
         self._connection.call(
             lambda client: client.indices.get_alias(name=self._alias, params=options)
@@ -261,12 +261,12 @@ class OpenSearchIndex:
 
     def _send(self, chunk: Actions) -> Refused:
         body = b"".join(lines for _, lines in chunk)
-        answer = self._connection.call(
+        response = self._connection.call(
             lambda client: client.bulk(
                 body=body, index=self._alias, params={"require_alias": "true"}
             )
         )
-        results = [item["index"] for item in answer["items"]]
+        results = [item["index"] for item in response["items"]]
         refused: Refused = []
         for (document, _), result in zip(chunk, results, strict=True):
             if result["status"] == _REFUSED:
@@ -291,7 +291,7 @@ def _chunks(actions: Actions) -> Iterator[Actions]:
     chunk: Actions = []
     size = 0
     for document, lines in actions:
-        if chunk and size + len(lines) > BULK_BYTES:
+        if chunk and size + len(lines) > MAX_BULK_BYTES:
             yield chunk
             chunk, size = [], 0
         chunk.append((document, lines))

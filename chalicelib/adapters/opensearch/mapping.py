@@ -1,36 +1,35 @@
-"""The index's mapping and settings, and putting the index before the first document."""
+"""The mapping and the settings of the index, and `migrate`, which creates it.
+
+The body is stored once and indexed three times:
+
+- `body`: whole words with their positions, for phrases and for relevance.
+- `body.short`: every sequence of one or two characters.
+- `body.parts`: every sequence of three characters, with its position. A longer part of a word is a series of
+  these, so a part of any length is found in a word of any length.
+
+The alternative was to index all suffixes of each word and search them with a prefix query. On 196,146 chat
+lines, this is as fast and needs less space (40 MB instead of 53). But 2 MB of text without spaces became
+206 MB, and text across the 255th character of a word was not found. The cost of a message must not depend on
+where its spaces are. For the same reason there is an `ngram` tokenizer instead of the `ngram` filter: the
+time of the filter grows with the square of a word's length (0.24 s for a word of 20,000 characters).
+
+Accents and case are folded by the table in `domain/text.py`, before the text is split. Fields that nobody
+searches are not indexed. Metadata is JSON text that OpenSearch does not read.
+"""
 
 from typing import Any
 
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import RequestError
 
-from chalicelib.adapters.opensearch.connection import Answer, Connection
+from chalicelib.adapters.opensearch.connection import Connection, Response
 from chalicelib.domain.text import folds_beyond_case
-
-# How messages lie in OpenSearch.
-#
-# The body is indexed three times and stored once:
-#
-# - `body`: whole words with their positions, for phrases and for relevance.
-# - `body.short`: every one and two characters that stand beside each other.
-# - `body.parts`: every three characters that follow each other, with their positions. A longer part
-#   of a word is these in a row, so a part of any length is found, in a word of any length.
-#
-# All suffixes of each word, with a prefix query, were tried beside this. On 196,146 chat lines they
-# answer as fast and take less room (40 MB against 53), but 2 MB of text without spaces became 206 MB,
-# and what lies across the 255th character of a word was not found. The price of a message must not
-# hang on where its spaces are. For the same reason the pieces come from an `ngram` tokenizer: the
-# `ngram` filter needs time by the square of a word's length (0.24 s for one of 20,000 characters).
-#
-# Accents and case go by the table in `domain/folding.py`, before anything is cut into pieces.
-# What is not searched is not indexed; metadata is JSON text that OpenSearch never looks into.
 
 VERSION = 1
 ALIAS = "messages"
 PART_CHARS = 3
 
-_KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
+_STORED_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 
 MAPPINGS: dict[str, Any] = {
     "dynamic": "strict",
@@ -57,16 +56,16 @@ MAPPINGS: dict[str, Any] = {
                 "parts": {"type": "text", "analyzer": "parts", "norms": False},
             },
         },
-        "original": _KEPT_ONLY,
-        "metadata": _KEPT_ONLY,
+        "original": _STORED_ONLY,
+        "metadata": _STORED_ONLY,
         "revision": {"type": "long", "index": False, "doc_values": False},
-        "edited_at": _KEPT_ONLY,
+        "edited_at": _STORED_ONLY,
     },
 }
 
 
 def settings(shards: int) -> dict[str, Any]:
-    """Index settings. Where there is a second node, there is a copy."""
+    """The settings of the index. It has a replica if there is a second node."""
     return {
         "index": {"number_of_shards": shards, "auto_expand_replicas": "0-1"},
         "analysis": _analysis(),
@@ -103,20 +102,16 @@ def _analyzer(tokenizer: str, *char_filters: str) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """The notation of OpenSearch's mapping rules, in which no sign can be taken for syntax."""
+    """The text in `\\uXXXX` notation: in mapping rules, no character of it is syntax."""
     return "".join(f"\\u{ord(character):04x}" for character in text)
 
 
-# Put the index before the first document.
-#
-# It may run any number of times, and twice at once. The index carries a version in its name and is
-# used through an alias only, so that a later version can be filled beside it and swapped in.
-
-
 def migrate(url: str, alias: str = ALIAS, shards: int = 1) -> str:
-    """Create index and alias in one step, unless the alias is there. Returns what was done.
+    """Create the index and its alias in one step, unless the alias exists. Returns what was done.
 
-    Raises `UnavailableError`, also where something else has the name of the alias.
+    It may run any number of times, and twice at the same time. The name of the index contains a version, and
+    everything uses the alias, so that a later version can be filled beside it and swapped in. Raises
+    `UnavailableError`, also if an index has the name of the alias.
     """
     index = f"{alias}-v{VERSION}"
     body = {
@@ -125,16 +120,16 @@ def migrate(url: str, alias: str = ALIAS, shards: int = 1) -> str:
         "aliases": {alias: {"is_write_index": True}},
     }
 
-    def put(client: OpenSearch) -> Answer:
+    def put(client: OpenSearch) -> Response:
         if client.indices.exists_alias(name=alias):
-            return {"done": f"{alias} is there"}
+            return {"done": f"{alias} exists"}
         try:
             client.indices.create(index=index, body=body)
         except RequestError as error:
             if error.error != "resource_already_exists_exception":
                 raise
-            # Another migration was faster, or the index is left from an alias that was taken away.
+            # Another migration was faster, or the alias of an older index was removed.
             client.indices.put_alias(index=index, name=alias, body={"is_write_index": True})
-        return {"done": f"{alias} now stands for {index}"}
+        return {"done": f"{alias} now points to {index}"}
 
     return str(Connection(url).call(put)["done"])

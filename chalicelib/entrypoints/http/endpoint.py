@@ -11,7 +11,7 @@ from chalice import Blueprint, Response
 
 from chalicelib.bootstrap import request_ports
 from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
-from chalicelib.domain.metrics import ERRORS, HELD_BACK, RATE_LIMITED
+from chalicelib.domain.metrics import ERRORS, RATE_LIMITED, REFUSED_BY_BACKPRESSURE
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.access_log import log_request
 from chalicelib.entrypoints.http.auth import authenticate
@@ -98,7 +98,7 @@ def _answer(operation: Operation, view: View, call: Call) -> Response:
     except OrdinalError as error:
         metrics.count(ERRORS, dimension=error.code)
         if isinstance(error, BackpressureError):
-            metrics.count(HELD_BACK)
+            metrics.count(REFUSED_BY_BACKPRESSURE)
         if isinstance(error, RateLimitedError):
             metrics.count(RATE_LIMITED, dimension=error.limit)
         call.note(**error_fields(error) if error.retryable else {"code": error.code})

@@ -4,7 +4,7 @@ from chalice import Blueprint, Response
 from msgspec import UNSET, UnsetType
 
 from chalicelib.domain.errors import GoneError
-from chalicelib.domain.search import Found, Query, parse_query
+from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.times import parse_time
 from chalicelib.entrypoints.http.endpoint import answer, door
 from chalicelib.entrypoints.http.request import Call
@@ -54,7 +54,7 @@ def _query(call: Call, given: SearchQuery) -> Query:
     )
 
 
-def _page(call: Call, found: Found) -> Response:
+def _page(call: Call, found: SearchPage) -> Response:
     hits = [hit_view(h.chat, h.message, h.highlight) for h in found.hits]
     next_url = call.next_url(cursor=found.cursor) if found.cursor else None
     return answer(200, FoundView(hits, found.total, next_url))

@@ -1,14 +1,15 @@
--- Give up beginning a lease for which MySQL was not asked: as if it had not been tried.
+-- Give up an attempt to acquire a lease that MySQL did not grant, as if it had not been made.
 --
 -- KEYS  1 nonce
 -- ARGV  1 nonce  2 fixed holder or ''
+-- Returns 0
 
 local me = incarnation(ARGV[2])
-local left = acquiring(KEYS[1], me)
-if left and left.nonce == ARGV[1] then
-  local earlier, rest = string.match(left.abandoned, '^(%x*),(.*)$')
+local attempt = read_attempt(KEYS[1], me)
+if attempt and attempt.nonce == ARGV[1] then
+  local earlier, rest = string.match(attempt.abandoned, '^(%x*),(.*)$')
   if earlier then
-    store_acquiring(KEYS[1], earlier, me, 0, rest)
+    store_attempt(KEYS[1], earlier, me, 0, rest)
   else
     redis.call('DEL', KEYS[1])
   end

@@ -1,29 +1,29 @@
--- Drop pending entries that are persisted. A newer edit may sit there by now: it stays.
+-- Remove pending entries that are persisted. A newer edit of the same number stays pending.
+-- When nothing of a counter is pending any more, the counter is idle from now on.
 --
--- A counter that nothing is pending of any more is quiet from now on.
---
--- KEYS  1 pending  2 due  3 quiet  then the chat's deletions, or, where chats are settled, the counter of
---       each one's messages
--- ARGV  1 chat number or '0' where chats are settled  2 fixed holder or ''
+-- KEYS  1 pending  2 due  3 idle
+--       then the deletions of the chat, or, for the chats' counter, the messages' counter of each chat
+-- ARGV  1 chat number, or '0' for the chats' counter  2 fixed holder or ''
 --       then number, revision; number, revision; …
--- Returns how many were dropped
+-- Returns how many entries were removed
 
 local me = ARGV[1] == '0' and incarnation(ARGV[2])
 local deletions = not me and redis.call('EXISTS', KEYS[4]) == 1
-local dropped = 0
+local removed = 0
 for i = 3, #ARGV, 2 do
   local entry = pending_entry(KEYS[1], ARGV[i])
   if not entry or entry_revision(entry) <= tonumber(ARGV[i + 1]) then
     redis.call('ZREM', KEYS[2], ARGV[1] .. ':' .. ARGV[i])
     if deletions then redis.call('ZREM', KEYS[4], ARGV[i]) end
     if entry then
-      -- The first lease must not go with the entry: the first message would begin a second one.
-      if me then first_lease(KEYS[3 + (i - 1) / 2], KEYS[3], entry_state(entry), me) end
-      dropped = dropped + redis.call('ZREM', KEYS[1], entry)
+      -- The entry contains the first lease of the chat's messages. Without this, that lease would be lost,
+      -- and the first message would acquire a second one.
+      if me then create_under_first_lease(KEYS[3 + (i - 1) / 2], KEYS[3], entry_version(entry), me) end
+      removed = removed + redis.call('ZREM', KEYS[1], entry)
     end
   end
 end
-if dropped > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('ZADD', KEYS[3], whole(server_ms()), ARGV[1])
+if removed > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('ZADD', KEYS[3], integer(server_ms()), ARGV[1])
 end
-return dropped
+return removed
