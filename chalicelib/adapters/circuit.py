@@ -1,4 +1,4 @@
-"""Leaves a part alone that does not answer, so that requests fail at once instead of queueing up."""
+"""Stops calls to a part that does not respond, so that requests fail at once and do not pile up."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,42 +9,41 @@ from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError, Circuit
 
 from chalicelib.domain.errors import UnavailableError
 
-# One failure may be a connection that died, two bad luck.
+# One failure may be a dead connection, two may be chance.
 FAILURES_TO_OPEN = 3
-# A few clients' pauses: long enough that a part that comes up is not overrun, short enough that
-# nobody waits for long after it came up.
+# As long as a client's few retries: a part that starts is not overrun, and nobody waits long afterwards.
 OPEN_SECONDS = 5.0
 
 
 class Circuit:
-    """The circuit of one adapter, and so of one part and process.
+    """The circuit breaker of one adapter: of one part, in one process.
 
-    After `FAILURES_TO_OPEN` calls in a row that the part did not answer, further calls raise
-    `UnavailableError` at once, for `OPEN_SECONDS`. Then a call decides: an answer closes the circuit,
-    none opens it again. `unanswered` tells which errors mean that there was no answer; an error that
-    the part itself sent is an answer.
+    After `FAILURES_TO_OPEN` calls in a row without a response, further calls raise `UnavailableError` at
+    once, for `OPEN_SECONDS`. Then one call decides: a response closes the circuit, otherwise it opens again.
+    `is_unreachable` says which errors mean that there was no response. An error that the part itself sent is
+    a response.
     """
 
-    def __init__(self, part: str, unanswered: Callable[[BaseException], bool]) -> None:
+    def __init__(self, part: str, is_unreachable: Callable[[BaseException], bool]) -> None:
         self._part = part
         self._storage = CircuitMemoryStorage(STATE_CLOSED)
         self._breaker = CircuitBreaker(
             FAILURES_TO_OPEN,
             OPEN_SECONDS,
-            exclude=[lambda error: not unanswered(error)],
+            exclude=[lambda error: not is_unreachable(error)],
             state_storage=self._storage,
             throw_new_error_on_trip=False,
         )
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Around one call; its errors pass through. Raises `UnavailableError` where it is open."""
+        """Surrounds one call, and lets its errors pass. Raises `UnavailableError` if the circuit is open."""
         try:
-            # Not `call`: that one holds a lock meanwhile, and the calls of threads would queue up.
+            # Not `call`: it holds a lock during the call, so that threads would wait for each other.
             with self._breaker.calling():
                 yield
         except CircuitBreakerError as error:
-            reason = f"{self._part} did not answer, and is left alone"
+            reason = f"{self._part} does not respond"
             raise UnavailableError(reason, self._seconds_left()) from error
 
     def _seconds_left(self) -> int:

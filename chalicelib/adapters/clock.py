@@ -4,7 +4,7 @@ import time
 
 
 class SystemClock:
-    """Wall-clock time, and real waiting."""
+    """The `Clock` port: the time of the machine."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Metrics as lines on stdout, from which CloudWatch makes them (EMF)."""
+"""Metrics as lines on stdout in the embedded metric format (EMF), from which CloudWatch creates metrics."""
 
 import sys
 import time
@@ -10,13 +10,13 @@ import msgspec
 from chalicelib.domain.metrics import NAMESPACE, Metric
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-_MOST_VALUES_OF_A_METRIC = 100
+_MAX_VALUES_OF_A_METRIC = 100
 
 _Series = tuple[Metric, str | None]
 
 
 class EmfMetrics:
-    """Notes values until `flush`: those of one invocation."""
+    """Collects the values of one invocation until `flush`."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -30,16 +30,16 @@ class EmfMetrics:
         self._values.setdefault((metric, dimension), []).append(value)
 
     def flush(self, service: str) -> None:
-        """Write a line for each set of dimensions, and forget what was noted."""
-        noted: dict[_Series, list[float]] = {
+        """Write one line for each set of dimensions, and start again from nothing."""
+        collected: dict[_Series, list[float]] = {
             **{series: [value] for series, value in self._sums.items() if value},
             **self._values,
         }
         self._sums, self._values = {}, {}
         lines: dict[tuple[str | None, str | None, int], dict[Metric, tuple[float, ...]]] = {}
-        for (metric, dimension), values in noted.items():
-            for number, some in enumerate(batched(values, _MOST_VALUES_OF_A_METRIC)):
-                lines.setdefault((metric.by, dimension, number), {})[metric] = some
+        for (metric, dimension), values in collected.items():
+            for index, batch in enumerate(batched(values, _MAX_VALUES_OF_A_METRIC)):
+                lines.setdefault((metric.by, dimension, index), {})[metric] = batch
         for (by, dimension, _), metrics in lines.items():
             dimensions = {"stage": self._stage, "service": service}
             if by is not None and dimension is not None:
@@ -48,11 +48,11 @@ class EmfMetrics:
 
 
 def _line(dimensions: Mapping[str, str], metrics: Mapping[Metric, tuple[float, ...]]) -> str:
-    about = {
+    directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [list(dimensions)],
         "Metrics": [{"Name": metric.name, "Unit": metric.unit} for metric in metrics],
     }
-    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [about]}
-    values = {metric.name: some for metric, some in metrics.items()}
-    return msgspec.json.encode({"_aws": head, **dimensions, **values}).decode()
+    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    series = {metric.name: values for metric, values in metrics.items()}
+    return msgspec.json.encode({"_aws": head, **dimensions, **series}).decode()

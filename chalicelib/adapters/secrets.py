@@ -1,4 +1,4 @@
-"""Secrets Manager: each secret is asked for once in the life of a process."""
+"""Secrets Manager. A process reads each secret once."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ _SECRETS_MANAGER = Service("secretsmanager", "secretsmanager.", json="1.1")
 
 @cache
 def secret(arn: str) -> str:
-    """The text of a secret. Raises `UnavailableError`, and is asked again then."""
+    """The text of a secret. Raises `UnavailableError`; the next call then reads it again."""
     try:
         return str(_SECRETS_MANAGER.call("GetSecretValue", {"SecretId": arn})["SecretString"])
     except AwsError as error:

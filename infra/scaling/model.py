@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app import app
-from chalicelib.adapters.sqs import _ENTRIES_A_CALL
+from chalicelib.adapters.sqs import MAX_ENTRIES_PER_CALL
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
 from chalicelib.usecases.persist import _DOCUMENTS_A_RECORD
 from infra.scaling.inputs import PRICES, SECONDS, Measured, Mix
@@ -113,7 +113,9 @@ class Load(msgspec.Struct, frozen=True):
         """Requests of 64 KB. The API sends what it accepts at once; the worker sends ten at a time."""
         of_a_batch = self.mix.batch * self.measured.message_bytes
         documents = self.rate * self.measured.message_bytes
-        search = max(self.persists, self.documents_records / _ENTRIES_A_CALL, documents / CHUNK)
+        search = max(
+            self.persists, self.documents_records / MAX_ENTRIES_PER_CALL, documents / CHUNK
+        )
         return self.posts + self.batches * math.ceil(of_a_batch / CHUNK) + search
 
     @property
@@ -121,8 +123,8 @@ class Load(msgspec.Struct, frozen=True):
         """With Lambda's own: it takes and deletes up to ten records at a time, and asks in vain."""
         idle = QUEUES * POLLERS / IDLE_POLL_SECONDS
         taken = [(self.records, self.persists), (self.documents_records, self.indexings)]
-        polls = sum(min(n, max(POLLERS, n / _ENTRIES_A_CALL)) for n, _ in taken)
-        deletes = sum(min(n, max(calls, n / _ENTRIES_A_CALL)) for n, calls in taken)
+        polls = sum(min(n, max(POLLERS, n / MAX_ENTRIES_PER_CALL)) for n, _ in taken)
+        deletes = sum(min(n, max(calls, n / MAX_ENTRIES_PER_CALL)) for n, calls in taken)
         return self.sends + idle + polls + deletes
 
     @property

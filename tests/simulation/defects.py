@@ -202,7 +202,9 @@ DEFECTS: dict[str, Callable[[], Components]] = {
     "any incarnation issues last + 1": lambda: _script(
         "common", "if holder == me then", "if holder then"
     ),
-    "a releasing lease issues numbers": lambda: _script("common", "if releasing then", "if false then"),
+    "a releasing lease issues numbers": lambda: _script(
+        "common", "if releasing then", "if false then"
+    ),
     "a lease is installed whatever the nonce": lambda: _script(
         "install_lease", "not attempt or attempt.nonce ~= ARGV[1]", "false"
     ),

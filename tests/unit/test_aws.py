@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.adapters.aws import AwsError, NoAnswerError, Service, Signer
+from chalicelib.adapters.aws import AwsError, NoResponseError, Service, Signer
 
 HEADERS = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessage"}
 
@@ -113,7 +113,7 @@ def test_a_service_that_fails_is_asked_twice(monkeypatch: pytest.MonkeyPatch) ->
     script = Script((200, "<html>"), (503, '{"__type":"Busy","message":"later"}'))
     with (
         server(script, monkeypatch) as service,
-        pytest.raises(NoAnswerError, match="Busy: later"),
+        pytest.raises(NoResponseError, match="Busy: later"),
     ):
         service.call("One", {})
     assert not script.answers
@@ -123,7 +123,7 @@ def test_a_refusal_is_an_answer_with_its_code(monkeypatch: pytest.MonkeyPatch) -
     script = Script((400, '{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}'))
     with server(script, monkeypatch) as service, pytest.raises(AwsError) as refused:
         service.call("One", {})
-    assert not isinstance(refused.value, NoAnswerError)
+    assert not isinstance(refused.value, NoResponseError)
     assert (refused.value.code, str(refused.value)) == (
         "QueueDoesNotExist",
         "QueueDoesNotExist: no",
@@ -141,5 +141,5 @@ def test_a_service_that_is_away_gives_no_answer(monkeypatch: pytest.MonkeyPatch)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoResponseError):
         Service("sqs", "AmazonSQS.", json="1.0").call("One", {})

@@ -1,4 +1,4 @@
-"""The connection to Redis and the scripts on it."""
+"""The connection to Redis, and the scripts that run on it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from chalicelib.domain.errors import UnavailableError
 _SCRIPTS = Path(__file__).with_name("scripts")
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _READ_TIMEOUT_SECONDS = 3.0
-# An idle connection is checked before it is used again: a script must not be sent on a dead one,
-# because nobody could tell whether it ran.
+# An idle connection is checked before it is used again. A script must not be sent on a dead connection,
+# because then nobody knows whether it ran.
 _CHECK_AFTER_IDLE_SECONDS = 10
 _CLUSTER = "+cluster"
 
@@ -29,10 +29,10 @@ type Arg = str | bytes | int | float
 
 
 def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Client:
-    """A client whose every wait has a limit, and which sends nothing twice.
+    """A client that sends nothing twice, and whose every wait has a limit.
 
-    `rediss` encrypts, to a server whose certificate the system trusts. `redis+cluster` and
-    `rediss+cluster` name any node of a cluster, and this asks it at once where the others are.
+    `rediss` encrypts, and verifies the certificate against the authorities of the system. `redis+cluster` and
+    `rediss+cluster` name any node of a cluster: this function connects to it, and reads its other nodes.
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
@@ -40,38 +40,38 @@ def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Cl
         "health_check_interval": _CHECK_AFTER_IDLE_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
-    scheme, _, place = url.partition("://")
+    scheme, _, address = url.partition("://")
     if scheme.endswith(_CLUSTER):
-        node = f"{scheme.removesuffix(_CLUSTER)}://{place}"
+        node = f"{scheme.removesuffix(_CLUSTER)}://{address}"
         cluster: RedisCluster = RedisCluster.from_url(node, **options)
         return cluster
-    # A function works off one event at a time; a pool would look at the socket before each command.
+    # A function handles one event at a time. A pool would check the socket before each command.
     return redis.Redis.from_url(url, single_connection_client=True, **options)
 
 
 class Scripts:
-    """Runs the scripts in `scripts/` by name.
+    """Runs the scripts of `scripts/`, by name.
 
-    A script is sent once: a retry by the client library could give two numbers to one request.
+    A script is sent once: a retry in the client library could issue two numbers for one request.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._scripts: dict[str, Any] = {}
-        self._circuit = Circuit("Redis", _unanswered)
+        self._circuit = Circuit("Redis", _is_unreachable)
 
     @cached_property
     def client(self) -> Client:
-        """Connected by the first call, inside of `calling`: a cluster is asked for its nodes then."""
+        """Connected at the first use, inside `calling`, because a cluster client reads the nodes then."""
         return connect(self._url)
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
-        """Run a script; raises `UnavailableError` where Redis does not answer."""
+        """The reply of a script. Raises `UnavailableError` if Redis does not reply."""
         with self.calling():
             return self._script(name)(keys=keys, args=args)
 
     def run_each(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> None:
-        """Run a script for each (keys, args), in one round trip. It must be one that may be run twice."""
+        """Run a script for each (keys, args), in one round trip. The script must tolerate to run twice."""
         with self.calling():
             script = self._script(name)
             try:
@@ -94,14 +94,14 @@ class Scripts:
             pipeline.execute()
 
     def close(self) -> None:
-        """Give the connections back, if there are any."""
+        """Close the connections, if there are any."""
         if client := self.__dict__.pop("client", None):
             client.close()
             self._scripts.clear()
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Around what talks to Redis; raises `UnavailableError` for any failure of it."""
+        """Surrounds calls to Redis. Raises `UnavailableError` for every failure of Redis."""
         try:
             with self._circuit.calling():
                 yield
@@ -109,6 +109,6 @@ class Scripts:
             raise UnavailableError(f"Redis: {type(error).__name__}: {error}") from error
 
 
-def _unanswered(error: BaseException) -> bool:
+def _is_unreachable(error: BaseException) -> bool:
     no_answer = redis.ConnectionError | redis.TimeoutError | RedisClusterException
     return isinstance(error, no_answer)

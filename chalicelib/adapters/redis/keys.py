@@ -1,4 +1,4 @@
-"""Names of the Redis keys. All keys of an application carry the hash tag `{token}`: one slot of a cluster."""
+"""Names of the Redis keys. All keys of an application have the hash tag `{token}`: one slot of a cluster."""
 
 import hashlib
 
@@ -10,16 +10,17 @@ def application(token: str) -> str:
     return f"{{{token}}}:application"
 
 
-def counter(of: Counter) -> str:
-    return f"{{{of.token}}}:chats" if of.chat is None else f"{{{of.token}}}:chat:{of.chat}"
+def counter(counter_: Counter) -> str:
+    chat = counter_.chat
+    return f"{{{counter_.token}}}:chats" if chat is None else f"{{{counter_.token}}}:chat:{chat}"
 
 
-def nonce(of: Counter) -> str:
-    return f"{counter(of)}:nonce"
+def nonce(counter_: Counter) -> str:
+    return f"{counter(counter_)}:nonce"
 
 
-def pending(of: Counter) -> str:
-    return f"{counter(of)}:pending"
+def pending(counter_: Counter) -> str:
+    return f"{counter(counter_)}:pending"
 
 
 def deletions(chat: Counter) -> str:
@@ -28,39 +29,41 @@ def deletions(chat: Counter) -> str:
 
 
 def idle(token: str) -> str:
-    """Counters that nothing is pending of (chat number, or 0 for the chats), by when that began."""
+    """Idle counters (chat number, or 0 for the chats' counter), by when they became idle, ms since 1970."""
     return f"{{{token}}}:quiet"
 
 
 def due(token: str) -> str:
+    """Pending entries (`<chat number or 0>:<number>`), by when they are overdue, ms since 1970."""
     return f"{{{token}}}:due"
 
 
 def idempotency_record(token: str, idempotency_key: str, user: str | None) -> str:
-    """The mark of a request that came with the secret key, or with a user's token."""
+    """The idempotency record of a request with the secret key, or with a user token of `user`."""
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
     if user is None:
         return f"{{{token}}}:mark:{digest}"
     return f"{{{token}}}:mark:{hashlib.sha256(user.encode()).hexdigest()}:{digest}"
 
 
-def bucket(token: str, of: Bucket) -> str:
-    if of.user is None:
+def bucket(token: str, limit: Bucket) -> str:
+    """When the bucket of a rate limit is full again, microseconds since 1970."""
+    if limit.user is None:
         return f"{{{token}}}:rate"
-    digest = hashlib.sha256(of.user.encode()).hexdigest()
+    digest = hashlib.sha256(limit.user.encode()).hexdigest()
     return f"{{{token}}}:rate:{digest}"
 
 
-def common(of: Counter) -> list[str]:
-    """KEYS 1 to 8 of the scripts that accept."""
-    chats = Counter(of.token)
+def common(counter_: Counter) -> list[str]:
+    """KEYS 1 to 8 of the scripts `accept` and `edit`."""
+    chats = Counter(counter_.token)
     return [
-        application(of.token),
-        counter(of),
-        nonce(of),
-        pending(of),
-        due(of.token),
+        application(counter_.token),
+        counter(counter_),
+        nonce(counter_),
+        pending(counter_),
+        due(counter_.token),
         counter(chats),
         pending(chats),
-        idle(of.token),
+        idle(counter_.token),
     ]
