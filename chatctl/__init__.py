@@ -1,1 +1,1 @@
-"""chatctl: what operators of Ordinal do from a command line. `docs/chatctl.md` is its page."""
+"""chatctl: the command line of those who operate Ordinal. `docs/chatctl.md` describes it."""

@@ -1,40 +1,44 @@
-"""The list of chatctl's commands."""
+"""The commands of chatctl, and how their errors are shown."""
 
 from typing import Any
 
 import click
-from ordinal_client import OrdinalError
+import ordinal_client
 
-from chatctl.export_command import export_command
-from chatctl.failures import ChatctlError
-from chatctl.import_command import import_command
-from chatctl.lag_command import lag_command
-from chatctl.lift_command import lift_command
-from chatctl.recount_command import recount_command
-from chatctl.redrive_command import redrive_command
-from chatctl.reindex_command import reindex_command
-from chatctl.verify_command import verify_command
+from chalicelib.domain.errors import OrdinalError
+from chalicelib.operators.errors import OperatorError
+from chatctl.commands.advance_counters import advance_counters_command
+from chatctl.commands.export import export_command
+from chatctl.commands.import_ import import_command
+from chatctl.commands.lag import lag_command
+from chatctl.commands.recount import recount_command
+from chatctl.commands.redrive import redrive_command
+from chatctl.commands.reindex import reindex_command
+from chatctl.commands.verify import verify_command
 
 
 class _Cli(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        """Show an error of the client as the error of the command."""
+        """Show an expected error as one line; the exit code is 1."""
         try:
             return super().invoke(ctx)
-        except OrdinalError as error:
-            raise ChatctlError(str(error)) from error
+        except (OperatorError, OrdinalError, ordinal_client.OrdinalError) as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Ordinal from the command line: bring chats in and out, look after queues and counts."""
+    """Operate Ordinal: import and export chats, watch queues, check and repair stores."""
 
 
-cli.add_command(import_command)
-cli.add_command(export_command)
-cli.add_command(lag_command)
-cli.add_command(redrive_command)
-cli.add_command(recount_command)
-cli.add_command(lift_command)
-cli.add_command(reindex_command)
-cli.add_command(verify_command)
+for command in (
+    import_command,
+    export_command,
+    lag_command,
+    redrive_command,
+    recount_command,
+    advance_counters_command,
+    reindex_command,
+    verify_command,
+):
+    cli.add_command(command)

@@ -1,4 +1,8 @@
-"""What an import has done so far, for the eyes of an operator and for the summary."""
+"""What an import has done so far: one line on the terminal, and numbers for the summary.
+
+`click.progressbar` and tqdm would not do: one line shows two counts of several threads, and a log file gets a
+line every five seconds.
+"""
 
 import sys
 import threading
@@ -11,7 +15,7 @@ _REDRAW_EVERY_SECONDS = 0.2
 
 
 class Progress:
-    """Counts of all threads. On a terminal one line is redrawn; otherwise a line comes now and then."""
+    """Counts of all threads. A terminal has one line that is redrawn; a file gets a line now and then."""
 
     def __init__(
         self,
@@ -20,17 +24,17 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.sent = self.there = self.chats_done = 0
+        self.sent = self.already_present = self.chats_done = 0
         self._chats, self._messages = chats, messages
         self._stream = stream or sys.stderr
         self._clock = clock
         self._terminal = self._stream.isatty()
         self._lock = threading.Lock()
-        self._began_at = self._shown_at = clock()
+        self._started_at = self._shown_at = clock()
 
     @property
     def seconds(self) -> float:
-        return self._clock() - self._began_at
+        return self._clock() - self._started_at
 
     @property
     def rate(self) -> float:
@@ -42,9 +46,9 @@ class Progress:
             self.sent += count
             self._show()
 
-    def add_there(self, count: int) -> None:
+    def add_already_present(self, count: int) -> None:
         with self._lock:
-            self.there += count
+            self.already_present += count
             self._show()
 
     def add_chat(self) -> None:
@@ -52,27 +56,27 @@ class Progress:
             self.chats_done += 1
             self._show()
 
-    def say(self, text: str) -> None:
-        """A line of its own, such as why it waits."""
+    def log(self, text: str) -> None:
+        """Show a line of its own, for example why the run waits."""
         with self._lock:
             self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
             self._stream.flush()
 
     def close(self) -> None:
-        """Leave the terminal's line."""
+        """Clear the terminal's line."""
         if self._terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
     def _show(self) -> None:
         now = self._clock()
-        if now - self._shown_at < (
-            _REDRAW_EVERY_SECONDS if self._terminal else _LINE_EVERY_SECONDS
-        ):
+        pause = _REDRAW_EVERY_SECONDS if self._terminal else _LINE_EVERY_SECONDS
+        if now - self._shown_at < pause:
             return
         self._shown_at = now
+        done = self.sent + self.already_present
         line = (
-            f"{self.sent + self.there:,} of {self._messages:,} messages,"
+            f"{done:,} of {self._messages:,} messages,"
             f" {self.chats_done:,} of {self._chats:,} chats, {self.rate:,.0f} messages/s"
         )
         self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")

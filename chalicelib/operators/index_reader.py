@@ -1,4 +1,4 @@
-"""What an index holds, without what people wrote: for comparing it with MySQL."""
+"""What an index holds, without the text of users: to compare it with MySQL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,13 @@ from chalicelib.adapters.opensearch.connection import Connection, Response
 from chalicelib.adapters.opensearch.mapping import ALIAS
 from chalicelib.operators.scan import ChatKey, Chunk
 
-HITS_AT_ONCE = 2_000
-CHATS_AT_ONCE = 1_000
+HITS_A_PAGE = 2_000
+CHATS_A_PAGE = 1_000
 IN_ORDER = [{"chat": "asc"}, {"number": "asc"}]
 
 
 class IndexedChat(msgspec.Struct, frozen=True):
-    """A chat of which the index holds something, and the highest number there."""
+    """A chat that has documents in the index: how many, and its highest message number."""
 
     key: ChatKey
     documents: int
@@ -23,7 +23,7 @@ class IndexedChat(msgspec.Struct, frozen=True):
 
 
 class IndexReader:
-    """Reads one index or alias. Only what was refreshed is visible."""
+    """Reads one index or alias. It sees a document only after a refresh."""
 
     def __init__(self, url: str, index: str = ALIAS) -> None:
         self._connection = Connection(url)
@@ -33,27 +33,27 @@ class IndexReader:
         self._connection.call(lambda client: client.indices.refresh(index=self._index))
 
     def revisions(self, chunk: Chunk) -> dict[tuple[int, int], int]:
-        """The revision of each (chat, message), deleted ones too."""
-        found: dict[tuple[int, int], int] = {}
+        """The revision of each (chat, message), deleted messages too."""
+        revisions: dict[tuple[int, int], int] = {}
         body: dict[str, Any] = {
             "query": {"bool": {"filter": _conditions(chunk)}},
             "sort": IN_ORDER,
-            "size": HITS_AT_ONCE,
+            "size": HITS_A_PAGE,
             "version": True,
             "_source": False,
             "track_total_hits": False,
         }
         while hits := self._search(body, chunk.token)["hits"]["hits"]:
-            found |= {(hit["sort"][0], hit["sort"][1]): hit["_version"] for hit in hits}
+            revisions |= {(hit["sort"][0], hit["sort"][1]): hit["_version"] for hit in hits}
             body["search_after"] = hits[-1]["sort"]
-            if len(hits) < HITS_AT_ONCE:
+            if len(hits) < HITS_A_PAGE:
                 break
-        return found
+        return revisions
 
     def chats(self, only: str | None = None) -> Iterator[list[IndexedChat]]:
-        """All chats of one application, or of all, a page at a time."""
+        """All chats of one application, or of all applications, a page at a time."""
         sources = [{name: {"terms": {"field": name}}} for name in ("token", "chat")]
-        composite: dict[str, Any] = {"size": CHATS_AT_ONCE, "sources": sources}
+        composite: dict[str, Any] = {"size": CHATS_A_PAGE, "sources": sources}
         body: dict[str, Any] = {
             "size": 0,
             "query": {"match_all": {}} if only is None else {"term": {"token": only}},
@@ -65,11 +65,11 @@ class IndexReader:
             },
         }
         while True:
-            answer = self._search(body, only)["aggregations"]["chats"]
-            if not answer["buckets"]:
+            page = self._search(body, only)["aggregations"]["chats"]
+            if not page["buckets"]:
                 return
-            yield [_chat(bucket) for bucket in answer["buckets"]]
-            composite["after"] = answer["after_key"]
+            yield [_chat(bucket) for bucket in page["buckets"]]
+            composite["after"] = page["after_key"]
 
     def _search(self, body: dict[str, Any], routing: str | None) -> Response:
         options = {"allow_partial_search_results": "false"}

@@ -1,13 +1,18 @@
-"""Compare the cached counts of an application with its rows, and set them right where asked to.
+"""Compare the stored counts of applications and chats with the rows that they count, and correct them.
 
-Counts change in the transaction of the rows they count, so a difference is a bug or a hand that
-wrote into the tables. Each row is counted, and repaired under its lock, in a transaction of its own.
+A count changes in the transaction of the rows that it counts, so a mismatch is a bug, or somebody wrote
+into the tables by hand. Each row is counted, and corrected under its lock, in a transaction of its own.
 """
 
+from collections.abc import Callable
+
+import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import Database, Row
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
+from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.operators.applications import live_tokens
 
 FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
 CHAT_IDS = "SELECT id FROM chats WHERE application_id = %s AND deleted_at IS NULL ORDER BY id"
@@ -24,10 +29,10 @@ SELECT c.number, c.messages_count, c.last_message_number,
   (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.deleted_at IS NOT NULL)
 FROM chats c WHERE c.id = %s AND c.deleted_at IS NULL
 """
-COUNTS = ("messages_count", "last_message_number", "deleted_messages")
+COLUMNS = ("messages_count", "last_message_number", "deleted_messages")
 REPAIR_APPLICATION = "UPDATE applications SET chats_count = %s WHERE id = %s"
 REPAIR_CHAT = "UPDATE chats SET messages_count = %s, last_message_number = %s WHERE id = %s"
-REPAIR_MARKS = (
+REPAIR_DELETED_MESSAGES = (
     "DELETE FROM deleted_messages WHERE chat_id = %s",
     """
     INSERT INTO deleted_messages (chat_id, number)
@@ -35,54 +40,96 @@ REPAIR_MARKS = (
     """,
 )
 
-# Chat number (None: the application), column, what it said, what the rows say.
-Difference = tuple[int | None, str, int, int]
+
+class CountMismatch(msgspec.Struct, frozen=True):
+    """A wrong count of a chat, or of the application if `chat` is None."""
+
+    chat: int | None
+    column: str
+    stored: int
+    counted: int
+
+    def text(self, token: str) -> str:
+        """One line for the operator; `token` is that of the application."""
+        owner = token if self.chat is None else f"{token} chat {self.chat}"
+        return f"{owner}: {self.column} is {self.stored:,}, but the rows give {self.counted:,}"
+
+
+class RecountResult(msgspec.Struct, frozen=True):
+    """How many applications were counted, and how many counts were wrong."""
+
+    applications: int
+    wrong: int
+
+
+def recount(
+    store: MySqlStore,
+    only: str | None,
+    repair: bool,
+    on_mismatch: Callable[[str, CountMismatch], None],
+) -> RecountResult:
+    """Count one application, or all. `on_mismatch` gets the token and each wrong count.
+
+    Raises `UnavailableError`.
+    """
+    counts = Recount(store.database)
+    applications = wrong = 0
+    for token in live_tokens(store.applications.list_tokens, only):
+        applications += 1
+        for mismatch in counts.recount(token, repair):
+            wrong += 1
+            on_mismatch(token, mismatch)
+    return RecountResult(applications, wrong)
 
 
 class Recount:
-    """For the operator; no request needs it."""
+    """The counts of one application at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recount(self, token: str, repair: bool = False) -> list[Difference]:
-        """What the cached counts of an application and its chats say wrongly, until now."""
-        found = self._database.read(FIND, (token,))
-        differences: list[Difference] = []
-        for (application_id,) in found:
-            differences += self._application(application_id, repair)
+    def recount(self, token: str, repair: bool = False) -> list[CountMismatch]:
+        """The counts of an application and of its chats that are wrong, or were before the repair."""
+        applications = self._database.read(FIND, (token,))
+        mismatches: list[CountMismatch] = []
+        for (application_id,) in applications:
+            mismatches += self._recount_application(application_id, repair)
             for (chat_id,) in self._database.read(CHAT_IDS, (application_id,)):
-                differences += self._chat(chat_id, repair)
-        return differences
+                mismatches += self._recount_chat(chat_id, repair)
+        return mismatches
 
-    def _application(self, application_id: int, repair: bool) -> list[Difference]:
-        def work(cursor: Cursor) -> list[Difference]:
+    def _recount_application(self, application_id: int, repair: bool) -> list[CountMismatch]:
+        def work(cursor: Cursor) -> list[CountMismatch]:
             if repair:
                 lock_applications(cursor, [application_id])
             rows = _rows(cursor, COUNT_CHATS, application_id)
-            wrong = [(cached, counted) for cached, counted in rows if cached != counted]
+            wrong = [(stored, counted) for stored, counted in rows if stored != counted]
             if repair:
                 cursor.executemany(REPAIR_APPLICATION, [(n, application_id) for _, n in wrong])
-            return [(None, "chats_count", cached, counted) for cached, counted in wrong]
+            return [
+                CountMismatch(None, "chats_count", stored, counted) for stored, counted in wrong
+            ]
 
         return self._database.transact(work)
 
-    def _chat(self, chat_id: int, repair: bool) -> list[Difference]:
-        def work(cursor: Cursor) -> list[Difference]:
+    def _recount_chat(self, chat_id: int, repair: bool) -> list[CountMismatch]:
+        def work(cursor: Cursor) -> list[CountMismatch]:
             if repair:
                 lock_chats(cursor, [chat_id])
-            differences: list[Difference] = []
-            for number, *said, counted, last, deleted in _rows(cursor, COUNT_MESSAGES, chat_id):
-                differences += [
-                    (number, *difference)
-                    for difference in zip(COUNTS, said, (counted, last, deleted), strict=True)
-                    if difference[1] != difference[2]
+            mismatches: list[CountMismatch] = []
+            for number, *stored, counted, last, deleted in _rows(cursor, COUNT_MESSAGES, chat_id):
+                mismatches += [
+                    CountMismatch(number, column, stored_count, row_count)
+                    for column, stored_count, row_count in zip(
+                        COLUMNS, stored, (counted, last, deleted), strict=True
+                    )
+                    if stored_count != row_count
                 ]
-                if differences and repair:
+                if mismatches and repair:
                     cursor.execute(REPAIR_CHAT, (counted, last, chat_id))
-                    for statement in REPAIR_MARKS:
+                    for statement in REPAIR_DELETED_MESSAGES:
                         cursor.execute(statement, (chat_id,))
-            return differences
+            return mismatches
 
         return self._database.transact(work)
 

@@ -29,9 +29,9 @@ class Indexed:
         self.alias = f"test-{secrets.token_hex(6)}"
         self.store = MySqlStore(mysql_url)
         self.index = OpenSearchIndex(opensearch_url, self.alias)
-        self.contents = IndexReader(opensearch_url, self.alias)
+        self.reader = IndexReader(opensearch_url, self.alias)
         self.client = OpenSearch(opensearch_url)
-        self._walks: list[MessageScanner] = []
+        self._scanners: list[MessageScanner] = []
 
     def application(self, chat_numbers: int = 1) -> str:
         token = secrets.token_hex(15)
@@ -40,8 +40,7 @@ class Indexed:
         self.store.persistence.persist_chats([chats(token, *states)], WINDOW)
         return token
 
-    def say(self, token: str, chat: int, *states: Message) -> None:
-        """Store and index."""
+    def store_and_index(self, token: str, chat: int, *states: Message) -> None:
         self.index.index(self.store_only(token, chat, *states))
 
     def store_only(self, token: str, chat: int, *states: Message) -> list[Document]:
@@ -50,7 +49,7 @@ class Indexed:
         return [Document(token=t, chat=c, message=m) for t, c, m in stored.documents]
 
     def fill(self, token: str, chat: int, count: int) -> None:
-        self.say(token, chat, *(message(number) for number in range(1, count + 1)))
+        self.store_and_index(token, chat, *(message(number) for number in range(1, count + 1)))
 
     def delete_chat(self, token: str, number: int) -> None:
         """Mark it, and take its documents out of the index."""
@@ -58,10 +57,10 @@ class Indexed:
         self.store.persistence.persist_chats([chats(token, gone)], WINDOW)
         self.index.purge(token, number)
 
-    def scanner(self, slice_messages: int = 10) -> MessageScanner:
-        """A walk of its own, with a connection of its own."""
-        self._walks.append(MessageScanner(self.mysql_url, slice_messages))
-        return self._walks[-1]
+    def scanner(self, chunk_messages: int = 10) -> MessageScanner:
+        """A new scanner with a connection of its own."""
+        self._scanners.append(MessageScanner(self.mysql_url, chunk_messages))
+        return self._scanners[-1]
 
     def stored(self) -> dict[tuple[str, int, int], int]:
         """Revisions of what MySQL has."""
@@ -74,7 +73,7 @@ class Indexed:
 
     def indexed(self) -> dict[tuple[str, int, int], int]:
         """Revisions of what OpenSearch has."""
-        self.contents.refresh()
+        self.reader.refresh()
         body = {"size": 10_000, "version": True, "query": {"match_all": {}}}
         hits: list[Any] = self.client.search(index=self.alias, body=body)["hits"]["hits"]
         assert len(hits) < 10_000
@@ -89,7 +88,7 @@ class Indexed:
     def close(self) -> None:
         for name in self.indexes():
             self.client.indices.delete(index=name)
-        for scanner in self._walks:
+        for scanner in self._scanners:
             scanner.close()
         self.client.close()
         self.store.close()

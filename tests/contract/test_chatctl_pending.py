@@ -1,4 +1,4 @@
-"""What `chatctl lag` reads of a real Valkey, as the real ledger has written it."""
+"""`chatctl lag` reads from a real Valkey what the real sequencer has written."""
 
 import secrets
 
@@ -7,7 +7,7 @@ import pytest
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message
-from chatctl.pending import Backlog, backlog, connect
+from chalicelib.operators.pending import PendingBacklog, connect, measure_backlog
 from tests.contract.conftest import part_url
 from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
@@ -22,14 +22,16 @@ def clock() -> FakeClock:
 
 def accept(sequencer: RedisSequencer, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
     introduce(sequencer, application(counter.token))
-    need = sequencer.accept(counter, 1, drafts, None)
-    if isinstance(need, LeaseMissing):
-        sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 1000)))
-        need = sequencer.accept(counter, 1, drafts, None)
-    assert isinstance(need, Accepted)
+    result = sequencer.accept(counter, 1, drafts, None)
+    if isinstance(result, LeaseMissing):
+        sequencer.install_lease(counter, result.nonce, LeaseGrant(0, Lease(result.holder, 1, 1000)))
+        result = sequencer.accept(counter, 1, drafts, None)
+    assert isinstance(result, Accepted)
 
 
-def test_entries_of_all_applications_are_counted_and_the_oldest_is_found(clock: FakeClock) -> None:
+def test_pending_versions_of_all_applications_are_counted_and_the_oldest_is_found(
+    clock: FakeClock,
+) -> None:
     sequencer = RedisSequencer(part_url("redis"), clock, 1000)
     idle, busy, other = (secrets.token_hex(15) for _ in range(3))
     accept(sequencer, Counter(other), [Chat(number=0, revision=0, title="c", created_at=NOW)])
@@ -45,6 +47,6 @@ def test_entries_of_all_applications_are_counted_and_the_oldest_is_found(clock: 
         return {None: [idle, busy], busy: [other]}.get(after, [])
 
     with connect(part_url("redis")) as client:
-        assert backlog(client, list_tokens) == Backlog(6, 1, oldest_at_ms)
-        assert backlog(client, lambda after, limit: []) == Backlog(0, 0, None)
+        assert measure_backlog(client, list_tokens) == PendingBacklog(6, 1, oldest_at_ms)
+        assert measure_backlog(client, lambda after, limit: []) == PendingBacklog(0, 0, None)
     sequencer.close()

@@ -32,7 +32,7 @@ from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import ReadMarker
 from chalicelib.operators.advance_counters import AdvanceCounters
-from chalicelib.operators.recount import Recount
+from chalicelib.operators.recount import CountMismatch, Recount
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
 from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 
@@ -376,10 +376,10 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
         token,
     )
     wrong = [
-        (None, "chats_count", 9, 2),
-        (1, "messages_count", 7, 2),
-        (1, "last_message_number", 1, 3),
-        (1, "deleted_messages", 0, 1),
+        CountMismatch(None, "chats_count", 9, 2),
+        CountMismatch(1, "messages_count", 7, 2),
+        CountMismatch(1, "last_message_number", 1, 3),
+        CountMismatch(1, "deleted_messages", 0, 1),
     ]
     assert Recount(store.database).recount(token) == wrong
     assert Recount(store.database).recount(token, repair=True) == wrong

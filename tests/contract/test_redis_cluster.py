@@ -11,7 +11,7 @@ from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
-from chatctl import pending as chatctl
+from chalicelib.operators.pending import connect, measure_backlog
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.states import application, hold_first_lease, introduce
 from tests.fakes.clock import FakeClock
@@ -78,8 +78,8 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
     for token in tokens:
         accept(sequencer, token)
-    with chatctl.connect(cluster.url) as client:
-        seen = chatctl.backlog(client, lambda after, limit: [] if after else tokens)
+    with connect(cluster.url) as client:
+        seen = measure_backlog(client, lambda after, limit: [] if after else tokens)
     assert (seen.entries, seen.applications) == (3, 3)
 
 

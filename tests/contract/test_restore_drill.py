@@ -27,17 +27,17 @@ from chalicelib.domain.change_feed import Since
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.search import Query, parse_query
-from chalicelib.operators.counter_limits import Allowances
+from chalicelib.operators.advance_counters import AdvanceResult, advance_counters
+from chalicelib.operators.pending import connect
 from chalicelib.operators.recount import Recount
+from chalicelib.operators.reindex import ReindexJob
 from chalicelib.operators.scan import ScanPosition
+from chalicelib.operators.verify import Report, verify
+from chalicelib.operators.verify_counters import CounterLimits
+from chalicelib.operators.verify_index import IndexCheck
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
-from chatctl.lift_command import advance
-from chatctl.pending import connect
-from chatctl.reindex import Rebuild
-from chatctl.verify import Report, verify
-from chatctl.verify_index import IndexCheck
 from tests.contract.conftest import part_url
 from tests.contract.databases import fresh_database
 from tests.contract.indexed import Indexed, indexed
@@ -140,8 +140,8 @@ class Drill:
     def ceilings(self) -> dict[int, int]:
         with closing(Database(self.stores.mysql_url)) as database:
             return {
-                rate_limit.counter.chat or 0: rate_limit.ceiling
-                for rate_limit in Allowances(database).of_chats(self.token, 0, 100)
+                limit.counter.chat or 0: limit.ceiling
+                for limit in CounterLimits(database).of_chats(self.token, 0, 100)
             }
 
     def follow(self, chat: int, since: Since) -> tuple[set[int], Since]:
@@ -153,23 +153,22 @@ class Drill:
         return numbers, since
 
     def found(self, chat: int) -> int:
-        self.stores.contents.refresh()
+        self.stores.reader.refresh()
         query = Query(token=self.token, chat=chat, terms=parse_query("needle"), limit=1)
         return self.index.search(query).total
 
     def reindex(self) -> None:
         with closing(self.stores.scanner()) as scanner:
             url, alias = self.stores.opensearch_url, self.stores.alias
-            Rebuild(scanner, url, lambda text: None, lambda copied, of: None, alias).run()
+            ReindexJob(scanner, url, lambda text: None, lambda copied, of: None, alias).run()
 
     def verify(self) -> Report:
         with (
             closing(self.stores.scanner()) as scanner,
-            closing(Database(self.stores.mysql_url)) as database,
             connect(part_url("redis")) as client,
         ):
-            check = IndexCheck(scanner, self.stores.contents, lambda: 0, seconds=1)
-            return verify(self.store, Allowances(database), client, check, self.token)
+            check = IndexCheck(scanner, self.stores.reader, lambda: 0, seconds=1)
+            return verify(self.store, client, check, self.token)
 
     def forget(self) -> None:
         """Redis loses everything, and is the same memory afterwards."""
@@ -252,7 +251,7 @@ def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(red
         if redis == "gone":
             drill.forget()
 
-        assert advance(drill.store, BY) == (1, CHATS)
+        assert advance_counters(drill.store, BY, NOW) == AdvanceResult(1, CHATS)
         drill.reindex()
         waiting = drill.waiting()
         assert waiting

@@ -1,4 +1,4 @@
-"""A planted difference of each kind is found by `verify`, on real stores; what is under way is named so."""
+"""`verify` finds a planted difference of each kind on real stores, and knows which ones are temporary."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,13 +12,12 @@ from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Lease, Message
 from chalicelib.domain.queue_records import Document
-from chalicelib.operators.counter_limits import Allowances
-from chatctl import verify_index
-from chatctl.failures import ChatctlError
-from chatctl.pending import connect
-from chatctl.verify import Report, verify
-from chatctl.verify_index import IndexCheck
-from chatctl.verify_redis import memory
+from chalicelib.operators import verify_index
+from chalicelib.operators.errors import NoSuchApplicationError
+from chalicelib.operators.pending import connect
+from chalicelib.operators.verify import Report, verify
+from chalicelib.operators.verify_counters import incarnation
+from chalicelib.operators.verify_index import IndexCheck
 from tests.contract.conftest import part_url
 from tests.contract.indexed import Indexed, indexed
 from tests.contract.states import NOW, application, chat, chats, deleted, introduce, message
@@ -43,31 +42,31 @@ def verified(
     only: str | None = None,
     queued: Callable[[], int] = lambda: 0,
 ) -> Report:
-    with closing(system.scanner()) as scanner, closing(Database(system.mysql_url)) as database:
-        check = IndexCheck(scanner, system.contents, queued, seconds=1)
-        return verify(system.store, Allowances(database), client, check, only)
+    with closing(system.scanner()) as scanner:
+        check = IndexCheck(scanner, system.reader, queued, seconds=1)
+        return verify(system.store, client, check, only)
 
 
 def change(system: Indexed, sql: str) -> None:
-    """What a hand does that writes into the tables."""
+    """Write into the tables by hand."""
     database = Database(system.mysql_url)
     database.transact(lambda cursor: cursor.execute(sql))
     database.close()
 
 
-def test_stores_that_hold_the_same_do_not_differ(system: Indexed, client: redis.Redis) -> None:
+def test_stores_that_hold_the_same_have_no_difference(system: Indexed, client: redis.Redis) -> None:
     token = system.application(30)
     for number in range(1, 31):
         system.fill(token, number, number % 13)
     system.fill(token, 4, 55)
-    system.say(token, 4, deleted(50, 2), message(51, 3))
+    system.store_and_index(token, 4, deleted(50, 2), message(51, 3))
     system.delete_chat(token, 12)
     report = verified(system, client)
     assert not report.differs
     assert report == Report(applications=1, messages=len(system.indexed()))
 
 
-def test_what_the_index_lacks_or_has_in_another_state_is_counted(
+def test_missing_older_newer_and_unknown_documents_are_counted(
     system: Indexed, client: redis.Redis
 ) -> None:
     token, other = system.application(3), system.application(1)
@@ -88,7 +87,7 @@ def test_what_the_index_lacks_or_has_in_another_state_is_counted(
     assert not verified(system, client, other).differs
 
 
-def test_more_than_is_remembered_is_counted_as_exactly(
+def test_more_differences_than_the_limit_of_candidates_are_counted_exactly(
     system: Indexed, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify_index, "MAX_CANDIDATES", 5)
@@ -106,21 +105,23 @@ def test_more_than_is_remembered_is_counted_as_exactly(
     assert verified(system, client, queued=queued).missing_in_opensearch == 30
 
 
-def index(system: Indexed, token: str, chat: int, *states: Message) -> None:
-    system.index.index([Document(token=token, chat=chat, message=m) for m in states])
+def index(system: Indexed, token: str, chat: int, *versions: Message) -> None:
+    system.index.index([Document(token=token, chat=chat, message=m) for m in versions])
 
 
-def test_what_waits_in_the_queues_is_under_way(system: Indexed, client: redis.Redis) -> None:
+def test_differences_are_temporary_while_records_wait_in_the_queues(
+    system: Indexed, client: redis.Redis
+) -> None:
     token = system.application(1)
     system.fill(token, 1, 20)
     system.store_only(token, 1, message(21), message(2, 2))
     report = verified(system, client, queued=lambda: 1)
     assert not report.differs
-    assert report.under_way == {"missing_in_opensearch": 1, "older_in_opensearch": 1}
+    assert report.temporary == {"missing_in_opensearch": 1, "older_in_opensearch": 1}
     assert verified(system, client).differs
 
 
-def test_what_arrives_between_two_looks_is_no_difference(
+def test_a_document_that_arrives_before_the_second_comparison_is_no_difference(
     system: Indexed, client: redis.Redis
 ) -> None:
     token = system.application(1)
@@ -134,10 +135,10 @@ def test_what_arrives_between_two_looks_is_no_difference(
 
     report = verified(system, client, queued=queued)
     assert not report.differs
-    assert report.under_way == {}
+    assert report.temporary == {}
 
 
-def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
+def test_documents_of_a_deleted_chat_are_temporary_until_their_last_removal(
     system: Indexed, client: redis.Redis
 ) -> None:
     token = system.application(2)
@@ -146,34 +147,34 @@ def test_documents_of_a_deleted_chat_are_under_way_until_its_last_removal(
     system.store.persistence.persist_chats([chats(token, gone)], 1000)
     report = verified(system, client)
     assert not report.differs
-    assert report.under_way == {"only_in_opensearch": 5}
+    assert report.temporary == {"only_in_opensearch": 5}
     change(system, "UPDATE chats SET purged_at = deleted_at WHERE number = 1")
     assert verified(system, client).only_in_opensearch == 5
 
 
 def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisSequencer:
-    """Numbers that Redis has handed out for chat 1, under a lease that MySQL knows."""
+    """Redis has issued numbers of chat 1, under a lease that MySQL knows."""
     sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
     introduce(sequencer, application(token))
     drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
     counter = Counter(token, 1)
-    need = sequencer.accept(counter, 1, drafts, None)
-    assert isinstance(need, LeaseMissing)
-    sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 10)))
+    missing = sequencer.accept(counter, 1, drafts, None)
+    assert isinstance(missing, LeaseMissing)
+    sequencer.install_lease(counter, missing.nonce, LeaseGrant(0, Lease(missing.holder, 1, 10)))
     assert isinstance(sequencer.accept(counter, 1, drafts, None), Accepted)
     return sequencer
 
 
-def test_pending_entries_are_under_way(system: Indexed, client: redis.Redis) -> None:
+def test_pending_versions_are_temporary_differences(system: Indexed, client: redis.Redis) -> None:
     token = system.application(1)
     accepted(system, client, token, 3).close()
-    system.say(token, 1, message(1, 2**40), message(2, 1))
+    system.store_and_index(token, 1, message(1, 2**40), message(2, 1))
     report = verified(system, client)
     assert not report.differs
-    assert report.under_way == {"pending_and_stored": 1, "pending_not_stored": 2}
+    assert report.temporary == {"pending_and_stored": 1, "pending_not_stored": 2}
 
 
-def test_a_counter_that_mysql_contradicts_is_found(system: Indexed, client: redis.Redis) -> None:
+def test_a_counter_that_mysql_contradicts_is_counted(system: Indexed, client: redis.Redis) -> None:
     token = system.application(1)
     accepted(system, client, token, 3).close()
     system.fill(token, 1, 3)
@@ -185,7 +186,7 @@ def test_a_counter_that_mysql_contradicts_is_found(system: Indexed, client: redi
     client.hset(name, mapping={"last": 3, "ceiling": 10**7})
     report = verified(system, client)
     assert (report.counters_behind, report.ceilings_too_high) == (0, 1)
-    client.hset(name, "holder", "another-memory")
+    client.hset(name, "holder", "another-incarnation")
     assert not verified(system, client).differs
     client.delete(name)
     assert not verified(system, client).differs
@@ -194,20 +195,20 @@ def test_a_counter_that_mysql_contradicts_is_found(system: Indexed, client: redi
 def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Redis) -> None:
     token = system.application(3)
     name = keys.counter(Counter(token))
-    client.hset(name, mapping={"last": 2, "ceiling": 5, "holder": memory(client)})
+    client.hset(name, mapping={"last": 2, "ceiling": 5, "holder": incarnation(client)})
     report = verified(system, client)
     assert report.counters_behind == 1
-    assert report.examples == [f"counter: {token} chats: last is 2, and 3 is stored"]
+    assert report.examples == [f"counter: {token} chats: last is 2, but MySQL has stored 3"]
 
 
-def test_the_memory_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
+def test_the_incarnation_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
     sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
-    introduce(sequencer, application("memory"))
+    introduce(sequencer, application("incarnation"))
     draft = Message(number=0, revision=0, body="b", created_at=NOW)
-    need = sequencer.accept(Counter("memory", 1), 1, [draft], None)
-    assert isinstance(need, LeaseMissing)
-    assert need.holder == memory(client)
-    sequencer.abandon_nonce(Counter("memory", 1), need.nonce)
+    missing = sequencer.accept(Counter("incarnation", 1), 1, [draft], None)
+    assert isinstance(missing, LeaseMissing)
+    assert missing.holder == incarnation(client)
+    sequencer.abandon_nonce(Counter("incarnation", 1), missing.nonce)
     sequencer.close()
 
 
@@ -228,6 +229,6 @@ def test_wrong_counts_differ_and_skipped_numbers_do_not(
     assert (report.differs, report.counts_wrong) == (True, 1)
 
 
-def test_an_application_that_is_not_there_is_an_error(system: Indexed, client: redis.Redis) -> None:
-    with pytest.raises(ChatctlError, match="there is no application nobody"):
+def test_an_unknown_application_is_an_error(system: Indexed, client: redis.Redis) -> None:
+    with pytest.raises(NoSuchApplicationError, match="there is no application nobody"):
         verified(system, client, "nobody")

@@ -22,7 +22,7 @@ def verified(application: Application) -> Any:
     return json.loads(done.stdout), done.returncode
 
 
-def found(application: Application) -> int:
+def hits(application: Application) -> int:
     return int(application.get(f"{application.path}/search?q=needle&limit=1")["total"])
 
 
@@ -33,7 +33,7 @@ def test_messages_that_are_posted_during_a_reindex_are_all_found(
     for chat in chats:
         bodies = [{"body": f"needle {i}"} for i in range(300)]
         application.post(f"{chat}/messages/batch", {"messages": bodies})
-    wait_until("the first messages", lambda: found(application) == CHATS * 300)
+    wait_until("the first messages", lambda: hits(application) == CHATS * 300)
     ended = threading.Event()
     posted = 0
     lock = threading.Lock()
@@ -60,10 +60,10 @@ def test_messages_that_are_posted_during_a_reindex_are_all_found(
         ended.set()
         poster.join()
     assert during > 0
-    wait_until("all posts", lambda: found(application) == CHATS * 300 + posted - 1, SECONDS)
-    wait_until("everything to be settled", lambda: not verified(application)[0]["under_way"])
+    wait_until("all posts", lambda: hits(application) == CHATS * 300 + posted - 1, SECONDS)
+    wait_until("everything to be acknowledged", lambda: not verified(application)[0]["temporary"])
     report, code = verified(application)
     assert (code, report["messages"]) == (0, CHATS * 300 + posted), report
     assert chatctl("reindex").returncode == 0
-    assert found(application) == CHATS * 300 + posted - 1
+    assert hits(application) == CHATS * 300 + posted - 1
     assert verified(application)[1] == 0

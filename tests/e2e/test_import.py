@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from chalicelib.domain.search import Query, parse_query
-from chatctl.irc import NO_TEXT
+from chatctl.sources.irc import NO_TEXT
 from tests.e2e.conftest import ROOT, STACK_FILE, Application, Stack, in_parallel, wait_until
 from tests.e2e.search_oracle import Line, SearchOracle
 

@@ -11,23 +11,23 @@ from ordinal_client import Client
 from app import app
 from chalicelib.domain.auth import derive_key
 from chalicelib.entrypoints.http import endpoint
+from chatctl.api import RetryBudget
+from chatctl.commands.import_ import fill_chats
 from chatctl.progress import Progress
-from chatctl.retry_budget import RetryBudget
-from chatctl.run_import import run_import
-from chatctl.sources import Source
+from chatctl.sources.base import Source
 from tests.fakes.ports import SETTINGS, FakePorts
 
 URL = "http://ordinal.test/stage"
 
-# How a request fails: `before` the service has seen it, or `after`, when only the answer is lost; or
-# with a status in place of the service's answer.
+# How a request fails: `before` it reaches the service, `after` it when only the response is lost, or with a
+# status in place of the service's response.
 Failure = str | int
 
 
 class Service(httpx.BaseTransport):
     """Serves requests one at a time.
 
-    `fail` says, for the n-th request from 0, how that one fails, `fail_posts` for the n-th batch.
+    `fail` returns how the n-th request (from 0) fails, `fail_posts` how the n-th batch fails.
     """
 
     def __init__(self, ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,31 +61,31 @@ class Service(httpx.BaseTransport):
         return failure
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
-        answer = self._client.http.request(
+        response = self._client.http.request(
             request.method,
             request.url.raw_path.decode().removeprefix("/stage"),
             headers=dict(request.headers),
             body=request.read(),
         )
-        headers = {k: v for k, v in answer.headers.items() if isinstance(v, str)}
-        return httpx.Response(answer.status_code, headers=headers, content=answer.body)
+        headers = {k: v for k, v in response.headers.items() if isinstance(v, str)}
+        return httpx.Response(response.status_code, headers=headers, content=response.body)
 
     def keys_of_batches(self) -> list[str]:
-        """The Idempotency-Keys of all batches, in the order in which they were sent."""
+        """The Idempotency-Keys of all batches, in the order of sending."""
         batches = [r for r in self.requests if r.url.path.endswith("/batch")]
         return [r.headers["Idempotency-Key"] for r in batches]
 
 
 class Ports(FakePorts):
-    """Leases as long as they really are, because batches are."""
+    """Leases have their real size, because batches have theirs."""
 
     lease_window = 1_000
 
 
 class Operator:
-    """Someone at a command line, with an application. Pauses take no time, but workers use them.
+    """An operator at a command line, with an application.
 
-    `pauses` are their lengths.
+    Pauses take no time, and the workers run in each of them. `pauses` has their lengths.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ class Operator:
         """One run of `chatctl import`; `progress` has its counts."""
         self.progress = Progress(len(sources), 0)
         with self.chatctl_client() as client:
-            return run_import(client, sources, parallel, self.budget, self.progress)
+            return fill_chats(client, sources, parallel, self.budget, self.progress)
 
     def chat(self, number: int) -> list[tuple[int, str, str | None]]:
         """Number, body and sender of all messages of a chat."""

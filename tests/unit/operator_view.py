@@ -1,4 +1,4 @@
-"""What an operator sees: the functions behind Chalice's test client, on fakes, and their log's lines."""
+"""What an operator sees: the functions behind Chalice's test client, on fakes, and their log."""
 
 import io
 import json
@@ -23,7 +23,7 @@ WORKERS = {"chats": "persist_chats", "messages": "persist_messages", "search": "
 
 
 class Functions:
-    """Invokes them, and reads what they wrote to the log."""
+    """Invokes the functions and reads their log."""
 
     def __init__(self, client: Client, ports: FakePorts, stream: io.StringIO) -> None:
         self._client = client
@@ -31,17 +31,21 @@ class Functions:
         self._stream = stream
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> int:
-        """The status of the answer to a request of the tenant."""
-        given = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **headers}
+        """The status of the response to a request of the application."""
+        sent_headers = {
+            "Authorization": f"Bearer {KEY}",
+            "Content-Type": "application/json",
+            **headers,
+        }
         data = b"" if body is None else json.dumps(body).encode()
-        answer = self._client.http.request(
-            method, f"/applications/{TOKEN}{path}", headers=given, body=data
+        response = self._client.http.request(
+            method, f"/applications/{TOKEN}{path}", headers=sent_headers, body=data
         )
-        status: int = answer.status_code
+        status: int = response.status_code
         return status
 
     def work(self, queue: str, *bodies: str) -> Any:
-        """Let the queue's worker have these records, or what is queued: `LAG_MS` after they were sent."""
+        """Invoke the queue's worker with these records, or the queued ones, sent `LAG_MS` ago."""
         event = self._client.events.generate_sqs_event(
             list(bodies) or self.ports.queues.take(queue)
         )
@@ -50,7 +54,7 @@ class Functions:
         return self._client.lambda_.invoke(WORKERS[queue], event).payload
 
     def minute(self) -> None:
-        """Let the schedule run."""
+        """Run the schedule once."""
         event = self._client.events.generate_cw_event("aws.events", "", {}, [])
         self._client.lambda_.invoke("repair_pending", event)
 
@@ -59,14 +63,14 @@ class Functions:
         return self._stream.getvalue()
 
     def lines(self, message: str | None = None) -> list[dict[str, Any]]:
-        """The log's lines so far, or those with a message."""
+        """The lines of the log so far, or those with a message."""
         lines = [json.loads(line) for line in self.text.splitlines()]
         return [line for line in lines if message in (None, line["message"])]
 
 
 @contextmanager
 def operated(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
-    """The functions, on this world."""
+    """The functions, on these ports."""
     ports.store.applications.create_application(TOKEN, "an application", "2026-01-01T00:00:00.000Z")
     monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     for module in (workers, schedules):

@@ -1,18 +1,19 @@
-"""The commands as an operator meets them."""
+"""The commands as an operator sees them."""
 
 import functools
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from ordinal_client import Client
 
 from chalicelib.adapters.mysql import store as mysql_store
-from chalicelib.operators import advance_counters
-from chalicelib.operators import recount as operators_recount
-from chatctl import credentials, lag
+from chalicelib.operators import advance_counters, recount
+from chalicelib.operators.lag import PendingLag, QueueLag
+from chalicelib.operators.recount import CountMismatch
+from chatctl import api
+from chatctl.commands import lag
 from chatctl.main import cli
 from tests.fakes.ports import SETTINGS
 from tests.unit.chatctl_service import URL, Operator
@@ -22,9 +23,7 @@ from tests.unit.chatctl_service import URL, Operator
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
     """In an empty directory with a stack file, where the client reaches the application on fakes."""
     operator = Operator(monkeypatch)
-    monkeypatch.setattr(
-        credentials, "Client", functools.partial(Client, transport=operator.service)
-    )
+    monkeypatch.setattr(api, "Client", functools.partial(Client, transport=operator.service))
     monkeypatch.chdir(tmp_path)
     for name in ("ORDINAL_REDIS_URL", "ORDINAL_MYSQL_URL", "ORDINAL_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -55,23 +54,23 @@ def summary(result: Result) -> dict[str, str]:
     return {line[:15].strip(): line[15:] for line in result.output.splitlines()}
 
 
-def test_import_makes_an_application_once_and_goes_on_with_it(operator: Operator) -> None:
+def test_import_creates_an_application_once_and_continues_it(operator: Operator) -> None:
     logs("[01:00] <ann> one", "=== bob joins", "[01:01] * bob waves")
     first = run("import", "logs")
     assert first.exit_code == 0, first.output
-    said = summary(first)
-    assert (said["chats"], said["messages sent"], said["already there"]) == ("1 of 1", "2", "0")
-    assert said["left out"] == "1 system, 1 file (by its name)"
+    lines = summary(first)
+    assert (lines["chats"], lines["messages sent"], lines["already there"]) == ("1 of 1", "2", "0")
+    assert lines["skipped"] == "1 system, 1 file (by its name)"
     logs("[01:00] <ann> one", "=== bob joins", "[01:01] * bob waves", "[01:02] <ann> three")
     second = run("import", "logs")
-    assert summary(second)["application"] == said["application"]
+    assert summary(second)["application"] == lines["application"]
     assert "found again" in second.output
     assert (summary(second)["messages sent"], summary(second)["already there"]) == ("1", "2")
     names = [a.name for a in operator.service.ports.store.applications.list_applications(None, 10)]
     assert sorted(names) == ["an application", "logs"]
 
 
-def test_import_makes_another_application_where_the_service_has_lost_the_first(
+def test_import_creates_another_application_if_the_service_has_lost_the_first(
     operator: Operator,
 ) -> None:
     logs("[01:00] <ann> one")
@@ -83,7 +82,7 @@ def test_import_makes_another_application_where_the_service_has_lost_the_first(
     assert summary(again)["application"] != token
 
 
-def test_import_into_an_application_that_is_named(operator: Operator) -> None:
+def test_import_into_an_existing_application(operator: Operator) -> None:
     logs("[01:00] <ann> one")
     named = ("--application", operator.token, "--key", operator.key)
     assert run("import", "logs", *named).exit_code == 0
@@ -92,7 +91,7 @@ def test_import_into_an_application_that_is_named(operator: Operator) -> None:
     assert run("import", "logs", *named[:2]).exit_code == 2
 
 
-def test_import_ends_with_1_and_names_the_line_that_is_broken(operator: Operator) -> None:
+def test_import_ends_with_1_and_names_the_broken_line(operator: Operator) -> None:
     logs("[01:00] <ann> one", f"[01:00] <ann> {'x' * 20_001}", "[01:00] <ann> three")
     result = run("import", "logs")
     assert result.exit_code == 1
@@ -101,17 +100,17 @@ def test_import_ends_with_1_and_names_the_line_that_is_broken(operator: Operator
     skipping = run("import", "logs", "--skip-broken")
     assert skipping.exit_code == 0
     assert summary(skipping)["messages sent"] == "1"
-    assert "1 broken" in summary(skipping)["left out"]
+    assert "1 broken" in summary(skipping)["skipped"]
 
 
-def test_import_with_a_key_that_does_not_fit_says_so_once(operator: Operator) -> None:
+def test_import_with_a_wrong_key_has_one_error(operator: Operator) -> None:
     logs("[01:00] <ann> one")
     result = run("import", "logs", "--application", operator.token, "--key", "ok_1_x")
     assert result.exit_code == 1
     assert result.output.count("401 The credential does not fit") == 1
 
 
-def test_a_base_url_must_be_one(operator: Operator) -> None:
+def test_a_base_url_must_be_a_url(operator: Operator) -> None:
     logs("[01:00] <ann> one")
     assert "must begin with http" in run("import", "logs", "--base-url", "localhost:1").output
 
@@ -122,15 +121,15 @@ def test_export_writes_a_file_and_does_not_overwrite_it(operator: Operator) -> N
     run("import", "logs", *named)
     assert run("export", *named, "-o", "out.ndjson").exit_code == 0
     whole = Path("out.ndjson").read_bytes()
-    assert "is there already" in run("export", *named, "-o", "out.ndjson").output
+    assert "out.ndjson exists" in run("export", *named, "-o", "out.ndjson").output
     Path("out.ndjson").write_bytes(whole[:-20])
     assert run("export", *named, "-o", "out.ndjson", "--resume").exit_code == 0
     assert Path("out.ndjson").read_bytes() == whole
     assert run("export", *named).stdout.encode() == whole
-    assert "give -o FILE" in run("export", *named, "--resume").output
+    assert "add -o FILE" in run("export", *named, "--resume").output
 
 
-def test_lag_shows_what_it_can_when_everything_is_down(operator: Operator) -> None:
+def test_lag_prints_the_failures_when_everything_is_down(operator: Operator) -> None:
     result = run("lag", "--json")
     assert result.exit_code == 1
     shown = json.loads(result.stdout)
@@ -138,18 +137,18 @@ def test_lag_shows_what_it_can_when_everything_is_down(operator: Operator) -> No
     assert len(shown["failures"]) == 2
 
 
-def test_lag_is_a_table_of_queues_and_a_line_of_what_is_pending(
+def test_lag_prints_a_table_of_queues_and_a_line_for_pending_versions(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queues = {"chats": lag.QueueLag(1, 2, 3, 4_000)}
-    monkeypatch.setattr(lag, "_queues", lambda places: queues)
-    monkeypatch.setattr(lag, "_pending", lambda places, now: lag.PendingLag(5, 2, 61.5))
+    queues = {"chats": QueueLag(1, 2, 3, 4_000)}
+    monkeypatch.setattr(lag, "_queues", lambda targets: queues)
+    monkeypatch.setattr(lag, "_pending", lambda targets, now_ms: PendingLag(5, 2, 61.5))
     result = run("lag")
     assert result.exit_code == 0
     assert result.output.splitlines()[1:] == [
         "queue       visible  in flight  delayed     dead",
         "chats             1          2        3    4,000",
-        "pending   5 entries of 2 applications, the oldest 61.5 s old",
+        "pending   5 versions of 2 applications, the oldest 61.5 s old",
     ]
 
 
@@ -162,45 +161,46 @@ class Store:
     def list_tokens(self, after: str | None, limit: int) -> list[str]:
         return {None: ["a", "b"], "b": ["c"]}.get(after, [])
 
-    def recount(self, token: str, repair: bool) -> list[tuple[Any, str, int, int]]:
-        return [(7, "messages_count", 5, 6), (None, "chats_count", 1, 2)] if token == "c" else []
+    def recount(self, token: str, repair: bool) -> list[CountMismatch]:
+        wrong = (7, "messages_count", 5, 6), (None, "chats_count", 1, 2)
+        return [CountMismatch(*fields) for fields in wrong] if token == "c" else []
 
-    def advance(self, token: str, by: int, at: str) -> int:
+    def advance(self, token: str, by: int, now: str) -> int:
         return {"a": 1_000, "b": 200}.get(token, 0) + by
 
     def close(self) -> None:
         pass
 
 
-def test_lift_says_how_much_it_lifted_and_by_how_much(
+def test_advance_counters_prints_what_it_advanced_and_by_how_much(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql_store, "MySqlStore", Store)
     monkeypatch.setattr(advance_counters, "AdvanceCounters", lambda database: database)
-    result = run("lift", "--by", "5000")
+    result = run("advance-counters", "--by", "5000")
     assert result.exit_code == 0
-    assert result.output == "3 applications and 16,200 chats go on 5,000 numbers higher\n"
+    assert result.output == "3 applications and 16,200 chats continue 5,000 numbers higher\n"
     for wrong in ((), ("--by", "0"), ("--by", "100000001")):
-        assert run("lift", *wrong).exit_code == 2
+        assert run("advance-counters", *wrong).exit_code == 2
 
 
 @pytest.mark.parametrize(("fix", "exit_code"), [((), 1), (("--fix",), 0)])
-def test_recount_prints_what_differs_and_fails_unless_it_was_fixed(
+def test_recount_prints_wrong_counts_and_fails_unless_it_corrects_them(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, fix: tuple[str, ...], exit_code: int
 ) -> None:
     monkeypatch.setattr(mysql_store, "MySqlStore", Store)
-    monkeypatch.setattr(operators_recount, "Recount", lambda database: database)
+    monkeypatch.setattr(recount, "Recount", lambda database: database)
     result = run("recount", *fix)
     assert result.exit_code == exit_code
     assert result.output.splitlines() == [
-        "c chat 7: messages_count says 5, the rows say 6",
-        "c: chats_count says 1, the rows say 2",
-        f"3 applications counted, 2 counts wrong{' and set right' if fix else ''}",
+        "c chat 7: messages_count is 5, but the rows give 6",
+        "c: chats_count is 1, but the rows give 2",
+        f"3 applications counted, 2 counts wrong{' and corrected' if fix else ''}",
     ]
     assert run("recount", "--application", "a").output == "1 applications counted, 0 counts wrong\n"
 
 
-def test_every_command_and_option_is_on_the_page_of_chatctl() -> None:
+def test_the_page_of_chatctl_has_every_command_and_option() -> None:
     page = (Path(__file__).parents[2] / "docs/chatctl.md").read_text()
     for name, command in cli.commands.items():
         part = page.split(f"## chatctl {name}")[1].split("\n## ")[0]

@@ -1,4 +1,4 @@
-"""Exporting from the real application on fakes, and bringing it back."""
+"""Export from the real application on fakes, and import of what was exported."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,10 +7,9 @@ import msgspec
 import pytest
 from ordinal_client import Chat, NewMessage, NotFoundError
 
-from chatctl.entries import Entry
-from chatctl.export import Mark, chat_names, export_chats, read_mark
-from chatctl.failures import ChatctlError
-from chatctl.ndjson import scan_ndjson
+from chatctl.commands.export import ExportCursor, chat_names, export_chats, read_cursor
+from chatctl.errors import ChatctlError
+from chatctl.sources.ndjson import NdjsonLine, scan_ndjson
 from tests.unit.chatctl_service import Operator
 
 NOW = "2026-09-22T00:00:00.000Z"
@@ -30,25 +29,25 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
 
 
 def export(
-    operator: Operator, only: int | None = None, idempotency: Mark | None = None
-) -> list[Entry]:
+    operator: Operator, only: int | None = None, cursor: ExportCursor | None = None
+) -> list[NdjsonLine]:
     with operator.chatctl_client() as client:
-        return list(export_chats(client, only, idempotency or Mark()))
+        return list(export_chats(client, only, cursor or ExportCursor()))
 
 
-def write(file: Path, entries: list[Entry]) -> bytes:
-    file.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+def write(file: Path, lines: list[NdjsonLine]) -> bytes:
+    file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     return file.read_bytes()
 
 
 def test_everything_is_written_oldest_first(operator: Operator) -> None:
-    entries = export(operator)
-    assert [(e.chat, e.chat_number, e.number) for e in entries] == [
+    lines = export(operator)
+    assert [(e.chat, e.chat_number, e.number) for e in lines] == [
         *(("first", 1, i) for i in range(1, 231)),
         ("2", 2, 1),
     ]
-    assert (entries[0].body, entries[0].metadata) == ("message 0", {"i": 0})
-    assert [e.chat_metadata for e in entries[:2]] == [{"colour": "blue"}, None]
+    assert (lines[0].body, lines[0].metadata) == ("message 0", {"i": 0})
+    assert [e.chat_metadata for e in lines[:2]] == [{"colour": "blue"}, None]
 
 
 def test_one_chat_alone(operator: Operator) -> None:
@@ -57,7 +56,7 @@ def test_one_chat_alone(operator: Operator) -> None:
         export(operator, only=3)
 
 
-def test_an_export_comes_back_through_import(
+def test_an_import_of_an_export_gives_the_same_messages(
     operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exported, file = export(operator), tmp_path / "all.ndjson"
@@ -68,18 +67,18 @@ def test_an_export_comes_back_through_import(
     assert export(elsewhere, only=2)[0].body == "alone"
 
 
-@pytest.mark.parametrize("kept", [0, 1, 100, 229, 230, 231])
+@pytest.mark.parametrize("complete", [0, 1, 100, 229, 230, 231])
 @pytest.mark.parametrize("torn", [b"", b'{"chat":"first","bo'])
 def test_an_export_that_was_killed_is_continued(
-    operator: Operator, tmp_path: Path, kept: int, torn: bytes
+    operator: Operator, tmp_path: Path, complete: int, torn: bytes
 ) -> None:
-    entries, file = export(operator), tmp_path / "all.ndjson"
-    write(file, entries[:kept])
+    lines, file = export(operator), tmp_path / "all.ndjson"
+    write(file, lines[:complete])
     with file.open("ab") as out:
         out.write(torn)
-    idempotency = read_mark(file)
-    assert file.read_bytes() == write(tmp_path / "expected", entries[:kept])
-    assert entries[:kept] + export(operator, idempotency=idempotency) == entries
+    cursor = read_cursor(file)
+    assert file.read_bytes() == write(tmp_path / "expected", lines[:complete])
+    assert lines[:complete] + export(operator, cursor=cursor) == lines
 
 
 def test_a_file_that_export_did_not_write_is_not_continued(tmp_path: Path) -> None:
@@ -87,7 +86,7 @@ def test_a_file_that_export_did_not_write_is_not_continued(tmp_path: Path) -> No
     for line in ('{"chat":"first","body":"x"}\n', "something else\n"):
         file.write_text(line)
         with pytest.raises(ChatctlError, match=r"other\.ndjson"):
-            read_mark(file)
+            read_cursor(file)
 
 
 def chat(number: int, title: str | None) -> Chat:

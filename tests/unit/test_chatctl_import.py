@@ -1,11 +1,11 @@
-"""Importing into the real application on fakes: resumed, doubled, cut off, and mixed up."""
+"""Imports into the real application on fakes: continued, repeated, interrupted, and with other content."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from chalicelib.domain.requests import MessageRequest
-from chatctl.sources import Source
+from chatctl.sources.base import Source
 from tests.unit.chatctl_service import Operator
 
 LENGTH = 1_250
@@ -17,17 +17,17 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
 
 
 def log(
-    title: str = "a day", count: int = LENGTH, text: str = "message", cut: bool = False
+    title: str = "a day", count: int = LENGTH, text: str = "message", truncated: bool = False
 ) -> Source:
     def read() -> Iterator[MessageRequest]:
         for i in range(1, count + 1):
             yield MessageRequest(body=f"{text} {i} of {title}", sender=f"nick{i % 7}")
 
-    return Source(f"{title}.txt", title, {"source": f"{title}.txt"}, count, read, cut)
+    return Source(f"{title}.txt", title, {"source": f"{title}.txt"}, count, read, truncated)
 
 
 def holds(operator: Operator, source: Source) -> bool:
-    """Whether the chat has all messages, in order, under the numbers from 1 on."""
+    """Whether the chat has all messages, in order, with numbers from 1."""
     expected = [(i, m.body, m.sender) for i, m in enumerate(source.read(), 1)]
     return operator.chat(operator.titles()[source.title]) == expected
 
@@ -36,14 +36,14 @@ def test_message_k_of_a_source_becomes_number_k_of_its_chat(operator: Operator) 
     days = [log("monday"), log("tuesday", 3), log("wednesday", 500)]
     assert operator.import_(days, parallel=3) == []
     assert all(holds(operator, day) for day in days)
-    assert (operator.progress.sent, operator.progress.there) == (LENGTH + 503, 0)
+    assert (operator.progress.sent, operator.progress.already_present) == (LENGTH + 503, 0)
     assert operator.progress.chats_done == 3
 
 
-def test_all_chats_are_made_before_any_is_filled(operator: Operator) -> None:
+def test_all_chats_are_created_before_any_is_filled(operator: Operator) -> None:
     operator.import_([log(f"day {i}", 3) for i in range(9)], parallel=2)
     last = [r.url.path.rsplit("/", 1)[1] for r in operator.service.requests if r.method == "POST"]
-    # The ninth may be on its way when the other of the two workers begins to fill.
+    # One thread may create the ninth chat while the other begins to fill.
     assert last[:8] == ["chats"] * 8
     assert sorted(last) == ["batch"] * 9 + ["chats"] * 9
 
@@ -56,11 +56,13 @@ def test_a_second_run_sends_nothing(operator: Operator, persisted: bool) -> None
     sent = len(operator.service.keys_of_batches())
     assert operator.import_([log()]) == []
     assert len(operator.service.keys_of_batches()) == sent
-    assert (operator.progress.sent, operator.progress.there) == (0, LENGTH)
+    assert (operator.progress.sent, operator.progress.already_present) == (0, LENGTH)
     assert len(operator.titles()) == 1
 
 
-def test_a_second_run_a_day_later_sends_nothing_although_no_key_is_kept(operator: Operator) -> None:
+def test_a_second_run_a_day_later_sends_nothing_although_no_key_is_stored(
+    operator: Operator,
+) -> None:
     operator.import_([log()])
     ports = operator.service.ports
     ports.persist()
@@ -72,9 +74,7 @@ def test_a_second_run_a_day_later_sends_nothing_although_no_key_is_kept(operator
 
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("killed_at", range(3))
-def test_a_run_that_is_killed_half_way_is_finished_by_the_next(
-    operator: Operator, how: str, killed_at: int
-) -> None:
+def test_a_killed_run_is_finished_by_the_next(operator: Operator, how: str, killed_at: int) -> None:
     operator.service.fail_posts = lambda n: how if n >= killed_at else None
     assert "gave up after 60 s without progress" in operator.import_([log(), log("another")])[0]
     operator.service.fail_posts = lambda n: None
@@ -83,7 +83,9 @@ def test_a_run_that_is_killed_half_way_is_finished_by_the_next(
     assert holds(operator, log("another"))
 
 
-def test_a_lost_answer_is_asked_for_again_with_the_same_key(operator: Operator) -> None:
+def test_a_request_whose_response_was_lost_is_sent_again_with_the_same_key(
+    operator: Operator,
+) -> None:
     operator.service.fail_posts = lambda n: "after" if n in (0, 1, 3) else None
     assert operator.import_([log()]) == []
     assert holds(operator, log())
@@ -92,7 +94,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(operator: Operator) 
     assert len(set(keys)) == 3
 
 
-def test_two_runs_at_the_same_time_make_one_chat(operator: Operator) -> None:
+def test_two_runs_at_the_same_time_create_one_chat(operator: Operator) -> None:
     interfered = False
 
     def second_run(n: int) -> None:
@@ -110,13 +112,15 @@ def test_a_source_that_has_grown_is_continued(operator: Operator) -> None:
     operator.import_([log(count=700)])
     assert operator.import_([log(count=1_600)]) == []
     assert holds(operator, log(count=1_600))
-    assert (operator.progress.there, operator.progress.sent) == (700, 900)
+    assert (operator.progress.already_present, operator.progress.sent) == (700, 900)
 
 
 def test_a_chat_that_has_more_than_the_source_is_left_alone(operator: Operator) -> None:
     operator.import_([log(count=20)])
-    assert operator.import_([log(count=10)]) == ["a day.txt: chat 1 has 20 messages, the source 10"]
-    assert operator.import_([log(count=10, cut=True)]) == []
+    assert operator.import_([log(count=10)]) == [
+        "a day.txt: chat 1 has 20 messages, the source has 10"
+    ]
+    assert operator.import_([log(count=10, truncated=True)]) == []
 
 
 def test_a_chat_that_holds_something_else_is_left_alone(operator: Operator) -> None:
@@ -155,7 +159,7 @@ def test_a_last_message_that_was_changed_since_is_not_sent_again(
     assert operator.progress.sent == 5
 
 
-def test_a_chat_that_was_deleted_is_made_anew_the_same_day(operator: Operator) -> None:
+def test_a_deleted_chat_is_created_again_the_same_day(operator: Operator) -> None:
     operator.import_([log()])
     operator.client().delete_chat(1)
     assert operator.import_([log()]) == []
@@ -170,12 +174,12 @@ def test_numbers_that_the_service_skipped_are_not_counted(operator: Operator) ->
     assert operator.import_([log(count=1_600)]) == []
     operator.service.ports.persist()
     assert operator.import_([log(count=1_600)]) == []
-    assert (operator.progress.there, operator.progress.sent) == (1_600, 0)
+    assert (operator.progress.already_present, operator.progress.sent) == (1_600, 0)
     numbers = [number for number, _, _ in operator.chat(1)]
     assert len(numbers) == 1_600 < numbers[-1]
 
 
-def test_redis_lost_in_the_middle_of_a_run_is_no_reason_to_stop(operator: Operator) -> None:
+def test_a_run_goes_on_after_redis_loses_its_data(operator: Operator) -> None:
     def wipe(n: int) -> None:
         if n == 1:
             operator.service.ports.persist()
@@ -186,7 +190,7 @@ def test_redis_lost_in_the_middle_of_a_run_is_no_reason_to_stop(operator: Operat
     assert [body for _, body, _ in operator.chat(1)] == [m.body for m in log(count=1_600).read()]
 
 
-def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> None:
+def test_messages_of_another_client_end_the_import_of_a_chat(operator: Operator) -> None:
     def intrude(n: int) -> None:
         if n == 1:
             operator.client().create_message(1, "hi")
@@ -196,13 +200,13 @@ def test_someone_else_who_posts_in_between_is_noticed(operator: Operator) -> Non
     assert "message 501 became number 502 of chat 1 instead of 501" in failure
 
 
-def test_titles_that_two_chats_have_are_refused(operator: Operator) -> None:
+def test_a_title_that_two_chats_have_is_refused(operator: Operator) -> None:
     for _ in range(2):
         operator.client().create_chat("a day")
     assert operator.import_([log()]) == ["a day.txt: chats 1, 2 all have the title 'a day'"]
 
 
-def test_a_chat_that_is_refused_does_not_hold_up_the_others(operator: Operator) -> None:
+def test_a_refused_chat_does_not_stop_the_others(operator: Operator) -> None:
     (failure,) = operator.import_([log("x" * 300, 3), log("fine", 5)])
     assert "422 The request breaks a rule" in failure
     assert holds(operator, log("fine", 5))

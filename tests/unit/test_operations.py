@@ -1,4 +1,4 @@
-"""The runbook speaks of the alarms and the commands that there are."""
+"""The runbook names the alarms and the commands that exist, and no others."""
 
 import re
 import subprocess
@@ -11,15 +11,18 @@ from tests.unit.cloud_templates import of_type
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operations.md").read_text()
-# Which test tries a command: on the deployed stack, or on real stores where the stack's are not to lose.
+# The test that runs a command: on the deployed stack, or on stores of its own if it destroys data.
 RUNBOOK = "tests/e2e/test_runbook.py"
 DEPLOYMENT = "tests/e2e/test_deployment.py"
-TRIED = {
+RUN_BY = {
     "chatctl lag": (
         RUNBOOK,
-        "test_the_first_look_says_what_is_behind_and_which_part_answers",
+        "test_lag_and_readiness_show_the_state_of_every_service",
     ),
-    "chatctl verify": (RUNBOOK, "test_a_lift_passes_over_numbers_and_everything_goes_on"),
+    "chatctl verify": (
+        RUNBOOK,
+        "test_after_advance_counters_numbers_are_skipped_and_writes_continue",
+    ),
     "chatctl redrive": (
         "tests/e2e/test_poison.py",
         "test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_be_redriven",
@@ -32,7 +35,7 @@ TRIED = {
         "tests/contract/test_mysql.py",
         "test_recount_finds_what_was_changed_by_hand_and_sets_it_right",
     ),
-    "chatctl lift": (
+    "chatctl advance-counters": (
         "tests/contract/test_restore_drill.py",
         "test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has",
     ),
@@ -54,8 +57,8 @@ TRIED = {
         "test_a_replaced_key_opens_nothing_at_once",
     ),
 }
-# What only an account of AWS can try.
-UNTRIED = {
+# These need an AWS account.
+NEEDS_AWS = {
     "aws lambda put-function-concurrency",
     "aws rds restore-db-instance-to-point-in-time",
     "aws rds modify-db-instance",
@@ -63,18 +66,18 @@ UNTRIED = {
 ALARMS = PAGE.split("## Alarms")[1].split("\n## ")[0]
 
 
-def test_every_alarm_has_its_line_and_no_other_has_one() -> None:
+def test_every_alarm_has_its_row_and_no_other_has_one() -> None:
     names = [
         str(alarm["AlarmName"]["Fn::Sub"]).removeprefix("ordinal-${Stage}-")
         for alarm in of_type("watch", "AWS::CloudWatch::Alarm").values()
     ]
     rows = re.findall(r"^\| (`[^|]+`) \|", ALARMS, re.M)
-    told = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
-    assert sorted(told) == sorted(names)
+    listed = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
+    assert sorted(listed) == sorted(names)
 
 
-def test_every_command_of_chatctl_is_one_that_there_is() -> None:
-    commands = re.findall(r"bin/chatctl (\w+)((?: --?[a-z-]+)*)", PAGE)
+def test_every_command_of_chatctl_exists() -> None:
+    commands = re.findall(r"bin/chatctl ([\w-]+)((?: --?[a-z-]+)*)", PAGE)
     assert commands
     for name, options in commands:
         known = {option for p in cli.commands[name].params for option in p.opts}
@@ -82,16 +85,16 @@ def test_every_command_of_chatctl_is_one_that_there_is() -> None:
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`make (\w+)", PAGE))))
-def test_every_target_of_make_is_one_that_there_is(target: str) -> None:
+def test_every_target_of_make_exists(target: str) -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.search(rf"make {target}\b", listed.stdout)
 
 
-def test_every_command_on_the_page_is_tried_by_a_test_or_needs_aws() -> None:
-    on_the_page = set(re.findall(r"bin/(chatctl \w+)", PAGE))
+def test_every_command_on_the_page_is_run_by_a_test_or_needs_aws() -> None:
+    on_the_page = set(re.findall(r"bin/(chatctl [\w-]+)", PAGE))
     on_the_page |= {f"make {target}" for target in re.findall(r"`make (\w+)", PAGE)}
     on_the_page |= set(re.findall(r"aws (?:lambda|rds) [a-z-]+", PAGE))
     on_the_page |= set(re.findall(r"`(POST [^`]+)`", PAGE))
-    assert on_the_page == TRIED.keys() | UNTRIED
-    for file, test in TRIED.values():
+    assert on_the_page == RUN_BY.keys() | NEEDS_AWS
+    for file, test in RUN_BY.values():
         assert f"def {test}(" in (ROOT / file).read_text(), test
