@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.local import uv
 from infra.local.console import StackError, cancelled, say, step
 from infra.local.layout import CACHE, DEV_VENV, ROOT, TOOLS, Stack
 from infra.local.processes import last_lines, run_quietly
@@ -33,10 +33,6 @@ ELASTICMQ_JARS = TOOLS / "elasticmq"
 NEWMAN = TOOLS / "newman"
 WHEELS = CACHE / "wheels"
 ATTEMPTS = 3
-PIP = (
-    *("-m", "pip", "--disable-pip-version-check", "--no-input"),
-    *("--retries", "8", "--timeout", "60"),
-)
 
 
 def venv_python(name: str) -> Path:
@@ -74,7 +70,8 @@ def newman() -> list[str]:
 def install_for(stack: Stack) -> None:
     """Install what this stack needs and does not have yet; pieces in parallel."""
     with only_one_installer():
-        scoped_to_user = {*stack.ports} - stack.external.keys()
+        own = {*stack.ports} - stack.external.keys()
+        _uv()
         pieces: list[Callable[[], None]] = [install_dev]
         if "localstack" in scoped_to_user:
             pieces += [_localstack, _lambda_runtime]
@@ -94,6 +91,7 @@ def install_dev() -> None:
         HERE / "requirements-clients.txt",
     ]
     client = ROOT / "clients/python/pyproject.toml"
+    _uv()
     _venv(DEV_VENV, [file for file in files if file.exists()], ".venv", also=[client])
     if not _stamp_is(WHEELS, _hash([ROOT / "requirements.txt"])):
         with step("packages", "downloading what the functions need", "downloaded"):
@@ -102,6 +100,7 @@ def install_dev() -> None:
 
 def install_template_checks() -> None:
     """cfn-lint and checkov; what they pin is not what the project runs on."""
+    _uv()
     _venv(TOOLS / "templates", [HERE / "requirements-templates.txt"], "template checks")
 
 
@@ -143,8 +142,8 @@ def _tools_and_jars(scoped_to_user: set[str]) -> None:
         jobs.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
     if "elasticmq" in scoped_to_user:
         jobs.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
-    for job in jobs:
-        job()
+    if jobs:
+        _all_of(jobs)
 
 
 def _jars(folder: Path, title: str, lock_name: str) -> None:
@@ -214,9 +213,8 @@ def _localstack() -> None:
         _rebuild(stamp)
         copy = stamp / "source"  # pip builds in the source tree: never in the repository's
         shutil.copytree(EXECUTOR, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        python = venv_python("localstack")
-        install: list[str | Path] = [*PIP, "install", "--no-deps", "--force-reinstall", copy]
-        _attempt("LocalStack", [python, *install], TOOLS / "localstack.log")
+        command = uv.install_command(TOOLS / "localstack", ["--no-deps", "--reinstall", copy])
+        _attempt("LocalStack", command, TOOLS / "localstack.log")
         _stamp(stamp, wanted)
 
 
@@ -253,13 +251,27 @@ def _fetch_wheels() -> None:
     _rebuild(WHEELS)
     requirements = ROOT / "requirements.txt"
     python = DEV_VENV / "bin/python"
-    download: list[str | Path] = [*PIP, "download", "--dest", WHEELS]
+    # By pip, since uv downloads nothing without installing it.
+    download: list[str | Path] = [*uv.PIP, "download", "--dest", WHEELS]
     log = TOOLS / "wheels.log"
     if requirements.exists():
         _attempt("packages", [python, *download, "-r", requirements], log)
     # For a package that has no wheel: what building one takes.
     _attempt("packages", [python, *download, "setuptools", "wheel"], log)
     _stamp(WHEELS, _hash([requirements]))
+
+
+def _uv() -> None:
+    """uv itself; another thread does not start before it is there."""
+    wanted = _hash([uv.REQUIREMENTS])
+    if _stamp_is(uv.VENV, wanted) and (uv.VENV / "bin/uv").exists():
+        return
+    with step("uv", "installing", "installed"):
+        log = TOOLS / "uv.log"
+        log.unlink(missing_ok=True)
+        for command in uv.bootstrap_commands():
+            _attempt("uv", command, log)
+        _stamp(uv.VENV, wanted)
 
 
 def _venv(
@@ -272,12 +284,11 @@ def _venv(
         log = TOOLS / f"{folder.name.lstrip('.')}.log"
         log.unlink(missing_ok=True)
         (folder / ".stamp").unlink(missing_ok=True)
-        _attempt(title, [sys.executable, "-m", "venv", "--clear", folder], log, attempts=1)
-        if requirements:
-            files: list[str | Path] = []
-            for file in requirements:
-                files += ["-r", file]
-            _attempt(title, [folder / "bin/python", *PIP, "install", *files], log)
+        _attempt(title, uv.create_command(folder), log, attempts=1)
+        files: list[str | Path] = []
+        for file in requirements:
+            files += ["-r", file]
+        _attempt(title, uv.install_command(folder, files), log)
         _stamp(folder, wanted)
 
 
@@ -285,17 +296,11 @@ def _attempt(
     title: str, command: Sequence[str | Path], log: Path, attempts: int = ATTEMPTS
 ) -> None:
     for attempt in range(1, attempts + 1):
-        if run_quietly(command, log, directory=ROOT, environment=_tool_environment()) == 0:
+        if run_quietly(command, log, directory=ROOT, environment=uv.environment()) == 0:
             return
         if attempt < attempts:
             say(f"{title}: attempt {attempt} of {attempts} failed, trying again …")
     raise StackError(f"{title} could not be installed. The end of {log}:\n{last_lines(log)}")
-
-
-def _tool_environment() -> dict[str, str]:
-    """Settings of the person's shell that would bend our environments are left out."""
-    bending = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_REQUIRE_VIRTUALENV", "PIP_USER"}
-    return {name: value for name, value in os.environ.items() if name not in bending}
 
 
 def _hash(files: Sequence[Path]) -> str:
