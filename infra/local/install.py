@@ -304,10 +304,10 @@ def _attempt(
 
 
 def _hash(files: Sequence[Path]) -> str:
-    """What a piece is made from: the files, this Python, this place."""
-    parts = [sys.version, str(ROOT)]
-    parts += [file.read_text() if file.exists() else "" for file in files]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    """What a piece depends on: the content of its files, this Python, and the folder of the checkout."""
+    inputs = [sys.version, *(file.read_text() if file.exists() else "" for file in files)]
+    digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    return f"{digest} {ROOT}"  # environments hold absolute paths
 
 
 def _rebuild(folder: Path) -> None:

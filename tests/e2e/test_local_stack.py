@@ -1,12 +1,33 @@
-"""The local stack itself holds out."""
+"""The local stack itself: who can start it, and how long it lasts."""
 
+import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import Application, Stack
+from tests.e2e.ordinary_user import ordinary_checkout
 
 INVOCATIONS = 200
+
+
+def test_an_ordinary_user_starts_a_stack_that_writes_nothing_outside_of_the_checkout(
+    stack: Stack,
+) -> None:
+    if stack.file["aws"]["pid"] is None:
+        pytest.skip("the servers are not this checkout's own, so they may not be installed")
+    with ordinary_checkout() as checkout:
+        before = checkout.written_elsewhere()
+        up = checkout.run("make", "up")
+        try:
+            assert up.returncode == 0, up.stdout
+            started = json.loads((checkout.folder / "var/local/stack.json").read_text())
+            assert httpx.get(f"{started['base_url']}/health", timeout=60).status_code == 200
+        finally:
+            down = checkout.run("make", "down")
+        assert down.returncode == 0, down.stdout
+        assert checkout.written_elsewhere() == before
 
 
 def test_invocations_leave_no_threads_behind_in_localstack(
@@ -14,7 +35,7 @@ def test_invocations_leave_no_threads_behind_in_localstack(
 ) -> None:
     pid = stack.file["aws"].get("pid")
     if pid is None:
-        pytest.skip("LocalStack is not ours")
+        pytest.skip("LocalStack is not this checkout's own")
     path = f"{application.path}/chats"
     application.get(path)
     before = _memory_maps(pid)
@@ -24,5 +45,5 @@ def test_invocations_leave_no_threads_behind_in_localstack(
 
 
 def _memory_maps(pid: int) -> int:
-    """A thread that runs, or whose stack is kept after it, has two."""
+    """A thread that runs, or whose stack is kept after its end, has two."""
     return len(Path(f"/proc/{pid}/maps").read_text().splitlines())

@@ -11,6 +11,9 @@ from infra.local.layout import REGION, Stack
 from infra.local.parts import Launch, clean_environment, wipe
 
 SETTINGS = {
+    # Inside a container LocalStack assumes that it runs from its own image, and writes to /usr/lib and
+    # /var/lib, which needs root.
+    "OVERRIDE_IN_DOCKER": "0",
     "DISABLE_EVENTS": "1",
     "SKIP_SSL_CERT_DOWNLOAD": "1",
     "DNS_ADDRESS": "0",
