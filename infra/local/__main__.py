@@ -9,11 +9,12 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from infra.local import checks, clients
+from infra.local.arguments import Command, parse
 from infra.local.console import CancelledError, StackError, cancelled, complain, plain, say
 from infra.local.deploying import deploy, destroy, on_aws
 from infra.local.install import (
@@ -40,7 +41,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> int:
     """Run one command; the exit code says whether it worked."""
-    arguments = _parse()
+    arguments = parse(COMMANDS, __doc__)
     for number in ENDING:
         signal.signal(number, _interrupt)
     try:
@@ -104,6 +105,21 @@ def command_status(arguments: argparse.Namespace) -> int:
     return 0 if print_status(stack_named(arguments.stack)) else 3
 
 
+def command_logs(arguments: argparse.Namespace) -> None:
+    """Follow all logs of the stack."""
+    clients.follow_logs(stack_named(arguments.stack))
+
+
+def command_mysql(arguments: argparse.Namespace) -> None:
+    """Open a command line on the stack's database."""
+    clients.open_mysql(stack_named(arguments.stack))
+
+
+def command_redis(arguments: argparse.Namespace) -> None:
+    """Open a command line on the stack's Valkey."""
+    clients.open_redis(stack_named(arguments.stack))
+
+
 def command_deploy(arguments: argparse.Namespace) -> int:
     """Put the code of this working copy onto the running stack, or onto AWS."""
     if arguments.stage not in DEFAULT_PORTS:
@@ -130,14 +146,6 @@ def command_destroy(arguments: argparse.Namespace) -> int:
     with _only_command(stack):
         _, urls = _running(stack)
         return destroy(stack, urls, keys_of(stack), words)
-
-
-def command_package(arguments: argparse.Namespace) -> int:
-    """Write a stage as one CloudFormation deployment."""
-    with only_one_installer():
-        install_dev()
-    out = VAR / "package" / arguments.stage
-    return on_aws("infra.deploy.package", arguments.stage, ["--out", out])
 
 
 def _running(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
@@ -259,49 +267,25 @@ def _only_command(stack: Stack) -> Iterator[None]:
             raise
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Callable[[argparse.Namespace], int | None]) -> Any:
-        one = commands.add_parser(name, help=command.__doc__)
-        one.add_argument("--stack", choices=list(DEFAULT_PORTS), default="local")
-        one.set_defaults(command=command, fresh=False)
-        return one
-
-    for name, command in (("run", command_run), ("up", command_up)):
-        add(name, command).add_argument("--fresh", action="store_true", help="without old data")
-    add("down", command_down)
-    add("restart", command_restart)
-    add("status", command_status)
-    for name, command in (
-        ("deploy", command_deploy),
-        ("destroy", command_destroy),
-        ("package", command_package),
-    ):
-        one = add(name, command)
-        one.add_argument("--stage", default="local", help="a stack's name, or any other for AWS")
-        one.add_argument("--with-data", action="store_true", help="remove the stores too")
-    add("install", command_install)
-    add("clean", command_clean)
-    add("mysql", lambda arguments: clients.open_mysql(stack_named(arguments.stack)))
-    add("redis", lambda arguments: clients.open_redis(stack_named(arguments.stack)))
-    add("logs", lambda arguments: clients.follow_logs(stack_named(arguments.stack)))
-    add("check", command_check)
-    simulate = add("simulate", command_simulate)
-    simulate.add_argument("--seeds", type=int, required=True, help="how many runs")
-    simulate.add_argument("--jobs", type=int, required=True, help="how many at once")
-    test = add("test", command_test)
-    test.add_argument("--only-tests", action="store_true", help="leave the static checks out")
-    test.add_argument("pytest_arguments", nargs="*", help="passed on to pytest (after --)")
-    faults = add("faults", command_faults)
-    faults.add_argument("--only", help="these faults, by name, with commas between them")
-    faults.add_argument("--mix", help="a random fault every 20 s, for so many minutes")
-    bench = add("bench", command_bench)
-    bench.add_argument(
-        "--only", help="these benchmarks, by the beginning of their names, with commas"
-    )
-    return parser.parse_args()
+COMMANDS: dict[str, Command] = {
+    "run": command_run,
+    "up": command_up,
+    "down": command_down,
+    "restart": command_restart,
+    "status": command_status,
+    "logs": command_logs,
+    "mysql": command_mysql,
+    "redis": command_redis,
+    "deploy": command_deploy,
+    "destroy": command_destroy,
+    "install": command_install,
+    "test": command_test,
+    "faults": command_faults,
+    "bench": command_bench,
+    "check": command_check,
+    "simulate": command_simulate,
+    "clean": command_clean,
+}
 
 
 if __name__ == "__main__":
