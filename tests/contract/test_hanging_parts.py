@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager, suppress
 from typing import get_args
 from urllib.parse import urlsplit
 
-import boto3
 import msgspec
 import pytest
 import redis
@@ -23,7 +22,8 @@ from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.leases import Counter
+from chalicelib.domain.numbering import Counter
+from tests.aws_clients import local_client
 from tests.contract.conftest import part_url
 from tests.contract.relay import Mood, Relay, relay_to
 
@@ -72,7 +72,7 @@ def sqs_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
-        with closing(boto3.client("sqs")) as client:
+        with closing(local_client(part_url("aws"), "sqs")) as client:
             queue = client.create_queue(QueueName=f"hanging-{secrets.token_hex(4)}")["QueueUrl"]
             patch.setenv("AWS_ENDPOINT_URL", url)
             queues = SqsQueues({"messages": queue, "chats": f"{queue}-missing"}, {})

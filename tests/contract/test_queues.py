@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-import boto3
 import msgspec
 import pytest
 
@@ -22,6 +21,7 @@ from chalicelib.domain.queue_records import (
     PurgeRecord,
 )
 from chalicelib.settings import QUEUES
+from tests.aws_clients import local_client
 from tests.contract.conftest import part_url
 from tests.fakes.moto_server import moto_server
 from tests.fakes.queues import FakeQueues
@@ -58,14 +58,15 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "moto":
         with moto_server() as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-            yield from real_queues()
+            yield from real_queues(url)
     else:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
-        yield from real_queues()
+        url = part_url("aws")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield from real_queues(url)
 
 
-def real_queues() -> Iterator[Both]:
-    client, prefix = boto3.client("sqs"), secrets.token_hex(4)
+def real_queues(url: str) -> Iterator[Both]:
+    client, prefix = local_client(url, "sqs"), secrets.token_hex(4)
 
     def make(name: str) -> str:
         attributes = {"MaximumMessageSize": "1048576"}
@@ -165,7 +166,7 @@ def test_a_buried_record_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", part_url("aws"))
-    client = boto3.client("sqs")
+    client = local_client(part_url("aws"), "sqs")
     url = client.create_queue(QueueName=f"dead-{secrets.token_hex(4)}")["QueueUrl"]
     with closing(SqsQueues({}, {"messages": url})) as queues:
         queues.dead_letter("messages", "not json", "no \x01 good: é" * 200)

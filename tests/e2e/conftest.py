@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
 from chalicelib.adapters.mysql.store import MySqlStore
+from tests.aws_clients import local_client
 
 ROOT = Path(__file__).parents[2]
 STACK_FILE = ROOT / "var" / "test" / "stack.json"
@@ -96,14 +96,8 @@ class Stack:
         self.base_url: str = self.file["base_url"]
         self.logs = STACK_FILE.parent / "logs"
         self.store = MySqlStore(self.file["mysql"]["url"])
-        options = {
-            "endpoint_url": self.file["aws"]["url"],
-            "region_name": "us-east-1",
-            "aws_access_key_id": "test",
-            "aws_secret_access_key": "test",
-        }
-        self.functions = boto3.client("lambda", **options)
-        self.sqs = boto3.client("sqs", **options)
+        self.functions = local_client(self.file["aws"]["url"], "lambda")
+        self.sqs = local_client(self.file["aws"]["url"], "sqs")
 
     def mapping(self, function: str) -> dict[str, Any]:
         """The event source mapping of a worker."""

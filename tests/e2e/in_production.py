@@ -12,10 +12,10 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 
-from chalicelib.adapters.mysql.database import Database
+from chalicelib.adapters.mysql.connection import Database
+from tests.aws_clients import local_client
 from tests.e2e.conftest import Stack
 
 SUFFIX = "-in-production"
@@ -146,9 +146,8 @@ def _drop_user(url: str) -> None:
 @contextmanager
 def _secrets(stack: Stack) -> Iterator[dict[str, str]]:
     """The settings that name them. They are encrypted by a key of this stage, as on AWS."""
-    options = {"endpoint_url": stack.file["aws"]["url"], "region_name": "us-east-1"}
-    options |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    manager, kms = boto3.client("secretsmanager", **options), boto3.client("kms", **options)
+    url = stack.file["aws"]["url"]
+    manager, kms = local_client(url, "secretsmanager"), local_client(url, "kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
     owner = urlsplit(stack.file["mysql"]["url"])
     texts = {

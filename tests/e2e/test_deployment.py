@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 
 from chalicelib.settings import QUEUES
 from infra.deploy.notes import deployed
 from infra.deploy.settings import DeploySettings
-from infra.deploy.stacks import acknowledged, stack_name
+from infra.deploy.stacks import settled, stack_name
+from tests.aws_clients import local_client
 from tests.contract.databases import fresh_database
 from tests.e2e.conftest import ROOT, Stack, wait_until
 from tests.unit.cloud_templates import of_type
@@ -49,13 +49,7 @@ class Deployment:
         self.cloud = self.client("cloudformation")
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self._environment["AWS_ENDPOINT_URL"],
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return local_client(self._environment["AWS_ENDPOINT_URL"], service)
 
     def start(self, module: str, *words: str) -> "subprocess.Popen[str]":
         work = [
@@ -131,9 +125,7 @@ def deployment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_the_queues_and_the_alarms_of_the_stack_are_cloudformations(stack: Stack) -> None:
-    options = {"endpoint_url": stack.file["aws"]["url"], "region_name": "us-east-1"}
-    options |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    cloud = boto3.client("cloudformation", **options)  # type: ignore[call-overload]
+    cloud = local_client(stack.file["aws"]["url"], "cloudformation")
     made = {
         one["PhysicalResourceId"].rpartition("/")[2]
         for name in ("queues", "watch")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import pymysql
 from botocore.config import Config
@@ -14,10 +13,13 @@ from botocore.config import Config
 from chalicelib.settings import QUEUES, Settings
 from infra.local.deploying import deploy
 from infra.local.keys import keys_of
-from infra.local.layout import REGION, stack_named
+from infra.local.layout import stack_named
 from infra.local.stack import description
-from tests.faults.duplicate_delivery import send_again
-from tests.faults.load import Target
+from tests.aws_clients import local_client
+from tests.faults.database import StackDatabase
+from tests.faults.doubling import send_twice
+from tests.faults.load import Place
+from tests.faults.parts import kill_function
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.servers import StackDatabase, ValkeyServers, kill_function
 
@@ -134,11 +136,5 @@ class Harness:
         return f"{self.content['aws']['url']}{urlsplit(deployed['base_url']).path}"
 
     def _client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.content["aws"]["url"],
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        once = Config(retries={"total_max_attempts": 1})
+        return local_client(self.content["aws"]["url"], service, config=once)
