@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import Application, Stack
+from tests.e2e.conftest import Application, Stack, in_parallel
 from tests.e2e.ordinary_user import ordinary_checkout
 
 INVOCATIONS = 200
@@ -42,6 +42,20 @@ def test_invocations_leave_no_threads_behind_in_localstack(
     for _ in range(INVOCATIONS):
         application.get(path)
     assert _memory_maps(pid) - before < INVOCATIONS
+
+
+def test_each_line_in_the_log_of_a_function_is_one_record(
+    stack: Stack, application: Application
+) -> None:
+    in_parallel(8, lambda _: application.get(f"{application.path}/chats"), range(INVOCATIONS))
+    records = 0
+    for function in stack.file["functions"]:
+        log = stack.logs / f"{function}.log"
+        for line in log.read_text().splitlines() if log.exists() else []:
+            if line.startswith("{"):  # a stack trace of Lambda's runtime has other lines
+                json.loads(line)
+                records += 1
+    assert records > INVOCATIONS
 
 
 def _memory_maps(pid: int) -> int:

@@ -1,0 +1,30 @@
+"""All instances of a function append to one log file on the local stack: each line is one write."""
+
+import io
+import sys
+
+import pytest
+
+from chalicelib.adapters.meter import EmfMeter
+from chalicelib.domain.metrics import ALL
+
+
+class _Writes(io.StringIO):
+    """A file that remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+def test_a_metric_and_its_newline_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter, stdout = EmfMeter("a-stage"), _Writes()
+    meter.count(ALL[0])
+    monkeypatch.setattr(sys, "stdout", stdout)
+    meter.flush("api")
+    assert len(stdout.writes) == 1
+    assert stdout.writes[0].endswith("}\n")
