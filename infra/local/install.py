@@ -31,6 +31,7 @@ MARIADB = TOOLS / "mariadb"
 OPENSEARCH_JARS = TOOLS / "opensearch"
 ELASTICMQ_JARS = TOOLS / "elasticmq"
 NEWMAN = TOOLS / "newman"
+BROWSER = TOOLS / "browser"
 WHEELS = CACHE / "wheels"
 ATTEMPTS = 3
 
@@ -67,6 +68,23 @@ def newman() -> list[str]:
     return [str(_node() / "bin/node"), str(NEWMAN / "node_modules/newman/bin/newman.js")]
 
 
+def installed_chromium() -> Path | None:
+    """A Chromium that the system has."""
+    programs = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return next((Path(program) for program in programs if program is not None), None)
+
+
+def packed_chromium() -> tuple[Path, dict[str, str]] | None:
+    """The Chromium of the npm package, and the environment it needs; None if it is not installed.
+
+    Its libraries come along, so that it needs nothing but the C library.
+    """
+    if not (BROWSER / "chromium").exists():
+        return None
+    folders = {"LD_LIBRARY_PATH": BROWSER / "al2023/lib", "FONTCONFIG_PATH": BROWSER / "fonts"}
+    return BROWSER / "chromium", {name: str(folder) for name, folder in folders.items()}
+
+
 def install_for(stack: Stack) -> None:
     """Install what this stack needs and does not have yet; pieces in parallel."""
     with only_one_installer():
@@ -78,7 +96,7 @@ def install_for(stack: Stack) -> None:
         if scoped_to_user & {"redis", "mysql", "opensearch"}:
             pieces.append(lambda: _tools_and_jars(scoped_to_user))
         if stack.name == "test":
-            pieces.append(_newman)
+            pieces.append(_node_programs)
         _all_of(pieces)
 
 
@@ -222,21 +240,31 @@ def _lambda_runtime() -> None:
     _venv(TOOLS / "lambda", [HERE / "requirements-lambda.txt"], "Lambda runtime")
 
 
-def _newman() -> None:
+def _node_programs() -> None:
     _venv(TOOLS / "node", [HERE / "requirements-node.txt"], "Node.js")
-    files = [HERE / "newman" / name for name in ("package.json", "package-lock.json")]
+    _npm_package(NEWMAN, "newman", [])
+    if installed_chromium() is None and platform.machine() == "x86_64":
+        _npm_package(BROWSER, "browser", ["unpack.mjs"])
+
+
+def _npm_package(folder: Path, name: str, programs: Sequence[str]) -> None:
+    """Install what the lock file in `infra/local/<name>` names, then run programs of that folder."""
+    files = [HERE / name / file for file in ("package.json", "package-lock.json", *programs)]
     wanted = _hash([*files, TOOLS / "node" / ".stamp"])
-    if _stamp_is(NEWMAN, wanted):
+    if _stamp_is(folder, wanted):
         return
-    with step("newman", "installing", "installed"):
-        _rebuild(NEWMAN)
+    with step(name, "installing", "installed"):
+        _rebuild(folder)
         for file in files:
-            shutil.copy(file, NEWMAN)
-        npm = [_node() / "bin/node", _node() / "lib/node_modules/npm/bin/npm-cli.js"]
-        command: list[str | Path] = [*npm, "ci", "--prefix", NEWMAN]
+            shutil.copy(file, folder)
+        node, log = _node() / "bin/node", TOOLS / f"{name}.log"
+        npm = [node, _node() / "lib/node_modules/npm/bin/npm-cli.js"]
+        command: list[str | Path] = [*npm, "ci", "--prefix", folder]
         command += ["--ignore-scripts", "--no-audit", "--no-fund"]
-        _attempt("newman", command, TOOLS / "newman.log")
-        _stamp(NEWMAN, wanted)
+        _attempt(name, command, log)
+        for program in programs:
+            _attempt(name, [node, folder / program], log, TMPDIR=str(folder))
+        _stamp(folder, wanted)
 
 
 def _node() -> Path:
@@ -293,10 +321,15 @@ def _venv(
 
 
 def _attempt(
-    title: str, command: Sequence[str | Path], log: Path, attempts: int = ATTEMPTS
+    title: str,
+    command: Sequence[str | Path],
+    log: Path,
+    attempts: int = ATTEMPTS,
+    **variables: str,
 ) -> None:
+    environment = uv.environment() | variables
     for attempt in range(1, attempts + 1):
-        if run_quietly(command, log, directory=ROOT, environment=uv.environment()) == 0:
+        if run_quietly(command, log, directory=ROOT, environment=environment) == 0:
             return
         if attempt < attempts:
             say(f"{title}: attempt {attempt} of {attempts} failed, trying again …")

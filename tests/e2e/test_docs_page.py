@@ -1,56 +1,70 @@
 """The page at /docs in a real browser: all of the served document, by keyboard and on a phone."""
 
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, Route, expect, sync_playwright
 
+from infra.local.install import installed_chromium, packed_chromium
 from tests.e2e.conftest import Stack
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
+OPTIONS = (
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
 )
+# The npm package is built for Lambda, where a browser has no sandbox and no second process.
+PACKED_OPTIONS = ("--no-sandbox", "--single-process", "--no-zygote", "--disable-gpu")
 PATIENCE_MS = 30_000
 MOST_TABS = 60
 PHONE = {"width": 360, "height": 800}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+def chromium() -> Iterator[BrowserType]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*QUIET])
-        yield browser
-        browser.close()
+        yield playwright.chromium
+
+
+@pytest.fixture
+def browser(chromium: BrowserType) -> Iterator[Browser]:
+    """A new browser for each test: the packed one ends with its first context."""
+    installed = installed_chromium()
+    packed = None if installed else packed_chromium()
+    if installed:
+        browser = chromium.launch(executable_path=installed, args=OPTIONS)
+    elif packed:
+        program, variables = packed
+        options = [*OPTIONS, *PACKED_OPTIONS]
+        environment: dict[str, str | float | bool] = {**os.environ, **variables}
+        browser = chromium.launch(executable_path=program, args=options, env=environment)
+    else:
+        pytest.skip("no browser: the npm package has one for x86-64 only; install `chromium`")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """A tab in which nothing may be asked of others, and nothing complained of (by the policy, say)."""
-    asked: list[str] = []
-    complaints: list[str] = []
+    """A tab that sends no request to another origin and logs nothing (a broken policy would be logged)."""
+    requested: list[str] = []
+    logged: list[str] = []
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: logged.append(message.text))
+    page.on("pageerror", lambda error: logged.append(str(error)))
     yield page
-    page.close()
     origin = "{0.scheme}://{0.netloc}/".format(urlsplit(stack.base_url))
-    assert [url for url in asked if not url.startswith((origin, "data:"))] == []
-    assert complaints == []
+    assert [url for url in requested if not url.startswith((origin, "data:"))] == []
+    assert logged == []
 
 
 @pytest.fixture
