@@ -200,7 +200,8 @@ def command_test(arguments: argparse.Namespace) -> int:
             code = checks.run_pytest(stack, arguments.pytest_arguments)
         finally:
             _stop(stack)
-    plain(checks.closing_line(stack))
+    for line in checks.closing_lines(stack):
+        plain(line)
     return code
 
 

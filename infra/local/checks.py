@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 
 from infra.local.console import plain, say
@@ -85,11 +86,29 @@ def run_simulation(seeds: int, jobs: int) -> int:
     return subprocess.run(command, cwd=ROOT, env=_environment()).returncode
 
 
-def closing_line(stack: Stack) -> str:
-    """pytest's last line with a count in it, as `3 passed in 0.1s`."""
-    lines = (stack.logs / "pytest.log").read_text().splitlines()
+def closing_lines(stack: Stack) -> list[str]:
+    """Why tests were skipped, and last pytest's own line of counts, as `3 passed in 0.1s`."""
+    output = (stack.logs / "pytest.log").read_text()
     counted = re.compile(r"\d+ (passed|failed|error|skipped|deselected)|no tests ran")
-    return next((line for line in reversed(lines) if counted.search(line)), "pytest said nothing")
+    lines = [line for line in output.splitlines() if counted.search(line)]
+    return [*skip_summary(output), lines[-1] if lines else "pytest printed no counts"]
+
+
+def skip_summary(output: str) -> list[str]:
+    """The reasons for which pytest skipped tests: a line each, with the number of tests and their files."""
+    counts: Counter[str] = Counter()
+    files: dict[str, set[str]] = {}
+    for count, file, reason in re.findall(
+        r"^SKIPPED \[(\d+)\] (.+?)(?::\d+)?: (.+)$", output, re.M
+    ):
+        counts[reason] += int(count)
+        files.setdefault(reason, set()).add(file)
+    if not counts:
+        return ["No test was skipped."]
+    lines = [
+        f"  {n:4} {reason} ({', '.join(sorted(files[reason]))})" for reason, n in counts.items()
+    ]
+    return ["Skipped tests, and why:", *lines]
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
