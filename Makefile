@@ -1,4 +1,4 @@
-# Everything is done by infra/local, which needs nothing but a Python 3.12 or 3.13.
+# Every target calls infra/local, which needs only Python 3.12 or 3.13.
 .DEFAULT_GOAL := help
 .PHONY: help run up down restart status logs mysql redis deploy destroy install test faults simulate bench check clean
 
@@ -8,55 +8,55 @@ SEEDS ?= 10000
 JOBS ?= 2
 LOCAL = @python="$$(sh infra/local/find_python.sh)" || exit 1; exec "$$python" -m infra.local
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
-run: ## start everything, print the address and a key; Ctrl-C stops it
+run: ## start the stack, print its address and key; Ctrl-C stops it
 	$(LOCAL) run --stack '$(STACK)'
 
-up: ## the same in the background
+up: ## start the stack in the background
 	$(LOCAL) up --stack '$(STACK)'
 
-down: ## stop it
+down: ## stop the stack, keep its data
 	$(LOCAL) down --stack '$(STACK)'
 
-restart: ## stop it and start it again, with its data
+restart: ## stop the stack and start it again, with its data
 	$(LOCAL) restart --stack '$(STACK)'
 
-status: ## how each part is
+status: ## print the state of each service
 	$(LOCAL) status --stack '$(STACK)'
 
-logs: ## follow all logs, the functions' own included
+logs: ## follow all logs, those of the functions too
 	$(LOCAL) logs --stack '$(STACK)'
 
-mysql: ## a command line on the database
+mysql: ## open a command line on the database
 	$(LOCAL) mysql --stack '$(STACK)'
 
-redis: ## a command line on Valkey
+redis: ## open a command line on Valkey
 	$(LOCAL) redis --stack '$(STACK)'
 
-deploy: ## put changed code onto the running stack; STAGE=prod deploys to AWS
+deploy: ## deploy changed code to the running stack; STAGE=prod deploys to AWS
 	$(LOCAL) deploy --stage '$(STAGE)'
 
-destroy: ## take a stage away, its data only with DATA=too
+destroy: ## remove a stage; DATA=too removes its data as well
 	$(LOCAL) destroy --stage '$(STAGE)' $(if $(filter too,$(DATA)),--with-data)
 
-install: ## get everything that is needed, start nothing
+install: ## install everything, start nothing
 	$(LOCAL) install --stack '$(STACK)'
 
-test: ## all checks and all tests, on a stack of their own
+test: ## run all checks and all tests, on a stack of their own
 	$(LOCAL) test
 
-faults: ## faults under load, on a stack of their own; ONLY=<name>, or MIX=<minutes>
+faults: ## break a stack of its own under load; ONLY=<names>, or MIX=<minutes>
 	$(LOCAL) faults $(if $(ONLY),--only '$(ONLY)') $(if $(MIX),--mix '$(MIX)')
 
-bench: ## measure the product against its floors, on a stack of its own; ONLY=<name>
+bench: ## measure the product on a stack of its own; ONLY=<names>
 	$(LOCAL) bench $(if $(ONLY),--only '$(ONLY)')
 
-check: ## the static checks only
+check: ## run the static checks
 	$(LOCAL) check
 
-simulate: ## play the protocol through SEEDS random runs, faults included
+simulate: ## run the protocol with SEEDS random seeds, JOBS at once
 	$(LOCAL) simulate --seeds '$(SEEDS)' --jobs '$(JOBS)'
 
 clean: ## stop everything and remove var/ and .venv/

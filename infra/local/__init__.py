@@ -1,5 +1,5 @@
 """The whole stack on one machine, without Docker and without root.
 
-Standard library only: this package runs before any virtual environment exists. What needs more
-runs in an environment of its own under `var/tools/` (or in `.venv/`) as a separate process.
+It uses only the standard library, since it runs before any environment exists. Programs that need more run
+as separate processes, in `.venv/` or in an environment under `var/tools/`.
 """

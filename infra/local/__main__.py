@@ -1,6 +1,4 @@
-"""`python -m infra.local COMMAND`: what the Makefile calls."""
-
-from __future__ import annotations
+"""`python -m infra.local COMMAND`: the commands behind the Makefile."""
 
 import argparse
 import fcntl
@@ -14,83 +12,90 @@ from contextlib import contextmanager
 from typing import Any
 
 from infra.local import checks, clients
-from infra.local.arguments import Command, parse
-from infra.local.console import CancelledError, StackError, cancelled, complain, plain, say
-from infra.local.deploying import deploy, destroy, on_aws
+from infra.local.arguments import Handler, parse
+from infra.local.console import (
+    CancelledError,
+    StackError,
+    cancelled,
+    log,
+    print_error,
+    print_raw,
+)
+from infra.local.deployment import deploy, destroy, run_on_aws
 from infra.local.install import (
     install_dev,
     install_for,
     install_template_checks,
-    only_one_installer,
+    installer_lock,
 )
-from infra.local.keys import keys_of
-from infra.local.layout import DEFAULT_PORTS, DEV_VENV, VAR, Stack, stack_named
-from infra.local.processes import recorded, write_json
+from infra.local.paths import DEFAULT_PORTS, DEV_VENV, VAR, Stack, stack_named
+from infra.local.processes import recorded_processes, write_json
 from infra.local.stack import (
-    dead_parts,
-    description,
+    dead_services,
     down,
     print_status,
     print_summary,
+    read_stack_file,
     up,
 )
+from infra.local.stack_secrets import secrets_of
 
 WATCH_SECONDS = 1.0
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
-    """Run one command; the exit code says whether it worked."""
+    """Run one command. Returns the exit code."""
     arguments = parse(COMMANDS, __doc__)
-    for number in ENDING:
+    for number in ENDING_SIGNALS:
         signal.signal(number, _interrupt)
     try:
         return arguments.command(arguments) or 0
     except StackError as error:
-        complain(f"\n{error}")
+        print_error(f"\n{error}")
         return 1
     except BrokenPipeError:
-        # Whoever read our output (`head`) has seen enough.
+        # The reader of our output (such as `head`) has ended.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, CancelledError):
-        complain("\nInterrupted.")
+        print_error("\nInterrupted.")
         return 130
 
 
 def command_run(arguments: argparse.Namespace) -> int:
     """Start the stack, wait for Ctrl-C, stop it."""
     stack = stack_named(arguments.stack)
-    with _only_command(stack):
+    with _stack_lock(stack):
         started = up(stack, fresh=arguments.fresh)
         print_summary(stack)
     if not started:
-        plain(f"  {stack.name} was already running; `make down` stops it.")
+        print_raw(f"  {stack.name} was running already. `make down` stops it.")
         return 0
-    plain("  Ctrl-C stops it. In another terminal: make logs, make status, make deploy.\n")
+    print_raw("  Ctrl-C stops it. In another terminal: make logs, make status, make deploy.\n")
     try:
         return _watch(stack)
     except KeyboardInterrupt:
         return 0
     finally:
-        if recorded(stack):
+        if recorded_processes(stack):
             _stop(stack)
 
 
 def command_up(arguments: argparse.Namespace) -> None:
-    """Start the stack and leave it running."""
+    """Start the stack in the background."""
     stack = stack_named(arguments.stack)
-    with _only_command(stack):
+    with _stack_lock(stack):
         if not up(stack, fresh=arguments.fresh):
-            say(f"{stack.name} is already running")
+            log(f"{stack.name} is running already")
         print_summary(stack)
-    plain("  `make down` stops it.\n")
+    print_raw("  `make down` stops it.\n")
 
 
 def command_down(arguments: argparse.Namespace) -> None:
     """Stop the stack."""
     stack = stack_named(arguments.stack)
-    with _only_command(stack):
+    with _stack_lock(stack):
         _stop(stack)
 
 
@@ -101,7 +106,7 @@ def command_restart(arguments: argparse.Namespace) -> None:
 
 
 def command_status(arguments: argparse.Namespace) -> int:
-    """Say how each part is."""
+    """Print the state of each service."""
     return 0 if print_status(stack_named(arguments.stack)) else 3
 
 
@@ -111,7 +116,7 @@ def command_logs(arguments: argparse.Namespace) -> None:
 
 
 def command_mysql(arguments: argparse.Namespace) -> None:
-    """Open a command line on the stack's database."""
+    """Open a command line on the stack's MySQL."""
     clients.open_mysql(stack_named(arguments.stack))
 
 
@@ -121,94 +126,85 @@ def command_redis(arguments: argparse.Namespace) -> None:
 
 
 def command_deploy(arguments: argparse.Namespace) -> int:
-    """Put the code of this working copy onto the running stack, or onto AWS."""
+    """Deploy the code of this checkout to a running stack, or to AWS."""
     if arguments.stage not in DEFAULT_PORTS:
-        with only_one_installer():
+        with installer_lock():
             install_dev()
-        return on_aws("infra.deploy", arguments.stage)
+        return run_on_aws("infra.deploy", arguments.stage)
     stack = stack_named(arguments.stage)
-    with _only_command(stack):
+    with _stack_lock(stack):
         content, urls = _running(stack)
-        with only_one_installer():
+        with installer_lock():
             install_dev()
-        deployed = deploy(stack, urls, keys_of(stack))
-        write_json(stack.description, {**content, **deployed})
-        plain(f"\n  {deployed['base_url']}\n")
+        deployed = deploy(stack, urls, secrets_of(stack))
+        write_json(stack.file, {**content, **deployed})
+        print_raw(f"\n  {deployed['base_url']}\n")
     return 0
 
 
 def command_destroy(arguments: argparse.Namespace) -> int:
-    """Take away what was deployed, the data only where that is told too; asks first."""
+    """Remove a stage, after a question; its data only if --with-data is given."""
     words = ["--with-data"] if arguments.with_data else []
     if arguments.stage not in DEFAULT_PORTS:
-        return on_aws("infra.deploy.destroy", arguments.stage, words)
+        return run_on_aws("infra.deploy.destroy", arguments.stage, words)
     stack = stack_named(arguments.stage)
-    with _only_command(stack):
+    with _stack_lock(stack):
         _, urls = _running(stack)
-        return destroy(stack, urls, keys_of(stack), words)
-
-
-def _running(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
-    """The stack's file, and the addresses that the deployment needs."""
-    content = description(stack)
-    if content is None:
-        raise StackError(f"{stack.name} is not running; `make up` starts it, code included.")
-    urls = {name: content[name]["url"] for name in ("redis", "mysql", "opensearch")}
-    return content, {**urls, "localstack": content["aws"]["url"]}
+        return destroy(stack, urls, secrets_of(stack), words)
 
 
 def command_install(arguments: argparse.Namespace) -> None:
-    """Install everything without starting anything."""
+    """Install everything, start nothing."""
     install_for(stack_named(arguments.stack))
 
 
 def command_clean(arguments: argparse.Namespace) -> None:
-    """Stop every stack, then remove all that was generated."""
+    """Stop every stack, then remove what was installed and stored."""
     for name in DEFAULT_PORTS:
         _stop(stack_named(name))
     for folder in (VAR, DEV_VENV):
         shutil.rmtree(folder, ignore_errors=True)
-    say("removed var/ and .venv/")
+    log("removed var/ and .venv/")
 
 
 def command_check(arguments: argparse.Namespace) -> int:
-    """Run the static checks only."""
-    with only_one_installer():
+    """Run the static checks."""
+    with installer_lock():
         install_dev()
         install_template_checks()
     return checks.static_checks()
 
 
 def command_simulate(arguments: argparse.Namespace) -> int:
-    """Play the protocol through many random runs."""
-    with only_one_installer():
+    """Run the protocol with many random seeds."""
+    with installer_lock():
         install_dev()
     return checks.run_simulation(arguments.seeds, arguments.jobs)
 
 
 def command_test(arguments: argparse.Namespace) -> int:
-    """Check the code, start a fresh test stack, run the tests, stop the stack."""
+    """Run the static checks, then all tests on a fresh stack of their own."""
     stack = stack_named("test")
-    with only_one_installer():
+    with installer_lock():
         install_dev()
         install_template_checks()
     if not arguments.only_tests and (code := checks.static_checks()):
         return code
-    with _only_command(stack):
+    with _stack_lock(stack):
         try:
             up(stack, fresh=True)
             code = checks.run_pytest(stack, arguments.pytest_arguments)
         finally:
             _stop(stack)
     for line in checks.closing_lines(stack):
-        plain(line)
+        print_raw(line)
     return code
 
 
 def command_faults(arguments: argparse.Namespace) -> int:
-    """Start a fresh stack, break it in every way there is while clients use it, stop it."""
+    """Break a fresh stack in many ways while clients use it."""
     stack = stack_named("faults")
-    with _only_command(stack):
+    with _stack_lock(stack):
         try:
             up(stack, fresh=True)
             return checks.run_faults(stack, arguments.only, arguments.mix)
@@ -217,9 +213,9 @@ def command_faults(arguments: argparse.Namespace) -> int:
 
 
 def command_bench(arguments: argparse.Namespace) -> int:
-    """Start a fresh stack, measure the product on it, stop it."""
+    """Measure the product on a fresh stack."""
     stack = stack_named("bench")
-    with _only_command(stack):
+    with _stack_lock(stack):
         try:
             up(stack, fresh=True)
             return checks.run_bench(stack, arguments.only)
@@ -227,48 +223,7 @@ def command_bench(arguments: argparse.Namespace) -> int:
             _stop(stack)
 
 
-def _watch(stack: Stack) -> int:
-    """Wait until somebody presses Ctrl-C, stops the stack from elsewhere, or a part dies."""
-    told: set[str] = set()
-    while description(stack) is not None:
-        for part in set(dead_parts(stack)) - told:
-            told.add(part)
-            complain(f"{part} has ended by itself; see {stack.logs / part}.log")
-        time.sleep(WATCH_SECONDS)
-    say(f"{stack.name} was stopped from elsewhere")
-    return 0
-
-
-def _stop(stack: Stack) -> None:
-    say(f"{stack.name}: stopping …")
-    say(f"{stack.name}: stopped" if down(stack) else f"{stack.name}: nothing was running")
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """End the command. What follows is clearing up, and a second Ctrl-C must not cut that short."""
-    for ending in ENDING:
-        signal.signal(ending, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _only_command(stack: Stack) -> Iterator[None]:
-    """Two commands on one stack would undo each other's work."""
-    stack.directory.mkdir(parents=True, exist_ok=True)
-    with (stack.directory / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{stack.name}: waiting for another command on this stack …")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        except KeyboardInterrupt:
-            cancelled.set()
-            raise
-
-
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Handler] = {
     "run": command_run,
     "up": command_up,
     "down": command_down,
@@ -289,6 +244,56 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+def _running(stack: Stack) -> tuple[dict[str, Any], dict[str, str]]:
+    """The content of the stack file, and the addresses for the deployment."""
+    content = read_stack_file(stack)
+    if content is None:
+        raise StackError(f"{stack.name} is not running. `make up` starts it and deploys the code.")
+    urls = {name: content[name]["url"] for name in ("redis", "mysql", "opensearch")}
+    return content, {**urls, "localstack": content["aws"]["url"]}
+
+
+def _watch(stack: Stack) -> int:
+    """Wait for Ctrl-C or another command that stops the stack. Report each service that ends."""
+    reported: set[str] = set()
+    while read_stack_file(stack) is not None:
+        for service in set(dead_services(stack)) - reported:
+            reported.add(service)
+            print_error(f"{service} has ended. Its log: {stack.logs / service}.log")
+        time.sleep(WATCH_SECONDS)
+    log(f"{stack.name} was stopped by another command")
+    return 0
+
+
+def _stop(stack: Stack) -> None:
+    log(f"{stack.name}: stopping …")
+    log(f"{stack.name}: stopped" if down(stack) else f"{stack.name}: nothing was running")
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End the command. Further signals are ignored, so that they cannot interrupt the clean-up."""
+    for ending in ENDING_SIGNALS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _stack_lock(stack: Stack) -> Iterator[None]:
+    """Let one command change a stack at a time. A second command waits."""
+    stack.directory.mkdir(parents=True, exist_ok=True)
+    with (stack.directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log(f"{stack.name}: waiting for another command on this stack …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        except KeyboardInterrupt:
+            cancelled.set()
+            raise
+
+
 if __name__ == "__main__":
-    os.umask(0o077)
+    os.umask(0o077)  # the stack's files contain keys
     sys.exit(main())

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
-from infra.local.layout import DEFAULT_PORTS
+from infra.local.paths import DEFAULT_PORTS
 
-type Command = Callable[[argparse.Namespace], int | None]
+type Handler = Callable[[argparse.Namespace], int | None]
 
 # `tests.faults` and `tests.bench` have these names too, but cannot be imported before the installation.
 # A test compares them.
@@ -59,7 +59,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(
-    commands: Mapping[str, Command], description: str | None, words: list[str] | None = None
+    commands: Mapping[str, Handler], description: str | None, words: list[str] | None = None
 ) -> argparse.Namespace:
     """The checked arguments; `command` in them is the function to call.
 

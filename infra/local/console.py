@@ -1,6 +1,4 @@
-"""What a person sees while the stack starts: one line a step, with the seconds since the start."""
-
-from __future__ import annotations
+"""The terminal: one line for each step, with the seconds since the command started."""
 
 import sys
 import threading
@@ -10,42 +8,42 @@ from contextlib import contextmanager
 
 
 class StackError(Exception):
-    """Something a person has to look at; the message says what, and what to do about it."""
+    """A failure that a person must resolve. The message says what failed and what to do."""
 
 
 class CancelledError(Exception):
-    """Another step failed, or somebody pressed Ctrl-C: this step has to give up."""
+    """This step ends early, because another step failed or somebody pressed Ctrl-C."""
 
 
 cancelled = threading.Event()
-"""Set once, by whoever notices first that the whole command has to end."""
+"""Set once, when the whole command must end."""
 
-_started = time.monotonic()
+_started_at = time.monotonic()
 _lock = threading.Lock()
 
 
-def say(text: str) -> None:
-    """Print one progress line; lines of parallel steps never mix."""
+def log(text: str) -> None:
+    """Print a line of progress. Lines of parallel steps never mix."""
     with _lock:
-        print(f"[{time.monotonic() - _started:6.1f} s] {text}", flush=True)
+        print(f"[{time.monotonic() - _started_at:6.1f} s] {text}", flush=True)
 
 
-def plain(text: str = "") -> None:
-    """Print something that is to be copied or piped, so without a prefix."""
+def print_raw(text: str = "") -> None:
+    """Print text without a prefix, so that it can be copied or piped."""
     with _lock:
         print(text, flush=True)
 
 
-def complain(text: str) -> None:
-    """Print an error."""
+def print_error(text: str) -> None:
+    """Print to standard error."""
     with _lock:
         print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def step(name: str, doing: str, done: str = "done") -> Iterator[None]:
-    """Announce a long step, and say how long it took."""
-    say(f"{name}: {doing} …")
-    begun = time.monotonic()
+def log_step(name: str, running: str, finished: str = "done") -> Iterator[None]:
+    """Log the start of a long step, and its end with the seconds it took."""
+    log(f"{name}: {running} …")
+    step_started_at = time.monotonic()
     yield
-    say(f"{name}: {done} ({time.monotonic() - begun:.1f} s)")
+    log(f"{name}: {finished} ({time.monotonic() - step_started_at:.1f} s)")

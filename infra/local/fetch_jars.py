@@ -1,12 +1,8 @@
-"""Get the jars named in a lock file into a folder: `fetch_jars.py LOCK FOLDER`.
+"""Downloads the jars of a lock file into a folder: `fetch_jars.py LOCK FOLDER`.
 
-Runs in the environment of the tools, where jgo is. Each jar must have the SHA-256 that the lock
-file states.
-
-`fetch_jars.py --lock GROUP:ARTIFACT:VERSION…` writes a new lock file to standard output.
+It runs in the environment `var/tools/tools`, which contains jgo. Each jar must have the SHA-256 of the lock
+file. `fetch_jars.py --lock GROUP:ARTIFACT:VERSION…` prints a new lock file.
 """
-
-from __future__ import annotations
 
 import hashlib
 import shutil
@@ -16,14 +12,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import jgo  # type: ignore[import-not-found]  # it is in the tools' environment only
+import jgo  # type: ignore[import-not-found]  # only in `var/tools/tools`
 
 PARALLEL_DOWNLOADS = 8
 ATTEMPTS = 4
 
 
 def fetch(coordinate: str, cache: Path) -> Path:
-    """Download one jar; tries again, since a registry may refuse a burst of requests."""
+    """Download one jar. It tries several times, since a registry can refuse a burst of requests."""
     group, artifact, version = coordinate.split(":")
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -32,7 +28,7 @@ def fetch(coordinate: str, cache: Path) -> Path:
             )
             jar = context.project(group, artifact).at_version(version).artifact("", "jar")
             return Path(jar.resolve())
-        except Exception as error:  # jgo has no error of its own for a failed download
+        except Exception as error:  # jgo raises many kinds of errors
             if attempt == ATTEMPTS:
                 raise SystemExit(f"{coordinate} could not be downloaded: {error}") from error
             time.sleep(attempt)
@@ -46,28 +42,28 @@ def digest(path: Path) -> str:
 
 
 def install(lock: Path, folder: Path) -> None:
-    """Fill the folder with the jars of the lock file."""
+    """Download the jars of the lock file into the folder."""
     lines = [line.split() for line in lock.read_text().splitlines() if line[:1] not in {"#", ""}]
-    wanted: dict[str, str] = dict(lines)
+    hashes: dict[str, str] = dict(lines)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=folder) as cache,
         ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
     ):
-        fetched = pool.map(lambda coordinate: fetch(coordinate, Path(cache)), wanted)
-        for (coordinate, sha), jar in zip(wanted.items(), fetched, strict=True):
+        jars = pool.map(lambda coordinate: fetch(coordinate, Path(cache)), hashes)
+        for (coordinate, sha), jar in zip(hashes.items(), jars, strict=True):
             if digest(jar) != sha:
-                raise SystemExit(f"{coordinate} is not the file that {lock.name} names.")
+                raise SystemExit(f"{coordinate} has another SHA-256 than in {lock.name}.")
             shutil.move(jar, folder / jar.name)
 
 
 def print_lock(coordinates: list[str]) -> None:
-    """Resolve coordinates with all they need, and print the lock file."""
+    """Print a lock file: the coordinates with all their dependencies."""
     print("# coordinate, SHA-256; written by fetch_jars.py --lock " + " ".join(coordinates))
     with tempfile.TemporaryDirectory() as cache:
         for coordinate in coordinates:
-            # Jars with a classifier hold native code for one kind of machine; nothing here needs it.
-            for jar in (one for one in jgo.resolve(coordinate) if not one.classifier):
+            # A jar with a classifier contains native code for one kind of machine. Nothing here uses it.
+            for jar in (jar for jar in jgo.resolve(coordinate) if not jar.classifier):
                 name = f"{jar.groupId}:{jar.artifactId}:{jar.version}"
                 print(name, digest(fetch(name, Path(cache))))
 

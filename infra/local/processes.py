@@ -1,12 +1,10 @@
-"""Starting services and stopping exactly those again.
+"""Starts processes of a stack, and stops exactly those.
 
-What must never happen is a signal to somebody else's process. A process counts as ours only while
-its pid *and* its start time are the recorded ones (a pid that was given to another process has
-another start time), or while its environment carries this stack's mark. The mark is inherited, so
-children that outlived their parent are found as well, and what a killed start never recorded.
+A signal must never reach a process of somebody else. A process counts as ours in two cases only. Its pid
+and its start time are the recorded ones: a process that got the pid later has another start time. Or its
+environment contains the marker variable with this stack's folder: children inherit the marker, so it also
+finds orphans, and processes that a killed start did not record.
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
@@ -20,17 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.local.console import CancelledError, StackError, cancelled
-from infra.local.layout import Stack
+from infra.local.paths import MARKER_VARIABLE, Stack
 
 POLL_SECONDS = 0.1
 _record_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Started:
-    """A process that was started for a stack."""
+class ManagedProcess:
+    """A process that was started for a stack, with what identifies it after a restart of this program."""
 
-    part: str
+    service: str
     pid: int
     start_ticks: int
     boot_id: str
@@ -38,90 +36,91 @@ class Started:
 
 def spawn(
     stack: Stack,
-    part: str,
+    service: str,
     command: Sequence[str],
     *,
     directory: Path,
     environment: Mapping[str, str] | None = None,
-) -> Started:
-    """Start a service in a session of its own (a Ctrl-C in our terminal does not reach it)."""
-    name, _, value = stack.mark.partition("=")
+) -> ManagedProcess:
+    """Start a service and record it. It runs in its own session, so a Ctrl-C here does not reach it."""
     stack.logs.mkdir(parents=True, exist_ok=True)
-    with _record_lock, (stack.logs / f"{part}.log").open("ab") as log:
+    with _record_lock, (stack.logs / f"{service}.log").open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=directory,
-            env={**(environment or os.environ), name: value},
+            env={**(environment or os.environ), MARKER_VARIABLE: str(stack.directory)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        # Started and not reaped by us while it runs: `Popen` objects are not needed any more.
-        started = Started(part, process.pid, _start_ticks(process.pid) or 0, _boot_id())
-        write_json(stack.processes, [asdict(one) for one in [*recorded(stack), started]])
+        start_ticks = _start_ticks(process.pid) or 0
+        started = ManagedProcess(service, process.pid, start_ticks, _boot_id())
+        records = [asdict(process) for process in [*recorded_processes(stack), started]]
+        write_json(stack.processes, records)
     return started
 
 
-def recorded(stack: Stack) -> list[Started]:
-    """The processes this stack has started, whether they still run or not."""
+def recorded_processes(stack: Stack) -> list[ManagedProcess]:
+    """The processes that were started for this stack, running or not."""
     try:
-        return [Started(**one) for one in json.loads(stack.processes.read_text())]
+        records = json.loads(stack.processes.read_text())
+        return [ManagedProcess(**record) for record in records]
     except (FileNotFoundError, ValueError, TypeError):
         return []
 
 
-def is_alive(started: Started) -> bool:
+def is_alive(process: ManagedProcess) -> bool:
     """Whether this very process still runs."""
-    return started.boot_id == _boot_id() and _start_ticks(started.pid) == started.start_ticks
+    return process.boot_id == _boot_id() and _start_ticks(process.pid) == process.start_ticks
 
 
-def marked(stack: Stack) -> list[int]:
-    """Every running process that carries this stack's mark, children included."""
+def processes_of(stack: Stack) -> list[int]:
+    """The pids of all running processes with this stack's marker, children included."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdecimal()]
-    return [pid for pid in pids if _carries(pid, stack.mark) and _start_ticks(pid) is not None]
+    return [pid for pid in pids if _has_marker(pid, stack) and _start_ticks(pid) is not None]
 
 
-def stop(started: Started, grace_seconds: float = 20.0) -> bool:
-    """Ask a process to end, and end it when it does not. Says whether it was running."""
-    if not is_alive(started):
+def stop(process: ManagedProcess, grace_seconds: float = 20.0) -> bool:
+    """Terminate a process, and kill it after the grace time. Returns whether it was running."""
+    if not is_alive(process):
         return False
-    _signal(started.pid, signal.SIGTERM)
-    if not _gone(lambda: not is_alive(started), grace_seconds) and is_alive(started):
-        _signal(started.pid, signal.SIGKILL)
-        _gone(lambda: not is_alive(started), 5.0)
+    _signal(process.pid, signal.SIGTERM)
+    if not _becomes_true(lambda: not is_alive(process), grace_seconds) and is_alive(process):
+        _signal(process.pid, signal.SIGKILL)
+        _becomes_true(lambda: not is_alive(process), 5.0)
     return True
 
 
-def stop_marked(stack: Stack, grace_seconds: float = 3.0) -> int:
-    """End whatever still carries the stack's mark (orphans of a crash). Says how many."""
-    found = marked(stack)
-    for pid in found:
+def stop_leftovers(stack: Stack, grace_seconds: float = 3.0) -> int:
+    """Stop every process that still has the stack's marker. Returns how many there were."""
+    pids = processes_of(stack)
+    for pid in pids:
         _signal(pid, signal.SIGTERM)
-    if found and not _gone(lambda: not marked(stack), grace_seconds):
-        for pid in marked(stack):
+    if pids and not _becomes_true(lambda: not processes_of(stack), grace_seconds):
+        for pid in processes_of(stack):
             _signal(pid, signal.SIGKILL)
-        _gone(lambda: not marked(stack), 5.0)
-    return len(found)
+        _becomes_true(lambda: not processes_of(stack), 5.0)
+    return len(pids)
 
 
 def wait_until(
-    is_ready: Callable[[], bool], is_running: Callable[[], bool], what: str, seconds: float
+    is_ready: Callable[[], bool], is_running: Callable[[], bool], title: str, seconds: float
 ) -> None:
-    """Wait for a condition.
+    """Wait until a service is ready.
 
     Raises:
-        StackError: the process ended, or the time was up.
-        CancelledError: the whole command has to end.
+        StackError: the process ended, or the time is over.
+        CancelledError: the whole command must end.
     """
     deadline = time.monotonic() + seconds
     while not is_ready():
         if cancelled.is_set():
             raise CancelledError
         if not is_running():
-            raise StackError(f"{what} ended right after its start.")
+            raise StackError(f"{title} ended right after its start.")
         if time.monotonic() > deadline:
-            raise StackError(f"{what} was not ready after {seconds:.0f} s.")
+            raise StackError(f"{title} was not ready after {seconds:.0f} s.")
         time.sleep(POLL_SECONDS)
 
 
@@ -132,7 +131,11 @@ def run_quietly(
     directory: Path,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a helper to its end, its output into a log; ended early when the command is cancelled."""
+    """Run a program to its end with its output in a log. Returns its exit code.
+
+    Raises:
+        CancelledError: the whole command must end. The program was terminated.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -145,22 +148,22 @@ def run_quietly(
             start_new_session=True,
         )
         try:
-            return _finish(process)
+            return _wait(process)
         finally:
-            if process.poll() is None:  # and so its number is still its own
+            if process.poll() is None:  # it was not reaped, so no other process has its pid
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
 
 
 def ports_open_to_others() -> set[int]:
-    """The TCP ports that something listens on for more than this machine."""
+    """The TCP ports on which some process accepts connections from other machines."""
     listening, loopback = "0A", ("0100007F", "0" * 16 + "FFFF00000100007F", "0" * 24 + "01000000")
     ports: set[int] = set()
     for table in ("tcp", "tcp6"):
         try:
             lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         except FileNotFoundError:
-            continue  # no IPv6 here
+            continue  # no IPv6 on this machine
         for fields in (line.split() for line in lines):
             address, _, port = fields[1].partition(":")
             if fields[3] == listening and address not in loopback:
@@ -178,15 +181,15 @@ def last_lines(log: Path, count: int = 15) -> str:
 
 
 def write_json(path: Path, value: object, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, readable by its owner only (it may hold keys)."""
+    """Write a file as a whole or not at all. Only its owner can read it, since it can contain keys."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as out:
-        out.write(json.dumps(value, indent=2) + "\n")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
     scratch.replace(path)
 
 
-def _finish(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: subprocess.Popen[bytes]) -> int:
     while True:
         try:
             return process.wait(timeout=POLL_SECONDS)
@@ -195,7 +198,7 @@ def _finish(process: subprocess.Popen[bytes]) -> int:
                 raise CancelledError from None
 
 
-def _gone(condition: Callable[[], bool], seconds: float) -> bool:
+def _becomes_true(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -210,19 +213,20 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When a process started, in ticks since the boot; None when it is gone or a zombie."""
+    """The start time of a process in ticks since the boot; None if it ended or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name in brackets may hold blanks and brackets: what follows the last one is regular.
+    # The name in brackets can contain blanks and brackets, so the fields after the last bracket are counted.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _carries(pid: int, mark: str) -> bool:
+def _has_marker(pid: int, stack: Stack) -> bool:
+    marker = f"{MARKER_VARIABLE}={stack.directory}".encode()
     try:
-        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return marker in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
 

@@ -1,6 +1,4 @@
-"""Starting a stack, stopping it, and saying how it is."""
-
-from __future__ import annotations
+"""Starts and stops a stack, and reports its state."""
 
 import json
 import os
@@ -9,121 +7,116 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from infra.local.console import StackError, cancelled, plain, say, step
-from infra.local.deploying import deploy
+from infra.local.console import StackError, cancelled, log, log_step, print_raw
+from infra.local.deployment import deploy
 from infra.local.install import install_for
-from infra.local.keys import Keys, keys_of
-from infra.local.layout import EXTERNAL_VARIABLES, Stack, port_variable
-from infra.local.parts import Part, wipe
-from infra.local.parts.elasticmq import ElasticMq
-from infra.local.parts.localstack import LocalStack
-from infra.local.parts.mariadb import MariaDB
-from infra.local.parts.opensearch import OpenSearch
-from infra.local.parts.valkey import Valkey
+from infra.local.paths import EXTERNAL_VARIABLES, Stack, port_variable
 from infra.local.processes import (
-    Started,
+    ManagedProcess,
     is_alive,
     last_lines,
     ports_open_to_others,
-    recorded,
+    recorded_processes,
     spawn,
     stop,
-    stop_marked,
+    stop_leftovers,
     wait_until,
     write_json,
 )
+from infra.local.services import Service, wipe
+from infra.local.services.elasticmq import ElasticMq
+from infra.local.services.localstack import LocalStack
+from infra.local.services.mariadb import MariaDB
+from infra.local.services.opensearch import OpenSearch
+from infra.local.services.valkey import Valkey
+from infra.local.stack_secrets import StackSecrets, secrets_of
 
-PARTS: tuple[Part, ...] = (OpenSearch(), LocalStack(), ElasticMq(), MariaDB(), Valkey())
-"""The slowest first: they start in parallel, but a machine with two cores notices."""
+# They start in parallel. The slowest comes first, which saves time on a machine with two cores.
+SERVICES: tuple[Service, ...] = (OpenSearch(), LocalStack(), ElasticMq(), MariaDB(), Valkey())
 LOCALSTACK_GRACE_SECONDS = 3.0
 
 
 def up(stack: Stack, *, fresh: bool = False) -> bool:
-    """Start a stack. Says False when it was already running, and leaves it alone then.
+    """Start a stack. Returns False if it was running already; nothing is changed then.
 
     Raises:
-        StackError: a part did not start; everything that had started is stopped again.
+        StackError: a service did not start. The services that did are stopped again.
     """
-    if description(stack) is not None and not dead_parts(stack):
+    if read_stack_file(stack) is not None and not dead_services(stack):
         return False
     clean_up_after_a_crash(stack)
     if fresh:
-        _forget(stack)
-    parts = parts_of(stack)
-    scoped_to_user = [part for part in parts if part.name not in stack.external]
-    _check_ports(stack, scoped_to_user)  # before minutes of installing, rather than after them
+        _remove_data(stack)
+    services = services_of(stack)
+    own = [service for service in services if service.name not in stack.external]
+    _check_ports(stack, own)  # before the installation, which can take minutes
     install_for(stack)
-    keys = keys_of(stack)
-    _start_logs_anew(stack)
+    secrets = secrets_of(stack)
+    _move_old_logs(stack)
     wipe(stack.scratch)
     try:
-        with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-            try:
-                futures = {
-                    part.name: pool.submit(start_part, stack, part, keys) for part in scoped_to_user
-                }
-                _first_error([future.exception() for future in futures.values()])
-            except BaseException:
-                cancelled.set()
-                raise
-        pids = {name: future.result().pid for name, future in futures.items()}
-        urls = {part.name: stack.external.get(part.name, part.url(stack, keys)) for part in parts}
-        deployed = deploy(stack, urls, keys)
+        processes = _start_services(stack, own, secrets)
+        urls = {
+            service.name: stack.external.get(service.name, service.url(stack, secrets))
+            for service in services
+        }
+        deployed = deploy(stack, urls, secrets)
     except BaseException:
-        say("that did not work: stopping what was started …")
+        log("the start failed: stopping what was started …")
         stop_all(stack)
         raise
-    _describe(stack, keys, urls, pids, deployed)
+    pids = {name: process.pid for name, process in processes.items()}
+    _write_stack_file(stack, secrets, urls, pids, deployed)
     return True
 
 
 def down(stack: Stack) -> bool:
-    """Stop a stack. Says whether anything was running."""
-    stack.description.unlink(missing_ok=True)
+    """Stop a stack. Returns whether anything was running."""
+    stack.file.unlink(missing_ok=True)
     return stop_all(stack) > 0
 
 
-def parts_of(stack: Stack) -> list[Part]:
+def services_of(stack: Stack) -> list[Service]:
     """The services of a stack: those that have a port in it."""
-    return [part for part in PARTS if part.name in stack.ports]
+    return [service for service in SERVICES if service.name in stack.ports]
 
 
 def stop_all(stack: Stack) -> int:
-    """Stop every process this stack has started, and no other. Says how many there were."""
-    started = recorded(stack)
-    # LocalStack first: it runs the functions, which would log that their stores are gone. It keeps
-    # nothing, and its own way of stopping can take a minute.
-    first = [one for one in started if one.part == LocalStack.name]
-    rest = [one for one in started if one.part != LocalStack.name]
-    stopped = sum(stop(one, LOCALSTACK_GRACE_SECONDS) for one in first)
-    if rest:
-        with ThreadPoolExecutor(max_workers=len(rest)) as pool:
-            stopped += sum(pool.map(lambda one: stop(one), rest))
-    stopped += stop_marked(stack)
+    """Stop every process of this stack, and no other. Returns how many there were."""
+    processes = recorded_processes(stack)
+    # LocalStack first, since it runs the functions, and they would log that their stores are gone. It has
+    # no data to write, and its own shutdown can take a minute, so its grace time is short.
+    localstack = [process for process in processes if process.service == LocalStack.name]
+    others = [process for process in processes if process.service != LocalStack.name]
+    stopped = sum(stop(process, LOCALSTACK_GRACE_SECONDS) for process in localstack)
+    if others:
+        with ThreadPoolExecutor(max_workers=len(others)) as pool:
+            stopped += sum(pool.map(lambda process: stop(process), others))
+    stopped += stop_leftovers(stack)
     stack.processes.unlink(missing_ok=True)
     return stopped
 
 
-def description(stack: Stack) -> dict[str, Any] | None:
-    """What `stack.json` says, or None while the stack is not up."""
+def read_stack_file(stack: Stack) -> dict[str, Any] | None:
+    """The content of `stack.json`; None if the stack is not up."""
     try:
-        content: dict[str, Any] = json.loads(stack.description.read_text())
+        content: dict[str, Any] = json.loads(stack.file.read_text())
         return content
     except (FileNotFoundError, ValueError):
         return None
 
 
-def dead_parts(stack: Stack) -> list[str]:
-    """The parts that were started and do not run any more."""
-    return [one.part for one in recorded(stack) if not is_alive(one)]
+def dead_services(stack: Stack) -> list[str]:
+    """The services that were started and have ended."""
+    return [process.service for process in recorded_processes(stack) if not is_alive(process)]
 
 
 def print_summary(stack: Stack) -> None:
-    """Where it is, and two commands to try."""
-    content = description(stack)
+    """Print the address of a running stack, its key, and two requests to try."""
+    content = read_stack_file(stack)
     assert content is not None
     base, key = content["base_url"], content["admin_key"]
-    plain(
+    print_raw(
         f"\n  Base URL   {base}\n  Admin key  {key}\n"
         "\n  Create an application, then list the applications:\n\n"
         f"  curl -s -X POST {base}/applications -H 'Authorization: Bearer {key}' "
@@ -133,156 +126,178 @@ def print_summary(stack: Stack) -> None:
 
 
 def print_status(stack: Stack) -> bool:
-    """Say how each part is. True when the stack is up and whole."""
-    content = description(stack)
-    started = {one.part: one for one in recorded(stack)}
-    if content is None and not started:
-        plain(f"{stack.name}: not running")
+    """Print the state of each service. Returns whether the stack is up and complete."""
+    content = read_stack_file(stack)
+    processes = {process.service: process for process in recorded_processes(stack)}
+    if content is None and not processes:
+        print_raw(f"{stack.name}: not running")
         return False
-    keys = keys_of(stack)
-    whole = content is not None
-    for part in reversed(parts_of(stack)):
-        state, good = _state(stack, part, keys, started.get(part.name), content)
-        whole = whole and good
-        plain(f"  {part.title:<11} {state}")
+    secrets = secrets_of(stack)
+    healthy = content is not None
+    for service in reversed(services_of(stack)):
+        state, answers = _state(stack, service, secrets, processes.get(service.name), content)
+        healthy = healthy and answers
+        print_raw(f"  {service.title:<11} {state}")
     if content is None:
-        plain(f"{stack.name}: half started; `make down` clears it away")
-    elif whole:
-        plain(f"{stack.name}: up at {content['base_url']}")
+        print_raw(f"{stack.name}: not completely started. `make down` removes the rest.")
+    elif healthy:
+        print_raw(f"{stack.name}: up at {content['base_url']}")
     else:
-        plain(f"{stack.name}: broken, see above and `make logs`; `make restart` repairs it")
-    return whole
+        print_raw(f"{stack.name}: broken. `make logs` shows why, `make restart` repairs it.")
+    return healthy
 
 
 def clean_up_after_a_crash(stack: Stack) -> None:
-    """Whatever an earlier start left running is stopped before a new one."""
-    stack.description.unlink(missing_ok=True)
+    """Stop the processes that an earlier start left running."""
+    stack.file.unlink(missing_ok=True)
     if count := stop_all(stack):
-        say(f"stopped {count} processes that an earlier start had left behind")
+        log(f"stopped {count} processes of an earlier start")
 
 
-def start_part(stack: Stack, part: Part, keys: Keys) -> Started:
-    """Start one part, with the data it has, and wait until it answers.
+def start_service(stack: Stack, service: Service, secrets: StackSecrets) -> ManagedProcess:
+    """Start a service with its existing data, and wait until it answers.
 
     Raises:
-        StackError: it did not start.
+        StackError: it did not start. The message contains the end of its log.
     """
-    with step(part.title, "starting", "ready"):
-        part.prepare(stack, keys)
-        launch = part.launch(stack, keys)
-        started = spawn(
+    with log_step(service.title, "starting", "ready"):
+        service.prepare(stack, secrets)
+        command = service.command(stack, secrets)
+        process = spawn(
             stack,
-            part.name,
-            launch.command,
-            directory=launch.directory,
-            environment=launch.environment,
+            service.name,
+            command.words,
+            directory=command.directory,
+            environment=command.environment,
         )
         try:
             wait_until(
-                lambda: part.is_ready(stack, keys),
-                lambda: is_alive(started),
-                part.title,
-                part.patience_seconds,
+                lambda: service.is_ready(stack, secrets),
+                lambda: is_alive(process),
+                service.title,
+                service.start_timeout_seconds,
             )
-            _check_that_it_is_private(part, stack)
+            _check_that_it_is_private(service, stack)
         except StackError as error:
-            log = stack.logs / f"{part.name}.log"
-            raise StackError(f"{error} The end of {log}:\n{last_lines(log)}") from None
-        return started
+            output = stack.logs / f"{service.name}.log"
+            raise StackError(f"{error} The end of {output}:\n{last_lines(output)}") from None
+        return process
 
 
-def _first_error(errors: list[BaseException | None]) -> None:
-    found = [error for error in errors if error is not None]
-    telling = [error for error in found if isinstance(error, StackError)]
-    if found:
-        raise (telling or found)[0]
+def _start_services(
+    stack: Stack, services: list[Service], secrets: StackSecrets
+) -> dict[str, ManagedProcess]:
+    """Start services in parallel. The first failure ends the others."""
+    if not services:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(services)) as pool:
+        futures = {
+            service.name: pool.submit(start_service, stack, service, secrets)
+            for service in services
+        }
+        try:
+            for future in futures.values():
+                future.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
+            errors = [error for f in futures.values() if (error := f.exception()) is not None]
+        except BaseException:
+            cancelled.set()
+            raise
+    causes = [error for error in errors if isinstance(error, StackError)]
+    if errors:
+        raise (causes or errors)[0]
+    return {name: future.result() for name, future in futures.items()}
 
 
-def _check_ports(stack: Stack, parts: list[Part]) -> None:
-    for part in parts:
-        for name in part.port_names:
+def _check_ports(stack: Stack, services: list[Service]) -> None:
+    for service in services:
+        for name in service.port_names:
             port = stack.ports[name]
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("127.0.0.1", port))
                 except OSError as error:
-                    use = "its transport port" if name.endswith("transport") else "its port"
+                    kind = "transport port" if name.endswith("transport") else "port"
                     raise StackError(
-                        f"Port {port}, which {part.title} needs ({use}), can't be had: "
-                        f"{error.strerror}.\n"
-                        f"Stop what uses it, or choose another: {port_variable(name)}=12345"
-                        + _or_use_it(stack, part)
+                        f"{service.title} cannot use its {kind} {port}: {error.strerror}.\n"
+                        f"Stop the program that uses it, or choose another port: "
+                        f"{port_variable(name)}=12345" + _external_server_hint(stack, service)
                     ) from None
 
 
-def _check_that_it_is_private(part: Part, stack: Stack) -> None:
-    """These services ask for no password, or run code: other machines must not reach them."""
-    ports = {stack.ports[name] for name in part.port_names}
+def _check_that_it_is_private(service: Service, stack: Stack) -> None:
+    """These services need no password, or run code, so other machines must not reach them."""
+    ports = {stack.ports[name] for name in service.port_names}
     if exposed := ports & ports_open_to_others():
-        raise StackError(f"{part.title} listens on more than 127.0.0.1 (port {exposed}).")
+        raise StackError(f"{service.title} listens on more than 127.0.0.1 (port {exposed}).")
 
 
-def _or_use_it(stack: Stack, part: Part) -> str:
-    variable = EXTERNAL_VARIABLES[stack.name].get(part.name)
+def _external_server_hint(stack: Stack, service: Service) -> str:
+    variable = EXTERNAL_VARIABLES[stack.name].get(service.name)
     if variable is None:
         return ""
-    return f"\nTo use a {part.title} that is already there, give its URL: {variable}=…"
+    return f"\nTo use a running {service.title}, give its URL: {variable}=…"
 
 
-def _start_logs_anew(stack: Stack) -> None:
-    """The logs of the last run are kept beside those of this one."""
+def _move_old_logs(stack: Stack) -> None:
+    """Keep the logs of the last run beside the new ones."""
     previous = stack.logs / "previous"
     wipe(previous)
-    for log in stack.logs.glob("*.log"):
-        shutil.move(log, previous / log.name)
+    for file in stack.logs.glob("*.log"):
+        shutil.move(file, previous / file.name)
 
 
-def _forget(stack: Stack) -> None:
-    """Drop the data. What was packaged stays: it depends on the code only."""
+def _remove_data(stack: Stack) -> None:
+    """Remove data and secrets. The functions' package stays, since it depends only on the code."""
     for folder in (stack.data, stack.logs, stack.scratch):
         shutil.rmtree(folder, ignore_errors=True)
     (stack.directory / "keys.json").unlink(missing_ok=True)
 
 
-def _describe(
+def _write_stack_file(
     stack: Stack,
-    keys: Keys,
+    secrets: StackSecrets,
     urls: dict[str, str],
     pids: dict[str, int],
     deployed: dict[str, Any],
 ) -> None:
     services = {
-        "aws" if name == LocalStack.name else name: {"url": url, "pid": pids.get(name)}
+        _key_of(name): {"url": url, "pid": pids.get(name)}  # no pid: an external server
         for name, url in urls.items()
     }
     content = {
         "stack": stack.name,
         "base_url": deployed["base_url"],
-        "admin_key": keys.admin_key,
-        "master_key": keys.master_key,
+        "admin_key": secrets.admin_key,
+        "master_key": secrets.master_key,
         "queues": deployed["queues"],
         "functions": deployed["functions"],
         **services,
         "started_by": os.getpid(),
     }
-    write_json(stack.description, content)
+    write_json(stack.file, content)
+
+
+def _key_of(service: str) -> str:
+    """The key of a service in `stack.json`."""
+    return "aws" if service == LocalStack.name else service
 
 
 def _state(
     stack: Stack,
-    part: Part,
-    keys: Keys,
-    started: Started | None,
+    service: Service,
+    secrets: StackSecrets,
+    process: ManagedProcess | None,
     content: dict[str, Any] | None,
 ) -> tuple[str, bool]:
-    if started is None:
-        known = (content or {}).get("aws" if part.name == "localstack" else part.name)
-        if known and known["pid"] is None:
-            return f"not ours: {known['url']}", True
+    if process is None:
+        entry = (content or {}).get(_key_of(service.name))
+        if entry and entry["pid"] is None:
+            return f"external: {entry['url']}", True
         return "not running", False
-    if not is_alive(started):
-        return f"DEAD (was pid {started.pid}); see {stack.logs / part.name}.log", False
-    if not part.is_ready(stack, keys):
-        return f"pid {started.pid} runs but does not answer", False
-    return f"pid {started.pid}, answers", True
+    if not is_alive(process):
+        output = stack.logs / f"{service.name}.log"
+        return f"ended (was pid {process.pid}). Its log: {output}", False
+    if not service.is_ready(stack, secrets):
+        return f"pid {process.pid} runs but does not answer", False
+    return f"pid {process.pid}, answers", True

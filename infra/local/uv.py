@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.local.layout import ROOT, TOOLS
+from infra.local.paths import ROOT, TOOLS
 
 HERE = Path(__file__).resolve().parent
 VENV = TOOLS / "uv"

@@ -9,20 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from infra.local.console import plain, say
-from tests.bench import (
-    accept,
-    cold_start,
-    lag,
-    memory,
-    noisy_neighbour,
-    page,
-    persist,
-    refusal,
-    scaling,
-    search,
-)
-from tests.bench.harness import Harness
+from infra.local.console import log, print_error, print_raw
+from tests.bench import accept, cold_start, growth, lag, memory, page, persist, search, trickle
+from tests.bench.ground import Ground
 from tests.bench.rows import Row, differences, table, write
 
 type Benchmark = Callable[[Harness], Iterator[Row]]
@@ -52,17 +41,15 @@ NAMES = (*IN_PROCESS, *DEPLOYED)
 def main() -> int:
     """Run the chosen benchmarks; 0 if every goal was reached."""
     arguments = _parse()
-    if arguments.list:
-        plain("\n".join(NAMES))
-        return 0
-    harness, rows = Harness(arguments.stack_file), list[Row]()
-    with harness.alone():
-        harness.migrate()
-        _run(IN_PROCESS, arguments.only, harness, rows)
-    _run(DEPLOYED, arguments.only, harness, rows)
-    plain("\n" + table(rows) + "\n")
+    wanted = _wanted(arguments.only)
+    ground, rows = Ground(arguments.stack_file), list[Row]()
+    with ground.alone():
+        ground.migrate()
+        _run({name: one for name, one in ALONE.items() if name in wanted}, ground, rows)
+    _run({name: one for name, one in DEPLOYED.items() if name in wanted}, ground, rows)
+    print_raw("\n" + table(rows) + "\n")
     for line in differences(rows):
-        plain(line)
+        print_raw(line)
     return 0 if all(row.reached is not False for row in rows) else 1
 
 
@@ -70,15 +57,13 @@ def _run(
     benchmarks: Mapping[str, Benchmark], chosen: list[str], harness: Harness, rows: list[Row]
 ) -> None:
     for name, benchmark in benchmarks.items():
-        if name not in chosen:
-            continue
-        say(f"{name} …")
-        harness.purge_queues()
-        measured = benchmark(harness)
+        log(f"{name} …")
+        ground.empty()
+        measured = benchmark(ground)
         while row := _next(measured):
             rows.append(row)
             write(rows)
-            say(_sentence(row))
+            log(_told(row))
 
 
 def _next(rows: Iterator[Row]) -> Row | None:
@@ -87,10 +72,13 @@ def _next(rows: Iterator[Row]) -> Row | None:
         return next(rows, None)
 
 
-@cache
-def _null_file() -> TextIO:
-    """Stays open until the process ends, because the logger holds it."""
-    return Path(os.devnull).open("w")
+def _wanted(only: str | None) -> list[str]:
+    names = [*ALONE, *DEPLOYED]
+    chosen = [name for name in names if only is None or name.startswith(tuple(only.split(",")))]
+    if not chosen:
+        print_error(f"There is no benchmark {only}; there are: {', '.join(names)}.")
+        raise SystemExit(2)
+    return chosen
 
 
 def _sentence(row: Row) -> str:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from infra.local.layout import ROOT
-from tests.bench.harness import Harness
+from infra.local.paths import ROOT
+from tests.bench.ground import Ground
 from tests.bench.measure import compared
 from tests.bench.rows import Row
 

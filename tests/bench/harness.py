@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pymysql
 
 from chalicelib.settings import QUEUES
-from infra.local.layout import REGION
+from infra.local.paths import REGION
 from tests.aws_clients import local_client
 
 DATABASE = "ordinal_bench"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.local.layout import ROOT, VAR
+from infra.local.paths import ROOT, VAR
 
 LATEST = VAR / "bench" / "latest.json"
 RECORDED = ROOT / "docs" / "performance.md"

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app import app
-from infra.local.layout import TEST_ORIGIN
+from infra.local.paths import TEST_ORIGIN
 from tests.e2e.conftest import Api, Application, Stack
 
 

@@ -11,10 +11,10 @@ import pymysql
 from botocore.config import Config
 
 from chalicelib.settings import QUEUES, Settings
-from infra.local.deploying import deploy
-from infra.local.keys import keys_of
-from infra.local.layout import stack_named
-from infra.local.stack import description
+from infra.local.deployment import deploy
+from infra.local.paths import stack_named
+from infra.local.stack import read_stack_file
+from infra.local.stack_secrets import secrets_of
 from tests.aws_clients import local_client
 from tests.faults.database import StackDatabase
 from tests.faults.doubling import send_twice
@@ -32,8 +32,8 @@ class Harness:
     """The running stack named `faults`."""
 
     def __init__(self) -> None:
-        self.stack, self.keys = stack_named("faults"), keys_of(stack_named("faults"))
-        content = description(self.stack)
+        self.stack, self.keys = stack_named("faults"), secrets_of(stack_named("faults"))
+        content = read_stack_file(self.stack)
         assert content is not None, "the stack is not up: `make faults` starts it"
         self.content = content
         self.queues: dict[str, str] = content["queues"]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from infra.local import checks
-from infra.local.layout import Stack
+from infra.local.paths import Stack
 
 OUTPUT = """\
 tests/unit/test_a.py ..s..s                                              [100%]

@@ -12,7 +12,7 @@ import pytest
 from app import app
 from chalicelib.settings import QUEUES
 from infra.deploy.package import package
-from infra.local.layout import TOOLS
+from infra.local.paths import TOOLS
 from tests.unit.cloud_templates import FOLDER, of_type
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.layout import EXTERNAL_VARIABLES, TEST_ORIGIN, stack_named
+from infra.local.paths import EXTERNAL_VARIABLES, TEST_ORIGIN, stack_named
 
 
 @pytest.mark.parametrize("stack", ["test", "faults", "bench"])

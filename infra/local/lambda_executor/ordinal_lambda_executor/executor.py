@@ -1,6 +1,4 @@
-"""The executor LocalStack asks to start, invoke and stop an instance of a function."""
-
-from __future__ import annotations
+"""The class through which LocalStack starts, invokes and stops an instance of a function."""
 
 import os
 import shutil
@@ -22,7 +20,7 @@ _users_of_code: dict[str, set[str]] = {}
 
 
 class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is untyped
-    """One instance of a function; its process is replaced when it died or ran out of time."""
+    """One instance of a function. A new process replaces one that died or exceeded its time."""
 
     def __init__(self, id: str, function_version: Any) -> None:
         super().__init__(id, function_version)
@@ -36,8 +34,8 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
         self._environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._environment |= {name: str(value) for name, value in env_vars.items()}
         self._environment |= {"LAMBDA_TASK_ROOT": str(code), "LAMBDA_RUNTIME_DIR": str(code)}
-        # A function's calls carry its session's token. LocalStack checks none, so here the token names the
-        # function, and `localstack_main` writes down who calls what.
+        # Calls to AWS contain the session token. LocalStack does not check it, so here the token is the name
+        # of the function, and `localstack_main` records which function calls what.
         name = env_vars["AWS_LAMBDA_FUNCTION_NAME"]
         self._environment["AWS_SESSION_TOKEN"] = f"function/{name}"
         try:
@@ -83,7 +81,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
 
     @classmethod
     def prepare_version(cls, function_version: Any) -> None:
-        """Unpack the code, once for all functions that share it."""
+        """Unpack the code once for all functions that share it."""
         target = _code_directory(function_version)
         code = function_version.config.code
         with _code_lock:
@@ -97,7 +95,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack is u
 
     @classmethod
     def cleanup_version(cls, function_version: Any) -> None:
-        """Remove the code with the last function that uses it."""
+        """Remove the code when the last function that uses it is removed."""
         target = _code_directory(function_version)
         with _code_lock:
             users = _users_of_code.get(target.name, set())

@@ -1,6 +1,4 @@
-"""One process that runs a function: from its start to its end, and no further."""
-
-from __future__ import annotations
+"""One process that runs a function, from its start to its end."""
 
 import contextlib
 import os
@@ -17,7 +15,7 @@ INIT_SECONDS = 60.0
 
 
 class InitFailedError(Exception):
-    """The code could not be imported; the payload says why, in Lambda's words."""
+    """The code could not be imported. The payload is the reason in Lambda's format."""
 
     def __init__(self, payload: bytes) -> None:
         super().__init__(payload.decode(errors="replace"))
@@ -25,7 +23,7 @@ class InitFailedError(Exception):
 
 
 class FunctionProcess:
-    """`python -m awslambdaric HANDLER` with a Runtime API of its own."""
+    """A process `python -m awslambdaric HANDLER` with its own Runtime API."""
 
     def __init__(
         self,
@@ -38,7 +36,7 @@ class FunctionProcess:
         self._api = RuntimeApi()
         self._log = log
         self._timeout_seconds = timeout_seconds
-        self._killed_because = b""
+        self._kill_reason = b""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [os.environ["ORDINAL_LAMBDA_PYTHON"], "-m", "awslambdaric", handler],
@@ -52,17 +50,17 @@ class FunctionProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can take an invocation."""
+        """Whether the process can accept an invocation."""
         return self._process.poll() is None
 
     def wait_for_init(self) -> None:
         """Wait until the code is imported.
 
         Raises:
-            InitFailedError: it could not be imported, or the process ended.
+            InitFailedError: the import failed, or the process ended.
         """
-        if not self._api.asked_for_work.wait(INIT_SECONDS):
-            self._killed_because = failure("Sandbox.Timedout", "The function did not start in time")
+        if not self._api.ready_for_work.wait(INIT_SECONDS):
+            self._kill_reason = failure("Sandbox.Timedout", "The function did not start in time")
             self.kill()
         if self._api.init_error is not None:
             self._process.wait()
@@ -71,39 +69,41 @@ class FunctionProcess:
             raise InitFailedError(self._reason())
 
     def invoke(self, invocation: Invocation) -> None:
-        """Run one invocation to its end; its outcome is noted in it."""
-        self._api.enqueue(invocation)
+        """Run one invocation to its end. The invocation holds the outcome."""
+        self._api.submit(invocation)
         if not self.is_alive:
             invocation.finish(self._reason(), is_error=True)
         elif not invocation.done.wait(self._timeout_seconds):
             self._time_out(invocation)
 
     def kill(self) -> None:
-        """End it at once, as Lambda ends an instance."""
+        """Kill the process, as Lambda kills an instance."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def note(self, text: str) -> None:
-        """Write a line of our own into the function's log."""
+    def append_to_log(self, text: str) -> None:
+        """Write a line into the function's log."""
         with self._log.open("ab") as output:
             output.write(f"{text}\n".encode())
 
     def _time_out(self, invocation: Invocation) -> None:
-        what = f"{invocation.request_id} Task timed out after {self._timeout_seconds:.2f} seconds"
-        text = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {what}"
-        self._killed_because = failure("Sandbox.Timedout", text)
+        outcome = (
+            f"{invocation.request_id} Task timed out after {self._timeout_seconds:.2f} seconds"
+        )
+        text = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {outcome}"
+        self._kill_reason = failure("Sandbox.Timedout", text)
         self.kill()
-        invocation.finish(self._killed_because, is_error=True)
-        self.note(text)
+        invocation.finish(self._kill_reason, is_error=True)
+        self.append_to_log(text)
 
     def _watch(self) -> None:
         self._process.wait()
         self._api.close(self._reason())
 
     def _reason(self) -> bytes:
-        if self._killed_because:
-            return self._killed_because
+        if self._kill_reason:
+            return self._kill_reason
         code = self._process.poll()
         how = f"signal: {-code}" if code is not None and code < 0 else f"exit status {code}"
         return failure("Runtime.ExitError", f"Runtime exited with error: {how}")

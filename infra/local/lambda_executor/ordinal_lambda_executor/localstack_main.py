@@ -1,10 +1,8 @@
-"""LocalStack's own entry point, made fit to run outside of its container.
+"""LocalStack's entry point, adapted to run outside of its container.
 
-It listens on this machine only, keeps its files to itself, runs on Python 3.12 as well, and
-answers as API Gateway does where no function has answered.
+It listens on this machine only, writes only to the stack's folder, runs on Python 3.12 too, and returns
+API Gateway's own responses as AWS does.
 """
-
-from __future__ import annotations
 
 import functools
 import json
@@ -16,10 +14,10 @@ from typing import Any
 
 
 def listen_locally() -> None:
-    """Give Twisted's TCP endpoint the interface that LocalStack leaves out.
+    """Listen on 127.0.0.1 only.
 
-    LocalStack takes an address in GATEWAY_LISTEN, uses its port, and listens on every interface.
-    On a shared network that would offer everybody a service that runs code.
+    LocalStack uses only the port of GATEWAY_LISTEN and listens on every interface. On a shared network
+    everybody could then run code here.
     """
     from twisted.internet import endpoints  # type: ignore[import-not-found]  # LocalStack's
 
@@ -28,7 +26,7 @@ def listen_locally() -> None:
 
 
 def provide_deprecated() -> None:
-    """LocalStack imports `warnings.deprecated`, which Python 3.12 does not have."""
+    """Add `warnings.deprecated`, which LocalStack imports and Python 3.12 does not have."""
     if not hasattr(warnings, "deprecated"):
         from typing_extensions import deprecated
 
@@ -37,36 +35,36 @@ def provide_deprecated() -> None:
 
 
 def keep_files_apart() -> None:
-    """Its S3 writes to a fixed folder in /tmp, which another stack or another user may own."""
+    """Move the files of S3 to the stack's folder. The fixed folder in /tmp can belong to another user."""
     from localstack.services.s3 import provider
 
     provider.DEFAULT_S3_TMP_DIR = os.path.join(tempfile.gettempdir(), "s3")
 
 
-def answer_as_api_gateway_does() -> None:
-    """Of what was put for API Gateway's own answers LocalStack takes the status and leaves the rest."""
+def return_gateway_responses() -> None:
+    """Return the configured body and headers of API Gateway's responses, not only the status."""
     from localstack.services.apigateway.next_gen.execute_api.handlers import gateway_exception
 
     handler = gateway_exception.GatewayExceptionHandler
     with_status = handler.create_exception_response
 
     def with_body_and_headers(self: Any, exception: Any, context: Any) -> Any:
-        answer = with_status(self, exception, context)
-        put = context.deployment.rest_api.gateway_responses.get(exception.type)
-        if put is not None:
-            # Ours hold no variables; a header's value stands in single quotes.
-            answer.set_data(put["responseTemplates"]["application/json"])
-            for name, value in put["responseParameters"].items():
-                answer.headers[name.removeprefix("gatewayresponse.header.")] = value.strip("'")
-        return answer
+        response = with_status(self, exception, context)
+        configured = context.deployment.rest_api.gateway_responses.get(exception.type)
+        if configured is not None:
+            # Ours contain no variables. The value of a header is in single quotes.
+            response.set_data(configured["responseTemplates"]["application/json"])
+            for name, value in configured["responseParameters"].items():
+                response.headers[name.removeprefix("gatewayresponse.header.")] = value.strip("'")
+        return response
 
     handler.create_exception_response = with_body_and_headers
 
 
-def note_what_functions_call() -> None:
-    """Write down each new (function, action, resource), against which the functions' rights are held.
+def record_calls_of_functions() -> None:
+    """Record each new (function, action, resource). A test compares the records with the functions' rights.
 
-    The token of a function's session names it; the executor sees to that.
+    The executor puts the name of the function into its session token.
     """
     from localstack.aws.handlers import run_custom_response_handlers
 
@@ -74,7 +72,7 @@ def note_what_functions_call() -> None:
     file = Path(os.environ["ORDINAL_LAMBDA_LOGS"]) / "calls.ndjson"
     file.unlink(missing_ok=True)
 
-    def note(chain: Any, context: Any, response: Any) -> None:
+    def record(chain: Any, context: Any, response: Any) -> None:
         token = context.request.headers.get("X-Amz-Security-Token", "")
         called_by = token.removeprefix("function/")
         if called_by == token or context.operation is None:
@@ -88,15 +86,15 @@ def note_what_functions_call() -> None:
             with file.open("a") as calls:
                 calls.write(json.dumps(call) + "\n")
 
-    run_custom_response_handlers.append(note)
+    run_custom_response_handlers.append(record)
 
 
 if __name__ == "__main__":
     provide_deprecated()
     listen_locally()
     keep_files_apart()
-    answer_as_api_gateway_does()
-    note_what_functions_call()
+    return_gateway_responses()
+    record_calls_of_functions()
     from localstack.runtime.main import main
 
     main()

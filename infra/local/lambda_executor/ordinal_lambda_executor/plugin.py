@@ -1,6 +1,4 @@
-"""What LocalStack finds through the entry point."""
-
-from __future__ import annotations
+"""The plugin that LocalStack loads through its entry point."""
 
 import logging
 from types import ModuleType
@@ -20,9 +18,9 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # Loc
 
         from .executor import ProcessExecutor
 
-        # It warns at every invocation that there are no logs: ours go to a file, not through it.
+        # It warns at each invocation that there are no logs. The functions log to files.
         version_manager.LOG.setLevel(logging.ERROR)
-        # Nobody reads its CloudWatch, and a write there costs more than the invocation itself.
+        # Nobody reads these metrics, and writing one costs more than the invocation.
         version_manager.record_cw_metric_invocation = _no_metric
         version_manager.record_cw_metric_error = _no_metric
         _forget_threads_that_ended(version_manager)
@@ -30,10 +28,10 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # Loc
 
 
 def _forget_threads_that_ended(version_manager: ModuleType) -> None:
-    """It starts a thread at each invocation, and LocalStack keeps all of them until it stops.
+    """Start the thread of an invocation without a reference to it.
 
-    A thread that nobody has joined keeps its stack as long as it is kept itself, from Python 3.13
-    on: two memory maps each, and after some 32,000 invocations no thread could be started any more.
+    LocalStack keeps a reference to every such thread until it stops. From Python 3.13 on a thread that was
+    not joined keeps its stack (two memory maps), so after about 32,000 invocations no thread could start.
     """
     version_manager.start_thread = start_worker_thread  # type: ignore[attr-defined]
 

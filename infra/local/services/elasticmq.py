@@ -1,16 +1,14 @@
-"""ElasticMQ: queues that are fast enough not to be what a benchmark measures."""
-
-from __future__ import annotations
+"""ElasticMQ: the queues of the benchmarks. It is fast enough not to dominate a measurement."""
 
 import socket
 
 from infra.local.install import ELASTICMQ_JARS, java
-from infra.local.keys import Keys
-from infra.local.layout import REGION, Stack
-from infra.local.parts import Launch, clean_environment
+from infra.local.paths import REGION, Stack
+from infra.local.services import Command, clean_environment
+from infra.local.stack_secrets import StackSecrets
 
 CONFIG = """\
-# Written at every start.
+# Generated at each start.
 include classpath("application.conf")
 node-address {{ protocol = http, host = "127.0.0.1", port = {port}, context-path = "" }}
 rest-sqs {{ bind-hostname = "127.0.0.1", bind-port = {port}, sqs-limits = relaxed }}
@@ -20,22 +18,22 @@ aws {{ region = {region}, accountId = 000000000000 }}
 
 
 class ElasticMq:
-    """Queues in memory, for the benchmarks only; empty at every start."""
+    """Queues in memory, for the stack `bench` only. They are empty at each start."""
 
     name = "elasticmq"
     title = "ElasticMQ"
     port_names = ("elasticmq",)
-    patience_seconds = 60.0
+    start_timeout_seconds = 60.0
 
-    def url(self, stack: Stack, keys: Keys) -> str:
+    def url(self, stack: Stack, secrets: StackSecrets) -> str:
         return f"http://127.0.0.1:{stack.ports['elasticmq']}"
 
-    def prepare(self, stack: Stack, keys: Keys) -> None:
+    def prepare(self, stack: Stack, secrets: StackSecrets) -> None:
         stack.scratch.mkdir(parents=True, exist_ok=True)
         text = CONFIG.format(port=stack.ports["elasticmq"], region=REGION)
         (stack.scratch / "elasticmq.conf").write_text(text)
 
-    def launch(self, stack: Stack, keys: Keys) -> Launch:
+    def command(self, stack: Stack, secrets: StackSecrets) -> Command:
         command = [
             str(java()),
             *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData"),
@@ -43,9 +41,9 @@ class ElasticMq:
             *("-cp", str(ELASTICMQ_JARS / "*")),
             "org.elasticmq.server.Main",
         ]
-        return Launch(command, stack.scratch, clean_environment(stack))
+        return Command(command, stack.scratch, clean_environment(stack))
 
-    def is_ready(self, stack: Stack, keys: Keys) -> bool:
+    def is_ready(self, stack: Stack, secrets: StackSecrets) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", stack.ports["elasticmq"]), timeout=1.0):
                 return True
