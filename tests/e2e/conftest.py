@@ -1,4 +1,4 @@
-"""The deployed stack, as a client and as an operator sees it."""
+"""The deployed stack, for tests in the role of a client or of an operator."""
 
 import json
 import time
@@ -20,16 +20,16 @@ _REQUEST_SECONDS = 60
 
 
 def wait_until[T](what: str, condition: Callable[[], T], seconds: float = 60) -> T:
-    """The condition's value, as soon as it is true; fails after `seconds`."""
+    """Wait until the condition is true, and return its value. Fails after `seconds`."""
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
-        time.sleep(0.1)  # the pause between two looks, not the wait itself
+        time.sleep(0.1)  # the pause between two checks
     return value
 
 
 class Api:
-    """Requests to the base URL with one credential. 503 is answered by trying again, as clients do."""
+    """Requests to the base URL with one credential. After a 503 it repeats the request, as clients do."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._client = httpx.Client(
@@ -42,28 +42,28 @@ class Api:
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         until = time.monotonic() + _REQUEST_SECONDS
         while True:
-            answer = self._client.request(method, path, json=body, headers=headers)
-            if answer.status_code != 503 or time.monotonic() > until:
-                return answer
-            time.sleep(float(answer.headers.get("Retry-After", "1")))
+            response = self._client.request(method, path, json=body, headers=headers)
+            if response.status_code != 503 or time.monotonic() > until:
+                return response
+            time.sleep(float(response.headers.get("Retry-After", "1")))
 
     def send(self, method: str, path: str, content: bytes) -> httpx.Response:
-        """Bytes, as they are, said to be JSON."""
+        """Send these bytes as JSON, valid or not."""
         headers = {"Content-Type": "application/json"}
         return self._client.request(method, path, content=content, headers=headers)
 
     def get(self, path: str) -> Any:
-        answer = self("GET", path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self("GET", path)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
-        answer = self("POST", path, body, **headers)
-        assert answer.status_code in (201, 202), answer.text
-        return answer.json()
+        response = self("POST", path, body, **headers)
+        assert response.status_code in (201, 202), response.text
+        return response.json()
 
     def all(self, path: str) -> list[Any]:
-        """All items of a list, page by page."""
+        """All items of a list, from all its pages."""
         items: list[Any] = []
         while path:
             page = self.get(path)
@@ -76,20 +76,20 @@ class Api:
 
 
 class Application(Api):
-    """A tenant of its own for one test."""
+    """A new application for one test."""
 
-    def __init__(self, base_url: str, made: dict[str, str]) -> None:
-        super().__init__(base_url, made["secret_key"])
-        self.token, self.key = made["token"], made["secret_key"]
+    def __init__(self, base_url: str, created: dict[str, str]) -> None:
+        super().__init__(base_url, created["secret_key"])
+        self.token, self.key = created["token"], created["secret_key"]
         self.path = f"/applications/{self.token}"
 
     def new_chat(self, title: str = "a chat") -> str:
-        """The path of a new chat."""
+        """Create a chat. Returns its path."""
         return f"{self.path}/chats/{self.post(f'{self.path}/chats', {'title': title})['number']}"
 
 
 class Stack:
-    """What an operator can reach: the addresses in the stack file."""
+    """The services whose addresses are in the stack file."""
 
     def __init__(self) -> None:
         self.file: dict[str, Any] = json.loads(STACK_FILE.read_text())
@@ -102,12 +102,12 @@ class Stack:
     def mapping(self, function: str) -> dict[str, Any]:
         """The event source mapping of a worker."""
         mappings = self.functions.list_event_source_mappings()["EventSourceMappings"]
-        [found] = [m for m in mappings if m["FunctionArn"].endswith(f"-{function}")]
-        return dict(found)
+        [mapping] = [m for m in mappings if m["FunctionArn"].endswith(f"-{function}")]
+        return dict(mapping)
 
     @contextmanager
     def stopped(self, function: str) -> Iterator[None]:
-        """The worker takes no records meanwhile."""
+        """The worker receives no records during the block."""
         uuid = self.mapping(function)["UUID"]
         self._enable(uuid, False)
         try:
@@ -124,36 +124,36 @@ class Stack:
         )
 
     def invoke(self, function: str) -> Any:
-        """Call a function at once."""
+        """Invoke a function and wait for its result."""
         names = [f["FunctionName"] for f in self.functions.list_functions()["Functions"]]
         [name] = [n for n in names if n.endswith(f"-{function}")]
         event = json.dumps(self.schedule_event()).encode()
-        answer = self.functions.invoke(FunctionName=name, Payload=event)
-        assert "FunctionError" not in answer, answer["Payload"].read()
-        return json.loads(answer["Payload"].read())
+        response = self.functions.invoke(FunctionName=name, Payload=event)
+        assert "FunctionError" not in response, response["Payload"].read()
+        return json.loads(response["Payload"].read())
 
     def schedule_event(self) -> dict[str, Any]:
-        """What a rule of EventBridge calls a function with."""
+        """The event of a schedule of EventBridge."""
         names = ("version", "account", "region", "detail-type", "source", "time", "id")
         return dict.fromkeys(names, "0") | {"detail": {}, "resources": []}
 
     def dead(self, queue: str) -> int:
-        """How many records are in a queue's dead-letter queue."""
-        answer = self.sqs.get_queue_attributes(
+        """The number of records in a queue's dead-letter queue."""
+        response = self.sqs.get_queue_attributes(
             QueueUrl=self.file["queues"][f"{queue}-dead"],
             AttributeNames=["ApproximateNumberOfMessages"],
         )
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        return int(response["Attributes"]["ApproximateNumberOfMessages"])
 
     def new_application(self, name: str) -> Application:
         admin = Api(self.base_url, self.file["admin_key"])
-        made = admin.post("/applications", {"name": name})
+        created = admin.post("/applications", {"name": name})
         admin.close()
-        return Application(self.base_url, made)
+        return Application(self.base_url, created)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks back at all calls comes last."""
+    """Run `test_policies.py` last, since it reads what all other tests called."""
     items.sort(key=lambda item: item.path.name == "test_policies.py")
 
 
@@ -172,6 +172,6 @@ def application(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Applic
 
 
 def in_parallel[T](clients: int, work: Callable[[int], T], items: range) -> list[T]:
-    """The results of `work` for each item, done by so many clients at once."""
+    """The results of `work` for all items, with this number of calls at once."""
     with ThreadPoolExecutor(clients) as pool:
         return list(pool.map(work, items))

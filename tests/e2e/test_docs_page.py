@@ -1,4 +1,4 @@
-"""The page at /docs in a real browser: all of the served document, by keyboard and on a phone."""
+"""The page at /docs in a real browser: its content, the keyboard, a phone."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
 
 @pytest.fixture
 def docs(page: Page, stack: Stack) -> Page:
-    """The page, when it shows the document."""
+    """The page after it has loaded the document."""
     _show(page, stack)
     return page
 
@@ -115,8 +115,8 @@ def test_a_request_can_be_sent_with_the_keyboard_alone(docs: Page) -> None:
     _tab_to(docs, ".send")
     docs.keyboard.press("Enter")
     expect(opened.get_by_role("status")).to_contain_text("200")
-    answered = opened.get_by_label("Body of the answer").inner_text()
-    assert json.loads(answered) == {"status": "ok"}
+    body = opened.get_by_label("Body of the answer").inner_text()
+    assert json.loads(body) == {"status": "ok"}
 
 
 def test_a_credential_is_kept_by_the_tab_and_stays_out_of_the_command(
@@ -138,7 +138,7 @@ def test_nothing_is_wider_than_a_phone(docs: Page) -> None:
     docs.set_viewport_size(PHONE)
     for button in docs.locator("article h3 button").all():
         button.click()
-    docs.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    docs.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
     assert docs.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
@@ -169,4 +169,4 @@ def _tab_to(page: Page, wanted: str) -> None:
         page.keyboard.press("Tab")
         if page.locator(f":focus:is({wanted})").count():
             return
-    raise AssertionError(f"{MOST_TABS} times Tab do not lead to {wanted}")
+    raise AssertionError(f"{MOST_TABS} presses of Tab do not reach {wanted}")

@@ -1,4 +1,4 @@
-"""Each stack keeps to its own stores."""
+"""Each stack uses its own stores."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from infra.local.paths import EXTERNAL_VARIABLES, TEST_ORIGIN, stack_named
 def test_a_run_of_tests_or_faults_never_takes_the_stores_that_somebody_works_with(
     stack: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part, variable in EXTERNAL_VARIABLES["local"].items():
-        monkeypatch.setenv(variable, f"a {part} in production")
+    for service, variable in EXTERNAL_VARIABLES["local"].items():
+        monkeypatch.setenv(variable, f"a {service} in production")
     assert len(stack_named("local").external) == 4
     assert stack_named(stack).external == {}
 
