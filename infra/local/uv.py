@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.local.paths import ROOT, TOOLS
+from infra.local.paths import CACHE, ROOT, TOOLS
 
 HERE = Path(__file__).resolve().parent
 VENV = TOOLS / "uv"
@@ -74,19 +74,27 @@ def create_command(folder: Path) -> list[str | Path]:
 def install_command(folder: Path, words: Sequence[str | Path]) -> list[str | Path]:
     """The command that installs into an environment; `words` are what `pip install` takes."""
     command = [VENV / "bin/uv", "pip", "install", "--python", folder / "bin/python", *words]
-    return [*command, "--no-index"] if "no-index" in _pip_settings() else command
+    without_index = not has_own_index(os.environ) and "no-index" in _pip_settings()
+    return [*command, "--no-index"] if without_index else command
 
 
 def environment() -> dict[str, str]:
     """The environment in which uv, pip and npm run: the person's own, with the index settings for uv."""
-    variables = without_unwanted(os.environ)
+    variables = cache_folders(os.environ) | without_unwanted(os.environ)
     if not (VENV / "bin/uv").exists() or has_own_index(variables):
         return variables
     return index_settings(_pip_settings(), variables) | variables
 
 
+def cache_folders(variables: Mapping[str, str]) -> dict[str, str]:
+    """Caches inside of the checkout for a user without a home, as some containers have."""
+    if os.access(variables.get("HOME") or "/nonexistent", os.W_OK):
+        return {}
+    return {"UV_CACHE_DIR": str(CACHE / "uv"), "npm_config_cache": str(CACHE / "npm")}
+
+
 def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a shell, without those that would change what is installed, or where."""
+    """The variables of a shell, except those that would change what is installed, or where."""
     return {
         name: value
         for name, value in variables.items()
@@ -112,7 +120,7 @@ def has_own_index(variables: Mapping[str, str]) -> bool:
 
 
 def index_settings(pip: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """pip's settings as variables of uv, with pip's patience where the person has set none."""
+    """pip's settings as variables of uv, with longer timeouts than uv's defaults."""
     settings = {"UV_HTTP_TIMEOUT": pip.get("default-timeout") or pip.get("timeout") or "60"}
     settings["UV_HTTP_RETRIES"] = pip.get("retries") or "8"
     if "index-url" in pip:
@@ -162,7 +170,7 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _may_exist(link: str) -> bool:
-    """pip passes over a folder that does not exist; uv refuses to run."""
+    """pip ignores a folder that does not exist. uv fails."""
     return "://" in link or Path(link).exists()
 
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.uv import has_own_index, index_settings, parse_pip_config, without_unwanted
+from infra.local.uv import (
+    cache_folders,
+    has_own_index,
+    index_settings,
+    parse_pip_config,
+    without_unwanted,
+)
 
 CONFIG = """\
 :env:.default-timeout='180'
@@ -73,3 +79,9 @@ def test_variables_that_change_what_is_installed_do_not_reach_the_installers() -
         "UV_CACHE_DIR",
         "UV_INDEX_COMPANY_PASSWORD",
     }
+
+
+def test_a_user_without_a_home_gets_caches_inside_of_the_checkout(tmp_path: Path) -> None:
+    assert cache_folders({"HOME": str(tmp_path)}) == {}
+    for home in ({}, {"HOME": str(tmp_path / "missing")}):
+        assert cache_folders(home).keys() == {"UV_CACHE_DIR", "npm_config_cache"}
