@@ -24,12 +24,12 @@ SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run/l
 PORTS = range(30000, 32000)
 OPENSEARCH_PORTS = range(9240, 9260)
 NOT_COPIED = {"var", ".venv", ".git"}
-SECONDS = 280
+SECONDS = 400
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy, and who works in it: another user if the tests run as root."""
+    """The copy, and the user who works in it. None is the user of the tests, who is not root then."""
 
     folder: Path
     home: Path
@@ -57,19 +57,19 @@ class Checkout:
         )
 
     def written_elsewhere(self) -> set[str]:
-        """What the user has written outside of the checkout: in the home, and where everybody may write."""
+        """Files of the user outside of the checkout: in the home, and in folders that all users share."""
         written = {str(entry) for entry in self.home.iterdir() if entry.name != ".cache"}
         for shared in SHARED_FOLDERS if self.user is not None else ():
             for folder, folders, files in os.walk(shared):
                 paths = [Path(folder, name) for name in [*folders, *files]]
                 folders[:] = [name for name in folders if Path(folder, name) != self.folder.parent]
-                written |= {str(path) for path in paths if self._is_a_stranger(path)}
+                written |= {str(path) for path in paths if self._belongs_to_user(path)}
         return written
 
-    def _is_a_stranger(self, path: Path) -> bool:
+    def _belongs_to_user(self, path: Path) -> bool:
         try:
             return path.lstat().st_uid == self.user and path != self.folder.parent
-        except FileNotFoundError:
+        except FileNotFoundError:  # removed in the meantime
             return False
 
 

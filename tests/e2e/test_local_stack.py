@@ -12,6 +12,7 @@ from tests.e2e.ordinary_user import ordinary_checkout
 INVOCATIONS = 200
 
 
+@pytest.mark.timeout(900)  # it starts a second stack beside the first
 def test_an_ordinary_user_starts_a_stack_that_writes_nothing_outside_of_the_checkout(
     stack: Stack,
 ) -> None:
