@@ -141,7 +141,7 @@ def install_iredis() -> Path:
 
 @contextmanager
 def installer_lock() -> Iterator[None]:
-    """Let one command install at a time. A second command waits."""
+    """Let one command install at a time, with an empty folder for temporary files. A second one waits."""
     TOOLS.mkdir(parents=True, exist_ok=True)
     with (TOOLS / ".lock").open("w") as lock:
         try:
@@ -149,7 +149,11 @@ def installer_lock() -> Iterator[None]:
         except BlockingIOError:
             log("install: waiting for another command that installs …")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        _empty(uv.TEMPORARY)
+        try:
+            yield
+        finally:
+            shutil.rmtree(uv.TEMPORARY, ignore_errors=True)
 
 
 def _in_parallel(pieces: Sequence[Callable[[], None]]) -> None:

@@ -17,6 +17,7 @@ from infra.local.paths import CACHE, ROOT, TOOLS
 
 HERE = Path(__file__).resolve().parent
 VENV = TOOLS / "uv"
+TEMPORARY = TOOLS / "tmp"
 REQUIREMENTS = HERE / "requirements-uv.txt"
 PIP = (
     *("-m", "pip", "--disable-pip-version-check", "--no-input"),
@@ -81,6 +82,7 @@ def install_command(folder: Path, words: Sequence[str | Path]) -> list[str | Pat
 def environment() -> dict[str, str]:
     """The environment in which uv, pip and npm run: the person's own, with the index settings for uv."""
     variables = cache_folders(os.environ) | without_unwanted(os.environ)
+    variables["TMPDIR"] = str(TEMPORARY)  # uv leaves lock files there
     if not (VENV / "bin/uv").exists() or has_own_index(variables):
         return variables
     return index_settings(_pip_settings(), variables) | variables

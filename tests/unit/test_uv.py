@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.paths import ROOT
 from infra.local.uv import (
     cache_folders,
+    environment,
     has_own_index,
     index_settings,
     parse_pip_config,
@@ -85,3 +87,7 @@ def test_a_user_without_a_home_gets_caches_inside_of_the_checkout(tmp_path: Path
     assert cache_folders({"HOME": str(tmp_path)}) == {}
     for home in ({}, {"HOME": str(tmp_path / "missing")}):
         assert cache_folders(home).keys() == {"UV_CACHE_DIR", "npm_config_cache"}
+
+
+def test_temporary_files_of_the_installers_lie_in_the_checkout() -> None:
+    assert Path(environment()["TMPDIR"]).is_relative_to(ROOT / "var")
