@@ -24,6 +24,8 @@ SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run/l
 PORTS = range(30000, 32000)
 OPENSEARCH_PORTS = range(9240, 9260)
 NOT_COPIED = {"var", ".venv", ".git"}
+# What the stack `local` needs.
+TOOLS = ("lambda", "localstack", "mariadb", "opensearch", "tools", "uv")
 SECONDS = 400
 
 
@@ -85,7 +87,8 @@ def ordinary_checkout() -> Iterator[Checkout]:
         python = _python_for(user, parent)
         _copy_project(checkout)
         _link(ROOT / ".venv", checkout / ".venv")
-        _link(ROOT / "var/tools", checkout / "var/tools")
+        for tool in TOOLS:
+            _link(ROOT / "var/tools" / tool, checkout / "var/tools" / tool)
         shutil.copytree(ROOT / "var/cache", checkout / "var/cache")
         _move_paths(checkout, python)
         if user is not None:
@@ -139,8 +142,8 @@ def _link(source: Path, target: Path) -> None:
         except OSError:
             shutil.copy2(file, copy, follow_symlinks=False)
 
-    locks = shutil.ignore_patterns(".lock")
-    shutil.copytree(source, target, symlinks=True, copy_function=link_or_copy, ignore=locks)
+    unwanted = shutil.ignore_patterns("test")  # the tests of Python itself, if it is copied
+    shutil.copytree(source, target, symlinks=True, copy_function=link_or_copy, ignore=unwanted)
 
 
 def _move_paths(checkout: Path, python: Path) -> None:
