@@ -42,9 +42,8 @@ class EmfMetrics:
                 lines.setdefault((metric.by, dimension, index), {})[metric] = batch
         for (by, dimension, _), metrics in lines.items():
             dimensions = {"stage": self._stage, "service": service}
-            if by is not None and of is not None:
-                dimensions[by] = of
-            # One write: `print` writes the newline apart, and another process can write in between.
+            if by is not None and dimension is not None:
+                dimensions[by] = dimension
             sys.stdout.write(_line(dimensions, metrics) + "\n")
 
 

@@ -44,9 +44,10 @@ BENCHMARKS = (
     "memory",
     "cold_start",
     "lag",
-    "trickle",
+    "noisy_neighbour",
+    "refusal",
     "import",
-    "growth",
+    "scaling",
 )
 
 

@@ -97,13 +97,13 @@ def install_for(stack: Stack) -> None:
         StackError: a piece could not be installed.
     """
     with installer_lock():
-        own = {*stack.ports} - stack.external.keys()
+        own_services = {*stack.ports} - stack.external.keys()
         _install_uv()
         pieces: list[Callable[[], None]] = [install_dev]
-        if "localstack" in scoped_to_user:
+        if "localstack" in own_services:
             pieces += [_localstack, _lambda_runtime]
-        if scoped_to_user & {"redis", "mysql", "opensearch"}:
-            pieces.append(lambda: _tools_and_jars(scoped_to_user))
+        if own_services & {"redis", "mysql", "opensearch"}:
+            pieces.append(lambda: _tools_and_jars(own_services))
         if stack.name == "test":
             pieces.append(_node_programs)
         _in_parallel(pieces)
@@ -184,14 +184,14 @@ def _install_uv() -> None:
         _write_stamp(uv.VENV, stamp)
 
 
-def _tools_and_jars(scoped_to_user: set[str]) -> None:
+def _tools_and_jars(own_services: set[str]) -> None:
     _venv(TOOLS / "tools", [HERE / "requirements-tools.txt"], "tools")
     downloads: list[Callable[[], None]] = []
-    if "mysql" in own:
+    if "mysql" in own_services:
         downloads.append(_mariadb)
-    if "opensearch" in own:
+    if "opensearch" in own_services:
         downloads.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
-    if "elasticmq" in own:
+    if "elasticmq" in own_services:
         downloads.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
     if downloads:
         _in_parallel(downloads)

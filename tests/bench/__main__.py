@@ -9,9 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from infra.local.console import log, print_error, print_raw
-from tests.bench import accept, cold_start, growth, lag, memory, page, persist, search, trickle
-from tests.bench.ground import Ground
+from infra.local.console import log, print_raw
+from tests.bench import (
+    accept,
+    cold_start,
+    lag,
+    memory,
+    noisy_neighbour,
+    page,
+    persist,
+    refusal,
+    scaling,
+    search,
+)
+from tests.bench.harness import Harness
 from tests.bench.rows import Row, differences, table, write
 
 type Benchmark = Callable[[Harness], Iterator[Row]]
@@ -41,12 +52,14 @@ NAMES = (*IN_PROCESS, *DEPLOYED)
 def main() -> int:
     """Run the chosen benchmarks; 0 if every goal was reached."""
     arguments = _parse()
-    wanted = _wanted(arguments.only)
-    ground, rows = Ground(arguments.stack_file), list[Row]()
-    with ground.alone():
-        ground.migrate()
-        _run({name: one for name, one in ALONE.items() if name in wanted}, ground, rows)
-    _run({name: one for name, one in DEPLOYED.items() if name in wanted}, ground, rows)
+    if arguments.list:
+        print_raw("\n".join(NAMES))
+        return 0
+    harness, rows = Harness(arguments.stack_file), list[Row]()
+    with harness.alone():
+        harness.migrate()
+        _run(IN_PROCESS, arguments.only, harness, rows)
+    _run(DEPLOYED, arguments.only, harness, rows)
     print_raw("\n" + table(rows) + "\n")
     for line in differences(rows):
         print_raw(line)
@@ -57,13 +70,15 @@ def _run(
     benchmarks: Mapping[str, Benchmark], chosen: list[str], harness: Harness, rows: list[Row]
 ) -> None:
     for name, benchmark in benchmarks.items():
+        if name not in chosen:
+            continue
         log(f"{name} …")
-        ground.empty()
-        measured = benchmark(ground)
+        harness.purge_queues()
+        measured = benchmark(harness)
         while row := _next(measured):
             rows.append(row)
             write(rows)
-            log(_told(row))
+            log(_sentence(row))
 
 
 def _next(rows: Iterator[Row]) -> Row | None:
@@ -72,13 +87,10 @@ def _next(rows: Iterator[Row]) -> Row | None:
         return next(rows, None)
 
 
-def _wanted(only: str | None) -> list[str]:
-    names = [*ALONE, *DEPLOYED]
-    chosen = [name for name in names if only is None or name.startswith(tuple(only.split(",")))]
-    if not chosen:
-        print_error(f"There is no benchmark {only}; there are: {', '.join(names)}.")
-        raise SystemExit(2)
-    return chosen
+@cache
+def _null_file() -> TextIO:
+    """Stays open until the process ends, because the logger holds it."""
+    return Path(os.devnull).open("w")
 
 
 def _sentence(row: Row) -> str:

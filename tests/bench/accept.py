@@ -15,10 +15,10 @@ from botocore.credentials import Credentials
 from chalice import Chalice
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.ledger import RedisLedger
-from chalicelib.domain.numbering import Accepted, Counter
-from chalicelib.domain.rates import Allowance, bucket
-from chalicelib.domain.records import Message
+from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.models import Message
+from chalicelib.domain.rate_limits import RateLimit, bucket
 from infra.local.paths import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
 from tests.bench.harness import Harness

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from infra.local.paths import ROOT
-from tests.bench.ground import Ground
+from tests.bench.harness import Harness
 from tests.bench.measure import compared
 from tests.bench.rows import Row
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import boto3
 import pymysql
 
 from chalicelib.settings import QUEUES
 from infra.local.paths import REGION
-from tests.aws_clients import local_client
 
 DATABASE = "ordinal_bench"
 REDIS_DATABASE = "/1"
@@ -36,7 +36,7 @@ class Harness:
         self.description = description
         self.content: dict[str, Any] = json.loads(description.read_text())
         os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=self.content["elasticmq"]["url"])
-        self.sqs = local_client(self.content["elasticmq"]["url"], "sqs")
+        self.sqs = boto3.client("sqs")
         self.queue_urls = {
             name: self.sqs.create_queue(QueueName=f"ordinal-bench-{name}")["QueueUrl"]
             for queue in QUEUES

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import pygal
 
-from infra.local.layout import ROOT
+from infra.local.paths import ROOT
 from tests.bench.accept import MESSAGE
 from tests.bench.harness import Harness
 from tests.bench.measure import plain

@@ -22,7 +22,7 @@ from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.sqs import SqsQueues
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.numbering import Counter
+from chalicelib.domain.leases import Counter
 from tests.aws_clients import local_client
 from tests.contract.conftest import part_url
 from tests.contract.relay import Mood, Relay, relay_to

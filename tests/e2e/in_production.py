@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from chalicelib.adapters.mysql.connection import Database
+from chalicelib.adapters.mysql.database import Database
 from tests.aws_clients import local_client
 from tests.e2e.conftest import Stack
 

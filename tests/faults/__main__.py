@@ -7,8 +7,7 @@ import time
 
 from infra.local.console import log, print_raw
 from infra.local.paths import REGION
-from tests.faults.ground import Ground
-from tests.faults.judging import Verdict, judge
+from tests.faults.harness import Harness
 from tests.faults.load import Load
 from tests.faults.random_mix import random_mix
 from tests.faults.scenarios import NAMES, SCENARIOS, Scenario
@@ -17,30 +16,7 @@ from tests.invariants.history import History
 
 CHATS = 4
 BEFORE_SECONDS, AFTER_SECONDS = 3.0, 3.0
-
-
-def main() -> int:
-    """Run what was asked for; 0 where no promise was broken."""
-    arguments = _parse()
-    ground = Ground()
-    for name, value in (("AWS_ENDPOINT_URL", ground.content["aws"]["url"]), *_AWS):
-        os.environ[name] = value  # for the use cases that run in this process
-    verdicts: list[Verdict] = []
-    file = ground.stack.directory / "table.md"
-    try:
-        if arguments.mix:
-            verdicts.append(_mix(ground, arguments.mix))
-        else:
-            for scenario in _chosen(arguments.only):
-                verdicts.append(_run(ground, scenario))
-                write(verdicts, file)
-    finally:
-        ground.close()
-    write(verdicts, file)
-    print_raw("\n" + as_markdown(verdicts))
-    return 1 if any(verdict.broken for verdict in verdicts) else 0
-
-
+_MOST_PRINTED = 20
 _AWS = (
     ("AWS_DEFAULT_REGION", REGION),
     ("AWS_ACCESS_KEY_ID", "test"),
@@ -48,12 +24,38 @@ _AWS = (
 )
 
 
-def _run(ground: Ground, scenario: Scenario) -> Verdict:
+def main() -> int:
+    """Run the chosen scenarios; 0 if no promise was broken."""
+    arguments = _parse()
+    if arguments.list:
+        print_raw("\n".join(NAMES))
+        return 0
+    harness = Harness()
+    for name, value in (("AWS_ENDPOINT_URL", harness.content["aws"]["url"]), *_AWS):
+        os.environ[name] = value  # for the use cases that run in this process
+    verdicts: list[Verdict] = []
+    file = harness.stack.directory / "table.md"
+    try:
+        if arguments.mix:
+            verdicts.append(_run_mix(harness, arguments.mix))
+        else:
+            for scenario in SCENARIOS:
+                if scenario.name in arguments.only:
+                    verdicts.append(_run(harness, scenario))
+                    write(verdicts, file)
+    finally:
+        harness.close()
+    write(verdicts, file)
+    print_raw("\n" + as_markdown(verdicts))
+    return 1 if any(verdict.broken for verdict in verdicts) else 0
+
+
+def _run(harness: Harness, scenario: Scenario) -> Verdict:
     log(f"{scenario.name}: {scenario.sentence} …")
-    for queue in ground.queues.values():
-        ground.sqs.purge_queue(QueueUrl=queue)
-    load = Load(ground.new_application(scenario.name), History())
-    load.make_chats(CHATS)
+    for queue in harness.queues.values():
+        harness.sqs.purge_queue(QueueUrl=queue)
+    load = Load(harness.new_application(scenario.name), History())
+    load.create_chats(CHATS)
     with load:
         time.sleep(BEFORE_SECONDS)
         before = _count_requests(load)
@@ -80,17 +82,17 @@ def _count_requests(load: Load) -> int:
 
 def _print(name: str, verdict: Verdict, load: Load) -> None:
     history = load.history
-    by_inbox = sum(act.outcome == "taken" for act in history.acts)
-    told = sum(len(copy.states) for copy in history.copies.values())
-    outcome = "kept its promises" if not verdict.broken else f"BROKE {len(verdict.broken)}"
+    through_inbox = sum(attempt.outcome == "enqueued" for attempt in history.attempts)
+    copied = sum(len(copy.versions) for copy in history.copies.values())
+    outcome = "no promise broken" if not verdict.broken else f"BROKE {len(verdict.broken)} promises"
     log(
         f"{name}: {outcome}; {verdict.acknowledged} acknowledged, {verdict.lost} lost, "
         f"{verdict.doubled} doubled, recovered after {verdict.seconds:.1f} s; "
         f"{through_inbox} through the inbox, {len(history.markers)} read markers, "
         f"{copied} messages in copies, {load.keys.count} secret keys"
     )
-    for said in verdict.broken[:20]:
-        print_raw(f"           {said}")
+    for violation in verdict.broken[:_MOST_PRINTED]:
+        print_raw(f"           {violation}")
 
 
 def _names(text: str) -> list[str]:

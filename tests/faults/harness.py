@@ -16,10 +16,8 @@ from infra.local.paths import stack_named
 from infra.local.stack import read_stack_file
 from infra.local.stack_secrets import secrets_of
 from tests.aws_clients import local_client
-from tests.faults.database import StackDatabase
-from tests.faults.doubling import send_twice
-from tests.faults.load import Place
-from tests.faults.parts import kill_function
+from tests.faults.duplicate_delivery import send_again
+from tests.faults.load import Target
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.servers import StackDatabase, ValkeyServers, kill_function
 
@@ -136,5 +134,5 @@ class Harness:
         return f"{self.content['aws']['url']}{urlsplit(deployed['base_url']).path}"
 
     def _client(self, service: str) -> Any:
-        once = Config(retries={"total_max_attempts": 1})
-        return local_client(self.content["aws"]["url"], service, config=once)
+        options = Config(retries={"total_max_attempts": 1})
+        return local_client(self.content["aws"]["url"], service, config=options)

@@ -5,8 +5,8 @@ import random
 import time
 from pathlib import Path
 
-from infra.local.console import plain, say
-from infra.local.processes import marked
+from infra.local.console import log, print_raw
+from infra.local.processes import processes_of
 from tests.faults.harness import Harness
 from tests.faults.load import Load
 from tests.faults.proxy import Mode
@@ -32,19 +32,19 @@ def random_mix(harness: Harness, load: Load, minutes: float) -> None:
     while time.monotonic() < end:
         began = time.monotonic()
         name, fault = chance.choice(_FAULTS)
-        say(f"mix: {name}")
+        log(f"mix: {name}")
         fault(harness, load)
         harness.heal()
         wait(max(0.0, min(end, began + EVERY_SECONDS) - time.monotonic()))
     for name, after in sorted(resident_mb(harness).items()):
         if name in memory:
-            plain(f"           {name:<28} {memory[name]:>7.1f} MB, then {after:>7.1f} MB")
+            print_raw(f"           {name:<28} {memory[name]:>7.1f} MB, then {after:>7.1f} MB")
 
 
 def resident_mb(harness: Harness) -> dict[str, float]:
     """The resident memory of each process of the stack, by name and pid."""
     sizes: dict[str, float] = {}
-    for pid in marked(harness.stack):
+    for pid in processes_of(harness.stack):
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{pid}/comm").read_text().strip()
             name = function_of(pid).rpartition(".")[2] or name

@@ -13,13 +13,20 @@ import pymysql
 import redis
 
 from infra.local.install import valkey_server
-from infra.local.keys import Keys
-from infra.local.layout import Stack
-from infra.local.parts import clean_environment
-from infra.local.parts.mariadb import MariaDB
-from infra.local.parts.valkey import Valkey
-from infra.local.processes import Started, is_alive, marked, recorded, spawn, wait_until
-from infra.local.stack import start_part
+from infra.local.paths import Stack
+from infra.local.processes import (
+    ManagedProcess,
+    is_alive,
+    processes_of,
+    recorded_processes,
+    spawn,
+    wait_until,
+)
+from infra.local.services import clean_environment
+from infra.local.services.mariadb import MariaDB
+from infra.local.services.valkey import Valkey
+from infra.local.stack import start_service
+from infra.local.stack_secrets import StackSecrets
 from tests.faults.proxy import Proxy
 
 # The functions connect as this user, because `read_only` does not bind the user of the stack.
@@ -27,18 +34,20 @@ USER_BOUND_BY_READ_ONLY = "functions"
 _GONE_SECONDS = 20
 
 
-def running(stack: Stack, service: str) -> Started:
+def running(stack: Stack, service: str) -> ManagedProcess:
     """The running process of a service."""
     return next(
-        process for process in recorded(stack) if process.part == service and is_alive(process)
+        process
+        for process in recorded_processes(stack)
+        if process.service == service and is_alive(process)
     )
 
 
-def kill(process: Started) -> None:
+def kill(process: ManagedProcess) -> None:
     """`kill -9`, and wait until the process is gone."""
     os.kill(process.pid, signal.SIGKILL)
     wait_until(
-        lambda: not is_alive(process), lambda: True, f"the end of {process.part}", _GONE_SECONDS
+        lambda: not is_alive(process), lambda: True, f"the end of {process.service}", _GONE_SECONDS
     )
 
 
@@ -47,7 +56,7 @@ def kill_function(stack: Stack, name: str) -> int:
 
     LocalStack starts new processes at the next invocation.
     """
-    pids = [pid for pid in marked(stack) if function_of(pid).endswith(name)]
+    pids = [pid for pid in processes_of(stack) if function_of(pid).endswith(name)]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -66,7 +75,7 @@ def function_of(pid: int) -> str:
 class StackDatabase:
     """The database of the stack. Statements run as the stack's user, whom `read_only` does not bind."""
 
-    def __init__(self, stack: Stack, keys: Keys, url: str) -> None:
+    def __init__(self, stack: Stack, keys: StackSecrets, url: str) -> None:
         self._stack, self._keys, self._url = stack, keys, urlsplit(url)
         self._create_user_bound_by_read_only()
 
@@ -89,7 +98,7 @@ class StackDatabase:
 
     def start(self) -> None:
         """Start the server again with its data."""
-        start_part(self._stack, MariaDB(), self._keys)
+        start_service(self._stack, MariaDB(), self._keys)
 
     def _connect(self) -> "pymysql.Connection[Any]":
         return pymysql.connect(
@@ -202,8 +211,12 @@ class ValkeyServers:
         except redis.RedisError:
             return False
 
-    def _process(self, port: int) -> Started | None:
-        alive = [p for p in recorded(self._stack) if p.part == self._names[port] and is_alive(p)]
+    def _process(self, port: int) -> ManagedProcess | None:
+        alive = [
+            p
+            for p in recorded_processes(self._stack)
+            if p.service == self._names[port] and is_alive(p)
+        ]
         return alive[-1] if alive else None
 
     def _directory(self, port: int) -> Path:

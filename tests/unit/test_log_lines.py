@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from chalicelib.adapters.meter import EmfMeter
+from chalicelib.adapters.metrics import EmfMetrics
 from chalicelib.domain.metrics import ALL
 
 
@@ -22,9 +22,9 @@ class _Writes(io.StringIO):
 
 
 def test_a_metric_and_its_newline_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter, stdout = EmfMeter("a-stage"), _Writes()
-    meter.count(ALL[0])
+    metrics, stdout = EmfMetrics("a-stage"), _Writes()
+    metrics.count(ALL[0])
     monkeypatch.setattr(sys, "stdout", stdout)
-    meter.flush("api")
+    metrics.flush("api")
     assert len(stdout.writes) == 1
     assert stdout.writes[0].endswith("}\n")
