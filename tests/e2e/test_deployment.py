@@ -15,7 +15,7 @@ import pytest
 from chalicelib.settings import QUEUES
 from infra.deploy.notes import deployed
 from infra.deploy.settings import DeploySettings
-from infra.deploy.stacks import stack_name
+from infra.deploy.stacks import settled, stack_name
 from tests.aws_clients import local_client
 from tests.contract.databases import fresh_database
 from tests.e2e.conftest import ROOT, Stack, wait_until
