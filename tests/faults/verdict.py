@@ -93,7 +93,7 @@ def _wait_until_quiescent(
     harness: Harness, load: Load, since: float
 ) -> tuple[Stored, list[str], float]:
     """What is stored, the violations, and the seconds since the end of the fault."""
-    deadline, settled_since = time.monotonic() + _PATIENCE_SECONDS, None
+    deadline, quiescent_since = time.monotonic() + _PATIENCE_SECONDS, None
     stored, violations = Stored(), ["nothing could be read"]
     while time.monotonic() < deadline:
         try:
@@ -108,9 +108,9 @@ def _wait_until_quiescent(
             violations, now = [f"unreadable: {error}"], time.monotonic()
         if not violations:
             return stored, [], now - since
-        is_settled = not any(v.startswith(("leftovers", "unreadable")) for v in violations)
-        settled_since = (settled_since or now) if is_settled else None
-        if settled_since is not None and now - settled_since > _GRACE_SECONDS:
+        is_quiescent = not any(v.startswith(("leftovers", "unreadable")) for v in violations)
+        quiescent_since = (quiescent_since or now) if is_quiescent else None
+        if quiescent_since is not None and now - quiescent_since > _GRACE_SECONDS:
             break
         time.sleep(_PAUSE_SECONDS)
     return stored, violations, time.monotonic() - since

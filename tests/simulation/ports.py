@@ -1,16 +1,58 @@
 """The ports as simulated processes reach them: every call gives way before and after it, and may fail."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 from zlib import crc32
 
 from chalicelib.domain.errors import OrdinalError, UnavailableError
+from chalicelib.usecases.ports import (
+    Applications,
+    Chats,
+    Leases,
+    Messages,
+    Persistence,
+    Purge,
+    Queues,
+    ReadMarkers,
+    Sequencer,
+)
 from tests.simulation.processes import Processes
 
 # When a call fails: before it happened, after it happened, or (queues only) with half of its records sent.
 Mode = Literal["before", "after", "half"]
 # What happens to the next process that makes a certain call: when, what, and for how many ms.
 Ambush = tuple[Literal["before", "after"], Literal["fails", "kills", "pauses"], int]
+
+# The ports whose calls fail. Failures of the queues are twice as frequent.
+PORTS = ("queues", "queues", "store", "sequencer", "index")
+MODES: tuple[Mode, ...] = ("before", "after", "half")
+AMBUSHES: tuple[Ambush, ...] = (
+    ("before", "fails", 0),
+    ("after", "fails", 0),
+    ("before", "kills", 0),
+    ("after", "kills", 0),
+    ("before", "pauses", 8_000),
+    ("after", "pauses", 8_000),
+    ("before", "pauses", 200_000),
+    ("after", "pauses", 200_000),
+)
+# These change nothing, so an ambush there shows nothing that a kill or a failure does not show.
+_NO_AMBUSH = ("ping", "list_changes")
+_STORE_ROLES = [Applications, Chats, Messages, ReadMarkers, Leases, Persistence, Purge]
+# The calls that an ambush is set on. Most are rare, so the failures of a port seldom hit them.
+CALLS = [
+    f"{name}.{call}"
+    for name, roles in (("sequencer", [Sequencer]), ("store", _STORE_ROLES), ("queues", [Queues]))
+    for role in roles
+    for call in vars(role)
+    if not call.startswith("_")
+    and not re.search("(create|list|rename|delete|forget|block)_application|response", call)
+    and call not in _NO_AMBUSH
+]
+# `tests/unit/test_simulation.py` lists them, because a renamed call could leave these lists unseen.
+LEASE_CALLS = [call for call in CALLS if re.search("leas|nonce|is_acquiring", call)]
+KEY_CALLS = [call for call in CALLS if re.search("key|application", call)]
 
 
 class Faults:

@@ -212,7 +212,7 @@ def follow(
             return
 
 
-def mark_and_record(
+def move_marker(
     ports: Ports, tenant: Tenant, history: History, user: str, chat: int, number: int
 ) -> None:
     """Move a user's read marker, and record the response."""
@@ -221,7 +221,7 @@ def mark_and_record(
     history.record_marker(began, user, TOKEN, chat, marker.number, marker.unread)
 
 
-def put_on_the_inbox(
+def send_to_inbox(
     queues: SimulatedQueues, history: History, chat: int | None, text: str, times: int
 ) -> None:
     """Create a chat, or post to one, through the inbox queue, as another service of the owner does."""

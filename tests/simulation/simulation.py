@@ -1,7 +1,6 @@
 """One run: the ports, the clients, and the steps of a plan, one after the other."""
 
 import random
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -13,20 +12,7 @@ from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.ports import (
-    Applications,
-    Chats,
-    Clock,
-    Leases,
-    Messages,
-    Persistence,
-    Purge,
-    Queues,
-    ReadMarkers,
-    SearchIndex,
-    Sequencer,
-    Store,
-)
+from chalicelib.usecases.ports import Clock, Queues, SearchIndex, Sequencer, Store
 from chalicelib.usecases.read import list_changes
 from tests.fakes.lua_scripts import LuaScripts
 from tests.fakes.metrics import FakeMetrics
@@ -36,7 +22,16 @@ from tests.fakes.store import FakeStore
 from tests.invariants.history import History
 from tests.simulation.clients import Client, Keyring
 from tests.simulation.plan import Step
-from tests.simulation.ports import Ambush, Faults, Mode, reached
+from tests.simulation.ports import (
+    AMBUSHES,
+    CALLS,
+    KEY_CALLS,
+    LEASE_CALLS,
+    MODES,
+    PORTS,
+    Faults,
+    reached,
+)
 from tests.simulation.primaries import Primaries
 from tests.simulation.processes import Processes, SimulatedClock
 from tests.simulation.queues import SimulatedQueues, release_idle, repair, take_batch
@@ -45,10 +40,10 @@ from tests.simulation.requests import (
     ListChanges,
     Request,
     follow,
-    mark_and_record,
-    put_on_the_inbox,
+    move_marker,
     read_one,
     read_page,
+    send_to_inbox,
 )
 
 _START_MS = 1_790_000_000_000
@@ -62,33 +57,6 @@ _LATE_SECONDS = 20 * 60
 # Failures in a row. With more, a run would hardly do anything else.
 _MOST_FAILURES = 4
 USERS = ("ann", "bob")
-_PORTS = ("queues", "queues", "store", "sequencer", "index")
-_MODES: tuple[Mode, ...] = ("before", "after", "half")
-# These change nothing, so an ambush there shows nothing that a kill or a failure does not show.
-_NO_AMBUSH = ("ping", "list_changes")
-_STORE_ROLES = [Applications, Chats, Messages, ReadMarkers, Leases, Persistence, Purge]
-# All calls of these ports. Most are rare, so the failures of a port seldom hit them.
-_CALLS = [
-    f"{name}.{call}"
-    for name, roles in (("sequencer", [Sequencer]), ("store", _STORE_ROLES), ("queues", [Queues]))
-    for role in roles
-    for call in vars(role)
-    if not call.startswith("_")
-    and not re.search("(create|list|rename|delete|forget|block)_application|response", call)
-    and call not in _NO_AMBUSH
-]
-_LEASE_CALLS = [call for call in _CALLS if re.search("leas|nonce|is_acquiring", call)]
-_KEY_CALLS = [call for call in _CALLS if re.search("key|application", call)]
-_AMBUSHES: tuple[Ambush, ...] = (
-    ("before", "fails", 0),
-    ("after", "fails", 0),
-    ("before", "kills", 0),
-    ("after", "kills", 0),
-    ("before", "pauses", 8_000),
-    ("after", "pauses", 8_000),
-    ("before", "pauses", 200_000),
-    ("after", "pauses", 200_000),
-)
 
 
 def _ignoring_errors(work: Callable[[], None]) -> Callable[[], None]:
@@ -296,9 +264,7 @@ class Simulation:
                 f"{user}'s marker",
                 step.who,
                 _ignoring_errors(
-                    lambda: mark_and_record(
-                        self.ports, self.tenant(), self.history, user, chat, number
-                    )
+                    lambda: move_marker(self.ports, self.tenant(), self.history, user, chat, number)
                 ),
             )
 
@@ -308,7 +274,7 @@ class Simulation:
         (text,) = self._texts_for(1)
         times = 2 if step.size > 2 else 1
         self.log(f"a service sends {text} for chat {chat} to the inbox {times} times")
-        put_on_the_inbox(self.queues, self.history, chat, text, times)
+        send_to_inbox(self.queues, self.history, chat, text, times)
 
     def _rotate(self, step: Step) -> None:
         overlap, times = (0, 0, 60, 600)[step.which % 4], min(step.size, 2)
@@ -372,7 +338,7 @@ class Simulation:
             self.processes.pause(process, seconds * 1_000)
 
     def _fail(self, step: Step) -> None:
-        port, mode = _PORTS[step.which % len(_PORTS)], _MODES[step.who % len(_MODES)]
+        port, mode = PORTS[step.which % len(PORTS)], MODES[step.who % len(MODES)]
         count = min(step.size, _MOST_FAILURES)
         self.log(f"the next {count} calls of {port} fail ({mode})")
         self.faults.next[port] = [mode] * count
@@ -383,17 +349,17 @@ class Simulation:
         self.faults.down_until["index"] = self.processes.now + seconds * 1_000
 
     def _ambush(self, step: Step) -> None:
-        self._set_ambush(step, _CALLS)
+        self._set_ambush(step, CALLS)
 
     def _ambush_lease(self, step: Step) -> None:
-        self._set_ambush(step, _LEASE_CALLS)
+        self._set_ambush(step, LEASE_CALLS)
 
     def _ambush_keys(self, step: Step) -> None:
-        self._set_ambush(step, _KEY_CALLS)
+        self._set_ambush(step, KEY_CALLS)
 
     def _set_ambush(self, step: Step, calls: Sequence[str]) -> None:
         call = calls[step.which % len(calls)]
-        ambush = _AMBUSHES[step.who % len(_AMBUSHES)]
+        ambush = AMBUSHES[step.who % len(AMBUSHES)]
         when, action, ms = ambush
         victims = {
             "fails": "",

@@ -9,7 +9,7 @@ PAIRED = compared("accept_one, cpu", "µs", [400.0, 410.0, 420.0], [200.0, 205.0
 ALONE = plain("page", "µs", [1_000.0, 1_010.0, 990.0], most=2_000)
 
 
-def test_a_ratio_is_that_of_the_pairs_and_says_whether_its_goal_was_reached() -> None:
+def test_the_ratio_is_the_median_of_the_pairs_and_is_compared_with_its_goal() -> None:
     assert (PAIRED.ratio, PAIRED.goal, PAIRED.reached) == (2.0, "≤ 1.5 ×", False)
     assert (ALONE.value, ALONE.goal, ALONE.reached) == (1_000.0, "≤ 2,000", True)
     faster = compared("x", "1/s", [90.0] * 3, [100.0] * 3, least=0.7)
@@ -22,7 +22,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     assert lines[3].startswith("| `page` | 1,000 | µs |  |  | ≤ 2,000 | yes |")
 
 
-def test_a_run_is_held_against_the_page(tmp_path: Path) -> None:
+def test_a_run_is_compared_with_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(table([PAIRED, ALONE]))
     assert differences([PAIRED, ALONE], page) == []
@@ -31,7 +31,7 @@ def test_a_run_is_held_against_the_page(tmp_path: Path) -> None:
     assert differences([Row(name="new", value=1.0, unit="s")], page) == ["new: not on the page"]
 
 
-def test_the_page_has_figures_of_every_benchmark() -> None:
+def test_the_page_has_figures_of_the_benchmarks() -> None:
     text = RECORDED.read_text()
     for name in (
         "accept_one, cpu",

@@ -1,4 +1,4 @@
-"""The proxy that the fault tests put before each part does what its modes say."""
+"""The proxy that the fault program puts before each service behaves as its mode says."""
 
 import socket
 import socketserver
@@ -56,73 +56,73 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _connect(proxy: Proxy, patience_seconds: float = 5.0) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=patience_seconds)
+def _connect(proxy: Proxy, timeout_seconds: float = 5.0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_seconds)
 
 
-def _ask(connection: socket.socket, text: bytes) -> bytes:
+def _send(connection: socket.socket, text: bytes) -> bytes:
     connection.sendall(text)
     return connection.recv(65536)
 
 
-def _is_cut_off(connection: socket.socket) -> bool:
+def _is_reset(connection: socket.socket) -> bool:
     try:
-        return _ask(connection, b"anybody?") == b""
+        return _send(connection, b"anybody?") == b""
     except ConnectionError:
         return True
 
 
-def test_what_passes_comes_back(proxy: Proxy) -> None:
+def test_data_passes_in_both_directions(proxy: Proxy) -> None:
     with _connect(proxy) as connection:
-        assert _ask(connection, b"hello") == b"hello"
+        assert _send(connection, b"hello") == b"hello"
 
 
-def test_a_refusing_proxy_resets_what_is_open_and_takes_nothing_new(proxy: Proxy) -> None:
+def test_a_refusing_proxy_resets_open_connections_and_accepts_no_new_one(proxy: Proxy) -> None:
     with _connect(proxy) as connection:
-        assert _ask(connection, b"before") == b"before"
+        assert _send(connection, b"before") == b"before"
         proxy.set(Mode.REFUSE)
-        assert _is_cut_off(connection)
+        assert _is_reset(connection)
     with pytest.raises(ConnectionError):
         _connect(proxy)
     proxy.set(Mode.PASS)
     with _connect(proxy) as connection:
-        assert _ask(connection, b"after") == b"after"
+        assert _send(connection, b"after") == b"after"
 
 
-def test_a_hanging_proxy_takes_connections_and_passes_all_on_when_it_is_over(proxy: Proxy) -> None:
+def test_a_hanging_proxy_accepts_connections_and_forwards_everything_in_the_end(
+    proxy: Proxy,
+) -> None:
     proxy.set(Mode.HANG)
     with _connect(proxy, 0.2) as connection:
         with pytest.raises(TimeoutError):
-            _ask(connection, b"late")
+            _send(connection, b"late")
         connection.settimeout(5.0)
         proxy.set(Mode.PASS)
         assert connection.recv(100) == b"late"
 
 
-def test_a_cutting_proxy_ends_every_connection_sooner_or_later(proxy: Proxy) -> None:
+def test_a_resetting_proxy_ends_every_connection(proxy: Proxy) -> None:
     proxy.set(Mode.RESET)
     with _connect(proxy) as connection:
-        answers = []
+        responses = []
         try:
-            while answer := _ask(connection, b"x" * 1000):
-                answers.append(answer)
+            while response := _send(connection, b"x" * 1000):
+                responses.append(response)
         except ConnectionError:
             pass
-        assert len(b"".join(answers)) <= 20_000
+        assert len(b"".join(responses)) <= 20_000
 
 
-def test_a_slow_proxy_passes_everything_on(proxy: Proxy) -> None:
+def test_a_slow_proxy_forwards_everything(proxy: Proxy) -> None:
     proxy.set(Mode.SLOW, 0.01)
     with _connect(proxy) as connection:
-        assert _ask(connection, b"slowly") == b"slowly"
+        assert _send(connection, b"slowly") == b"slowly"
 
 
-def test_a_mute_proxy_passes_on_what_is_sent_and_swallows_the_answer(
-    proxy: Proxy, server: Server
-) -> None:
+def test_a_mute_proxy_forwards_requests_and_drops_responses(proxy: Proxy, server: Server) -> None:
     proxy.set(Mode.MUTE)
     with _connect(proxy, 0.2) as connection, pytest.raises(TimeoutError):
-        _ask(connection, b"sent")
+        _send(connection, b"sent")
     assert server.seen == b"sent"
 
 
@@ -130,18 +130,18 @@ def test_a_proxy_can_be_pointed_to_another_server(proxy: Proxy) -> None:
     other = Server(b"other: ")
     try:
         with _connect(proxy) as connection:
-            assert _ask(connection, b"a") == b"a"
+            assert _send(connection, b"a") == b"a"
         proxy.point_to(other.port)
         with _connect(proxy) as connection:
-            assert _ask(connection, b"b") == b"other: b"
+            assert _send(connection, b"b") == b"other: b"
     finally:
         other.shutdown()
         other.server_close()
 
 
-def test_a_proxy_whose_target_is_gone_resets_its_clients() -> None:
+def test_a_proxy_without_a_target_resets_its_clients() -> None:
     with closing(Proxy(_free_port(), _free_port())) as proxy, _connect(proxy) as connection:
-        assert _is_cut_off(connection)
+        assert _is_reset(connection)
 
 
 def test_a_request_that_sends_records_is_sent_twice(server: Server) -> None:
@@ -151,7 +151,7 @@ def test_a_request_that_sends_records_is_sent_twice(server: Server) -> None:
     server.greeting = b"HTTP/1.1 200 OK\r\n\r\n"
     with closing(Proxy(_free_port(), server.port, send_again)) as proxy:
         with _connect(proxy) as connection:
-            _ask(connection, request)
+            _send(connection, request)
         assert server.seen == request * 2
 
 
@@ -161,5 +161,5 @@ def test_a_request_that_only_reads_is_sent_once(server: Server) -> None:
     )
     with closing(Proxy(_free_port(), server.port, send_again)) as proxy:
         with _connect(proxy) as connection:
-            _ask(connection, request)
+            _send(connection, request)
         assert server.seen == request

@@ -1,4 +1,4 @@
-"""The checker of the promises: each rule holds for an ordinary history, and each can fail."""
+"""The checker of the promises: no rule is broken by an ordinary history, and every rule can fail."""
 
 from typing import Any
 
@@ -32,15 +32,15 @@ class Story:
         self.stored = Stored({(T, 1): self.row}, {T: 1}, indexed)
 
     def did(
-        self, kind: Any, chat: int | None, answer: tuple[int, int, int] | None, **what: Any
+        self, kind: Any, chat: int | None, numbers: tuple[int, int, int] | None, **fields: Any
     ) -> Attempt:
-        attempt = self.history.start("ann", kind, T, chat, **what)
-        if answer:
-            self.history.acknowledge(attempt, *answer)
+        attempt = self.history.start("ann", kind, T, chat, **fields)
+        if numbers:
+            self.history.acknowledge(attempt, *numbers)
         return attempt
 
     def holds(self, number: int, revision: int, body: str) -> None:
-        """Message `number` is stored and indexed so."""
+        """Store and index this version of message `number`."""
         self.row.messages[number] = StoredMessage(revision, body)
         self.stored.indexed[T, 1, number] = (revision, body)
         self.row.messages_count = sum(not m.deleted for m in self.row.messages.values())
@@ -67,12 +67,12 @@ def test_a_number_for_two_requests(story: Story) -> None:
     )
 
 
-def test_a_revision_for_two_states(story: Story) -> None:
+def test_a_revision_for_two_versions(story: Story) -> None:
     story.did("edit", 1, (2, 2, 12), number=2, texts=("b2",))
     assert "revisions_issued_twice" in story.broken()
 
 
-def test_a_retry_with_another_answer(story: Story) -> None:
+def test_a_retry_with_another_response(story: Story) -> None:
     story.did("post", 1, (3, 3, 13), texts=("c",), key="k")
     assert story.broken() == set()
     story.did("post", 1, (4, 4, 15), texts=("c",), key="k")
@@ -97,7 +97,7 @@ def test_a_read_that_went_backwards(story: Story) -> None:
     assert story.broken() == {"backward_reads"}
 
 
-def test_a_deleted_chat_may_look_empty(story: Story) -> None:
+def test_a_deleted_chat_may_be_listed_as_empty(story: Story) -> None:
     story.did("delete_chat", 1, None)
     story.history.record_read(story.history.now(), "ann", T, 1, 1, None)
     assert story.broken() == set()
@@ -125,7 +125,7 @@ def test_a_change_that_is_edits_older_than_reads(story: Story) -> None:
     assert "edits_older_than_reads" not in story.broken()
 
 
-def test_a_chat_that_is_not_there(story: Story) -> None:
+def test_a_chat_that_is_not_stored(story: Story) -> None:
     story.did("chat", None, (2, 2, 2), texts=("second",))
     assert "lost_chats" in story.broken()
     story.stored.chats[T, 2] = StoredChat(0)
@@ -160,12 +160,12 @@ def test_a_message_under_another_number(story: Story) -> None:
 
 
 @pytest.mark.parametrize(("revision", "body"), [(10, "a"), (12, "a"), (12, "b"), (20, "a2")])
-def test_a_state_that_is_not_the_newest(story: Story, revision: int, body: str) -> None:
+def test_a_version_that_is_not_the_newest(story: Story, revision: int, body: str) -> None:
     story.holds(1, revision, body)
     assert "lost_messages" in story.broken()
 
 
-def test_only_an_unknown_outcome_may_have_left_a_newer_state(story: Story) -> None:
+def test_only_an_unknown_outcome_may_have_written_a_newer_version(story: Story) -> None:
     story.did("edit", 1, None, number=1, texts=("a3",))
     story.holds(1, 20, "a3")
     assert story.broken() == set()
@@ -179,7 +179,7 @@ def test_a_deletion_is_final(story: Story) -> None:
     assert story.broken() == {"lost_messages"}
 
 
-def test_a_deletion_whose_revision_was_not_told_is_final(story: Story) -> None:
+def test_a_deletion_without_a_revision_in_its_response_is_final(story: Story) -> None:
     story.did("delete", 1, (2, 2, None), number=2)  # type: ignore[arg-type]
     story.did("edit", 1, None, number=2, texts=("b2",))
     story.holds(2, 20, "b2")
@@ -243,7 +243,7 @@ def test_a_text_that_nobody_sent_or_that_was_refused(story: Story) -> None:
     assert story.broken() == {"unsent_texts"}
 
 
-def test_a_hole(story: Story) -> None:
+def test_a_missing_number(story: Story) -> None:
     story.did("post", 1, None, texts=("d",))
     story.holds(6, 20, "d")
     assert story.broken() == {"missing_numbers"}
@@ -254,7 +254,7 @@ def test_a_hole(story: Story) -> None:
     assert story.broken() == {"missing_numbers"}
 
 
-def test_numbers_passed_over_without_a_loss(story: Story) -> None:
+def test_numbers_skipped_without_a_loss(story: Story) -> None:
     story.row.skipped = [(4, 13)]
     assert story.broken() == {"skipped_without_a_loss"}
     story.row.skipped = []
@@ -273,7 +273,7 @@ def test_wrong_counts(story: Story) -> None:
 
 
 @pytest.mark.parametrize("document", [(12, "a"), (11, "a2"), None])
-def test_an_index_that_is_not_as_mysql(story: Story, document: tuple[int, str] | None) -> None:
+def test_an_index_that_differs_from_mysql(story: Story, document: tuple[int, str] | None) -> None:
     if document:
         story.stored.indexed[T, 1, 1] = document
     else:
@@ -281,7 +281,7 @@ def test_an_index_that_is_not_as_mysql(story: Story, document: tuple[int, str] |
     assert story.broken() == {"wrong_documents"}
 
 
-def test_documents_of_what_was_deleted(story: Story) -> None:
+def test_documents_of_deleted_messages_and_chats(story: Story) -> None:
     story.stored.indexed[T, 1, 3] = (13, "c")
     assert story.broken() == {"wrong_documents"}
     del story.stored.indexed[T, 1, 3]
@@ -290,9 +290,9 @@ def test_documents_of_what_was_deleted(story: Story) -> None:
     assert story.broken() == {"wrong_documents"}
 
 
-@pytest.mark.parametrize("where", ["pending", "due", "queued", "dead"])
-def test_anything_left_over(story: Story, where: str) -> None:
-    setattr(story.stored, where, ["something"])
+@pytest.mark.parametrize("name", ["pending", "due", "queued", "dead"])
+def test_a_leftover(story: Story, name: str) -> None:
+    setattr(story.stored, name, ["something"])
     assert story.broken() == {"leftovers"}
 
 
@@ -301,40 +301,40 @@ def followed(story: Story, changes: list[tuple[int, int, str | None]]) -> None:
     story.history.record_changes(copy, copy.since, changes, f"{int(copy.since) + 1}")
 
 
-def test_a_copy_that_is_not_what_is_stored(story: Story) -> None:
+def test_a_copy_that_differs_from_what_is_stored(story: Story) -> None:
     followed(story, [(1, 10, "a"), (2, 11, "b"), (3, 13, "c")])
     assert story.broken() == {"wrong_copies"}
     followed(story, [(1, 12, "a2"), (3, 14, None)])
     assert story.broken() == set()
-    followed(story, [(4, 15, "what nobody else has")])
+    followed(story, [(4, 15, "a text that is not stored")])
     assert story.broken() == {"wrong_copies"}
     story.did("delete_chat", 1, None)
     story.row.deleted = True
     assert "wrong_copies" not in story.broken()
 
 
-def test_an_answer_that_comes_too_late_changes_no_copy(story: Story) -> None:
+def test_a_late_response_changes_no_copy(story: Story) -> None:
     copy = story.history.copy_of("bob", T, 1)
     followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
     story.history.record_changes(copy, "0", [(1, 10, "a")], "1")
     assert story.broken() == set()
 
 
-def test_a_message_that_is_told_in_an_older_state(story: Story) -> None:
+def test_a_change_feed_that_brings_an_older_version(story: Story) -> None:
     followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
     followed(story, [(1, 10, "a")])
     assert story.broken() == {"backward_changes", "wrong_copies"}
 
 
-def taken(story: Story, chat: int | None, text: str) -> Attempt:
+def enqueued(story: Story, chat: int | None, text: str) -> Attempt:
     attempt = story.did("chat" if chat is None else "post", chat, None, texts=(text,), key=text)
     story.history.enqueue(attempt)
     return attempt
 
 
-def test_what_the_inbox_took_is_stored_once(story: Story) -> None:
-    taken(story, 1, "d")
-    taken(story, 1, "d")
+def test_a_record_of_the_inbox_is_stored_once(story: Story) -> None:
+    enqueued(story, 1, "d")
+    enqueued(story, 1, "d")
     assert story.broken() == {"lost_from_the_inbox"}
     story.holds(4, 15, "d")
     story.row.messages[4] = replace(story.row.messages[4], key="d")
@@ -348,18 +348,18 @@ def test_what_the_inbox_took_is_stored_once(story: Story) -> None:
     assert story.broken() == set()
 
 
-def test_what_the_inbox_took_may_go_with_its_chat(story: Story) -> None:
-    taken(story, 1, "d")
+def test_a_record_of_the_inbox_may_be_deleted_with_its_chat(story: Story) -> None:
+    enqueued(story, 1, "d")
     story.did("delete_chat", 1, None)
     assert story.broken() == set()
-    taken(story, None, "title of another")
+    enqueued(story, None, "title of another")
     assert story.broken() == {"lost_from_the_inbox"}
     story.stored.chats[T, 2] = StoredChat(2, "title of another", key="title of another")
     story.stored.chats_count[T] = 2
     assert story.broken() == set()
 
 
-def test_a_replaced_key_that_opens(story: Story) -> None:
+def test_a_replaced_key_that_is_accepted(story: Story) -> None:
     began = story.history.now()
     story.third.replaced = (Span(began, story.history.now()),)
     assert story.broken() == {"accepted_under_a_replaced_key"}
@@ -394,7 +394,7 @@ def test_a_wrong_unread_count(story: Story, number: int, unread: int) -> None:
     assert story.broken() == {"wrong_unread_counts"}
 
 
-def test_a_chat_that_is_not_in_its_newest_state(story: Story) -> None:
+def test_a_chat_that_is_not_in_its_newest_version(story: Story) -> None:
     story.did("edit_chat", 1, (1, 1, 5), texts=("title 2",))
     assert story.broken() == {"lost_chats"}
     story.row.revision, story.row.title = 5, "title 2"
@@ -419,12 +419,12 @@ def test_an_edit_of_a_chat_that_was_overwritten_unseen_or_made_twice(story: Stor
     assert story.broken() == set()
 
 
-@pytest.mark.parametrize("where", ["pending", "queued", "dead"])
-def test_what_a_deleted_application_leaves_behind(story: Story, where: str) -> None:
+@pytest.mark.parametrize("name", ["pending", "queued", "dead"])
+def test_a_leftover_of_a_deleted_application(story: Story, name: str) -> None:
     gone = Stored(is_gone=True)
     assert broken(story.history, gone) == []
-    setattr(gone, where, ["something"])
-    assert broken(story.history, gone) == ["leftovers: 1 " + where + ": something"]
+    setattr(gone, name, ["something"])
+    assert broken(story.history, gone) == [f"leftovers: 1 {name}: something"]
     gone = Stored(is_gone=True, indexed={(T, 1, 1): (12, "a2")})
     [violation] = broken(story.history, gone)
     assert violation.startswith("wrong_documents")

@@ -8,6 +8,7 @@ import pytest
 from tests.simulation.__main__ import replay_command
 from tests.simulation.defects import DEFECTS, seeds_until_caught
 from tests.simulation.plan import plan_of
+from tests.simulation.ports import CALLS, KEY_CALLS, LEASE_CALLS
 from tests.simulation.run import run, shrink
 
 # A run takes 20 ms. `make simulate` runs fresh seeds.
@@ -34,6 +35,30 @@ def test_a_seed_is_always_the_same_run(seed: int) -> None:
     first, second = run(plan_of(seed)), run(plan_of(seed))
     assert first == second
     assert first.trace != run(plan_of(seed + 2)).trace
+
+
+def test_ambushes_are_set_on_the_calls_of_leases_and_keys() -> None:
+    """A renamed call must not leave these lists unseen."""
+    assert sorted(LEASE_CALLS) == [
+        "sequencer.abandon_nonce",
+        "sequencer.discard_lease",
+        "sequencer.extend_lease",
+        "sequencer.forget_released",
+        "sequencer.install_lease",
+        "sequencer.is_acquiring",
+        "sequencer.mark_releasing",
+        "store.acquire_lease",
+        "store.extend_lease",
+        "store.lease_epoch",
+        "store.release_lease",
+    ]
+    assert sorted(KEY_CALLS) == [
+        "sequencer.cache_application",
+        "sequencer.invalidate_key_cache",
+        "store.get_application",
+        "store.rotate_key",
+    ]
+    assert len(CALLS) == len(set(CALLS)) > 40
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
