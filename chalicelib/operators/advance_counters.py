@@ -19,7 +19,7 @@ from chalicelib.adapters.mysql.leases import record_missing, record_skipped
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.operators.applications import live_tokens
+from chalicelib.operators.scan import live_tokens
 
 # Acquiring the next lease of a chat records the skipped numbers while a request waits.
 MAX_BY = 100_000_000

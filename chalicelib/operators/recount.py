@@ -12,7 +12,7 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.database import Database, Row
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.operators.applications import live_tokens
+from chalicelib.operators.scan import live_tokens
 
 FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
 CHAT_IDS = "SELECT id FROM chats WHERE application_id = %s AND deleted_at IS NULL ORDER BY id"

@@ -1,10 +1,11 @@
-"""Scan all messages of live chats of live applications, in one order: by token, chat and number.
+"""Scan all live applications, or all messages of their live chats, in one order.
 
-For work on the search index. Reads hold no locks and see what is committed at their moment, so a scan of a
-system in use is not one snapshot of it.
+Reads hold no locks and see what is committed at their moment, so a scan of a system in use is not one
+snapshot of it.
 """
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -12,6 +13,7 @@ from chalicelib.adapters.mysql.database import Database, Row, placeholders
 from chalicelib.adapters.mysql.messages import COLUMNS, to_message
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document
+from chalicelib.usecases.maintenance import ListTokens, token_pages
 
 CHUNK_MESSAGES = 1_000
 CHATS_A_CHUNK = 400
@@ -87,8 +89,15 @@ class Chunk(msgspec.Struct, frozen=True):
         return ScanPosition(self.token, self.chats[-1][0], self.up_to)
 
 
+def live_tokens(list_tokens: ListTokens, only: str | None = None) -> Iterator[str]:
+    """The token `only`, or the tokens of all applications that are not deleted, oldest first."""
+    return iter([only]) if only is not None else chain.from_iterable(token_pages(list_tokens))
+
+
 class MessageScanner:
-    """Scans the store at `url`, on a connection of its own, which also holds its locks.
+    """Scans messages by token, chat and number: the order of the index.
+
+    It has a connection of its own to the store at `url`, which also holds its locks.
 
     A lock is for work that must not run twice at once. It ends with the connection, so a killed process
     holds none.

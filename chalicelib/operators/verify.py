@@ -4,10 +4,10 @@ import msgspec
 import redis
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.operators.applications import live_tokens
 from chalicelib.operators.errors import NoSuchApplicationError, reported_as
 from chalicelib.operators.pending import pending_revisions
 from chalicelib.operators.recount import Recount
+from chalicelib.operators.scan import live_tokens
 from chalicelib.operators.verify_counters import CounterLimits, counter_mismatches
 from chalicelib.operators.verify_index import MISSING, NEWER, OLDER, ONLY, IndexCheck
 

@@ -143,7 +143,7 @@ def _read_counters(
     client: redis.Redis, limits: Iterable[CounterLimit], holders: set[str]
 ) -> dict[Counter, _RedisCounter]:
     """The counters that exist in Redis and belong to one of the holders."""
-    found = {}
+    by_counter = {}
     for counters in batched([limit.counter for limit in limits], _COUNTERS_A_PAGE):
         with client.pipeline(transaction=False) as pipeline:
             for counter in counters:
@@ -151,5 +151,5 @@ def _read_counters(
             replies = pipeline.execute()
         for counter, (last, ceiling, holder) in zip(counters, replies, strict=True):
             if holder is not None and holder.decode() in holders:
-                found[counter] = _RedisCounter(int(last), int(ceiling))
-    return found
+                by_counter[counter] = _RedisCounter(int(last), int(ceiling))
+    return by_counter

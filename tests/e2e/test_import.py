@@ -1,7 +1,7 @@
-"""Real chat through the whole of the stack: imported, counted, and searched against a plain scan.
+"""Real chat logs through the whole stack: imported, counted, and searched.
 
-The logs are not part of the repository. `ORDINAL_TEST_IRC_LOGS` names a folder of day files
-(`2004-12-25.txt`); the tests skip where it is not there.
+A plain scan of the files gives the expected results. The logs are not a part of the repository:
+`ORDINAL_TEST_IRC_LOGS` names a folder of day files (`2004-12-25.txt`). Without it the tests are skipped.
 """
 
 import json
@@ -47,8 +47,10 @@ def text(raw: bytes) -> str:
 
 
 def plain_scan(path: Path, chat: int) -> list[Line]:
-    """The chat lines of a day, numbered from 1. Those without a text are stored with a sign for it."""
-    said = [m for raw in path.read_bytes().split(b"\n") if (m := LINE.fullmatch(raw.rstrip(b"\r")))]
+    """The messages of a day, numbered from 1. A message without text has `NO_TEXT` as its body."""
+    matches = [
+        m for raw in path.read_bytes().split(b"\n") if (m := LINE.fullmatch(raw.rstrip(b"\r")))
+    ]
     return [
         Line(
             chat,
@@ -57,7 +59,7 @@ def plain_scan(path: Path, chat: int) -> list[Line]:
             text(m[3]) if text(m[3]).strip() else NO_TEXT,
             f"{path.stem}T{m[1].decode()}:00.000Z",
         )
-        for number, m in enumerate(said, 1)
+        for number, m in enumerate(matches, 1)
     ]
 
 
@@ -75,7 +77,7 @@ def run_import(application: Application, *paths: Path) -> str:
 
 
 class Imported:
-    """An application that holds all the logs, and the lines that a plain scan of them finds."""
+    """An application that holds all logs, and the lines that a plain scan of the files finds."""
 
     def __init__(self, stack: Stack, application: Application) -> None:
         self.application = application
@@ -95,12 +97,12 @@ class Imported:
     def indexed(self) -> int:
         body = {"query": {"term": {"token": self.application.token}}}
         httpx.post(f"{self.opensearch}/messages/_refresh", timeout=60)
-        answer = httpx.post(f"{self.opensearch}/messages/_count", json=body, timeout=60)
-        return int(answer.json()["count"])
+        response = httpx.post(f"{self.opensearch}/messages/_count", json=body, timeout=60)
+        return int(response.json()["count"])
 
-    def search(self, **given: str) -> list[tuple[int, int]]:
-        """(chat, number) of everything that a search finds, by all its pages."""
-        query = urlencode({"q": "", "limit": "100", "sort": "number", **given})
+    def search(self, **parameters: str) -> list[tuple[int, int]]:
+        """(chat, number) of everything that a search finds, on all its pages."""
+        query = urlencode({"q": "", "limit": "100", "sort": "number", **parameters})
         hits = self.application.all(f"{self.application.path}/search?{query}")
         return [(h["chat"], h["number"]) for h in hits]
 
@@ -117,21 +119,21 @@ def test_every_line_has_its_number_in_its_chat(imported: Imported) -> None:
         f"imported {len(imported.lines)} messages in {imported.seconds:.0f} s\n{imported.summary}"
     )
     application = imported.application
-    wanted: dict[int, list[Line]] = {}
+    expected: dict[int, list[Line]] = {}
     for line in imported.lines:
-        wanted.setdefault(line.chat, []).append(line)
-    assert len(wanted) == len(day_files())
+        expected.setdefault(line.chat, []).append(line)
+    assert len(expected) == len(day_files())
 
     def check(chat: int) -> None:
         path = f"{application.path}/chats/{chat}"
-        one = application.get(path)
-        assert one["messages_count"] == one["last_message_number"] == len(wanted[chat])
-        assert one["skipped"] == []
+        detail = application.get(path)
+        assert detail["messages_count"] == detail["last_message_number"] == len(expected[chat])
+        assert detail["skipped"] == []
         stored = application.all(f"{path}/messages?after=0&limit=100")
-        found = [Line(chat, m["number"], m["sender"], m["body"], m["created_at"]) for m in stored]
-        assert found == wanted[chat]
+        lines = [Line(chat, m["number"], m["sender"], m["body"], m["created_at"]) for m in stored]
+        assert lines == expected[chat]
 
-    in_parallel(4, lambda i: check(sorted(wanted)[i]), range(len(wanted)))
+    in_parallel(4, lambda i: check(sorted(expected)[i]), range(len(expected)))
 
 
 def test_a_second_run_adds_nothing(imported: Imported) -> None:
@@ -142,7 +144,7 @@ def test_a_second_run_adds_nothing(imported: Imported) -> None:
     assert imported.indexed() == len(imported.lines)
 
 
-def test_a_run_that_is_killed_half_way_and_run_again_ends_the_same(
+def test_a_run_that_was_killed_is_finished_by_the_next(
     application: Application,
 ) -> None:
     files = day_files()[:60]
@@ -152,18 +154,18 @@ def test_a_run_that_is_killed_half_way_and_run_again_ends_the_same(
         wait_until("the first message", lambda: accepted(application, 1) > 0)
         first.send_signal(signal.SIGKILL)
     lines = {path.stem: plain_scan(path, 0) for path in files}
-    already = sum(accepted(application, chat + 1) for chat in range(len(files)))
-    assert 0 < already < sum(map(len, lines.values()))
+    accepted_before = sum(accepted(application, chat + 1) for chat in range(len(files)))
+    assert 0 < accepted_before < sum(map(len, lines.values()))
     run_import(application, *files)
     chats = application.all(f"{application.path}/chats?limit=100")
     assert sorted(c["title"] for c in chats) == [f.stem for f in files]
     for chat in chats:
-        wanted = lines[chat["title"]]
+        expected = lines[chat["title"]]
         path = f"{application.path}/chats/{chat['number']}"
-        wait_for_count(application, path, len(wanted))
+        wait_for_count(application, path, len(expected))
         stored = application.all(f"{path}/messages?after=0&limit=100")
         assert [(m["number"], m["body"]) for m in stored] == [
-            (line.number, line.body) for line in wanted
+            (line.number, line.body) for line in expected
         ]
 
 
@@ -172,26 +174,26 @@ def wait_for_count(application: Application, chat: str, count: int) -> None:
 
 
 def accepted(application: Application, chat: int) -> int:
-    """The newest number of a chat, pending ones too; 0 where there is none."""
-    answer = application("GET", f"{application.path}/chats/{chat}/messages?limit=1")
-    items = answer.json()["items"] if answer.status_code == 200 else []
+    """The newest number of a chat, pending ones too; 0 if there is none."""
+    response = application("GET", f"{application.path}/chats/{chat}/messages?limit=1")
+    items = response.json()["items"] if response.status_code == 200 else []
     return int(items[0]["number"]) if items else 0
 
 
-def words_of(lines: list[Line], pattern: str) -> list[str]:
-    """Words of the logs, chosen anew by the same seed in every run."""
-    found = sorted(
+def random_words(lines: list[Line], pattern: str) -> list[str]:
+    """Ten words of the logs, the same in every run."""
+    words = sorted(
         {w for line in lines for w in re.findall(pattern, line.body.lower()) if w.isascii()}
     )
-    return random.Random(4).sample(found, 10)
+    return random.Random(4).sample(words, 10)
 
 
 def searches(lines: list[Line]) -> dict[str, list[dict[str, str]]]:
-    """Ten searches of each kind that users make."""
+    """Ten searches of each kind."""
     draw = random.Random(4)
     long_lines = [line for line in lines if len(re.findall(r"\b[a-z]{4,9}\b", line.body)) > 8]
     drawn = [re.findall(r"\b[a-z]{4,9}\b", line.body) for line in draw.sample(long_lines, 20)]
-    twelve = words_of(lines, r"(?<![\w])[a-z]{12}(?![\w])")
+    twelve = random_words(lines, r"(?<![\w])[a-z]{12}(?![\w])")
     accents = sorted(
         {
             w
@@ -203,8 +205,10 @@ def searches(lines: list[Line]) -> dict[str, list[dict[str, str]]]:
     days = draw.sample(sorted({line.created_at[:10] for line in lines}), 10)
     return {
         "a word of 12 letters": [{"q": w} for w in twelve],
-        "a part from the middle": [{"q": w[3:8]} for w in words_of(lines, r"[a-z]{11}")],
-        "a part of over ten characters": [{"q": w[2:13]} for w in words_of(lines, r"[a-z]{14,}")],
+        "a part from the middle": [{"q": w[3:8]} for w in random_words(lines, r"[a-z]{11}")],
+        "a part of over ten characters": [
+            {"q": w[2:13]} for w in random_words(lines, r"[a-z]{14,}")
+        ],
         "two words far apart": [{"q": f"{w[-1]} {w[0]}"} for w in drawn[:10]],
         "a quoted phrase": [{"q": f'"{" ".join(w)}"'} for w in phrases(lines)],
         "one or two letters": [
@@ -225,7 +229,7 @@ def searches(lines: list[Line]) -> dict[str, list[dict[str, str]]]:
 
 
 def phrases(lines: list[Line]) -> list[list[str]]:
-    """Three plain words that follow each other somewhere."""
+    """Three plain words that follow each other in some line."""
     draw = random.Random(5)
     runs = [
         m for line in lines for m in re.findall(r"\b[a-z]{2,9} [a-z]{2,9} [a-z]{2,9}\b", line.body)
@@ -236,32 +240,33 @@ def phrases(lines: list[Line]) -> list[list[str]]:
 def test_searches_find_what_a_plain_scan_finds(imported: Imported) -> None:
     rows, wrong = [], []
     for kind, ten in searches(imported.lines).items():
-        wanted = found = missed = false = 0
-        for given in ten:
-            want, got = set(imported.oracle.find(as_query(given))), imported.search(**given)
-            assert len(got) == len(set(got)), given
-            wanted, found = wanted + len(want), found + len(got)
+        wanted = hits = missed = false = 0
+        for parameters in ten:
+            want = set(imported.oracle.find(as_query(parameters)))
+            got = imported.search(**parameters)
+            assert len(got) == len(set(got)), parameters
+            wanted, hits = wanted + len(want), hits + len(got)
             missed, false = missed + len(want - set(got)), false + len(set(got) - want)
             if want != set(got):
-                wrong.append((given, sorted(want ^ set(got))[:5]))
-        rows.append(f"{kind:32} {wanted:7} {found:7} {missed:6} {false:6}")
-    table = "\n".join([f"{'kind':32} {'wanted':>7} {'found':>7} {'missed':>6} {'false':>6}", *rows])
+                wrong.append((parameters, sorted(want ^ set(got))[:5]))
+        rows.append(f"{kind:32} {wanted:7} {hits:7} {missed:6} {false:6}")
+    table = "\n".join([f"{'kind':32} {'wanted':>7} {'hits':>7} {'missed':>6} {'false':>6}", *rows])
     print(table)
     (ROOT / "var" / "search-recall.txt").write_text(table + "\n")
     assert not wrong, f"{table}\n{wrong}"
 
 
-def as_query(given: dict[str, str]) -> Query:
-    def time_of(name: str) -> str | None:
-        return given[name].replace("Z", ".000Z") if name in given else None
+def as_query(parameters: dict[str, str]) -> Query:
+    def timestamp(name: str) -> str | None:
+        return parameters[name].replace("Z", ".000Z") if name in parameters else None
 
     return Query(
         token="",
         chat=None,
-        terms=parse_query(given["q"]),
-        sender=given.get("sender"),
-        created_from=time_of("from"),
-        created_to=time_of("to"),
+        terms=parse_query(parameters["q"]),
+        sender=parameters.get("sender"),
+        created_from=timestamp("from"),
+        created_to=timestamp("to"),
         limit=100,
     )
 

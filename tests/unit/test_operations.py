@@ -58,7 +58,7 @@ RUN_BY = {
     ),
 }
 # These need an AWS account.
-NEEDS_AWS = {
+ONLY_ON_AWS = {
     "aws lambda put-function-concurrency",
     "aws rds restore-db-instance-to-point-in-time",
     "aws rds modify-db-instance",
@@ -95,6 +95,6 @@ def test_every_command_on_the_page_is_run_by_a_test_or_needs_aws() -> None:
     on_the_page |= {f"make {target}" for target in re.findall(r"`make (\w+)", PAGE)}
     on_the_page |= set(re.findall(r"aws (?:lambda|rds) [a-z-]+", PAGE))
     on_the_page |= set(re.findall(r"`(POST [^`]+)`", PAGE))
-    assert on_the_page == RUN_BY.keys() | NEEDS_AWS
+    assert on_the_page == RUN_BY.keys() | ONLY_ON_AWS
     for file, test in RUN_BY.values():
         assert f"def {test}(" in (ROOT / file).read_text(), test
