@@ -10,6 +10,8 @@ from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.limits import APPLICATION_RATE, USER_RATE
 
 QUEUES = ("inbox", "chats", "messages", "search")
+# The fields that are not a variable of their own: `ORDINAL_` and the field's name in capitals.
+_NOT_READ = ("queue_urls", "dead_queue_urls", "resolve_secret")
 
 
 def _as_it_is(value: str) -> str:
@@ -71,24 +73,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_env(
         cls, env: Mapping[str, str] = os.environ, resolve_secret: Callable[[str], str] = _as_it_is
     ) -> "Settings":
-        """Read `ORDINAL_*`. A variable that is not set leaves an empty field, so no import fails."""
-        return cls(
-            stage=env.get("ORDINAL_STAGE", "local"),
-            redis_url=env.get("ORDINAL_REDIS_URL", ""),
-            mysql_url=env.get("ORDINAL_MYSQL_URL", ""),
-            opensearch_url=env.get("ORDINAL_OPENSEARCH_URL", ""),
-            redis_password=env.get("ORDINAL_REDIS_PASSWORD", ""),
-            mysql_password=env.get("ORDINAL_MYSQL_PASSWORD", ""),
-            mysql_owner=env.get("ORDINAL_MYSQL_OWNER", ""),
-            master_key=env.get("ORDINAL_MASTER_KEY", ""),
-            admin_key=env.get("ORDINAL_ADMIN_KEY", ""),
+        """Read `ORDINAL_*`. A variable that is not set or empty leaves the default, so no import fails."""
+        names = (field for field in cls.__struct_fields__ if field not in _NOT_READ)
+        values = {field: env.get(f"ORDINAL_{field.upper()}") for field in names}
+        read = msgspec.convert({k: v for k, v in values.items() if v}, cls, strict=False)
+        return msgspec.structs.replace(
+            read,
             queue_urls={q: env.get(f"ORDINAL_{q.upper()}_QUEUE_URL", "") for q in QUEUES},
             dead_queue_urls={q: env.get(f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL", "") for q in QUEUES},
-            lease_window=int(env.get("ORDINAL_LEASE_WINDOW", "1000")),
-            redis_keeps_writes=env.get("ORDINAL_REDIS_KEEPS_WRITES", "0") == "1",
-            cors_origin=env.get("ORDINAL_CORS_ORIGIN", ""),
-            application_rate=int(env.get("ORDINAL_APPLICATION_RATE", str(APPLICATION_RATE))),
-            user_rate=int(env.get("ORDINAL_USER_RATE", str(USER_RATE))),
             resolve_secret=resolve_secret,
         )
 

@@ -16,7 +16,7 @@ from chalicelib.domain.limits import (
     MAX_USER_TOKEN_SECONDS,
     USER_TOKEN_LEEWAY_SECONDS,
 )
-from chalicelib.domain.rate_limits import RateLimit
+from chalicelib.domain.rate_limits import Bucket
 
 # Secret keys of applications. They are derived, never stored: whoever holds the master key can make them.
 #
@@ -27,7 +27,7 @@ from chalicelib.domain.rate_limits import RateLimit
 _PREFIX = "ok"
 _MAX_KEY_CHARS = 128
 _MAX_VERSION_DIGITS = 9
-_NOT_OF_APPLICATION = "the key is not one of this application"
+NOT_OF_APPLICATION = "the key does not belong to this application"
 
 
 def derive_key(master_key: str, token: str, version: int) -> str:
@@ -43,17 +43,17 @@ def check_key(master_key: str, token: str, key: str) -> int:
     """
     prefix, _, rest = key.partition("_")
     if prefix != _PREFIX or len(key) > _MAX_KEY_CHARS:
-        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+        raise UnauthenticatedError(NOT_OF_APPLICATION)
     version = key_version(rest.partition("_")[0])
     if not hmac.compare_digest(key.encode(), derive_key(master_key, token, version).encode()):
-        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+        raise UnauthenticatedError(NOT_OF_APPLICATION)
     return version
 
 
 def key_version(text: str) -> int:
     """The version that a key or a token names. Raises `UnauthenticatedError` where it is no number."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_VERSION_DIGITS):
-        raise UnauthenticatedError(_NOT_OF_APPLICATION)
+        raise UnauthenticatedError(NOT_OF_APPLICATION)
     return int(text)
 
 
@@ -84,13 +84,17 @@ class Tenant(msgspec.Struct, frozen=True):
 
     `user` is set where it was not the key itself that came, but a token that was signed with it. Each
     use case asks here first, before it looks anything up: so a refusal tells nothing of what is there.
-    `allowance` is what this request may take; without one it is not limited.
+    `buckets` are those of the rate limits; a request takes from them once, with its first script.
     """
 
     token: str
     key_version: int
-    rate_limit: RateLimit | None = None
+    buckets: tuple[Bucket, ...] = ()
     user: User | None = None
+
+    def without_rate_limit(self) -> "Tenant":
+        """The same tenant for the further scripts of a request that has already taken from the buckets."""
+        return msgspec.structs.replace(self, buckets=())
 
     def require_key(self) -> None:
         """Raises `ForbiddenError` where this is a user."""
@@ -147,7 +151,7 @@ class Tenant(msgspec.Struct, frozen=True):
 
 _SCOPES = {"read", "write"}
 
-ChatNumber = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+_Chat = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -158,7 +162,7 @@ class _Claims(msgspec.Struct, frozen=True):
     nbf: float | UnsetType = UNSET
     aud: Any = UNSET
     scope: str = "read write"
-    chats: list[ChatNumber] | UnsetType = UNSET
+    chats: list[_Chat] | UnsetType = UNSET
 
 
 def user_of(claims: bytes, now_ms: int) -> User:

@@ -18,8 +18,12 @@ OrdinalError
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
+
+from chalicelib.domain.rate_limits import Remaining
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -27,11 +31,13 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 class OrdinalError(Exception):
     """Base of all errors that the domain knows.
 
-    `code` is stable and public. `retryable` tells whether the same request can succeed later.
+    `code` is stable and public. If `retryable`, the same request can succeed later. `remaining` is what is
+    left in the buckets of the request's rate limits, if the request has taken from them.
     """
 
     code = "internal"
     retryable = False
+    remaining: tuple[Remaining, ...] = ()
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -50,8 +56,8 @@ class InvalidError(OrdinalError):
     code = "invalid-request"
 
     def __init__(self, pointer: str, rule: str, *others: Violation) -> None:
-        self.faults = (Violation(pointer, rule), *others)
-        super().__init__("; ".join(f"{fault.pointer}: {fault.rule}" for fault in self.faults))
+        self.violations = (Violation(pointer, rule), *others)
+        super().__init__("; ".join(f"{v.pointer}: {v.rule}" for v in self.violations))
 
 
 class TooLargeError(OrdinalError):
@@ -124,9 +130,12 @@ class RateLimitedError(OrdinalError):
     code = "rate-limited"
     retryable = True
 
-    def __init__(self, limit: str, retry_after_seconds: int) -> None:
+    def __init__(
+        self, limit: str, retry_after_seconds: int, remaining: tuple[Remaining, ...] = ()
+    ) -> None:
         super().__init__(f"the {limit} sends too many requests")
         self.limit = limit
+        self.remaining = remaining
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -154,3 +163,13 @@ class PoisonError(OrdinalError):
 def safe_text(error: OrdinalError) -> str:
     """What the error says, for the log: without what stands in quotes, which may be content."""
     return _QUOTED.sub("'…'", str(error))
+
+
+@contextmanager
+def remaining_on_errors(remaining: tuple[Remaining, ...]) -> Iterator[None]:
+    """Errors that leave this block get the request's `remaining`: their responses show it as well."""
+    try:
+        yield
+    except OrdinalError as error:
+        error.remaining = error.remaining or remaining
+        raise

@@ -7,6 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.rate_limits import Result
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -31,6 +33,19 @@ class IdempotentWrite(msgspec.Struct, frozen=True):
     now_ms: int
 
 
+class WriteResult[T](Result[T], frozen=True, kw_only=True):
+    """The result of an operation that takes an Idempotency-Key.
+
+    If `replayed`, an earlier request with the same key has done the work, and `value` is what that request
+    got. `numbers` and `revision` are those of the accepted versions, the first revision of a batch. An
+    application has neither.
+    """
+
+    replayed: bool
+    numbers: NumberRange | None = None
+    revision: int | None = None
+
+
 # No token: those are hexadecimal.
 ADMIN = "admin"
 
@@ -45,13 +60,6 @@ _LEFT_OUT: dict[type, dict[str, Any]] = {
     Message: {"body": "", "metadata": None},
     Chat: {"title": None, "metadata": None},
 }
-
-
-class WriteResult[T](msgspec.Struct, frozen=True):
-    """A state as it was accepted: now, or, where it is a replay, at the first try of the request."""
-
-    state: T
-    replayed: bool = False
 
 
 def compact_for_replay[T: (Message, Chat)](state: T, change: Callable[[T], T]) -> T:

@@ -7,6 +7,7 @@ what has to happen first. `docs/design.md` tells the protocol.
 import msgspec
 
 from chalicelib.domain.models import Lease, Message, Pending
+from chalicelib.domain.rate_limits import Remaining
 
 
 class Counter(msgspec.Struct, frozen=True):
@@ -16,12 +17,18 @@ class Counter(msgspec.Struct, frozen=True):
     chat: int | None = None
 
 
+def first_lease(holder: str, window: int) -> Lease:
+    """The lease of the message numbers of a new chat. `accept.lua` writes the same into the pending chat."""
+    return Lease(holder, epoch=1, ceiling=window)
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """Numbers `first` … `last` were given, with revisions that follow each other from `revision`.
 
-    `created_at` is that of the first answer. `replayed` marks an answer that was given before;
-    `pending` then holds those of its states that may not have reached the queue, and `kept` what an
-    edit left for the answer to a retry.
+    `created_at` is the time of the first version. If `replayed`, an earlier request with the same
+    Idempotency-Key got these numbers; `pending` then holds those of its versions that may not have reached
+    the queue, and `stored_response` what an edit stored for its replays. `remaining` is what is left of the
+    rate limits.
     """
 
     first: int
@@ -30,8 +37,9 @@ class Accepted(msgspec.Struct, frozen=True):
     created_at: str
     lease: Lease
     replayed: bool = False
-    kept: bytes = b""
+    stored_response: bytes = b""
     pending: tuple[Pending, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
 
 
 class ApplicationNotCached(msgspec.Struct, frozen=True):
@@ -101,18 +109,19 @@ class LeaseGrant(msgspec.Struct, frozen=True):
 class PendingPage(msgspec.Struct, frozen=True):
     """What Redis knows of a range of a counter: pending states by descending number.
 
-    `cut` is true where there were more than asked for. `known` is true where the counter, or the
-    chat that it belongs to, is there. `edits` counts the changes of existing states accepted so far:
-    a state that is read from MySQL after this look is current as long as `edits` stays the same.
-    `replayed` is what the request got before, where its Idempotency-Key says so; then nothing else
-    was looked at.
+    If `truncated`, more versions are pending than the page holds. `known` says that Redis has the counter,
+    or the chat that it belongs to. `edits` is the number of edits that were accepted so far: a version that
+    is read from MySQL after this page is current as long as `edits` stays the same. `replayed` is what an
+    earlier request with the same Idempotency-Key got; then the rest of the page is empty. `remaining` is
+    what is left of the rate limits.
     """
 
     pending: tuple[Pending, ...]
-    cut: bool
+    truncated: bool
     known: bool
     edits: int
     replayed: Accepted | None = None
+    remaining: tuple[Remaining, ...] = ()
 
 
 class EditPrecondition(msgspec.Struct, frozen=True):

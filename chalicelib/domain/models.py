@@ -5,9 +5,20 @@ twice, late, or before the chat it belongs to, and the newer revision wins. Time
 with milliseconds (`2026-01-31T12:00:00.000Z`), so that they sort as text.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NewType
 
 import msgspec
+
+# An application's public name. The secrets are called keys, and user tokens.
+AppToken = NewType("AppToken", str)
+# A user's name, as the application knows it.
+UserName = NewType("UserName", str)
+ChatNumber = NewType("ChatNumber", int)
+MessageNumber = NewType("MessageNumber", int)
+Revision = NewType("Revision", int)
+Epoch = NewType("Epoch", int)
+# An RFC 3339 time in UTC with milliseconds.
+Timestamp = NewType("Timestamp", str)
 
 Metadata = dict[str, Any]
 

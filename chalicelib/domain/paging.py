@@ -1,19 +1,22 @@
-"""Pages of numbers: what a client asks for, and what is pending and what MySQL has, merged."""
+"""Pages of a list: which numbers a client wants, and how pending and stored versions make one page."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from chalicelib.domain.leases import (
-    PendingPage,
-)
+from chalicelib.domain.leases import PendingPage
 from chalicelib.domain.limits import MAX_RESPONSE_BYTES
+
+# The most JSON that an item can need: six bytes for each character of the body, as control characters do,
+# and a fixed size for the sender, the metadata and the names of the fields.
+_BYTES_PER_CHAR = 6
+_BYTES_BESIDE_THE_BODY = 6_500
 
 
 class PageRequest(msgspec.Struct, frozen=True):
-    """Which numbers of a list are wanted: those below `before`, or those above `after`.
+    """The numbers that a client wants: those below `before`, or those above `after`.
 
-    Newest first, unless `after` is given: then oldest first.
+    The newest come first. With `after`, the oldest come first.
     """
 
     limit: int
@@ -25,37 +28,33 @@ class PageRequest(msgspec.Struct, frozen=True):
         return self.after is not None
 
 
-# Pages of numbers: what is pending and what MySQL has, merged.
-
-
-class Page[T](msgspec.Struct, frozen=True):
-    """One page, and the number from which the next one goes on (None on the last page)."""
+class Page[T, C](msgspec.Struct, frozen=True):
+    """One page, and the number or token after which the next page continues: None on the last page."""
 
     items: tuple[T, ...]
-    next_cursor: int | None
+    next_cursor: C | None
 
 
-# At most so many bytes of JSON: a character six, as a control character takes; sender and the names
-# of the fields, the metadata.
-_BYTES_A_CHAR = 6
-_BYTES_BESIDE_THE_BODY = 6_500
+def only(number: int) -> PageRequest:
+    """The page that holds one number."""
+    return PageRequest(limit=1, after=number - 1, before=number + 1)
 
 
 def fit_to_response[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequence[T]:
-    """As many of the first items, and at least one, as one answer certainly holds.
+    """The first items that certainly fit into one response; at least one.
 
-    `chars` is how many characters the body of an item has. Pages of ordinary messages are never cut.
+    `chars` gives the length of an item's body. Pages of ordinary messages are never shortened.
     """
-    room = MAX_RESPONSE_BYTES
+    free_bytes = MAX_RESPONSE_BYTES
     for count, item in enumerate(items):
-        room -= _BYTES_A_CHAR * chars(item) + _BYTES_BESIDE_THE_BODY
-        if room < 0 < count:
+        free_bytes -= _BYTES_PER_CHAR * chars(item) + _BYTES_BESIDE_THE_BODY
+        if free_bytes < 0 < count:
             return items[:count]
     return items
 
 
 def rows_to_fetch(page: PageRequest, pending_page: PendingPage) -> int:
-    """How many rows of MySQL fill the page whatever is pending, and show whether there are more."""
+    """How many rows of MySQL fill the page, whatever is pending, and show whether a next page exists."""
     return page.limit + 1 + sum(1 for entry in pending_page.pending if entry.state.deleted_at)
 
 
@@ -66,20 +65,20 @@ def merge[T](
     number: Callable[[T], int],
     deleted: Callable[[T], bool],
     chars: Callable[[T], int],
-) -> Page[T]:
-    """The page of `items`: the newest state of each number, pending or stored, deleted ones too.
+) -> Page[T, int]:
+    """The page of `items`, which hold the newest version of each number: pending or stored, deleted or not.
 
-    Where more was pending than `look` holds, nothing is known beyond its last number: the page ends
-    there at the latest.
+    If `pending_page` is truncated, numbers beyond its last one may have newer versions than `items`. So the
+    page ends at that number at the latest.
     """
-    known = sorted(items, key=number, reverse=not page.ascending)
-    edge: int | None = None
-    if pending_page.cut:
-        edge = pending_page.pending[-1].state.number
+    reliable = sorted(items, key=number, reverse=not page.ascending)
+    last: int | None = None
+    if pending_page.truncated:
+        last = pending_page.pending[-1].state.number
         sign = 1 if page.ascending else -1
-        known = [item for item in known if sign * number(item) <= sign * edge]
-    live: Sequence[T] = [item for item in known if not deleted(item)]
+        reliable = [item for item in reliable if sign * number(item) <= sign * last]
+    live: Sequence[T] = [item for item in reliable if not deleted(item)]
     shown = tuple(fit_to_response(live[: page.limit], chars))
     if len(live) > len(shown):
-        edge = number(shown[-1])
-    return Page(shown, edge)
+        last = number(shown[-1])
+    return Page(shown, last)

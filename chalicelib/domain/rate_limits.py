@@ -1,7 +1,9 @@
-"""How much one application, and one user, may ask for. The service is shared; nobody gets all of it.
+"""How many requests an application, and each of its users, may send: token buckets.
 
-The scripts that serve requests keep the buckets (`common.lua`), so that a limit costs no question of its
-own. A request takes one, a batch one for each message; where a bucket has too little, none is taken.
+The service is shared, so no application may use all of it. The buckets are stored in Redis. The script
+that serves a request also takes from them (`common.lua`), so a limit costs no round trip of its own.
+A request takes one from each bucket; a batch takes one for each message. If one bucket has too little,
+nothing is taken from any.
 """
 
 import msgspec
@@ -10,7 +12,7 @@ from chalicelib.domain.limits import BURST_SECONDS, MAX_BATCH_MESSAGES
 
 
 class Bucket(msgspec.Struct, frozen=True):
-    """Holds `size`, and `rate` a second flow back. `user` is whose it is, None for the application's."""
+    """A bucket of `size` that refills with `rate` per second. Without a `user` it is the application's."""
 
     rate: float
     size: int
@@ -18,44 +20,29 @@ class Bucket(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What clients know it by."""
+        """The name that clients see."""
         return "application" if self.user is None else "user"
 
 
 def bucket(rate: int, user: str | None = None) -> Bucket:
-    """A bucket that holds what flows back in two seconds, and at least the largest batch."""
+    """A bucket that holds the refill of two seconds, and at least the largest batch."""
     rate = max(rate, 1)
     return Bucket(rate, max(rate * BURST_SECONDS, MAX_BATCH_MESSAGES), user)
 
 
 class Remaining(msgspec.Struct, frozen=True):
-    """What a bucket has left, and when it will be full again."""
+    """What is left in a bucket after a request, and in how many milliseconds the bucket is full again."""
 
     bucket: Bucket
     left: int
     full_in_ms: int
 
 
-class RateLimit:
-    """The buckets from which one request takes. It takes once, however many scripts it needs.
+class Result[T](msgspec.Struct, frozen=True):
+    """What a use case returns for a request: a value, and what is left of the request's rate limits.
 
-    `left` is what the scripts said last: empty as long as none has looked.
+    `remaining` is empty if the request has no rate limit.
     """
 
-    def __init__(self, *buckets: Bucket) -> None:
-        self._buckets = buckets
-        self._is_taken = False
-        self.left: tuple[Remaining, ...] = ()
-
-    @property
-    def pending_buckets(self) -> tuple[Bucket, ...]:
-        """The buckets from which this request has yet to take."""
-        return () if self._is_taken else self._buckets
-
-    def refused(self, *left: Remaining) -> None:
-        """Nothing was taken, because one of the buckets has too little."""
-        self.left = left
-
-    def taken(self, *left: Remaining) -> None:
-        """What this request costs was taken."""
-        self.left, self._is_taken = left, True
+    value: T
+    remaining: tuple[Remaining, ...] = ()

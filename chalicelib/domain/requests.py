@@ -125,7 +125,7 @@ class MarkerRequest(_Request, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
-def check_request(request: _Request, now: str, user: User | None = None) -> None:
+def check_request(request: msgspec.Struct, now: str, user: User | None = None) -> None:
     """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field.
 
     A user writes in its own name, and at this moment.
@@ -135,7 +135,7 @@ def check_request(request: _Request, now: str, user: User | None = None) -> None
         raise invalid(chain([first], faults))
 
 
-def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Violation]:
+def _broken_rules(request: msgspec.Struct, now: str, at: str) -> Iterator[Violation]:
     for field in request.__struct_fields__:
         value, place = getattr(request, field), f"{at}/{field}"
         match field:
@@ -152,7 +152,7 @@ def _broken_rules(request: _Request, now: str, at: str) -> Iterator[Violation]:
         yield Violation(at, "must name at least one field to change")
 
 
-def _broken_by_user(request: _Request, user: User | None, at: str) -> Iterator[Violation]:
+def _broken_by_user(request: msgspec.Struct, user: User | None, at: str) -> Iterator[Violation]:
     if user and isinstance(request, BatchRequest):
         for i, message in enumerate(request.messages):
             yield from _broken_by_user(message, user, f"{at}/messages/{i}")
@@ -179,7 +179,7 @@ def _broken_by_time(place: str, time: str, now: str) -> Iterator[Violation]:
         if parse_time(place, time) > now:
             yield Violation(place, "must not be in the future")
     except InvalidError as error:
-        yield from error.faults
+        yield from error.violations
 
 
 def _depth(value: Any) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chalicelib.domain.number_ranges import NumberRange, clip, count, subtract
+from chalicelib.domain.rate_limits import Remaining
 
 
 class ReadMarker(msgspec.Struct, frozen=True):
@@ -30,6 +31,13 @@ class UnpersistedChat(msgspec.Struct, frozen=True):
     gone: bool = False
     last: int = 0
     deletions: tuple[int, ...] = ()
+
+
+class UnpersistedChats(msgspec.Struct, frozen=True):
+    """What Redis knows of some chats, by number, and what is left of the rate limits."""
+
+    chats: dict[int, UnpersistedChat]
+    remaining: tuple[Remaining, ...] = ()
 
 
 class UnreadCount(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 @blueprint.lambda_function(name="migrate")
 def migrate(event: dict[str, Any], context: Any) -> list[str]:
     """Bring the stores up to date; says what was done. The deployment calls it."""
-    log.begin("operations", context)
+    log.bind("operations", context)
     done = bootstrap.migrate()
     logger.info("migrate", extra={"done": done})
     return done

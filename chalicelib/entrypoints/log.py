@@ -1,7 +1,7 @@
-"""The log: JSON lines on stdout, those of the use cases and adapters among them.
+"""The log: JSON lines on stdout, from the entrypoints, the use cases and the adapters.
 
-A line says whose record or request it is about by token, chat, numbers and revisions, and never what
-stands in it: no bodies, titles, search words, keys.
+A line names a record or a request by token, chat, numbers and revisions. It never has content: no bodies,
+titles, search words or keys.
 """
 
 import traceback
@@ -10,21 +10,21 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-_FRAMES = 12
+_MAX_FRAMES = 12
 
-# It has the name of the package, so that every `logging.getLogger(__name__)` below it ends here.
+# The logger has the name of the package, so it gets the lines of every `logging.getLogger(__name__)` below.
 logger = Logger(service="chalicelib", utc=True, use_rfc3339=True)
 
 
-def begin(service: str, invocation: Any) -> None:
-    """Name the service and the Lambda invocation in all lines from here on."""
+def bind(service: str, invocation: Any) -> None:
+    """Add the service and the Lambda invocation to all lines of this invocation."""
     logger.append_keys(service=service, invocation_id=getattr(invocation, "aws_request_id", None))
 
 
-def fault(error: BaseException) -> dict[str, Any]:
-    """Type and place of an error that nobody expected. Its text may hold content, so it stays out."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+def error_location(error: BaseException) -> dict[str, Any]:
+    """Type and place of an unexpected error. Its text is left out, because it may hold content."""
+    frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
     return {
         "error": type(error).__name__,
-        "at": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
+        "at": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }

@@ -30,7 +30,7 @@ _TASKS: dict[str, Callable[[Ports], int]] = {
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
     """Every task is tried, whatever becomes of the others. Raises the last one's error."""
     live = worker_ports()
-    log.begin("schedules", event.context)
+    log.bind("schedules", event.context)
     done: dict[str, int] = {}
     failure: OrdinalError | None = None
     for name, task in _TASKS.items():

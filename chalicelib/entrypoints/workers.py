@@ -71,7 +71,7 @@ def _work_off(
 ) -> dict[str, Any]:
     """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     began = perf_counter()
-    log.begin("workers", event.context)
+    log.bind("workers", event.context)
     received = [
         Received(
             id=record["messageId"],
@@ -89,7 +89,7 @@ def _work_off(
         batch["again"] = len(again)
     except Exception as error:
         live.metrics.count(ERRORS, dimension="internal")
-        batch |= log.fault(error)
+        batch |= log.error_location(error)
         raise
     finally:
         batch["duration_ms"] = round((perf_counter() - began) * 1000, 1)

@@ -12,7 +12,7 @@ import msgspec
 import redis
 
 from chalicelib.adapters.redis import connection, keys
-from chalicelib.adapters.redis.codec import parse_entry, state_type
+from chalicelib.adapters.redis.codec import parse_entry, version_type
 from chalicelib.domain.leases import Counter
 from chalicelib.operators.errors import reported_as
 from chalicelib.usecases.maintenance import ListTokens, token_pages
@@ -89,7 +89,7 @@ def _accepted_at_ms(client: redis.Redis, counters: Collection[Counter]) -> list[
             pipeline.zrange(keys.pending(counter), 0, 0)
         replies = pipeline.execute()
     return [
-        parse_entry(entry, state_type(counter)).accepted_at_ms
+        parse_entry(entry, version_type(counter)).accepted_at_ms
         for counter, entries in zip(counters, replies, strict=True)
         for entry in entries
     ]

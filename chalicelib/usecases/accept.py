@@ -1,72 +1,42 @@
-"""Accept new chats and messages: numbers from Redis, the record to SQS."""
+"""Accept new chats and messages: Redis gives the numbers, then SQS gets the record."""
 
 import logging
 from collections.abc import Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import OrdinalError
-from chalicelib.domain.idempotency import IdempotencyKey
-from chalicelib.domain.leases import Accepted, Counter
-from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS
-from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.errors import OrdinalError, remaining_on_errors
+from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
+from chalicelib.domain.leases import Accepted, Counter, first_lease
+from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS, Metric
+from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.log_subjects import error_fields, log_records
 from chalicelib.usecases.ports import Ports
 
-# Hand what was accepted to the queues, and say whose it is where they do not take it.
 
+class Numbered[T: (Message, Chat)](msgspec.Struct, frozen=True):
+    """Drafts that have their numbers, and the records that the caller must enqueue.
 
-def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:
-    """Send the records. Raises as `Queues.send`; they stay pending then, and the repair sends them."""
-    try:
-        ports.queues.send(records)
-    except OrdinalError as error:
-        log_records(logging.WARNING, "accepted, but not sent", records, **error_fields(error))
-        raise
+    On a replay, the records are those that may not have reached the queue.
+    """
 
-
-# Accept a new chat of an application: its number from Redis, the record to SQS.
-
-_FIRST_EPOCH = 1
+    accepted: Accepted
+    versions: list[T]
+    records: list[AnyRecord]
 
 
 def create_chat(
     ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None = None
-) -> Accepted:
+) -> WriteResult[Chat]:
     """Give the chat its number. Messages can be posted to it at once. Raises as `create_messages`."""
-    accepted, records = assign_chat_number(ports, tenant, draft, idempotency)
-    enqueue(ports, records)
-    ports.metrics.count(REPLAYS if accepted.replayed else CHATS_ACCEPTED)
-    return accepted
-
-
-def assign_chat_number(
-    ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None
-) -> tuple[Accepted, list[AnyRecord]]:
-    """Give the chat its number; the records are the caller's to hand over, as `assign_message_numbers`."""
-    tenant.require_key()
-    counter = Counter(tenant.token)
-    key_version, rate_limit = tenant.key_version, tenant.rate_limit
-    accepted = with_lease(
-        ports,
-        counter,
-        lambda: ports.sequencer.accept(counter, key_version, [draft], idempotency, rate_limit),
-    )
-    if accepted.replayed:
-        return accepted, [*records_of(tenant.token, None, accepted.pending)]
-    chat = replace(
-        draft,
-        number=accepted.first,
-        revision=accepted.revision,
-        messages_lease=Lease(accepted.lease.holder, _FIRST_EPOCH, ports.lease_window),
-    )
-    return accepted, [ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])]
-
-
-# Accept new messages of a chat: numbers from Redis, the record to SQS.
+    numbered = assign_chat_number(ports, tenant, draft, idempotency)
+    _finish(ports, numbered, CHATS_ACCEPTED)
+    return _result(numbered.accepted, numbered.versions[0])
 
 
 def create_message(
@@ -75,9 +45,11 @@ def create_message(
     chat: int,
     draft: Message,
     idempotency: IdempotencyKey | None = None,
-) -> Accepted:
-    """Give the draft its number. Raises as `create_messages`."""
-    return create_messages(ports, tenant, chat, [draft], idempotency)
+) -> WriteResult[Message]:
+    """Give the message its number. Raises as `create_messages`."""
+    numbered = assign_message_numbers(ports, tenant, chat, [draft], idempotency)
+    _finish(ports, numbered, MESSAGES_ACCEPTED)
+    return _result(numbered.accepted, numbered.versions[0])
 
 
 def create_messages(
@@ -86,21 +58,40 @@ def create_messages(
     chat: int,
     drafts: Sequence[Message],
     idempotency: IdempotencyKey | None = None,
-) -> Accepted:
-    """Give the drafts numbers that follow each other, all of them or none.
+) -> WriteResult[NumberRange]:
+    """Give the drafts consecutive numbers: all of them or none.
 
-    When this returns, SQS has them. Where it raises `UnavailableError`, they may have numbers: a
+    When this returns, SQS has the messages. If it raises `UnavailableError`, they may have numbers: a
     retry with the same key, or the repair, completes them. Raises `GoneError`, `NotFoundError`,
-    `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`; `ForbiddenError` for a user who may
-    not write to the chat, or not under the name that a draft has.
+    `KeyReusedError`, `UnauthenticatedError`, `RateLimitedError`. Raises `ForbiddenError` if a user may not
+    write to the chat, or not under the name in a draft.
     """
-    accepted, records = assign_message_numbers(ports, tenant, chat, drafts, idempotency)
-    enqueue(ports, records)
+    numbered = assign_message_numbers(ports, tenant, chat, drafts, idempotency)
+    _finish(ports, numbered, MESSAGES_ACCEPTED)
+    accepted = numbered.accepted
+    return _result(accepted, NumberRange(accepted.first, accepted.last))
+
+
+def assign_chat_number(
+    ports: Ports, tenant: Tenant, draft: Chat, idempotency: IdempotencyKey | None
+) -> Numbered[Chat]:
+    """Give the chat its number, and its messages their first lease. Raises as `create_messages`."""
+    tenant.require_key()
+    counter = Counter(tenant.token)
+    accepted = with_lease(
+        ports, counter, lambda: ports.sequencer.accept(tenant, counter, [draft], idempotency)
+    )
+    chat = replace(
+        draft,
+        number=accepted.first,
+        revision=accepted.revision,
+        created_at=accepted.created_at,
+        messages_lease=first_lease(accepted.lease.holder, ports.lease_window),
+    )
     if accepted.replayed:
-        ports.metrics.count(REPLAYS)
-    else:
-        ports.metrics.count(MESSAGES_ACCEPTED, len(drafts))
-    return accepted
+        return Numbered(accepted, [chat], [*records_of(tenant.token, None, accepted.pending)])
+    record = ChatsRecord(token=tenant.token, lease=accepted.lease, chats=[chat])
+    return Numbered(accepted, [chat], [record])
 
 
 def assign_message_numbers(
@@ -109,26 +100,55 @@ def assign_message_numbers(
     chat: int,
     drafts: Sequence[Message],
     idempotency: IdempotencyKey | None,
-) -> tuple[Accepted, list[AnyRecord]]:
-    """Give the drafts their numbers; the records are the caller's to hand over. Raises likewise.
+) -> Numbered[Message]:
+    """Give the drafts their numbers. Raises as `create_messages`.
 
-    A retry gets the records of what may not have reached the queue.
+    On a replay only the first of the `versions` certainly has the `created_at` that was stored.
     """
     tenant.require_write(chat)
     for draft in drafts:
         tenant.require_sender(draft.sender)
     counter, idempotency = Counter(tenant.token, chat), tenant.scoped_to_user(idempotency)
-    key_version, rate_limit = tenant.key_version, tenant.rate_limit
     accepted = with_lease(
-        ports,
-        counter,
-        lambda: ports.sequencer.accept(counter, key_version, drafts, idempotency, rate_limit),
+        ports, counter, lambda: ports.sequencer.accept(tenant, counter, drafts, idempotency)
     )
-    if accepted.replayed:
-        return accepted, [*records_of(tenant.token, chat, accepted.pending)]
     messages = [
         replace(draft, number=accepted.first + i, revision=accepted.revision + i)
         for i, draft in enumerate(drafts)
     ]
+    if accepted.replayed:
+        messages[0] = replace(messages[0], created_at=accepted.created_at)
+        return Numbered(accepted, messages, [*records_of(tenant.token, chat, accepted.pending)])
     record = MessagesRecord(token=tenant.token, chat=chat, lease=accepted.lease, messages=messages)
-    return accepted, [record]
+    return Numbered(accepted, messages, [record])
+
+
+def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:
+    """Send the records to their queues. Raises as `Queues.send`.
+
+    If that fails, the log names the records. They stay pending, and the repair sends them later.
+    """
+    try:
+        ports.queues.send(records)
+    except OrdinalError as error:
+        log_records(logging.WARNING, "accepted, but not sent", records, **error_fields(error))
+        raise
+
+
+def _finish[T: (Message, Chat)](ports: Ports, numbered: Numbered[T], metric: Metric) -> None:
+    with remaining_on_errors(numbered.accepted.remaining):
+        enqueue(ports, numbered.records)
+    if numbered.accepted.replayed:
+        ports.metrics.count(REPLAYS)
+    else:
+        ports.metrics.count(metric, len(numbered.versions))
+
+
+def _result[T](accepted: Accepted, value: T) -> WriteResult[T]:
+    return WriteResult(
+        value,
+        accepted.remaining,
+        replayed=accepted.replayed,
+        numbers=NumberRange(accepted.first, accepted.last),
+        revision=accepted.revision,
+    )

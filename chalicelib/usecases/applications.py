@@ -1,157 +1,187 @@
-"""Applications and their keys. They are rare and go straight to MySQL."""
+"""Applications and their keys. Changes of them are rare and go straight to MySQL."""
 
 import secrets
 
 import msgspec
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import ConflictError, ForbiddenError, NotFoundError
-from chalicelib.domain.idempotency import IdempotentWrite, WriteResult
+from chalicelib.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    remaining_on_errors,
+)
+from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite, WriteResult
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import REPLAYS
 from chalicelib.domain.models import Application
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import Page
+from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.read import read_pending
+from chalicelib.usecases.read import NOTHING, read_pending
 
-# Applications: create, read, rename, delete. They are rare and go straight to MySQL.
-
-# 120 random bits: a token is public, but nobody should meet another's by guessing.
+# 120 random bits. A token is public, but guessing must not find one.
 _TOKEN_BYTES = 15
 
 
 def create_application(
-    ports: Ports, name: str, idempotency: IdempotentWrite | None = None
+    ports: Ports, name: str, idempotency: IdempotencyKey | None = None
 ) -> WriteResult[Application]:
-    """A new tenant with a token of its own. Raises `KeyReusedError`, `InProgressError`."""
-    if before := find_replay(ports, idempotency):
-        return WriteResult(before, replayed=True)
+    """A new application with a token of its own. Raises `KeyReusedError`, `InProgressError`."""
+    write = _write(ports, None, idempotency)
+    if replay := _find_replay(ports, write):
+        return WriteResult(replay, replayed=True)
     token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(ports.clock.now_ms())
-    return WriteResult(ports.store.applications.create_application(token, name, now, idempotency))
-
-
-def require_tenant(ports: Ports, tenant: Tenant) -> None:
-    """Raises `UnauthenticatedError` or `NotFoundError` unless the tenant's key is still valid.
-
-    Users are refused: `ForbiddenError`.
-    """
-    tenant.require_key()
-    read_pending(ports, tenant, Counter(tenant.token), PageRequest(limit=0))
-
-
-def get_application(ports: Ports, token: str) -> Application:
-    """Raises `NotFoundError`."""
-    return _found(ports.store.applications.get_application(token))
+    created = ports.store.applications.create_application(token, name, now, write)
+    return WriteResult(created, replayed=False)
 
 
 def list_applications(
     ports: Ports, before: str | None, limit: int
-) -> tuple[list[Application], str | None]:
-    """Newest first: a page, and the token from which the next one goes on."""
-    found = ports.store.applications.list_applications(before, limit + 1)
-    return found[:limit], found[limit - 1].token if len(found) > limit else None
+) -> Result[Page[Application, str]]:
+    """A page of all applications, newest first. `before` is a token."""
+    stored = ports.store.applications.list_applications(before, limit + 1)
+    next_cursor = stored[limit - 1].token if len(stored) > limit else None
+    return Result(Page(tuple(stored[:limit]), next_cursor))
+
+
+def get_application(ports: Ports, token: str, principal: Tenant | None) -> Result[Application]:
+    """One application. `principal` is None for the admin.
+
+    Raises `NotFoundError`, `UnauthenticatedError`, `ForbiddenError`, `RateLimitedError`.
+    """
+    remaining = require_tenant(ports, principal)
+    with remaining_on_errors(remaining):
+        return Result(_find(ports, token), remaining)
 
 
 def rename_application(
-    ports: Ports, token: str, name: str, idempotency: IdempotentWrite | None = None
+    ports: Ports,
+    token: str,
+    name: str,
+    principal: Tenant | None,
+    idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Application]:
-    """Raises `NotFoundError`, `KeyReusedError`, `InProgressError`."""
-    if before := find_replay(ports, idempotency):
-        return WriteResult(before, replayed=True)
-    return WriteResult(
-        _found(ports.store.applications.rename_application(token, name, idempotency))
-    )
+    """The renamed application. Raises as `get_application`, and `KeyReusedError`, `InProgressError`."""
+    remaining, write = require_tenant(ports, principal), _write(ports, principal, idempotency)
+    with remaining_on_errors(remaining):
+        if replay := _find_replay(ports, write):
+            return WriteResult(replay, remaining, replayed=True)
+        renamed = ports.store.applications.rename_application(token, name, write)
+        return WriteResult(_existing(renamed), remaining, replayed=False)
 
 
 def delete_application(
     ports: Ports,
     token: str,
-    sender: Tenant | None = None,
-    idempotency: IdempotentWrite | None = None,
-) -> bool:
-    """Delete it with everything in it: refused from now on, removed by and by.
+    principal: Tenant | None,
+    idempotency: IdempotencyKey | None = None,
+) -> WriteResult[None]:
+    """Delete an application with everything in it.
 
-    True where an earlier try of the request has done it: then the `sender` is not valid any more.
-    Raises `NotFoundError`, `UnauthenticatedError`, `KeyReusedError`, `InProgressError`.
+    All its requests are refused from now on; `purge_deleted` removes its rows later. A replay does not
+    check the principal, because its key is not valid any more. Raises as `rename_application`.
     """
-    replayed = _kept(ports, idempotency) is not None
-    if sender and not replayed:
-        require_tenant(ports, sender)
-    deleted = replayed or ports.store.applications.delete_application(
-        token, rfc3339(ports.clock.now_ms()), idempotency
-    )
-    # Also where it was deleted before: the earlier request may not have come this far.
-    ports.sequencer.block_application(token)
-    if not deleted:
-        raise NotFoundError("there is no such application")
-    return replayed
-
-
-def find_replay(ports: Ports, idempotency: IdempotentWrite | None) -> Application | None:
-    """What an earlier try of the request made."""
-    kept = _kept(ports, idempotency)
-    return msgspec.json.decode(kept, type=Application) if kept else None
-
-
-def _kept(ports: Ports, idempotency: IdempotentWrite | None) -> bytes | None:
-    kept = ports.store.applications.find_response(idempotency) if idempotency else None
-    if kept is not None:
-        ports.metrics.count(REPLAYS)
-    return kept
-
-
-def _found(application: Application | None) -> Application:
-    if application is None:
-        raise NotFoundError("there is no such application")
-    return application
-
-
-# Give an application the next version of its secret key, and end the one before.
+    write = _write(ports, principal, idempotency)
+    replayed = _stored_response(ports, write) is not None
+    remaining = () if replayed else require_tenant(ports, principal)
+    with remaining_on_errors(remaining):
+        deleted = replayed or ports.store.applications.delete_application(
+            token, rfc3339(ports.clock.now_ms()), write
+        )
+        # An earlier request may have deleted the application and failed before this step.
+        ports.sequencer.block_application(token)
+        if not deleted:
+            raise NotFoundError("there is no such application")
+    return WriteResult(None, remaining, replayed=replayed)
 
 
 def rotate_key(
     ports: Ports,
     token: str,
-    sender: Tenant | None,
+    principal: Tenant | None,
     overlap_seconds: int,
-    idempotency: IdempotentWrite | None = None,
+    idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Application]:
-    """The application with its new version. `sender` is None where the admin asks.
+    """The application with the next version of its secret key. `principal` is None for the admin.
 
-    When this returns, the key before is refused by every request that begins from now on, or, where it
-    overlaps, from then on; one that was still valid from before it is refused at once. Where this raises
-    `UnavailableError`, that is not certain, and it must be tried again.
+    When this returns, every request that starts later is refused with the replaced key, or, with an
+    overlap, as soon as that ends. A key that was replaced earlier and still valid ends at once. If this
+    raises `UnavailableError`, nothing of that is certain, and the request must be sent again.
 
-    A key that was replaced makes no other: or it could not be got rid of while it overlaps. Nor does it
-    get the answer of an earlier try, once it is refused: an Idempotency-Key is no secret.
-    Raises `NotFoundError`; `ForbiddenError` for such a key and for users; `ConflictError`,
-    `KeyReusedError`, `InProgressError`.
+    A replaced key cannot create another one; otherwise a leaked key could renew itself during the overlap.
+    Once refused, it cannot replay an earlier response either, because an Idempotency-Key is not a secret.
+    Raises `NotFoundError`, `ConflictError`, `KeyReusedError`, `InProgressError`; `ForbiddenError` for a
+    replaced key and for users.
     """
-    if sender:
-        require_tenant(ports, sender)
-    if before := find_replay(ports, idempotency):
-        # The earlier try may not have come this far.
-        ports.sequencer.invalidate_key_cache(token)
-        return WriteResult(before, replayed=True)
-    return WriteResult(_rotate(ports, token, sender, overlap_seconds, idempotency))
+    remaining, write = require_tenant(ports, principal), _write(ports, principal, idempotency)
+    with remaining_on_errors(remaining):
+        if replay := _find_replay(ports, write):
+            # The earlier request may have failed before this step.
+            ports.sequencer.invalidate_key_cache(token)
+            return WriteResult(replay, remaining, replayed=True)
+        rotated = _rotate(ports, token, principal, overlap_seconds, write)
+        return WriteResult(rotated, remaining, replayed=False)
+
+
+def require_tenant(ports: Ports, principal: Tenant | None) -> tuple[Remaining, ...]:
+    """What is left of the rate limits. The admin passes, and has none.
+
+    Raises `UnauthenticatedError` or `NotFoundError` if the tenant's key is not valid any more, and
+    `ForbiddenError` for a user.
+    """
+    if principal is None:
+        return ()
+    principal.require_key()
+    return read_pending(ports, principal, Counter(principal.token), NOTHING).remaining
 
 
 def _rotate(
     ports: Ports,
     token: str,
-    sender: Tenant | None,
+    principal: Tenant | None,
     overlap_seconds: int,
-    idempotency: IdempotentWrite | None,
+    write: IdempotentWrite | None,
 ) -> Application:
-    version = sender.key_version if sender else get_application(ports, token).key_version
+    version = principal.key_version if principal else _find(ports, token).key_version
     until = rfc3339(ports.clock.now_ms() + overlap_seconds * 1000) if overlap_seconds else None
-    rotated = ports.store.applications.rotate_key(token, version, until, idempotency)
-    # Also where another request was faster: that one may not have come this far.
+    rotated = ports.store.applications.rotate_key(token, version, until, write)
+    # If another request was faster, it may have failed before this step.
     ports.sequencer.invalidate_key_cache(token)
     if rotated is None:
-        get_application(ports, token)
-        if sender:
-            raise ForbiddenError("only the newest key makes the next one")
-        raise ConflictError("another request was replacing the key")
+        _find(ports, token)
+        if principal:
+            raise ForbiddenError("only the newest key can create the next one")
+        raise ConflictError("another request replaced the key at the same time")
     return rotated
+
+
+def _write(
+    ports: Ports, principal: Tenant | None, idempotency: IdempotencyKey | None
+) -> IdempotentWrite | None:
+    scope = principal.token if principal else ADMIN
+    return IdempotentWrite(scope, idempotency, ports.clock.now_ms()) if idempotency else None
+
+
+def _find_replay(ports: Ports, write: IdempotentWrite | None) -> Application | None:
+    """The application as an earlier request with the same key made it."""
+    stored_response = _stored_response(ports, write)
+    return msgspec.json.decode(stored_response, type=Application) if stored_response else None
+
+
+def _stored_response(ports: Ports, write: IdempotentWrite | None) -> bytes | None:
+    stored_response = ports.store.applications.find_response(write) if write else None
+    if stored_response is not None:
+        ports.metrics.count(REPLAYS)
+    return stored_response
+
+
+def _find(ports: Ports, token: str) -> Application:
+    return _existing(ports.store.applications.get_application(token))
+
+
+def _existing(application: Application | None) -> Application:
+    if application is None:
+        raise NotFoundError("there is no such application")
+    return application

@@ -1,6 +1,8 @@
-"""Edit or delete a chat or a message: read the current state, change it, accept it if still current.
+"""Edit or delete a chat or a message: read the current version, change it, accept the new one.
 
-A retry with the same Idempotency-Key is answered before the state is read: that may have gone on since.
+The new version is accepted only if the version that it was made from is still current; otherwise all is
+done again. A retry with the same Idempotency-Key gets its response before the current version is read,
+because that version may be newer by then.
 """
 
 from collections.abc import Callable
@@ -9,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import ConflictError, RevisionMismatchError
+from chalicelib.domain.errors import ConflictError, RevisionMismatchError, remaining_on_errors
 from chalicelib.domain.idempotency import (
     IdempotencyKey,
     WriteResult,
@@ -19,12 +21,15 @@ from chalicelib.domain.idempotency import (
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, PendingPage
 from chalicelib.domain.metrics import CHANGES_ACCEPTED, REPLAYS
 from chalicelib.domain.models import Chat, ChatRow, Message, Pending
+from chalicelib.domain.number_ranges import NumberRange
+from chalicelib.domain.paging import only
 from chalicelib.domain.queue_records import records_of
+from chalicelib.domain.rate_limits import Remaining
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.read import Current, one, read_pending, resolve_chat, resolve_message
+from chalicelib.usecases.read import Current, read_pending, resolve_chat, resolve_message
 
 _ATTEMPTS = 12
 _PAUSE_SECONDS = 0.01
@@ -32,15 +37,25 @@ _PATIENCE_MS = 2_000
 
 
 class _Edit[T: (Message, Chat)](msgspec.Struct, frozen=True):
-    """What is asked for. `read` is told of a look at the number, `keep` of the new state."""
+    """The edit of one number. `resolve` gives the current version, `change` makes the next version of it,
+    and `to_store` encodes what a replay needs of that version.
+    """
 
     counter: Counter
     number: int
-    read: Callable[[PendingPage], Current[T]]
+    resolve: Callable[[PendingPage], Current[T]]
     change: Callable[[T], T]
-    keep: Callable[[T], bytes]
+    to_store: Callable[[T], bytes]
     if_match: int | None
     idempotency: IdempotencyKey | None
+
+
+class _Outcome[T: (Message, Chat)](msgspec.Struct, frozen=True):
+    """What was accepted: `version` now, or `replayed` for an earlier request with the same key."""
+
+    remaining: tuple[Remaining, ...]
+    version: T | None = None
+    replayed: Accepted | None = None
 
 
 def edit_message(
@@ -52,66 +67,33 @@ def edit_message(
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Message]:
-    """The new state as it was accepted. `if_match` is the revision that the client has seen.
+    """The new version of the message, as it was accepted. `if_match` is the revision that the client has.
 
-    Raises `NotFoundError`, `GoneError`, `RevisionMismatchError`, `KeyReusedError`, `RateLimitedError`;
-    `ConflictError` where others kept changing messages of the chat for seconds; `ForbiddenError` for a
-    user who may not write to the chat, or whose message it is not. The state that is asked whose it is is
-    the one from which the change is made.
+    Raises `NotFoundError`, `GoneError`, `RevisionMismatchError`, `KeyReusedError`, `RateLimitedError`.
+    Raises `ConflictError` if other requests change messages of the chat for two seconds. Raises
+    `ForbiddenError` if a user may not write to the chat, or is not the sender of the version that is
+    changed.
     """
     tenant.require_write(chat)
 
-    def read(pending_page: PendingPage) -> Current[Message]:
+    def resolve(pending_page: PendingPage) -> Current[Message]:
         current = resolve_message(ports, tenant, chat, number, pending_page)
-        tenant.require_sender(current.state.sender)
+        tenant.require_sender(current.version.sender)
         return current
 
-    def keep(state: Message) -> bytes:
-        return msgspec.json.encode(compact_for_replay(state, change))
+    def to_store(version: Message) -> bytes:
+        return msgspec.json.encode(compact_for_replay(version, change))
 
-    edit = _Edit(
-        Counter(tenant.token, chat),
-        number,
-        read,
-        change,
-        keep,
-        if_match,
-        tenant.scoped_to_user(idempotency),
-    )
-    done = _accept_edit(ports, tenant, edit)
-    if isinstance(done, Accepted):
-        kept = msgspec.json.decode(done.kept, type=Message)
-        return WriteResult(restore_for_replay(kept, done.revision, change), replayed=True)
-    return WriteResult(done)
-
-
-def edit_chat(
-    ports: Ports,
-    tenant: Tenant,
-    number: int,
-    change: Callable[[Chat], Chat],
-    if_match: int | None = None,
-    idempotency: IdempotencyKey | None = None,
-) -> WriteResult[ChatRow]:
-    """The new state as it was accepted, with the chat's counts. Raises as `edit_message`."""
-    tenant.require_key()
-    row: ChatRow
-
-    def read(pending_page: PendingPage) -> Current[Chat]:
-        nonlocal row
-        row, edits = resolve_chat(ports, tenant, number, pending_page)
-        return Current(row.chat, edits)
-
-    def keep(state: Chat) -> bytes:
-        return msgspec.json.encode(replace(row, chat=compact_for_replay(state, change)))
-
-    edit = _Edit(Counter(tenant.token), number, read, change, keep, if_match, idempotency)
-    done = _accept_edit(ports, tenant, edit)
-    if isinstance(done, Accepted):
-        kept = msgspec.json.decode(done.kept, type=ChatRow)
-        chat = restore_for_replay(kept.chat, done.revision, change)
-        return WriteResult(replace(kept, chat=chat), replayed=True)
-    return WriteResult(replace(row, chat=done))
+    counter, idempotency = Counter(tenant.token, chat), tenant.scoped_to_user(idempotency)
+    edit = _Edit(counter, number, resolve, change, to_store, if_match, idempotency)
+    outcome = _accept_edit(ports, tenant, edit)
+    if outcome.replayed:
+        stored = msgspec.json.decode(outcome.replayed.stored_response, type=Message)
+        message = restore_for_replay(stored, outcome.replayed.revision, change)
+    else:
+        assert outcome.version is not None
+        message = outcome.version
+    return _result(message, message, outcome)
 
 
 def delete_message(
@@ -122,13 +104,45 @@ def delete_message(
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Message]:
-    """The deleted version: no body, sender or metadata. Its number stays in use. Raises as `edit_message`."""
+    """The deleted version: it has no body, sender or metadata. Raises as `edit_message`."""
     now = rfc3339(ports.clock.now_ms())
 
-    def deleted(version: Message) -> Message:
-        return replace(version, body="", sender=None, metadata=None, deleted_at=now)
+    def delete(message: Message) -> Message:
+        return replace(message, body="", sender=None, metadata=None, deleted_at=now)
 
-    return edit_message(ports, tenant, chat, number, deleted, if_match, idempotency)
+    return edit_message(ports, tenant, chat, number, delete, if_match, idempotency)
+
+
+def edit_chat(
+    ports: Ports,
+    tenant: Tenant,
+    number: int,
+    change: Callable[[Chat], Chat],
+    if_match: int | None = None,
+    idempotency: IdempotencyKey | None = None,
+) -> WriteResult[ChatRow]:
+    """The new version of the chat, as it was accepted, with its counts. Raises as `edit_message`."""
+    tenant.require_key()
+    row: ChatRow
+
+    def resolve(pending_page: PendingPage) -> Current[Chat]:
+        nonlocal row
+        current = resolve_chat(ports, tenant, number, pending_page)
+        row = current.version
+        return Current(row.chat, current.edits)
+
+    def to_store(version: Chat) -> bytes:
+        return msgspec.json.encode(replace(row, chat=compact_for_replay(version, change)))
+
+    edit = _Edit(Counter(tenant.token), number, resolve, change, to_store, if_match, idempotency)
+    outcome = _accept_edit(ports, tenant, edit)
+    if outcome.replayed:
+        row = msgspec.json.decode(outcome.replayed.stored_response, type=ChatRow)
+        chat = restore_for_replay(row.chat, outcome.replayed.revision, change)
+    else:
+        assert outcome.version is not None
+        chat = outcome.version
+    return _result(replace(row, chat=chat), chat, outcome)
 
 
 def delete_chat(
@@ -138,60 +152,85 @@ def delete_chat(
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[ChatRow]:
-    """Delete a chat with its messages. Its number stays in use. Raises as `edit_message`."""
+    """Delete a chat with its messages. Raises as `edit_message`."""
     now = rfc3339(ports.clock.now_ms())
 
-    def deleted(version: Chat) -> Chat:
-        return replace(version, title=None, metadata=None, deleted_at=now)
+    def delete(chat: Chat) -> Chat:
+        return replace(chat, title=None, metadata=None, deleted_at=now)
 
-    return edit_chat(ports, tenant, number, deleted, if_match, idempotency)
+    return edit_chat(ports, tenant, number, delete, if_match, idempotency)
 
 
-def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> T | Accepted:
-    """The new state, or what an earlier try of the request was given."""
+def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> _Outcome[T]:
+    """The first read takes from the tenant's buckets; all that follows takes nothing."""
     until = ports.clock.now_ms() + _PATIENCE_MS
-    for attempt in range(_ATTEMPTS):
-        pending_page = read_pending(ports, tenant, edit.counter, one(edit.number), edit.idempotency)
-        if pending_page.replayed:
-            return _send_again(ports, edit.counter, pending_page.replayed)
-        current = edit.read(pending_page)
-        base = current.state.revision
-        if edit.if_match is not None and edit.if_match != base:
-            raise RevisionMismatchError(f"the current revision is {base}")
-        try:
-            return _accept_once(ports, tenant, edit, current)
-        except ConflictError:
-            if ports.clock.now_ms() > until:
-                break
-            ports.clock.wait(_PAUSE_SECONDS * attempt)
-    raise ConflictError("others kept changing the same chat; try again")
+    pending_page = _read(ports, tenant, edit)
+    remaining, tenant = pending_page.remaining, tenant.without_rate_limit()
+    with remaining_on_errors(remaining):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                ports.clock.wait(_PAUSE_SECONDS * (attempt - 1))
+                pending_page = _read(ports, tenant, edit)
+            try:
+                accepted = _attempt(ports, tenant, edit, pending_page)
+            except ConflictError:
+                if ports.clock.now_ms() > until:
+                    break
+            else:
+                if isinstance(accepted, Accepted):
+                    return _Outcome(remaining, replayed=accepted)
+                return _Outcome(remaining, version=accepted)
+        raise ConflictError("other requests kept changing the same chat; try again")
 
 
-def _accept_once[T: (Message, Chat)](
-    ports: Ports, tenant: Tenant, edit: _Edit[T], current: Current[T]
+def _read[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> PendingPage:
+    return read_pending(ports, tenant, edit.counter, only(edit.number), edit.idempotency)
+
+
+def _attempt[T: (Message, Chat)](
+    ports: Ports, tenant: Tenant, edit: _Edit[T], pending_page: PendingPage
 ) -> T | Accepted:
+    """The accepted version, or what an earlier request got. Raises `ConflictError` if it was not current."""
+    if pending_page.replayed:
+        return _resend(ports, edit.counter, pending_page.replayed)
     counter, idempotency = edit.counter, edit.idempotency
+    current = edit.resolve(pending_page)
+    revision = current.version.revision
+    if edit.if_match is not None and edit.if_match != revision:
+        raise RevisionMismatchError(f"the current revision is {revision}")
     epoch = ports.store.leases.lease_epoch(counter) or 0
-    precondition = EditPrecondition(current.state.revision, current.edits, epoch)
-    state = edit.change(current.state)
-    kept = edit.keep(state) if idempotency else b""
+    precondition = EditPrecondition(revision, current.edits, epoch)
+    version = edit.change(current.version)
+    stored_response = edit.to_store(version) if idempotency else b""
     accepted = with_lease(
         ports,
         counter,
         lambda: ports.sequencer.edit(
-            counter, tenant.key_version, state, precondition, idempotency, kept
+            tenant, counter, version, precondition, idempotency, stored_response
         ),
     )
     if accepted.replayed:
-        return _send_again(ports, counter, accepted)
-    state = replace(state, revision=accepted.revision)
-    enqueue(ports, records_of(counter.token, counter.chat, [Pending(0, accepted.lease, state)]))
+        return _resend(ports, counter, accepted)
+    version = replace(version, revision=accepted.revision)
+    enqueue(ports, records_of(counter.token, counter.chat, [Pending(0, accepted.lease, version)]))
     ports.metrics.count(CHANGES_ACCEPTED)
-    return state
+    return version
 
 
-def _send_again(ports: Ports, counter: Counter, accepted: Accepted) -> Accepted:
-    """What was accepted before may not have reached the queue."""
+def _resend(ports: Ports, counter: Counter, accepted: Accepted) -> Accepted:
+    """Enqueue what an earlier request accepted and may not have enqueued."""
     enqueue(ports, records_of(counter.token, counter.chat, accepted.pending))
     ports.metrics.count(REPLAYS)
     return accepted
+
+
+def _result[T, V: (Message, Chat)](
+    value: T, version: Message | Chat, outcome: _Outcome[V]
+) -> WriteResult[T]:
+    return WriteResult(
+        value,
+        outcome.remaining,
+        replayed=outcome.replayed is not None,
+        numbers=NumberRange(version.number, version.number),
+        revision=version.revision,
+    )

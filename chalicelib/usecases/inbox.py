@@ -16,11 +16,11 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.inbox import InboxChat, InboxRecord
-from chalicelib.domain.leases import Accepted
 from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS
+from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import assign_chat_number, assign_message_numbers, enqueue
+from chalicelib.usecases.accept import Numbered, assign_chat_number, assign_message_numbers, enqueue
 from chalicelib.usecases.ports import Ports
 
 
@@ -33,24 +33,24 @@ def accept_inbox(ports: Ports, records: Sequence[InboxRecord]) -> None:
     """
     now = rfc3339(ports.clock.now_ms())
     tenants = {token: _tenant(ports, token) for token in dict.fromkeys(r.token for r in records)}
-    numbered: list[AnyRecord] = []
+    to_enqueue: list[AnyRecord] = []
     for record in records:
-        accepted, to_send = _number(ports, tenants[record.token], record, now)
-        numbered += to_send
-        if accepted.replayed:
+        numbered = _assign_number(ports, tenants[record.token], record, now)
+        to_enqueue += numbered.records
+        if numbered.accepted.replayed:
             ports.metrics.count(REPLAYS)
         else:
             kind = CHATS_ACCEPTED if isinstance(record, InboxChat) else MESSAGES_ACCEPTED
             ports.metrics.count(kind)
-    enqueue(ports, numbered)
+    enqueue(ports, to_enqueue)
 
 
-def _number(
+def _assign_number(
     ports: Ports, tenant: Tenant | None, record: InboxRecord, now: str
-) -> tuple[Accepted, list[AnyRecord]]:
+) -> Numbered[Message] | Numbered[Chat]:
     if tenant is None:
         raise PoisonError("there is no such application")
-    idempotency = _mark(record)
+    idempotency = _idempotency(record)
     try:
         if isinstance(record, InboxChat):
             return assign_chat_number(ports, tenant, record.draft(now, record.key), idempotency)
@@ -69,7 +69,7 @@ def _tenant(ports: Ports, token: str) -> Tenant | None:
     return Tenant(token, application.key_version) if application else None
 
 
-def _mark(record: InboxRecord) -> IdempotencyKey:
+def _idempotency(record: InboxRecord) -> IdempotencyKey:
     """A line feed keeps the keys apart from those of HTTP, which are printable."""
     fingerprint = hashlib.sha256(msgspec.json.encode(record)).hexdigest()
     return IdempotencyKey(f"inbox\n{record.key}", fingerprint)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import (
@@ -24,9 +25,8 @@ from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message,
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
-from chalicelib.domain.rate_limits import RateLimit
 from chalicelib.domain.search import Query, SearchPage
-from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats, UnreadCount
 
 
 class Clock(Protocol):
@@ -40,70 +40,64 @@ class Clock(Protocol):
 
 
 class Sequencer(Protocol):
-    """Redis: counters with their leases, pending states, idempotency marks. Each call is one script.
+    """Redis: counters with their leases, pending versions, Idempotency-Keys, rate limits. A call is a script.
 
-    Any call can raise `UnavailableError`; those that accept do where too much is pending. Calls that
-    take `key_version` raise `UnauthenticatedError` where it is not the application's, and
-    `NotFoundError` where the application was deleted.
+    Any call can raise `UnavailableError`; the calls that accept also do if too much is pending. The calls
+    of a tenant raise `UnauthenticatedError` if its key is not valid any more, and `NotFoundError` if the
+    application was deleted. All of them but `edit` take from the tenant's buckets, return what is left in
+    `remaining`, and raise `RateLimitedError` if a bucket has too little. A call that returns `NotReady`
+    takes nothing.
     """
 
     def accept(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
-        idempotency: IdempotencyKey | None,
-        rate_limit: RateLimit | None = None,
+        idempotency: IdempotencyKey | None = None,
     ) -> Accepted | NotReady:
-        """Give the drafts (whose number and revision are 0) their numbers and keep them as pending.
+        """Give the drafts (whose number and revision are 0) their numbers, and store them as pending.
 
-        It takes one for each draft from the allowance, and nothing where a `Need` is answered.
-        Raises `GoneError` (chat deleted), `KeyReusedError`, `RateLimitedError`.
+        Takes one for each draft. Raises `GoneError` (the chat was deleted), `KeyReusedError`.
         """
         ...
 
     def edit(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
-        state: Message | Chat,
+        version: Message | Chat,
         precondition: EditPrecondition,
         idempotency: IdempotencyKey | None = None,
-        kept: bytes = b"",
+        stored_response: bytes = b"",
     ) -> Accepted | NotReady:
-        """Accept a new state of a number that is in use; its revision becomes a newer one.
+        """Accept a new version of a number that is in use; it gets a newer revision.
 
-        `kept` comes back with a replay. Under a lease that is older than the newest one, nothing is
-        accepted: the answer is a `Need`. Raises `ConflictError` where another change came in between,
-        `GoneError`, `KeyReusedError`.
+        A replay returns the `stored_response`. Under a lease that is older than the newest one, nothing is
+        accepted: the result is `NotReady`. Takes nothing, because the read before it has. Raises
+        `ConflictError` if another edit came first, `GoneError`, `KeyReusedError`.
         """
         ...
 
     def read_pending(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
         page: PageRequest,
         idempotency: IdempotencyKey | None = None,
-        rate_limit: RateLimit | None = None,
     ) -> PendingPage | ApplicationNotCached:
-        """Pending states of a page, or, where the mark is known, what its request got before.
+        """The pending versions of a page, or what an earlier request with this Idempotency-Key got.
 
-        It takes one from the allowance. Raises `GoneError` where the chat was deleted,
-        `KeyReusedError`, `RateLimitedError`.
+        Takes one. Raises `GoneError` (the chat was deleted), `KeyReusedError`.
         """
         ...
 
     def read_unpersisted(
-        self,
-        token: str,
-        key_version: int,
-        chats: Sequence[int],
-        rate_limit: RateLimit | None = None,
-    ) -> dict[int, UnpersistedChat] | ApplicationNotCached:
-        """What is known here of some chats, none of which need be there, before MySQL knows it.
+        self, tenant: Tenant, chats: Sequence[int]
+    ) -> UnpersistedChats | ApplicationNotCached:
+        """What Redis knows of these chats, and MySQL may not know yet. The chats need not exist.
 
-        It takes one from the allowance. Raises `RateLimitedError`.
+        Takes one.
         """
         ...
 

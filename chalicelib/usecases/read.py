@@ -1,27 +1,131 @@
-"""Read chats, messages and changes: what is pending in Redis first, then what MySQL has."""
+"""Read chats, messages and changes, so that writers read their own writes.
+
+The newest accepted version of a number is pending in Redis or stored in MySQL. Each function reads Redis
+first: a version that has left Redis by then is already in MySQL.
+"""
 
 import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Changes, Since
-from chalicelib.domain.errors import GoneError, NotFoundError
+from chalicelib.domain.errors import GoneError, NotFoundError, remaining_on_errors
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Counter, PendingPage
 from chalicelib.domain.models import Chat, ChatRow, Message
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.domain.paging import Page, PageRequest, fit_to_response, merge, rows_to_fetch
+from chalicelib.domain.paging import Page, PageRequest, fit_to_response, merge, only, rows_to_fetch
+from chalicelib.domain.rate_limits import Result
 from chalicelib.usecases.leases import with_lease
 from chalicelib.usecases.ports import Ports
 
-# The newest accepted state of a chat or a message: the pending one, or the row in MySQL.
+NOTHING = PageRequest(limit=0)
 
 
 class Current[T](msgspec.Struct, frozen=True):
-    """A state that is not deleted, and how many edits its counter had seen before it was read."""
+    """A version that is not deleted, and the counter's `edits` from before the version was read."""
 
-    state: T
+    version: T
     edits: int
+
+
+class ChatDetail(msgspec.Struct, frozen=True):
+    """A chat with its counts, and the message numbers that were skipped."""
+
+    row: ChatRow
+    skipped: list[NumberRange]
+
+
+def get_chat(ports: Ports, tenant: Tenant, number: int) -> Result[ChatDetail]:
+    """One chat. Raises `NotFoundError`, `GoneError`; `ForbiddenError` if a user may not read the chat."""
+    tenant.require_read(number)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token), only(number))
+    with remaining_on_errors(pending_page.remaining):
+        row = resolve_chat(ports, tenant, number, pending_page).version
+        skipped = ports.store.leases.skipped_numbers(tenant.token, number)
+    return Result(ChatDetail(row, skipped), pending_page.remaining)
+
+
+def get_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Result[Message]:
+    """One message. Raises `NotFoundError`, `GoneError`; `ForbiddenError` if a user may not read the chat."""
+    tenant.require_read(chat)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), only(number))
+    with remaining_on_errors(pending_page.remaining):
+        message = resolve_message(ports, tenant, chat, number, pending_page).version
+    return Result(message, pending_page.remaining)
+
+
+def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Result[Page[ChatRow, int]]:
+    """A page of the chats that are not deleted. Raises `ForbiddenError` for a user of single chats."""
+    tenant.require_read(None)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token), _one_more(page))
+    with remaining_on_errors(pending_page.remaining):
+        rows = ports.store.chats.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
+    newest = {row.chat.number: row for row in rows}
+    for entry in pending_page.pending:
+        if isinstance(entry.state, Chat):
+            number = entry.state.number
+            newest[number] = newer_chat(newest.get(number), entry.state)
+    chats = merge(
+        page,
+        pending_page,
+        newest.values(),
+        lambda row: row.chat.number,
+        lambda row: bool(row.chat.deleted_at),
+        lambda row: len(row.chat.title or ""),
+    )
+    return Result(chats, pending_page.remaining)
+
+
+def list_messages(
+    ports: Ports, tenant: Tenant, chat: int, page: PageRequest
+) -> Result[Page[Message, int]]:
+    """A page of the messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
+    tenant.require_read(chat)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), _one_more(page))
+    with remaining_on_errors(pending_page.remaining):
+        rows = ports.store.messages.list_messages(
+            tenant.token, chat, page, rows_to_fetch(page, pending_page)
+        )
+        if not rows:
+            require_chat(ports, tenant, chat, pending_page.known)
+    newest = {row.number: row for row in rows}
+    for entry in pending_page.pending:
+        version = entry.state
+        if isinstance(version, Message) and (
+            version.number not in newest or version.revision > newest[version.number].revision
+        ):
+            newest[version.number] = version
+    messages = merge(
+        page,
+        pending_page,
+        newest.values(),
+        lambda message: message.number,
+        lambda message: bool(message.deleted_at),
+        lambda message: len(message.body),
+    )
+    return Result(messages, pending_page.remaining)
+
+
+def list_changes(
+    ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int
+) -> Result[Changes]:
+    """Up to `limit` changes of the chat's messages. Raises `NotFoundError`, `GoneError`, `ForbiddenError`.
+
+    The changes are those that MySQL has stored. A version that is pending, or late on a queue, gets its
+    position when it is stored, so it comes after everything that was listed before. Redis only says
+    whether the chat exists.
+    """
+    tenant.require_read(chat)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), NOTHING)
+    with remaining_on_errors(pending_page.remaining):
+        stored = ports.store.messages.list_changes(tenant.token, chat, since, limit + 1)
+        if not stored:
+            require_chat(ports, tenant, chat, pending_page.known)
+    shown = fit_to_response(stored[:limit], lambda change: len(change.message.body))
+    last = shown[-1].since if shown else since
+    changes = Changes(tuple(shown), last, more=len(stored) > len(shown))
+    return Result(changes, pending_page.remaining)
 
 
 def read_pending(
@@ -31,33 +135,23 @@ def read_pending(
     page: PageRequest,
     idempotency: IdempotencyKey | None = None,
 ) -> PendingPage:
-    """The pending states of a page, or what a request with this mark got before.
+    """The pending versions of a page, or what an earlier request with this Idempotency-Key got.
 
-    It also checks that the key's version is valid, and takes from the tenant's allowance.
+    This also checks that the key's version is valid, and takes from the tenant's buckets. Raises
+    `UnauthenticatedError`, `NotFoundError`, `GoneError`, `KeyReusedError`, `RateLimitedError`.
     """
-    key_version, rate_limit = tenant.key_version, tenant.rate_limit
     return with_lease(
-        ports,
-        counter,
-        lambda: ports.sequencer.read_pending(counter, key_version, page, idempotency, rate_limit),
+        ports, counter, lambda: ports.sequencer.read_pending(tenant, counter, page, idempotency)
     )
-
-
-def one(number: int) -> PageRequest:
-    """The page that holds one number."""
-    return PageRequest(limit=1, after=number - 1, before=number + 1)
-
-
-def current_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Current[Message]:
-    """Raises `NotFoundError`, `GoneError`. Redis is asked first: what left it since is in MySQL."""
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), one(number))
-    return resolve_message(ports, tenant, chat, number, pending_page)
 
 
 def resolve_message(
     ports: Ports, tenant: Tenant, chat: int, number: int, pending_page: PendingPage
 ) -> Current[Message]:
-    """The message as it is after a look at its number."""
+    """The newest version of a message, after `pending_page` was read for its number.
+
+    Raises `NotFoundError`, `GoneError`.
+    """
     message = ports.store.messages.get_message(tenant.token, chat, number)
     for entry in pending_page.pending:
         if isinstance(entry.state, Message) and (
@@ -72,133 +166,41 @@ def resolve_message(
     return Current(message, pending_page.edits)
 
 
-def current_chat(ports: Ports, tenant: Tenant, number: int) -> tuple[ChatRow, int]:
-    """The chat with its counts, and the edits as in `Current`. Raises `NotFoundError`, `GoneError`."""
-    pending_page = read_pending(ports, tenant, Counter(tenant.token), one(number))
-    return resolve_chat(ports, tenant, number, pending_page)
-
-
 def resolve_chat(
     ports: Ports, tenant: Tenant, number: int, pending_page: PendingPage
-) -> tuple[ChatRow, int]:
-    """The chat as it is after a look at its number."""
+) -> Current[ChatRow]:
+    """The newest version of a chat, after `pending_page` was read for its number.
+
+    Raises `NotFoundError`, `GoneError`.
+    """
     row = ports.store.chats.get_chat(tenant.token, number)
     for entry in pending_page.pending:
         if isinstance(entry.state, Chat):
             row = newer_chat(row, entry.state)
-    if row is None:
-        raise NotFoundError("there is no such chat")
-    if row.chat.deleted_at:
-        raise GoneError("the chat was deleted")
-    return row, pending_page.edits
+    return Current(_existing(row), pending_page.edits)
 
 
 def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
-    """The row, with the pending state where that is newer."""
+    """The row; if the pending version is newer, the row with that version."""
     if row is None:
         return ChatRow(chat=pending, messages_count=0, last_message_number=0)
-    if pending.revision > row.chat.revision:
-        return msgspec.structs.replace(row, chat=pending)
-    return row
+    return replace(row, chat=pending) if pending.revision > row.chat.revision else row
 
 
 def require_chat(ports: Ports, tenant: Tenant, chat: int, known: bool) -> None:
-    """Raises `NotFoundError` or `GoneError` unless the chat is there; `known` is what Redis says."""
-    if known:
-        return
-    row = ports.store.chats.get_chat(tenant.token, chat)
+    """Raises `NotFoundError` or `GoneError` if the chat does not exist. If Redis knows it, it does."""
+    if not known:
+        _existing(ports.store.chats.get_chat(tenant.token, chat))
+
+
+def _existing(row: ChatRow | None) -> ChatRow:
     if row is None:
         raise NotFoundError("there is no such chat")
     if row.chat.deleted_at:
         raise GoneError("the chat was deleted")
+    return row
 
 
-# One chat, with its counts and the message numbers that were passed over.
-
-
-def get_chat(ports: Ports, tenant: Tenant, number: int) -> tuple[ChatRow, list[NumberRange]]:
-    """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
-    tenant.require_read(number)
-    row, _ = current_chat(ports, tenant, number)
-    return row, ports.store.leases.skipped_numbers(tenant.token, number)
-
-
-# One message, in its newest accepted state.
-
-
-def get_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Message:
-    """Raises `NotFoundError`, `GoneError`; `ForbiddenError` for a user who may not read the chat."""
-    tenant.require_read(chat)
-    return current_message(ports, tenant, chat, number).state
-
-
-# A page of an application's chats: pending ones first, then MySQL's.
-
-
-def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Page[ChatRow]:
-    """Chats that are not deleted, with their counts. `ForbiddenError` for a user of single chats."""
-    tenant.require_read(None)
-    pending_page = read_pending(
-        ports, tenant, Counter(tenant.token), replace(page, limit=page.limit + 1)
-    )
-    rows = ports.store.chats.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
-    newest = {row.chat.number: row for row in rows}
-    for entry in pending_page.pending:
-        if isinstance(entry.state, Chat):
-            number = entry.state.number
-            newest[number] = newer_chat(newest.get(number), entry.state)
-    return merge(
-        page,
-        pending_page,
-        newest.values(),
-        lambda r: r.chat.number,
-        lambda r: bool(r.chat.deleted_at),
-        lambda r: len(r.chat.title or ""),
-    )
-
-
-# A page of a chat's messages: pending ones first, then MySQL's, so that writers read their own writes.
-
-
-def list_messages(ports: Ports, tenant: Tenant, chat: int, page: PageRequest) -> Page[Message]:
-    """Messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
-    tenant.require_read(chat)
-    wide = replace(page, limit=page.limit + 1)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), wide)
-    rows = ports.store.messages.list_messages(
-        tenant.token, chat, page, rows_to_fetch(page, pending_page)
-    )
-    if not rows:
-        require_chat(ports, tenant, chat, pending_page.known)
-    newest = {row.number: row for row in rows}
-    for entry in pending_page.pending:
-        state = entry.state
-        if isinstance(state, Message) and (
-            state.number not in newest or state.revision > newest[state.number].revision
-        ):
-            newest[state.number] = state
-    return merge(
-        page,
-        pending_page,
-        newest.values(),
-        lambda m: m.number,
-        lambda m: bool(m.deleted_at),
-        lambda m: len(m.body),
-    )
-
-
-# The changes of a chat's messages since a place, for clients that keep a copy.
-#
-# Only what is stored is told. The place moves over what was told and nothing else, so whatever is still
-# pending, on a queue, or late comes behind it; Redis is only asked whether the chat is there.
-
-
-def list_changes(ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int) -> Changes:
-    """Up to `limit` changes. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
-    tenant.require_read(chat)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), PageRequest(limit=0))
-    found = ports.store.messages.list_changes(tenant.token, chat, since, limit + 1)
-    if not found:
-        require_chat(ports, tenant, chat, pending_page.known)
-    shown = fit_to_response(found[:limit], lambda change: len(change.message.body))
-    return Changes(tuple(shown), shown[-1].since if shown else since, len(found) > len(shown))
+def _one_more(page: PageRequest) -> PageRequest:
+    """One pending version more than the page shows, so that the merged page can tell of a next one."""
+    return replace(page, limit=page.limit + 1)

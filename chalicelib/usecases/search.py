@@ -7,16 +7,17 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
+from chalicelib.domain.errors import remaining_on_errors
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_DEAD_LETTERED
-from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.read import read_pending, require_chat
+from chalicelib.usecases.read import NOTHING, read_pending, require_chat
 
 # Index a batch of search records: one bulk request, then the removals.
 #
@@ -61,26 +62,27 @@ def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
     return [d for r in records for d in r.documents if (d.token, d.chat) not in gone]
 
 
-# Search in an application or in one of its chats. Only OpenSearch is asked for messages.
-
-
-def search_messages(ports: Ports, tenant: Tenant, query: Query) -> SearchPage:
+def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Result[SearchPage]:
     """Search all chats of the application.
 
     Raises `InvalidError` for a broken cursor; `ForbiddenError` for a user who may not read all chats.
     """
     tenant.require_read(None)
-    read_pending(ports, tenant, Counter(tenant.token), PageRequest(limit=0))
-    return ports.index.search(query)
+    pending_page = read_pending(ports, tenant, Counter(tenant.token), NOTHING)
+    with remaining_on_errors(pending_page.remaining):
+        return Result(ports.index.search(query), pending_page.remaining)
 
 
-def search_chat_messages(ports: Ports, tenant: Tenant, chat: int, query: Query) -> SearchPage:
+def search_chat_messages(
+    ports: Ports, tenant: Tenant, chat: int, query: Query
+) -> Result[SearchPage]:
     """Search one chat.
 
     Raises `NotFoundError`, `GoneError` for the chat; `InvalidError` for a broken cursor; `ForbiddenError`
     for a user who may not read the chat.
     """
     tenant.require_read(chat)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), PageRequest(limit=0))
-    require_chat(ports, tenant, chat, pending_page.known)
-    return ports.index.search(replace(query, chat=chat))
+    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), NOTHING)
+    with remaining_on_errors(pending_page.remaining):
+        require_chat(ports, tenant, chat, pending_page.known)
+        return Result(ports.index.search(replace(query, chat=chat)), pending_page.remaining)

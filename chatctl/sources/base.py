@@ -70,7 +70,7 @@ def checked[T: msgspec.Struct](content: dict[str, Any] | bytes, kind: type[T], n
             request = msgspec.json.decode(content, type=kind)
         else:
             request = msgspec.convert(content, kind)
-        check_request(request, now)  # type: ignore[arg-type]
+        check_request(request, now)
     except (msgspec.MsgspecError, InvalidError, RecursionError) as error:
         raise ValueError(str(error)) from None
     return request

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib.entrypoints.http.cors import cors_headers, cors_of
-from chalicelib.entrypoints.http.problems import PROBLEMS, RETRIED, problem
+from chalicelib.entrypoints.http.problems import PROBLEMS, RETRYABLE_STATUSES, problem
 from infra.deploy.aws import aws_client
 from infra.deploy.settings import DeploySettings
 
@@ -60,7 +60,7 @@ def gateway_answer(kind: str, cors_origin: str) -> dict[str, Any]:
     """One of them, as API Gateway takes it."""
     of = PROBLEMS[CODES[kind]]
     headers = cors_headers(cors_of(cors_origin))
-    if of.status in RETRIED:
+    if of.status in RETRYABLE_STATUSES:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     answer = problem(CODES[kind], DETAILS.get(CODES[kind], of.when), headers=headers)
     return {

@@ -16,9 +16,10 @@ from chalice import Chalice
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
-from chalicelib.domain.rate_limits import RateLimit, bucket
+from chalicelib.domain.rate_limits import bucket
 from infra.local.paths import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
 from tests.bench.harness import Harness
@@ -95,9 +96,10 @@ def _accepting(harness: Harness, holder: str) -> Callable[[], None]:
     introduce(sequencer, application(counter.token))
     hold_first_lease(sequencer, counter, PENDING)
 
+    tenant = Tenant(counter.token, 1, (bucket(PENDING),))
+
     def accept() -> None:
-        rate_limit = RateLimit(bucket(PENDING))
-        assert isinstance(sequencer.accept(counter, 1, [DRAFT], None, rate_limit), Accepted)
+        assert isinstance(sequencer.accept(tenant, counter, [DRAFT]), Accepted)
 
     return accept
 

@@ -8,6 +8,7 @@ import redis
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
@@ -43,7 +44,10 @@ def _measured(harness: Harness, client: "redis.Redis") -> Iterator[tuple[str, fl
     counters = [Counter(token, number) for number in range(1, COUNT + 1)]
 
     def accept(idempotency: Callable[[int], IdempotencyKey | None]) -> int:
-        accepted = [sequencer.accept(counters[0], 1, [DRAFT], idempotency(i)) for i in range(COUNT)]
+        accepted = [
+            sequencer.accept(Tenant(token, 1), counters[0], [DRAFT], idempotency(i))
+            for i in range(COUNT)
+        ]
         assert all(isinstance(result, Accepted) for result in accepted)
         return _used(client)
 

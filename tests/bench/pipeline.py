@@ -49,7 +49,7 @@ class Pipeline:
             body, sender = next(self._texts), f"user{i % 50}"
             draft = Message(number=0, revision=0, body=body, sender=sender, created_at=NOW)
             chat = self.chats[i % len(self.chats)]
-            records += assign_message_numbers(self.ports, tenant, chat, [draft], None)[1]
+            records += assign_message_numbers(self.ports, tenant, chat, [draft], None).records
         return records
 
     def chat_ids(self, connection: "pymysql.Connection[Cursor]") -> dict[int, int]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import ConflictError
 from chalicelib.domain.leases import ApplicationNotCached, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Application, Chat, Lease, Message
@@ -50,14 +51,16 @@ def application(token: str, version: int = 1, previous_until: str | None = None)
 
 def introduce(sequencer: Sequencer, known: Application) -> None:
     """Let the ledger know an application, as a caller does who has read it in MySQL."""
-    need = sequencer.read_pending(Counter(known.token), known.key_version, PageRequest(limit=1))
+    need = sequencer.read_pending(
+        Tenant(known.token, known.key_version), Counter(known.token), PageRequest(limit=1)
+    )
     if isinstance(need, ApplicationNotCached):
         assert sequencer.cache_application(known, need.nonce)
 
 
 def hold_first_lease(sequencer: Sequencer, counter: Counter, ceiling: int) -> None:
     """Let the memory hold the first lease of a chat's messages, as a begin does that found none before."""
-    need = sequencer.accept(counter, 1, [message(0)], None)
+    need = sequencer.accept(Tenant(counter.token, 1), counter, [message(0)])
     assert isinstance(need, LeaseMissing)
     assert sequencer.install_lease(
         counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, ceiling))

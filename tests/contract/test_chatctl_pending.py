@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message
 from chalicelib.operators.pending import PendingBacklog, connect, measure_backlog
@@ -22,10 +23,10 @@ def clock() -> FakeClock:
 
 def accept(sequencer: RedisSequencer, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
     introduce(sequencer, application(counter.token))
-    result = sequencer.accept(counter, 1, drafts, None)
+    result = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
     if isinstance(result, LeaseMissing):
         sequencer.install_lease(counter, result.nonce, LeaseGrant(0, Lease(result.holder, 1, 1000)))
-        result = sequencer.accept(counter, 1, drafts, None)
+        result = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
     assert isinstance(result, Accepted)
 
 

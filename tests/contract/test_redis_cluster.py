@@ -8,6 +8,7 @@ import redis
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
@@ -41,7 +42,7 @@ def application_on(cluster: Cluster, sequencer: RedisSequencer, port: int) -> st
 
 
 def accept(sequencer: RedisSequencer, token: str) -> Accepted:
-    accepted = sequencer.accept(Counter(token, 1), 1, [DRAFT], None)
+    accepted = sequencer.accept(Tenant(token, 1), Counter(token, 1), [DRAFT])
     assert isinstance(accepted, Accepted)
     return accepted
 

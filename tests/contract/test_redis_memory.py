@@ -8,6 +8,7 @@ import redis
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.contract.conftest import part_url
@@ -68,6 +69,6 @@ def write_to(sequencer: RedisSequencer, counter: Counter) -> int:
     """The revision of the first message of a chat."""
     draft = Message(number=0, revision=0, body=BODY, sender="ann", created_at=NOW)
     hold_first_lease(sequencer, counter, 1000)
-    accepted = sequencer.accept(counter, 1, [draft], None)
+    accepted = sequencer.accept(Tenant(counter.token, 1), counter, [draft])
     assert isinstance(accepted, Accepted)
     return accepted.revision

@@ -35,7 +35,7 @@ from chalicelib.operators.scan import ScanPosition
 from chalicelib.operators.verify import Report, verify
 from chalicelib.operators.verify_counters import CounterLimits
 from chalicelib.operators.verify_index import IndexCheck
-from chalicelib.usecases.accept import create_chat, create_messages
+from chalicelib.usecases.accept import create_chat, create_message
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.contract.conftest import part_url
@@ -89,7 +89,9 @@ class Drill:
         self.stores, self.store, self.index = stores, stores.store, stores.index
 
     def new_chat(self) -> int:
-        number = create_chat(self, self.tenant, Chat(number=0, revision=0, created_at=NOW)).first
+        number = create_chat(
+            self, self.tenant, Chat(number=0, revision=0, created_at=NOW)
+        ).value.number
         assert number not in self.given, "a chat's number was given twice"
         self.given[number], self.newest[number] = {}, 0
         return number
@@ -97,10 +99,10 @@ class Drill:
     def post(self, chat: int) -> None:
         body = f"needle {secrets.token_hex(4)}"
         draft = Message(number=0, revision=0, body=body, created_at=NOW)
-        accepted = create_messages(self, self.tenant, chat, [draft])
-        assert accepted.first not in self.given[chat], "a number was given twice"
-        assert accepted.revision > self.newest[chat], "a revision was given twice"
-        self.given[chat][accepted.first], self.newest[chat] = body, accepted.revision
+        message = create_message(self, self.tenant, chat, draft).value
+        assert message.number not in self.given[chat], "a number was given twice"
+        assert message.revision > self.newest[chat], "a revision was given twice"
+        self.given[chat][message.number], self.newest[chat] = body, message.revision
 
     def process_batch(self) -> None:
         """What is on the queues now."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
     ConflictError,
     GoneError,
@@ -35,9 +36,9 @@ from chalicelib.domain.leases import (
 )
 from chalicelib.domain.models import Chat, Lease, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.rate_limits import Bucket, RateLimit
+from chalicelib.domain.rate_limits import Bucket, Remaining
 from chalicelib.domain.times import rfc3339
-from chalicelib.domain.unread import UnpersistedChat
+from chalicelib.domain.unread import UnpersistedChat, UnpersistedChats
 from chalicelib.usecases.ports import Sequencer
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.conftest import part_url
@@ -88,7 +89,7 @@ def acquire(
     sequencer: Sequencer, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000
 ) -> None:
     drafts = [CHAT] if counter.chat is None else [message()]
-    need = sequencer.accept(counter, 1, drafts, None)
+    need = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
     assert isinstance(need, LeaseMissing)
     grant = LeaseGrant(floor, Lease(need.holder, epoch, floor + window))
     assert sequencer.install_lease(counter, need.nonce, grant)
@@ -100,7 +101,7 @@ def accept(
     drafts: list[Message] | list[Chat],
     idempotency: IdempotencyKey | None = None,
 ) -> Accepted:
-    accepted = sequencer.accept(counter, 1, drafts, idempotency)
+    accepted = sequencer.accept(Tenant(counter.token, 1), counter, drafts, idempotency)
     assert isinstance(accepted, Accepted)
     return accepted
 
@@ -110,9 +111,9 @@ def read_pending(
     counter: Counter,
     page: PageRequest = ALL,
     idempotency: IdempotencyKey | None = None,
-    rate_limit: RateLimit | None = None,
+    *buckets: Bucket,
 ) -> PendingPage:
-    seen = sequencer.read_pending(counter, 1, page, idempotency, rate_limit)
+    seen = sequencer.read_pending(Tenant(counter.token, 1, buckets), counter, page, idempotency)
     assert isinstance(seen, PendingPage)
     return seen
 
@@ -129,7 +130,7 @@ PAST = "2001-01-01T00:00:00.000Z"
 
 
 def asked(sequencer: Sequencer, token: str, version: int = 1) -> ApplicationNotCached:
-    need = sequencer.read_pending(Counter(token), version, ALL)
+    need = sequencer.read_pending(Tenant(token, version), Counter(token), ALL)
     assert isinstance(need, ApplicationNotCached)
     return need
 
@@ -138,24 +139,29 @@ def is_valid(sequencer: Sequencer, token: str, version: int) -> bool:
     """Whether the key opens reading; it must open writing just the same."""
     draft = [message()]
     try:
-        sequencer.read_pending(Counter(token, 1), version, ALL)
+        sequencer.read_pending(Tenant(token, version), Counter(token, 1), ALL)
     except UnauthenticatedError:
         with pytest.raises(UnauthenticatedError):
-            sequencer.accept(Counter(token, 1), version, draft, None)
+            sequencer.accept(Tenant(token, version), Counter(token, 1), draft)
         with pytest.raises(UnauthenticatedError):
-            sequencer.edit(Counter(token, 1), version, draft[0], EditPrecondition(0, 0, 0))
+            sequencer.edit(
+                Tenant(token, version), Counter(token, 1), draft[0], EditPrecondition(0, 0, 0)
+            )
         with pytest.raises(UnauthenticatedError):
-            sequencer.read_unpersisted(token, version, [1])
+            sequencer.read_unpersisted(Tenant(token, version), [1])
         return False
-    sequencer.accept(Counter(token, 1), version, draft, None)
+    sequencer.accept(Tenant(token, version), Counter(token, 1), draft)
     return True
 
 
 def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(sequencer: Sequencer) -> None:
     token = secrets.token_hex(15)
-    need = sequencer.accept(Counter(token, 1), 1, [message()], None)
+    need = sequencer.accept(Tenant(token, 1), Counter(token, 1), [message()])
     assert isinstance(need, ApplicationNotCached)
-    assert sequencer.edit(Counter(token, 1), 1, message(), EditPrecondition(0, 0, 0)) == need
+    assert (
+        sequencer.edit(Tenant(token, 1), Counter(token, 1), message(), EditPrecondition(0, 0, 0))
+        == need
+    )
     assert asked(sequencer, token, 2) == need
     assert sequencer.cache_application(application(token), need.nonce)
     assert not sequencer.cache_application(application(token), need.nonce)
@@ -263,32 +269,34 @@ def test_a_deleted_application_is_not_found_and_not_remembered_again(
         sequencer.invalidate_key_cache(gone)
         assert not sequencer.cache_application(application(gone), nonce)
         with pytest.raises(NotFoundError):
-            sequencer.read_pending(Counter(gone), 1, ALL)
+            sequencer.read_pending(Tenant(gone, 1), Counter(gone), ALL)
 
 
 # --- leases
 
 
 def test_without_a_lease_no_number_is_given(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Counter(token), 1, [CHAT], None)
+    need = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
     assert isinstance(need, LeaseMissing)
     assert numbers(read_pending(sequencer, Counter(token))) == []
 
 
 def test_one_caller_begins_and_the_others_wait(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Counter(token), 1, [CHAT], None)
-    assert sequencer.accept(Counter(token), 1, [CHAT], None) == LeaseContended()
+    need = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
+    assert sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]) == LeaseContended()
     assert isinstance(need, LeaseMissing)
     sequencer.abandon_nonce(Counter(token), "another nonce")
-    assert sequencer.accept(Counter(token), 1, [CHAT], None) == LeaseContended()
+    assert sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]) == LeaseContended()
     sequencer.abandon_nonce(Counter(token), need.nonce)
-    assert isinstance(sequencer.accept(Counter(token), 1, [CHAT], None), LeaseMissing)
+    assert isinstance(sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]), LeaseMissing)
 
 
 def take_over(sequencer: Sequencer, counter: Counter, clock: FakeClock) -> LeaseMissing:
     """Begin as soon as who began before is no longer waited for: 5 s, by the server's clock."""
     until = time.monotonic() + 20
-    while isinstance(need := sequencer.accept(counter, 1, [CHAT], None), LeaseContended):
+    while isinstance(
+        need := sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseContended
+    ):
         assert time.monotonic() < until
         clock.wait(1)
         time.sleep(0.05)  # the pause between two looks
@@ -300,7 +308,7 @@ def test_who_gave_up_is_named_to_who_begins_next(
     sequencer: Sequencer, token: str, clock: FakeClock
 ) -> None:
     counter = Counter(token)
-    first = sequencer.accept(counter, 1, [CHAT], None)
+    first = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(first, LeaseMissing)
     assert first.abandoned_nonces == ()
     assert sequencer.is_acquiring(counter, first.nonce)
@@ -308,7 +316,7 @@ def test_who_gave_up_is_named_to_who_begins_next(
     assert second.abandoned_nonces == (first.nonce,)
     assert not sequencer.is_acquiring(counter, first.nonce)
     sequencer.abandon_nonce(counter, second.nonce)  # MySQL gave it nothing
-    third = sequencer.accept(counter, 1, [CHAT], None)
+    third = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(third, LeaseMissing)
     assert third.abandoned_nonces == (first.nonce,)
     assert not sequencer.install_lease(
@@ -367,11 +375,11 @@ def test_a_closing_counter_gives_nothing_until_its_lease_was_given_back(
     assert closing is not None
     assert (closing.epoch, closing.last) == (1, 2)
     for _ in range(2):
-        assert sequencer.accept(counter, 1, [message()], None) == closing
+        assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
     sequencer.extend_lease(counter, Lease(closing.holder, 1, 5000))
-    assert sequencer.accept(counter, 1, [message()], None) == closing
+    assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
     sequencer.forget_released(counter, replace(closing, epoch=2))
-    assert sequencer.accept(counter, 1, [message()], None) == closing
+    assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
     sequencer.forget_released(counter, closing)
     assert sequencer.list_idle([token], 0, 10) == []
     assert not read_pending(sequencer, counter).known
@@ -414,7 +422,9 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
     assert state.messages_lease is not None
     sequencer.acknowledge({chats: {1: chat.revision}})
     state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
-    edited = sequencer.edit(chats, 1, state, EditPrecondition(chat.revision, seen.edits, 0))
+    edited = sequencer.edit(
+        Tenant(chats.token, 1), chats, state, EditPrecondition(chat.revision, seen.edits, 0)
+    )
     assert isinstance(edited, Accepted)
     assert read_pending(sequencer, chats).pending[0].state == replace(
         state, revision=edited.revision, messages_lease=None
@@ -430,7 +440,10 @@ def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lea
     seen = read_pending(sequencer, chats)
     state = replace(seen.pending[0].state, messages_lease=None)
     edited = sequencer.edit(
-        chats, 1, replace(state, title="new"), EditPrecondition(chat.revision, seen.edits, 0)
+        Tenant(chats.token, 1),
+        chats,
+        replace(state, title="new"),
+        EditPrecondition(chat.revision, seen.edits, 0),
     )
     assert isinstance(edited, Accepted)
     assert accept(sequencer, Counter(token, 1), [message()]).first == 1
@@ -459,7 +472,7 @@ def test_a_counter_that_has_given_nothing_yet_is_quiet(sequencer: Sequencer, tok
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
     too_many = [message()] * (chat.lease.ceiling + 1)
-    assert isinstance(sequencer.accept(counter, 1, too_many, None), LeaseExhausted)
+    assert isinstance(sequencer.accept(Tenant(counter.token, 1), counter, too_many), LeaseExhausted)
     assert sequencer.list_idle([token], 0, 10) == [chats, counter]
     sequencer.forget_application(token)
     assert not read_pending(sequencer, counter).known
@@ -469,7 +482,7 @@ def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token)
-    need = sequencer.accept(counter, 1, [CHAT], None)
+    need = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(need, LeaseMissing)
     good = LeaseGrant(0, Lease(need.holder, 1, 1000))
     assert not sequencer.install_lease(counter, "a late caller", good)
@@ -494,7 +507,7 @@ def test_a_batch_gets_numbers_in_a_row_or_none(sequencer: Sequencer, token: str)
     counter = Counter(token, 7)
     acquire(sequencer, counter, window=10)
     assert accept(sequencer, counter, [message(str(i)) for i in range(8)]).last == 8
-    need = sequencer.accept(counter, 1, [message(str(i)) for i in range(3)], None)
+    need = sequencer.accept(Tenant(counter.token, 1), counter, [message(str(i)) for i in range(3)])
     assert isinstance(need, LeaseExhausted)
     assert need.lease.ceiling == 10
     assert accept(sequencer, counter, [message()]).first == 9
@@ -504,11 +517,11 @@ def test_at_the_ceiling_a_raise_goes_on_without_a_skip(sequencer: Sequencer, tok
     counter = Counter(token)
     acquire(sequencer, counter, window=1)
     accept(sequencer, counter, [CHAT])
-    need = sequencer.accept(counter, 1, [CHAT], None)
+    need = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(need, LeaseExhausted)
     sequencer.extend_lease(counter, replace(need.lease, epoch=9, ceiling=5))
     sequencer.extend_lease(counter, replace(need.lease, holder="another", ceiling=5))
-    assert isinstance(sequencer.accept(counter, 1, [CHAT], None), LeaseExhausted)
+    assert isinstance(sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseExhausted)
     sequencer.extend_lease(counter, replace(need.lease, ceiling=5))
     sequencer.extend_lease(counter, replace(need.lease, ceiling=3))
     assert [accept(sequencer, counter, [CHAT]).first for _ in range(4)] == [2, 3, 4, 5]
@@ -519,7 +532,7 @@ def test_a_released_lease_begins_anew(sequencer: Sequencer, token: str) -> None:
     acquire(sequencer, counter, window=1)
     lease = accept(sequencer, counter, [CHAT]).lease
     sequencer.discard_lease(counter, replace(lease, epoch=7))
-    assert isinstance(sequencer.accept(counter, 1, [CHAT], None), LeaseExhausted)
+    assert isinstance(sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseExhausted)
     sequencer.discard_lease(counter, lease)
     acquire(sequencer, counter, floor=100, epoch=2)
     assert accept(sequencer, counter, [CHAT]).first == 101
@@ -550,12 +563,12 @@ def test_a_settled_chat_keeps_its_first_lease(sequencer: Sequencer, token: str) 
 
 
 def test_an_unknown_chat_says_how_far_chats_were_numbered(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Counter(token, 5), 1, [message()], None)
+    need = sequencer.accept(Tenant(token, 1), Counter(token, 5), [message()])
     assert isinstance(need, LeaseMissing)
     assert need.chats is None
     acquire(sequencer, Counter(token))
     accept(sequencer, Counter(token), [CHAT])
-    other = sequencer.accept(Counter(token, 6), 1, [message()], None)
+    other = sequencer.accept(Tenant(token, 1), Counter(token, 6), [message()])
     assert isinstance(other, LeaseMissing)
     assert other.chats == IssuedUpTo(other.holder, 1, 1)
 
@@ -585,7 +598,9 @@ def test_a_key_used_for_another_request_is_refused(sequencer: Sequencer, token: 
     acquire(sequencer, Counter(token, 1))
     accept(sequencer, Counter(token, 1), [message()], IdempotencyKey("a key", "fingerprint"))
     with pytest.raises(KeyReusedError):
-        sequencer.accept(Counter(token, 1), 1, [message()], IdempotencyKey("a key", "other"))
+        sequencer.accept(
+            Tenant(token, 1), Counter(token, 1), [message()], IdempotencyKey("a key", "other")
+        )
 
 
 def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
@@ -594,16 +609,26 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
     acquire(sequencer, counter)
     accept(sequencer, counter, [message()])
-    seen = sequencer.read_pending(counter, 1, ALL, idempotency)
+    seen = sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, idempotency)
     assert isinstance(seen, PendingPage)
     assert seen.replayed is None
     state = replace(seen.pending[0].state, body="new")
     edited = sequencer.edit(
-        counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b'{"a": 1}'
+        Tenant(counter.token, 1),
+        counter,
+        state,
+        EditPrecondition(state.revision, seen.edits, 0),
+        idempotency,
+        b'{"a": 1}',
     )
     assert isinstance(edited, Accepted)
     again = sequencer.edit(
-        counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b"another"
+        Tenant(counter.token, 1),
+        counter,
+        state,
+        EditPrecondition(state.revision, seen.edits, 0),
+        idempotency,
+        b"another",
     )
     assert isinstance(again, Accepted)
     assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
@@ -624,7 +649,12 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, 
         seen = read_pending(sequencer, counter)
         state = replace(seen.pending[0].state, deleted_at=NOW)
         deleted = sequencer.edit(
-            counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), idempotency, b""
+            Tenant(counter.token, 1),
+            counter,
+            state,
+            EditPrecondition(state.revision, seen.edits, 0),
+            idempotency,
+            b"",
         )
         assert isinstance(deleted, Accepted)
     for counter, idempotency in ((messages, of_message), (chats, of_chat)):
@@ -632,7 +662,7 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, 
         assert replayed is not None
         assert replayed.first == 1
     with pytest.raises(GoneError):
-        sequencer.read_pending(messages, 1, ALL)
+        sequencer.read_pending(Tenant(messages.token, 1), messages, ALL)
 
 
 def test_a_key_of_another_request_is_refused_by_looks_and_edits(
@@ -644,10 +674,15 @@ def test_a_key_of_another_request_is_refused_by_looks_and_edits(
     seen = read_pending(sequencer, counter)
     state = seen.pending[0].state
     with pytest.raises(KeyReusedError):
-        sequencer.read_pending(counter, 1, ALL, other)
+        sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, other)
     with pytest.raises(KeyReusedError):
         sequencer.edit(
-            counter, 1, state, EditPrecondition(state.revision, seen.edits, 0), other, b""
+            Tenant(counter.token, 1),
+            counter,
+            state,
+            EditPrecondition(state.revision, seen.edits, 0),
+            other,
+            b"",
         )
 
 
@@ -655,12 +690,16 @@ def test_a_key_of_another_request_is_refused_by_looks_and_edits(
 
 
 def of_application(rate: float = 0.01, size: int = 5) -> Bucket:
-    """One that fills so slowly that a test does not notice."""
+    """A bucket that fills so slowly that a test does not notice."""
     return Bucket(rate, size)
 
 
-def left(rate_limit: RateLimit) -> list[tuple[str, int]]:
-    return [(of.bucket.name, of.left) for of in rate_limit.left]
+def limited(counter: Counter, *buckets: Bucket) -> Tenant:
+    return Tenant(counter.token, 1, buckets or (of_application(),))
+
+
+def left(remaining: tuple[Remaining, ...]) -> list[tuple[str, int]]:
+    return [(each.bucket.name, each.left) for each in remaining]
 
 
 def test_a_request_takes_one_and_a_batch_one_for_each_message(
@@ -669,15 +708,14 @@ def test_a_request_takes_one_and_a_batch_one_for_each_message(
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     for drafts, still in (([message()], 4), ([message()] * 3, 1)):
-        rate_limit = RateLimit(of_application())
-        assert isinstance(sequencer.accept(counter, 1, drafts, None, rate_limit), Accepted)
-        assert left(rate_limit) == [("application", still)]
-    rate_limit = RateLimit(of_application())
-    read_pending(sequencer, counter, ALL, None, rate_limit)
-    assert left(rate_limit) == [("application", 0)]
-    rate_limit = RateLimit(of_application(size=9))
-    assert isinstance(sequencer.read_unpersisted(token, 1, [1, 2], rate_limit), dict)
-    assert left(rate_limit) == [("application", 3)]
+        accepted = sequencer.accept(limited(counter), counter, drafts)
+        assert isinstance(accepted, Accepted)
+        assert left(accepted.remaining) == [("application", still)]
+    seen = read_pending(sequencer, counter, ALL, None, of_application())
+    assert left(seen.remaining) == [("application", 0)]
+    unpersisted = sequencer.read_unpersisted(limited(counter, of_application(size=9)), [1, 2])
+    assert isinstance(unpersisted, UnpersistedChats)
+    assert left(unpersisted.remaining) == [("application", 3)]
 
 
 def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(
@@ -685,18 +723,17 @@ def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(
 ) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
-    sequencer.accept(counter, 1, [message()] * 3, None, RateLimit(of_application()))
-    refused = RateLimit(of_application())
+    sequencer.accept(limited(counter), counter, [message()] * 3)
     with pytest.raises(RateLimitedError) as error:
-        sequencer.accept(counter, 1, [message()] * 3, None, refused)
+        sequencer.accept(limited(counter), counter, [message()] * 3)
     assert (error.value.limit, error.value.retry_after_seconds) == ("application", 100)
-    assert left(refused) == [("application", 2)]
-    assert 200_000 < refused.left[0].full_in_ms <= 300_000
-    sequencer.accept(counter, 1, [message()] * 2, None, RateLimit(of_application()))
+    assert left(error.value.remaining) == [("application", 2)]
+    assert 200_000 < error.value.remaining[0].full_in_ms <= 300_000
+    sequencer.accept(limited(counter), counter, [message()] * 2)
     with pytest.raises(RateLimitedError):
-        sequencer.read_pending(counter, 1, ALL, None, RateLimit(of_application()))
+        sequencer.read_pending(limited(counter), counter, ALL)
     with pytest.raises(RateLimitedError):
-        sequencer.read_unpersisted(token, 1, [1, 2], RateLimit(of_application()))
+        sequencer.read_unpersisted(limited(counter), [1, 2])
     assert accept(sequencer, counter, [message()]).first == 6
 
 
@@ -706,90 +743,102 @@ def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
     counter, quick = Counter(token, 1), of_application(rate=20, size=4)
     acquire(sequencer, counter)
     for _ in range(2):
-        sequencer.accept(counter, 1, [message()] * 4, None, RateLimit(quick))
+        sequencer.accept(limited(counter, quick), counter, [message()] * 4)
         until = time.monotonic() + 20
         while True:
-            probe = RateLimit(quick)
-            with pytest.raises(RateLimitedError):
-                sequencer.accept(counter, 1, [message()] * 5, None, probe)
-            if left(probe) == [("application", 4)]:
+            with pytest.raises(RateLimitedError) as error:
+                sequencer.accept(limited(counter, quick), counter, [message()] * 5)
+            if left(error.value.remaining) == [("application", 4)]:
                 break
             assert time.monotonic() < until
             clock.wait(0.1)
-            time.sleep(0.05)  # the pause between two looks
+            time.sleep(0.05)  # the pause between two attempts
         clock.wait(10)
 
 
 def test_an_application_that_is_refused_holds_up_no_other(sequencer: Sequencer, token: str) -> None:
-    other = secrets.token_hex(15)
-    introduce(sequencer, application(other))
-    sequencer.read_pending(Counter(token), 1, ALL, None, RateLimit(of_application(size=1)))
+    counter, other = Counter(token), Counter(secrets.token_hex(15))
+    introduce(sequencer, application(other.token))
+    one = of_application(size=1)
+    sequencer.read_pending(limited(counter, one), counter, ALL)
     with pytest.raises(RateLimitedError):
-        sequencer.read_pending(Counter(token), 1, ALL, None, RateLimit(of_application(size=1)))
-    rate_limit = RateLimit(of_application(size=1))
-    read_pending(sequencer, Counter(other), ALL, None, rate_limit)
-    assert left(rate_limit) == [("application", 0)]
+        sequencer.read_pending(limited(counter, one), counter, ALL)
+    seen = read_pending(sequencer, other, ALL, None, one)
+    assert left(seen.remaining) == [("application", 0)]
 
 
 def test_a_user_is_held_to_both_buckets_and_takes_from_both_or_none(
     sequencer: Sequencer, token: str
 ) -> None:
-    def ask(user: str | None) -> RateLimit:
+    counter = Counter(token)
+
+    def read_as(user: str | None) -> list[tuple[str, int]]:
         of_user = () if user is None else (Bucket(0.01, 2, user),)
-        rate_limit = RateLimit(of_application(), *of_user)
         try:
-            sequencer.read_pending(Counter(token), 1, ALL, None, rate_limit)
+            seen = read_pending(sequencer, counter, ALL, None, of_application(), *of_user)
         except RateLimitedError as error:
             refused.append(error.limit)
-        return rate_limit
+            return left(error.remaining)
+        return left(seen.remaining)
 
     refused: list[str] = []
-    assert left(ask("ann")) == [("application", 4), ("user", 1)]
-    assert left(ask("ann")) == [("application", 3), ("user", 0)]
-    assert left(ask("ann")) == [("application", 3), ("user", 0)]
-    assert left(ask("bob")) == [("application", 2), ("user", 1)]
-    assert [left(ask(None)), left(ask(None))] == [[("application", 1)], [("application", 0)]]
-    assert left(ask("bob")) == [("application", 0), ("user", 1)]
+    assert read_as("ann") == [("application", 4), ("user", 1)]
+    assert read_as("ann") == [("application", 3), ("user", 0)]
+    assert read_as("ann") == [("application", 3), ("user", 0)]
+    assert read_as("bob") == [("application", 2), ("user", 1)]
+    assert [read_as(None), read_as(None)] == [[("application", 1)], [("application", 0)]]
+    assert read_as("bob") == [("application", 0), ("user", 1)]
     assert refused == ["user", "application"]
 
 
-def test_one_request_takes_once_and_only_when_it_is_served(
-    sequencer: Sequencer, token: str
-) -> None:
-    counter, rate_limit = Counter(token, 1), RateLimit(of_application())
-    need = sequencer.accept(counter, 1, [message()], None, rate_limit)
-    assert isinstance(need, LeaseMissing)
-    assert isinstance(sequencer.accept(counter, 1, [message()], None, rate_limit), LeaseContended)
-    assert rate_limit.left == ()
-    assert sequencer.install_lease(counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, 1000)))
+def test_a_request_takes_nothing_until_it_is_served(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    not_ready = sequencer.accept(limited(counter), counter, [message()])
+    assert isinstance(not_ready, LeaseMissing)
+    assert isinstance(sequencer.accept(limited(counter), counter, [message()]), LeaseContended)
+    assert sequencer.install_lease(
+        counter, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, 1, 1000))
+    )
+    accepted = sequencer.accept(limited(counter), counter, [message()])
+    assert isinstance(accepted, Accepted)
+    assert left(accepted.remaining) == [("application", 4)]
+
+
+def test_a_tenant_without_buckets_takes_nothing(sequencer: Sequencer, token: str) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    free = limited(counter).without_rate_limit()
+    assert read_pending(sequencer, counter, ALL, None, of_application()).remaining
     for _ in range(3):
-        assert isinstance(sequencer.accept(counter, 1, [message()], None, rate_limit), Accepted)
-        read_pending(sequencer, counter, ALL, None, rate_limit)
-        assert left(rate_limit) == [("application", 4)]
+        accepted = sequencer.accept(free, counter, [message()])
+        assert isinstance(accepted, Accepted)
+        assert accepted.remaining == ()
+    seen = read_pending(sequencer, counter, ALL, None, of_application())
+    assert left(seen.remaining) == [("application", 3)]
 
 
 def test_a_replay_takes_as_its_request_did(sequencer: Sequencer, token: str) -> None:
     counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
     acquire(sequencer, counter)
     for still in (3, 1):
-        rate_limit = RateLimit(of_application())
-        answer = sequencer.accept(counter, 1, [message()] * 2, idempotency, rate_limit)
-        assert isinstance(answer, Accepted)
-        assert left(rate_limit) == [("application", still)]
+        accepted = sequencer.accept(limited(counter), counter, [message()] * 2, idempotency)
+        assert isinstance(accepted, Accepted)
+        assert left(accepted.remaining) == [("application", still)]
     with pytest.raises(RateLimitedError):
-        sequencer.accept(counter, 1, [message()] * 2, idempotency, RateLimit(of_application()))
+        sequencer.accept(limited(counter), counter, [message()] * 2, idempotency)
 
 
-def test_a_look_into_a_deleted_chat_takes_and_a_post_to_it_does_not(
+def test_a_read_of_a_deleted_chat_takes_and_a_post_to_it_does_not(
     sequencer: Sequencer, token: str
 ) -> None:
+    counter = Counter(token, 1)
     sequencer.block_chats(token, [1])
-    looking, posting = RateLimit(of_application()), RateLimit(of_application())
-    with pytest.raises(GoneError):
-        sequencer.read_pending(Counter(token, 1), 1, ALL, None, looking)
-    with pytest.raises(GoneError):
-        sequencer.accept(Counter(token, 1), 1, [message()], None, posting)
-    assert (left(looking), left(posting)) == ([("application", 4)], [])
+    with pytest.raises(GoneError) as read:
+        sequencer.read_pending(limited(counter), counter, ALL)
+    with pytest.raises(GoneError) as post:
+        sequencer.accept(limited(counter), counter, [message()])
+    assert left(read.value.remaining) == [("application", 4)]
+    assert post.value.remaining == ()
 
 
 def test_pending_states_come_by_number_and_page(sequencer: Sequencer, token: str) -> None:
@@ -797,9 +846,9 @@ def test_pending_states_come_by_number_and_page(sequencer: Sequencer, token: str
     acquire(sequencer, counter)
     accept(sequencer, counter, [message(str(i)) for i in range(1, 13)])
     assert numbers(read_pending(sequencer, counter, PageRequest(limit=3))) == [12, 11, 10]
-    assert read_pending(sequencer, counter, PageRequest(limit=3)).cut
+    assert read_pending(sequencer, counter, PageRequest(limit=3)).truncated
     assert numbers(read_pending(sequencer, counter, PageRequest(limit=3, before=3))) == [2, 1]
-    assert not read_pending(sequencer, counter, PageRequest(limit=3, before=3)).cut
+    assert not read_pending(sequencer, counter, PageRequest(limit=3, before=3)).truncated
     assert numbers(read_pending(sequencer, counter, PageRequest(limit=3, after=8))) == [9, 10, 11]
     assert numbers(read_pending(sequencer, counter, PageRequest(limit=9, after=8, before=11))) == [
         9,
@@ -826,7 +875,10 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
     seen = read_pending(sequencer, counter)
     state = seen.pending[0].state
     edited = sequencer.edit(
-        counter, 1, replace(state, body="new"), EditPrecondition(state.revision, seen.edits, 0)
+        Tenant(counter.token, 1),
+        counter,
+        replace(state, body="new"),
+        EditPrecondition(state.revision, seen.edits, 0),
     )
     assert isinstance(edited, Accepted)
     assert edited.revision > state.revision
@@ -834,7 +886,10 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
     assert [p.state for p in now] == [replace(state, body="new", revision=edited.revision)]
     with pytest.raises(ConflictError):
         sequencer.edit(
-            counter, 1, replace(state, body="late"), EditPrecondition(state.revision, seen.edits, 0)
+            Tenant(counter.token, 1),
+            counter,
+            replace(state, body="late"),
+            EditPrecondition(state.revision, seen.edits, 0),
         )
 
 
@@ -848,13 +903,19 @@ def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
     seen = read_pending(sequencer, counter)
     stored = replace(message(), number=1, revision=first.revision)
     done = sequencer.edit(
-        counter, 1, replace(stored, body="a"), EditPrecondition(stored.revision, seen.edits, 0)
+        Tenant(counter.token, 1),
+        counter,
+        replace(stored, body="a"),
+        EditPrecondition(stored.revision, seen.edits, 0),
     )
     assert isinstance(done, Accepted)
     sequencer.acknowledge({counter: {1: done.revision}})
     with pytest.raises(ConflictError):
         sequencer.edit(
-            counter, 1, replace(stored, body="b"), EditPrecondition(stored.revision, seen.edits, 0)
+            Tenant(counter.token, 1),
+            counter,
+            replace(stored, body="b"),
+            EditPrecondition(stored.revision, seen.edits, 0),
         )
 
 
@@ -868,7 +929,12 @@ def test_a_new_lease_makes_earlier_looks_conflict(sequencer: Sequencer, token: s
     acquire(sequencer, counter, floor=1000, epoch=2)
     stored = replace(message(), number=1, revision=first.revision)
     with pytest.raises(ConflictError):
-        sequencer.edit(counter, 1, stored, EditPrecondition(stored.revision, seen.edits, 0))
+        sequencer.edit(
+            Tenant(counter.token, 1),
+            counter,
+            stored,
+            EditPrecondition(stored.revision, seen.edits, 0),
+        )
 
 
 def test_an_edit_under_an_older_lease_asks_mysql_first(sequencer: Sequencer, token: str) -> None:
@@ -878,9 +944,9 @@ def test_an_edit_under_an_older_lease_asks_mysql_first(sequencer: Sequencer, tok
     seen = read_pending(sequencer, counter)
     state = seen.pending[0].state
     newer = EditPrecondition(state.revision, seen.edits, lease.epoch + 1)
-    assert sequencer.edit(counter, 1, state, newer) == LeaseExhausted(lease)
+    assert sequencer.edit(Tenant(counter.token, 1), counter, state, newer) == LeaseExhausted(lease)
     same = EditPrecondition(state.revision, seen.edits, lease.epoch)
-    assert isinstance(sequencer.edit(counter, 1, state, same), Accepted)
+    assert isinstance(sequencer.edit(Tenant(counter.token, 1), counter, state, same), Accepted)
 
 
 def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) -> None:
@@ -889,7 +955,10 @@ def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) ->
     first = accept(sequencer, counter, [message()])
     state = read_pending(sequencer, counter).pending[0].state
     edited = sequencer.edit(
-        counter, 1, replace(state, body="new"), EditPrecondition(state.revision, 0, 0)
+        Tenant(counter.token, 1),
+        counter,
+        replace(state, body="new"),
+        EditPrecondition(state.revision, 0, 0),
     )
     assert isinstance(edited, Accepted)
     sequencer.acknowledge({counter: {1: first.revision}})
@@ -905,42 +974,48 @@ def test_a_deleted_chat_takes_nothing_more(sequencer: Sequencer, token: str) -> 
     accept(sequencer, messages, [message()])
     state = read_pending(sequencer, chats).pending[0].state
     deleted = sequencer.edit(
-        chats, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, 0, 0)
+        Tenant(chats.token, 1),
+        chats,
+        replace(state, deleted_at=NOW),
+        EditPrecondition(state.revision, 0, 0),
     )
     assert isinstance(deleted, Accepted)
     for _ in range(2):
         with pytest.raises(GoneError):
-            sequencer.accept(messages, 1, [message()], None)
+            sequencer.accept(Tenant(messages.token, 1), messages, [message()])
         with pytest.raises(GoneError):
-            sequencer.read_pending(messages, 1, ALL)
+            sequencer.read_pending(Tenant(messages.token, 1), messages, ALL)
         sequencer.acknowledge({chats: {1: deleted.revision}})
 
 
 def test_a_lease_begun_before_the_deletion_opens_nothing(sequencer: Sequencer, token: str) -> None:
     chats, messages = Counter(token), Counter(token, 9)
     acquire(sequencer, chats)
-    need = sequencer.accept(messages, 1, [message()], None)
+    need = sequencer.accept(Tenant(messages.token, 1), messages, [message()])
     assert isinstance(need, LeaseMissing)
     stored = replace(CHAT, number=9, revision=5, deleted_at=NOW)
     assert isinstance(
         sequencer.edit(
-            chats, 1, stored, EditPrecondition(5, read_pending(sequencer, chats).edits, 0)
+            Tenant(chats.token, 1),
+            chats,
+            stored,
+            EditPrecondition(5, read_pending(sequencer, chats).edits, 0),
         ),
         Accepted,
     )
     sequencer.install_lease(messages, need.nonce, LeaseGrant(0, Lease(need.holder, 2, 1000)))
     with pytest.raises(GoneError):
-        sequencer.accept(messages, 1, [message()], None)
+        sequencer.accept(Tenant(messages.token, 1), messages, [message()])
 
 
 # --- what is ahead of MySQL
 
 
 def read_unpersisted(sequencer: Sequencer, token: str, *chats: int) -> list[UnpersistedChat]:
-    found = sequencer.read_unpersisted(token, 1, chats)
-    assert isinstance(found, dict)
-    assert list(found) == list(chats)
-    return list(found.values())
+    unpersisted = sequencer.read_unpersisted(Tenant(token, 1), chats)
+    assert isinstance(unpersisted, UnpersistedChats)
+    assert list(unpersisted.chats) == list(chats)
+    return list(unpersisted.chats.values())
 
 
 def delete(sequencer: Sequencer, counter: Counter, number: int) -> int:
@@ -951,7 +1026,10 @@ def delete(sequencer: Sequencer, counter: Counter, number: int) -> int:
     stored = replace(message(), number=number, revision=1)
     state = seen.pending[0].state if seen.pending else stored
     deleted = sequencer.edit(
-        counter, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, seen.edits, 0)
+        Tenant(counter.token, 1),
+        counter,
+        replace(state, deleted_at=NOW),
+        EditPrecondition(state.revision, seen.edits, 0),
     )
     assert isinstance(deleted, Accepted)
     return deleted.revision
@@ -1019,7 +1097,10 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(
         UnpersistedChat(),
     ]
     deleted = sequencer.edit(
-        counter, 1, replace(state, deleted_at=NOW), EditPrecondition(state.revision, 0, 0)
+        Tenant(counter.token, 1),
+        counter,
+        replace(state, deleted_at=NOW),
+        EditPrecondition(state.revision, 0, 0),
     )
     assert isinstance(deleted, Accepted)
     for _ in range(2):
@@ -1034,13 +1115,13 @@ def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
     sequencer: Sequencer, token: str
 ) -> None:
     assert isinstance(
-        sequencer.read_unpersisted(secrets.token_hex(15), 1, [1]), ApplicationNotCached
+        sequencer.read_unpersisted(Tenant(secrets.token_hex(15), 1), [1]), ApplicationNotCached
     )
     with pytest.raises(UnauthenticatedError):
-        sequencer.read_unpersisted(token, 0, [])
+        sequencer.read_unpersisted(Tenant(token, 0), [])
     sequencer.block_application(token)
     with pytest.raises(NotFoundError):
-        sequencer.read_unpersisted(token, 1, [])
+        sequencer.read_unpersisted(Tenant(token, 1), [])
 
 
 def test_what_is_not_settled_becomes_overdue(
@@ -1100,11 +1181,11 @@ def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Seq
     first = accept(small, one, [message()] * 3)
     state = read_pending(small, one).pending[0].state
     with pytest.raises(UnavailableError):
-        small.accept(one, 1, [message()], None)
+        small.accept(Tenant(one.token, 1), one, [message()])
     with pytest.raises(UnavailableError):
-        small.edit(one, 1, state, EditPrecondition(state.revision, 0, 0))
+        small.edit(Tenant(one.token, 1), one, state, EditPrecondition(state.revision, 0, 0))
     with pytest.raises(UnavailableError):
-        small.accept(two, 1, [message()] * 3, None)
+        small.accept(Tenant(two.token, 1), two, [message()] * 3)
     accept(small, two, [message()] * 2)
     small.acknowledge({one: {1: first.revision}})
     assert accept(small, one, [message()]).first == 4

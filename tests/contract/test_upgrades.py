@@ -20,12 +20,13 @@ from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.sqs import queue_of
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import Application, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
-from chalicelib.domain.unread import ReadMarker, UnpersistedChat
+from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats
 from chalicelib.operators.recount import CountMismatch, Recount
 from chalicelib.operators.reindex import ReindexJob
 from chalicelib.usecases.persist import persist_chats, persist_messages
@@ -355,7 +356,9 @@ def test_what_a_release_left_is_settled_and_its_counters_are_closed(
             {counter: {number: entry.state.revision for number, entry in states.items()}}
         )
         assert keys.pending(one, counter) == {}
-    assert one.read_unpersisted(token, 1, [1]) == {1: UnpersistedChat(known=True)}
+    assert one.read_unpersisted(Tenant(token, 1), [1]) == UnpersistedChats(
+        {1: UnpersistedChat(known=True)}
+    )
     assert one.list_overdue([token], 10) == []
     assert set(one.list_idle([token], -1, 10)) == {Counter(token), Counter(token, 1)}
     closing_ = one.mark_releasing(Counter(token, 1), -1)

@@ -9,6 +9,7 @@ import redis
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Lease, Message
 from chalicelib.domain.queue_records import Document
@@ -158,10 +159,10 @@ def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> Re
     introduce(sequencer, application(token))
     drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
     counter = Counter(token, 1)
-    missing = sequencer.accept(counter, 1, drafts, None)
+    missing = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
     assert isinstance(missing, LeaseMissing)
     sequencer.install_lease(counter, missing.nonce, LeaseGrant(0, Lease(missing.holder, 1, 10)))
-    assert isinstance(sequencer.accept(counter, 1, drafts, None), Accepted)
+    assert isinstance(sequencer.accept(Tenant(counter.token, 1), counter, drafts), Accepted)
     return sequencer
 
 
@@ -205,7 +206,7 @@ def test_the_incarnation_has_the_name_that_the_scripts_give_it(client: redis.Red
     sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
     introduce(sequencer, application("incarnation"))
     draft = Message(number=0, revision=0, body="b", created_at=NOW)
-    missing = sequencer.accept(Counter("incarnation", 1), 1, [draft], None)
+    missing = sequencer.accept(Tenant("incarnation", 1), Counter("incarnation", 1), [draft])
     assert isinstance(missing, LeaseMissing)
     assert missing.holder == incarnation(client)
     sequencer.abandon_nonce(Counter("incarnation", 1), missing.nonce)

@@ -10,7 +10,7 @@ from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, Unavail
 from chalicelib.domain.models import Message
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import Settings
-from chalicelib.usecases.accept import create_messages
+from chalicelib.usecases.accept import create_message
 from chalicelib.usecases.maintenance import repair_pending
 from tests.faults.load import Load
 
@@ -67,7 +67,7 @@ class InProcessClient(threading.Thread):
         draft = Message(number=0, revision=0, body=text, created_at=created_at)
         version = check_key(self._settings.master_key, token, self._load.keys.newest)
         try:
-            accepted = create_messages(self._ports, Tenant(token, version), chat, [draft])
+            message = create_message(self._ports, Tenant(token, version), chat, draft).value
         except UnavailableError:
             return
         except UnauthenticatedError:
@@ -79,7 +79,7 @@ class InProcessClient(threading.Thread):
             history.refuse(attempt)
             self._load.wrongly_refused.append(f"{attempt}: {error!r}")
             return
-        history.acknowledge(attempt, accepted.first, accepted.last, accepted.revision)
+        history.acknowledge(attempt, message.number, message.number, message.revision)
         self.acknowledged += 1
 
     def _repair(self) -> None:

@@ -41,7 +41,7 @@ class Keyring:
     def replace(self, ports: Ports, overlap_seconds: int) -> None:
         """Rotate the key as the admin does. Raises `OrdinalError`: then nothing is promised."""
         began = self._history.now()
-        version = rotate_key(ports, TOKEN, None, overlap_seconds).state.key_version
+        version = rotate_key(ports, TOKEN, None, overlap_seconds).value.key_version
         span = Span(began, self._history.now())
         valid_until = self._processes.now + overlap_seconds * 1_000
         self._replacements.append(_Replacement(version, valid_until, span))

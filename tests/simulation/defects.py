@@ -16,6 +16,7 @@ from chalicelib.domain.leases import Counter, PersistedMessages
 from chalicelib.domain.models import ChatRow, Lease, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, MessagesRecord
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import list_changes, read_pending
@@ -163,7 +164,7 @@ class _EarlyPositions(FakeStore):
 
 def _list_changes_with_pending(
     ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int
-) -> Changes:
+) -> Result[Changes]:
     """The change feed also brings pending versions."""
     pending_page = read_pending(
         ports, tenant, Counter(tenant.token, chat), PageRequest(limit=1_000)
@@ -176,8 +177,8 @@ def _list_changes_with_pending(
         if isinstance(entry.state, Message)
         and entry.state.revision > revisions.get(entry.state.number, 0)
     ]
-    changes = list_changes(ports, tenant, chat, since, limit)
-    return Changes((*changes.items, *pending), changes.since, changes.more)
+    changes = list_changes(ports, tenant, chat, since, limit).value
+    return Result(Changes((*changes.items, *pending), changes.since, changes.more))
 
 
 class _IndexesLast(FakeSearchIndex):

@@ -150,7 +150,7 @@ def read_stored(simulation: Simulation) -> Stored:
             for user in USERS
             for marker in list_read_markers(
                 simulation.ports, simulation.tenant(), user, PageRequest(limit=_MOST_CHATS)
-            ).items
+            ).value.items
         },
     )
     stored.pending, stored.due = _leftovers_in_redis(simulation)

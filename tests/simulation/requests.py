@@ -1,6 +1,7 @@
 """The requests of the clients, as the HTTP endpoints handle them, and how the history records them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec import json
@@ -9,16 +10,17 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Changes, Since, parse_since
 from chalicelib.domain.errors import GoneError, NotFoundError
-from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.limits import MAX_NUMBER
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.read import current_message, list_messages
+from chalicelib.usecases.read import get_message, list_messages
 from chalicelib.usecases.read_markers import mark_read
 from tests.invariants.history import GONE, Attempt, History, Kind
 from tests.simulation.queues import SimulatedQueues
@@ -27,7 +29,7 @@ TOKEN = "0123456789abcdef0123456789abcd"
 _PAGE = 8
 _CHANGES = 3
 
-ListChanges = Callable[[Ports, Tenant, int, Since, int], Changes]
+ListChanges = Callable[[Ports, Tenant, int, Since, int], Result[Changes]]
 
 # First number, last number, revision.
 Acknowledged = tuple[int, int, int]
@@ -76,6 +78,12 @@ def _idempotency_key(request: Request) -> IdempotencyKey | None:
     return IdempotencyKey(request.key, "fingerprint") if request.key else None
 
 
+def _acknowledged(result: WriteResult[Any]) -> Acknowledged:
+    assert result.numbers is not None
+    assert result.revision is not None
+    return result.numbers.first, result.numbers.last, result.revision
+
+
 def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
     draft = Chat(
         number=0,
@@ -84,22 +92,21 @@ def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowled
         created_at=now,
         idempotency_key=request.key,
     )
-    accepted = create_chat(ports, tenant, draft, _idempotency_key(request))
-    return accepted.first, accepted.last, accepted.revision
+    return _acknowledged(create_chat(ports, tenant, draft, _idempotency_key(request)))
 
 
 def _post(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
     drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
     assert request.chat is not None
-    accepted = create_messages(ports, tenant, request.chat, drafts, _idempotency_key(request))
-    return accepted.first, accepted.last, accepted.revision
+    idempotency = _idempotency_key(request)
+    return _acknowledged(create_messages(ports, tenant, request.chat, drafts, idempotency))
 
 
 def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
     def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
         assert request.chat is not None
         assert request.number is not None
-        state = edit_message(
+        result = edit_message(
             ports,
             tenant,
             request.chat,
@@ -107,8 +114,8 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
             lambda m: change(request, m, now),
             None,
             _idempotency_key(request),
-        ).state
-        return state.number, state.number, state.revision
+        )
+        return _acknowledged(result)
 
     return send
 
@@ -133,15 +140,15 @@ def edits_of(version: Message | Chat) -> tuple[str, ...]:
 def _change_chat(change: Callable[[Request, Chat, str], Chat]) -> Send:
     def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
         assert request.chat is not None
-        chat = edit_chat(
+        result = edit_chat(
             ports,
             tenant,
             request.chat,
             lambda c: change(request, c, now),
             None,
             _idempotency_key(request),
-        ).state.chat
-        return chat.number, chat.number, chat.revision
+        )
+        return _acknowledged(result)
 
     return send
 
@@ -163,7 +170,7 @@ def read_one(
     began = history.now()
     revision: int | None
     try:
-        revision = current_message(ports, tenant, chat, number).state.revision
+        revision = get_message(ports, tenant, chat, number).value.revision
     except GoneError:
         revision = GONE
     except NotFoundError:
@@ -177,7 +184,7 @@ def read_page(
     """Read a list. The client's own messages must be in it, unless a client tried to delete them."""
     began = history.now()
     try:
-        page = list_messages(ports, tenant, chat, PageRequest(limit=_PAGE, after=after))
+        page = list_messages(ports, tenant, chat, PageRequest(limit=_PAGE, after=after)).value
     except (GoneError, NotFoundError):
         return
     shown = {message.number: message.revision for message in page.items}
@@ -202,7 +209,7 @@ def follow(
     copy = history.copy_of(client, TOKEN, chat)
     for _ in range(pages):
         since = copy.since
-        changes = list_changes(ports, tenant, chat, parse_since(since), _CHANGES)
+        changes = list_changes(ports, tenant, chat, parse_since(since), _CHANGES).value
         versions = [
             (m.number, m.revision, None if m.deleted_at else m.body)
             for m in (change.message for change in changes.items)
@@ -217,7 +224,7 @@ def move_marker(
 ) -> None:
     """Move a user's read marker, and record the response."""
     began = history.now()
-    marker = mark_read(ports, tenant, user, chat, number)
+    marker = mark_read(ports, tenant, user, chat, number).value
     history.record_marker(began, user, TOKEN, chat, marker.number, marker.unread)
 
 

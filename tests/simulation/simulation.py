@@ -294,7 +294,7 @@ class Simulation:
 
     def delete_application(self) -> None:
         """Request the deletion. Without a response it may be requested again. Raises `OrdinalError`."""
-        delete_application(self.ports, TOKEN)
+        delete_application(self.ports, TOKEN, None)
 
     def _work(self, step: Step) -> None:
         queue = QUEUES[step.which % len(QUEUES)]

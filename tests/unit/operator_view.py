@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from chalice.test import Client
+from chalice.test import Client, HTTPResponse
 
 from app import app
 from chalicelib.domain.auth import derive_key
@@ -31,18 +31,15 @@ class Functions:
         self._stream = stream
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> int:
-        """The status of the response to a request of the application."""
-        sent_headers = {
-            "Authorization": f"Bearer {KEY}",
-            "Content-Type": "application/json",
-            **headers,
-        }
-        data = b"" if body is None else json.dumps(body).encode()
-        response = self._client.http.request(
-            method, f"/applications/{TOKEN}{path}", headers=sent_headers, body=data
-        )
-        status: int = response.status_code
+        """The status of the response to a request of the tenant."""
+        status: int = self.send(method, f"/applications/{TOKEN}{path}", body, **headers).status_code
         return status
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> HTTPResponse:
+        """The response to a request of the tenant."""
+        sent = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **headers}
+        data = b"" if body is None else json.dumps(body).encode()
+        return self._client.http.request(method, path, headers=sent, body=data)
 
     def work(self, queue: str, *bodies: str) -> Any:
         """Invoke the queue's worker with these records, or the queued ones, sent `LAG_MS` ago."""

@@ -29,13 +29,13 @@ def draft(body: str = "hello") -> Message:
 
 
 def bodies(ports: FakePorts, tenant: Tenant, chat: int) -> dict[int, str]:
-    listed = list_messages(ports, tenant, chat, PageRequest(limit=100))
+    listed = list_messages(ports, tenant, chat, PageRequest(limit=100)).value
     return {m.number: m.body for m in listed.items}
 
 
 def test_chats_and_messages_are_numbered_from_one(ports: FakePorts, tenant: Tenant) -> None:
-    assert [create_chat(ports, tenant, CHAT).first for _ in range(3)] == [1, 2, 3]
-    assert [create_messages(ports, tenant, 2, [draft()]).first for _ in range(3)] == [1, 2, 3]
+    assert [create_chat(ports, tenant, CHAT).value.number for _ in range(3)] == [1, 2, 3]
+    assert [create_messages(ports, tenant, 2, [draft()]).value.first for _ in range(3)] == [1, 2, 3]
 
 
 def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
@@ -45,12 +45,12 @@ def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
     ports.persist()
     given = []
     for i in range(60):
-        given.append(create_messages(ports, tenant, 1, [draft()]).first)
+        given.append(create_messages(ports, tenant, 1, [draft()]).value.first)
         if i % 7 == 0:
             ports.persist()
     ports.persist()
     assert given == list(range(1, 61))
-    assert get_chat(ports, tenant, 1)[1] == []
+    assert get_chat(ports, tenant, 1).value.skipped == []
 
 
 def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
@@ -61,7 +61,7 @@ def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()])
     ports.persist()
-    assert create_messages(ports, tenant, 1, [draft()]).first == 11
+    assert create_messages(ports, tenant, 1, [draft()]).value.first == 11
 
 
 def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
@@ -72,11 +72,11 @@ def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
         create_messages(ports, tenant, 1, [draft()])
     ports.persist()
     ports.sequencer.wipe()
-    after = create_messages(ports, tenant, 1, [draft()]).first
+    after = create_messages(ports, tenant, 1, [draft()]).value.first
     ceiling = after - 1
     ports.persist()
     assert after > 3
-    assert get_chat(ports, tenant, 1)[1] == [NumberRange(4, ceiling)]
+    assert get_chat(ports, tenant, 1).value.skipped == [NumberRange(4, ceiling)]
     assert sorted(bodies(ports, tenant, 1)) == [1, 2, 3, after]
 
 
@@ -85,8 +85,8 @@ def test_a_restored_memory_begins_anew(ports: FakePorts, tenant: Tenant) -> None
     create_messages(ports, tenant, 1, [draft()])
     ports.persist()
     ports.sequencer.restart()
-    assert create_messages(ports, tenant, 1, [draft()]).first > 10
-    assert create_chat(ports, tenant, CHAT).first > 10
+    assert create_messages(ports, tenant, 1, [draft()]).value.first > 10
+    assert create_chat(ports, tenant, CHAT).value.number > 10
 
 
 def test_a_chat_whose_counter_is_lost_before_its_row_is_there_waits(
@@ -97,7 +97,7 @@ def test_a_chat_whose_counter_is_lost_before_its_row_is_there_waits(
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()])
     ports.persist()
-    assert create_messages(ports, tenant, 1, [draft()]).first > 10
+    assert create_messages(ports, tenant, 1, [draft()]).value.first > 10
 
 
 def test_a_chat_that_was_never_made_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
@@ -124,12 +124,12 @@ def test_a_retry_after_a_failed_send_is_one_message(ports: FakePorts, tenant: Te
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()], idempotency)
     ports.queues.away = False
-    assert create_messages(ports, tenant, 1, [draft()], idempotency).first == 1
+    assert create_messages(ports, tenant, 1, [draft()], idempotency).value.first == 1
     ports.persist()
-    assert create_messages(ports, tenant, 1, [draft()], idempotency).first == 1
+    assert create_messages(ports, tenant, 1, [draft()], idempotency).value.first == 1
     ports.persist()
     assert bodies(ports, tenant, 1) == {1: "hello"}
-    assert get_chat(ports, tenant, 1)[0].messages_count == 1
+    assert get_chat(ports, tenant, 1).value.row.messages_count == 1
 
 
 def test_a_key_with_another_body_is_refused(ports: FakePorts, tenant: Tenant) -> None:
@@ -144,7 +144,7 @@ def test_writers_read_their_own_writes_before_mysql_has_them(
     create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft("a"), draft("b")])
     assert bodies(ports, tenant, 1) == {2: "b", 1: "a"}
-    assert get_chat(ports, tenant, 1)[0].chat.title == "a chat"
+    assert get_chat(ports, tenant, 1).value.row.chat.title == "a chat"
 
 
 def test_a_message_can_be_persisted_before_its_chat(ports: FakePorts, tenant: Tenant) -> None:
@@ -154,8 +154,9 @@ def test_a_message_can_be_persisted_before_its_chat(ports: FakePorts, tenant: Te
     ports.persist()
     ports.queues.sent["chats"] = held_back
     ports.persist()
-    row, skipped = get_chat(ports, tenant, 1)
-    assert (row.chat.title, row.messages_count, skipped) == ("a chat", 1, [])
+    detail = get_chat(ports, tenant, 1).value
+    row = detail.row
+    assert (row.chat.title, row.messages_count, detail.skipped) == ("a chat", 1, [])
 
 
 def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_back(

@@ -25,12 +25,12 @@ NOW = "2026-01-01T00:00:00.000Z"
 
 @pytest.fixture
 def chat(ports: FakePorts, tenant: Tenant) -> int:
-    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
+    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).value.number
 
 
 def post(ports: FakePorts, tenant: Tenant, chat: int, *bodies: str) -> int:
     drafts = [Message(number=0, revision=0, body=body, created_at=NOW) for body in bodies]
-    return create_messages(ports, tenant, chat, drafts).first
+    return create_messages(ports, tenant, chat, drafts).value.first
 
 
 def error_fields(changes: Changes) -> list[tuple[str, int]]:
@@ -40,15 +40,15 @@ def error_fields(changes: Changes) -> list[tuple[str, int]]:
 def test_who_was_away_is_told_what_came_since(ports: FakePorts, tenant: Tenant, chat: int) -> None:
     post(ports, tenant, chat, "a", "b", "c")
     ports.persist()
-    first = list_changes(ports, tenant, chat, Since(), 50)
+    first = list_changes(ports, tenant, chat, Since(), 50).value
     assert error_fields(first) == [("created", 1), ("created", 2), ("created", 3)]
     edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
     edit_message(ports, tenant, chat, 2, lambda m: replace(m, body="", deleted_at=NOW))
     post(ports, tenant, chat, "d")
     ports.persist()
-    second = list_changes(ports, tenant, chat, first.since, 50)
+    second = list_changes(ports, tenant, chat, first.since, 50).value
     assert error_fields(second) == [("edited", 1), ("deleted", 2), ("created", 4)]
-    assert error_fields(list_changes(ports, tenant, chat, second.since, 50)) == []
+    assert error_fields(list_changes(ports, tenant, chat, second.since, 50).value) == []
 
 
 def test_pages_follow_each_other_and_say_whether_there_is_more(
@@ -58,22 +58,24 @@ def test_pages_follow_each_other_and_say_whether_there_is_more(
     ports.persist()
     seen, since = [], Since()
     for more in (True, True, False):
-        changes = list_changes(ports, tenant, chat, since, 2)
+        changes = list_changes(ports, tenant, chat, since, 2).value
         assert changes.more is more
         seen += [number for _, number in error_fields(changes)]
         since = changes.since
     assert seen == [1, 2, 3, 4, 5]
-    assert list_changes(ports, tenant, chat, since, 2) == Changes((), since, more=False)
+    assert list_changes(ports, tenant, chat, since, 2).value == Changes((), since, more=False)
 
 
 def test_what_is_only_pending_is_told_once_it_is_stored(
     ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
     post(ports, tenant, chat, "a")
-    before = list_changes(ports, tenant, chat, Since(), 50)
+    before = list_changes(ports, tenant, chat, Since(), 50).value
     assert before == Changes((), Since(), more=False)
     ports.persist()
-    assert error_fields(list_changes(ports, tenant, chat, before.since, 50)) == [("created", 1)]
+    assert error_fields(list_changes(ports, tenant, chat, before.since, 50).value) == [
+        ("created", 1)
+    ]
 
 
 def test_a_state_that_went_with_the_memory_of_redis_was_never_told(
@@ -83,14 +85,14 @@ def test_a_state_that_went_with_the_memory_of_redis_was_never_told(
     ports.persist()
     edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
     post(ports, tenant, chat, "b")
-    since = list_changes(ports, tenant, chat, Since(), 50).since
+    since = list_changes(ports, tenant, chat, Since(), 50).value.since
     ports.queues.take("messages")  # as if the queue had not taken them
     ports.sequencer.wipe()
     post(ports, tenant, chat, "c")
     ports.persist()
-    everything = list_changes(ports, tenant, chat, Since(), 50)
+    everything = list_changes(ports, tenant, chat, Since(), 50).value
     assert [c.message.body for c in everything.items] == ["a", "c"]
-    assert error_fields(list_changes(ports, tenant, chat, since, 50)) == [("created", 11)]
+    assert error_fields(list_changes(ports, tenant, chat, since, 50).value) == [("created", 11)]
 
 
 def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
@@ -102,9 +104,9 @@ def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
     ports.sequencer.wipe()
     post(ports, tenant, chat, "early")
     ports.persist()
-    since = list_changes(ports, tenant, chat, Since(), 50).since
+    since = list_changes(ports, tenant, chat, Since(), 50).value.since
     persist_messages(ports, [msgspec.json.decode(late, type=MessagesRecord)])
-    changes = list_changes(ports, tenant, chat, since, 50)
+    changes = list_changes(ports, tenant, chat, since, 50).value
     assert [change.message.body for change in changes.items] == ["late"]
 
 
@@ -140,7 +142,7 @@ def test_a_copy_equals_the_store_however_records_come(
 
 def follow(ports: FakePorts, tenant: Tenant, copy: dict[int, Message], since: Since) -> Since:
     while True:
-        changes = list_changes(ports, tenant, 1, since, 2)
+        changes = list_changes(ports, tenant, 1, since, 2).value
         copy |= {change.message.number: change.message for change in changes.items}
         since = changes.since
         if not changes.more:

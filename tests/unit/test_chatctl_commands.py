@@ -107,7 +107,7 @@ def test_import_with_a_wrong_key_has_one_error(operator: Operator) -> None:
     logs("[01:00] <ann> one")
     result = run("import", "logs", "--application", operator.token, "--key", "ok_1_x")
     assert result.exit_code == 1
-    assert result.output.count("401 The credential does not fit") == 1
+    assert result.output.count("401 The credential is not valid") == 1
 
 
 def test_a_base_url_must_be_a_url(operator: Operator) -> None:

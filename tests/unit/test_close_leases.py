@@ -35,7 +35,7 @@ def ports() -> FakePorts:
 
 def post(ports: Any) -> int:
     draft = Message(number=0, revision=0, body="hello", created_at=NOW)
-    return create_messages(ports, TENANT, 1, [draft]).first
+    return create_messages(ports, TENANT, 1, [draft]).value.first
 
 
 def test_a_quiet_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
@@ -47,7 +47,7 @@ def test_a_quiet_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
 def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePorts) -> None:
     release_idle_leases(ports)
     assert post(ports) == 4
-    assert create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).first == 2
+    assert create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).value.number == 2
     ports.persist()
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
@@ -71,7 +71,7 @@ def test_a_chat_that_is_written_to_stays(ports: FakePorts) -> None:
 
 
 def test_an_application_that_is_purged_is_erased_from_redis(ports: FakePorts) -> None:
-    delete_application(ports, TENANT.token)
+    delete_application(ports, TENANT.token, None)
     ports.clock.wait(3600)
     for _ in range(3):
         purge_deleted(ports)

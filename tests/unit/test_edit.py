@@ -15,12 +15,12 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.rate_limits import RateLimit, bucket
+from chalicelib.domain.rate_limits import bucket
 from chalicelib.domain.requests import ChatChange, MessageChange
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_chat, edit_message
-from chalicelib.usecases.read import current_message, get_chat, list_messages
+from chalicelib.usecases.read import get_chat, get_message, list_messages
 from tests.fakes.ports import FakePorts
 from tests.fakes.sequencer import InMemorySequencer
 
@@ -36,7 +36,7 @@ def a_message(ports: FakePorts, tenant: Tenant) -> None:
 
 
 def body(ports: FakePorts, tenant: Tenant) -> str:
-    return current_message(ports, tenant, 1, 1).state.body
+    return get_message(ports, tenant, 1, 1).value.body
 
 
 @pytest.mark.parametrize("persisted", [False, True])
@@ -73,7 +73,7 @@ def test_a_change_in_between_is_made_again_on_the_newer_state(
         return replace(message, body=message.body + "!")
 
     edit_message(ports, tenant, 1, 1, change)
-    state = current_message(ports, tenant, 1, 1).state
+    state = get_message(ports, tenant, 1, 1).value
     assert (state.body, state.sender) == ("first!", "x")
 
 
@@ -87,7 +87,7 @@ def test_endless_changes_in_between_end_in_a_conflict(ports: FakePorts, tenant: 
 
 
 def test_if_match_lets_only_the_seen_revision_be_changed(ports: FakePorts, tenant: Tenant) -> None:
-    seen = current_message(ports, tenant, 1, 1).state.revision
+    seen = get_message(ports, tenant, 1, 1).value.revision
     edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="second"), seen)
     with pytest.raises(RevisionMismatchError):
         edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="third"), seen)
@@ -115,12 +115,14 @@ def test_a_deleted_message_keeps_its_number_and_leaves_lists_and_counts(
     edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="", deleted_at=NOW))
     for _ in range(2):
         with pytest.raises(GoneError):
-            current_message(ports, tenant, 1, 1)
-        numbers = [m.number for m in list_messages(ports, tenant, 1, PageRequest(limit=10)).items]
+            get_message(ports, tenant, 1, 1)
+        numbers = [
+            m.number for m in list_messages(ports, tenant, 1, PageRequest(limit=10)).value.items
+        ]
         assert numbers == [2]
         ports.persist()
-    assert get_chat(ports, tenant, 1)[0].messages_count == 1
-    assert create_messages(ports, tenant, 1, [DRAFT]).first == 3
+    assert get_chat(ports, tenant, 1).value.row.messages_count == 1
+    assert create_messages(ports, tenant, 1, [DRAFT]).value.first == 3
 
 
 def test_what_is_not_there_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
@@ -134,10 +136,10 @@ def test_what_is_not_there_is_not_found(ports: FakePorts, tenant: Tenant) -> Non
 
 def test_a_chats_title_changes_and_its_counts_stay(ports: FakePorts, tenant: Tenant) -> None:
     ports.persist()
-    row = edit_chat(ports, tenant, 1, lambda c: replace(c, title="new")).state
+    row = edit_chat(ports, tenant, 1, lambda c: replace(c, title="new")).value
     assert (row.chat.title, row.messages_count) == ("new", 1)
     ports.persist()
-    assert get_chat(ports, tenant, 1)[0].chat.title == "new"
+    assert get_chat(ports, tenant, 1).value.row.chat.title == "new"
 
 
 # --- retries with an Idempotency-Key
@@ -162,19 +164,19 @@ def test_a_retried_edit_is_made_once_and_answered_alike_whatever_came_since(
     edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="third", sender="bob"))
     ports.persist()
     again = edited(ports, tenant, "second")
-    assert (again.state, again.replayed) == (first.state, True)
+    assert (again.value, again.replayed) == (first.value, True)
     assert body(ports, tenant) == "third"
 
 
 def test_a_retry_is_answered_also_where_if_match_names_what_was(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    seen = current_message(ports, tenant, 1, 1).state.revision
+    seen = get_message(ports, tenant, 1, 1).value.revision
     answers = [
         edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="second"), seen, MARK)
         for _ in range(2)
     ]
-    assert [(a.state.revision, a.replayed) for a in answers] == [
+    assert [(a.value.revision, a.replayed) for a in answers] == [
         (seen + 1, False),
         (seen + 1, True),
     ]
@@ -187,12 +189,12 @@ def test_a_retried_deletion_is_answered_alike_and_not_told_that_it_is_gone(
         done = edit_message(
             ports, tenant, 1, 1, lambda m: replace(m, body="", deleted_at=NOW), None, MARK
         )
-        return done.state.revision, done.replayed
+        return done.value.revision, done.replayed
 
     def delete_chat() -> tuple[int, bool]:
         idempotency = IdempotencyKey("another key", "fingerprint")
         done = edit_chat(ports, tenant, 1, lambda c: replace(c, deleted_at=NOW), None, idempotency)
-        return done.state.chat.revision, done.replayed
+        return done.value.chat.revision, done.replayed
 
     for delete in (delete_message, delete_chat):
         revision, _ = delete()
@@ -213,7 +215,7 @@ def test_a_retried_change_of_a_chat_has_the_counts_of_the_first_answer(
         answers.append(edit_chat(ports, tenant, 1, lambda c: change.apply(c, now), None, MARK))
         create_messages(ports, tenant, 1, [DRAFT])
         ports.persist()
-    first, again = (answer.state for answer in answers)
+    first, again = (answer.value for answer in answers)
     assert again == replace(first, chat=replace(first.chat, messages_lease=None))
     assert (again.messages_count, again.chat.metadata) == (1, {"a": 1})
 
@@ -246,7 +248,7 @@ def test_of_two_at_once_with_one_key_the_later_gets_the_answer_of_the_other(
 
     outer = edit_message(ports, tenant, 1, 1, change, None, MARK)
     assert outer.replayed
-    assert outer.state == inner[0].state
+    assert outer.value == inner[0].value
 
 
 def test_a_key_of_another_edit_is_refused(ports: FakePorts, tenant: Tenant) -> None:
@@ -259,13 +261,13 @@ def test_what_a_retry_brings_is_not_kept(ports: FakePorts, tenant: Tenant) -> No
     edited(ports, tenant, "x" * 10_000)
     marks = [v for k, v in ports.sequencer.server.memory.values.items() if b":mark:" in k]
     assert [len(str(idempotency)) < 1_000 for idempotency in marks] == [True]
-    assert len(edited(ports, tenant, "x" * 10_000).state.body) == 10_000
+    assert len(edited(ports, tenant, "x" * 10_000).value.body) == 10_000
 
 
-def test_an_edit_takes_once_from_the_allowance_however_often_it_looks(
+def test_an_edit_takes_once_from_the_rate_limit_however_often_it_reads(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    rate_limit = RateLimit(bucket(1))
+    limited = replace(tenant, buckets=(bucket(1),))
     others = ["x", "y"]
 
     def change(message: Message) -> Message:
@@ -273,8 +275,11 @@ def test_an_edit_takes_once_from_the_allowance_however_often_it_looks(
             edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender=others.pop()))
         return replace(message, body="second")
 
-    edit_message(ports, replace(tenant, rate_limit=rate_limit), 1, 1, change)
-    assert [left.left for left in rate_limit.left] == [499]
+    result = edit_message(ports, limited, 1, 1, change)
+    assert [remaining.left for remaining in result.remaining] == [499]
+    with pytest.raises(RevisionMismatchError) as error:
+        edit_message(ports, limited, 1, 1, change, if_match=1)
+    assert [remaining.left for remaining in error.value.remaining] == [498]
 
 
 def test_a_chat_that_was_deleted_takes_nothing_after_redis_lost_its_memory(

@@ -242,9 +242,9 @@ def test_the_admin_and_open_doors_have_no_limit(client: Client) -> None:
 
 
 def test_a_user_has_a_limit_within_the_applications() -> None:
-    rate_limit = auth._allowance(SETTINGS, "ann")
-    assert [b.name for b in rate_limit.pending_buckets] == ["application", "user"]
-    assert [(b.rate, b.size) for b in rate_limit.pending_buckets] == [(20_000, 40_000), (50, 500)]
+    buckets = auth._buckets(SETTINGS, "ann")
+    assert [bucket.name for bucket in buckets] == ["application", "user"]
+    assert [(bucket.rate, bucket.size) for bucket in buckets] == [(20_000, 40_000), (50, 500)]
 
 
 def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:

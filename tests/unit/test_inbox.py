@@ -44,7 +44,7 @@ class Inbox:
         )
 
     def messages(self, chat: int = 1) -> list[tuple[int, str, str | None]]:
-        listed = list_messages(self.ports, self.tenant, chat, PageRequest(limit=100, after=0))
+        listed = list_messages(self.ports, self.tenant, chat, PageRequest(limit=100, after=0)).value
         return [(m.number, m.body, m.sender) for m in listed.items]
 
     def reasons(self) -> list[str]:
@@ -66,7 +66,7 @@ def test_chats_and_messages_are_accepted_in_a_batch(inbox: Inbox) -> None:
         )
         == []
     )
-    listed = list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9))
+    listed = list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9)).value
     assert [row.chat.title for row in listed.items] == ["from elsewhere"]
     assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
     inbox.ports.persist()
@@ -78,7 +78,7 @@ def test_what_is_delivered_twice_is_accepted_once(inbox: Inbox) -> None:
     inbox.deliver(*batch)
     inbox.deliver(*batch)
     assert inbox.messages() == [(1, "hello", None)]
-    assert len(list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9)).items) == 1
+    assert len(list_chats(inbox.ports, inbox.tenant, PageRequest(limit=9)).value.items) == 1
 
 
 def test_a_key_of_the_inbox_is_not_one_of_http(inbox: Inbox) -> None:

@@ -57,7 +57,7 @@ def test_late_documents_of_a_deleted_chat_are_left_out(ports: FakePorts, is_know
 
 def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) -> None:
     records = documents(ports, rfc3339(ports.clock.now_ms()))
-    delete_application(ports, TOKEN)
+    delete_application(ports, TOKEN, None)
     ports.clock.wait(HOUR_SECONDS)
     for _ in range(3):
         purge_deleted(ports)

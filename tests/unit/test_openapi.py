@@ -43,7 +43,7 @@ def test_every_example_fits_its_type(kind: type) -> None:
 
 
 def test_every_body_has_an_example() -> None:
-    used = {t for o in OPERATIONS for t in (o.body, *o.answers.values())}
+    used = {t for o in OPERATIONS for t in (o.body, *o.responses.values())}
     without = {t for t in used - set(EXAMPLES) if t is not None}
     assert [t for t in without if isinstance(t, type) and issubclass(t, msgspec.Struct)] == []
 

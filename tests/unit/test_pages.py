@@ -29,7 +29,7 @@ def run(ports: FakePorts, tenant: Tenant, steps: list[tuple[str, int]]) -> dict[
         elif what == "post":
             draft = Message(number=0, revision=0, body=str(i), created_at=NOW)
             for _ in range(n):
-                model[create_messages(ports, tenant, 1, [draft]).first] = str(i)
+                model[create_messages(ports, tenant, 1, [draft]).value.first] = str(i)
         elif n in model and what == "edit":
             edit_message(ports, tenant, 1, n, lambda m, i=i: replace(m, body=f"e{i}"))  # type: ignore[misc]
             model[n] = f"e{i}"
@@ -43,7 +43,7 @@ def scanner(ports: FakePorts, tenant: Tenant, limit: int, ascending: bool) -> li
     page: PageRequest | None = PageRequest(limit=limit, after=0 if ascending else None)
     found: list[tuple[int, str]] = []
     while page:
-        listed = list_messages(ports, tenant, 1, page)
+        listed = list_messages(ports, tenant, 1, page).value
         assert len(listed.items) <= limit
         found += [(m.number, m.body) for m in listed.items]
         if listed.next_cursor is None:
@@ -73,7 +73,7 @@ def test_chats_are_listed_newest_first_with_pending_ones(ports: FakePorts, tenan
         create_chat(ports, tenant, Chat(number=0, revision=0, title=str(i), created_at=NOW))
         if i == 2:
             ports.persist()
-    first = list_chats(ports, tenant, PageRequest(limit=3))
+    first = list_chats(ports, tenant, PageRequest(limit=3)).value
     assert [r.chat.number for r in first.items] == [5, 4, 3]
-    second = list_chats(ports, tenant, PageRequest(limit=3, before=first.next_cursor))
+    second = list_chats(ports, tenant, PageRequest(limit=3, before=first.next_cursor)).value
     assert ([r.chat.number for r in second.items], second.next_cursor) == ([2, 1], None)

@@ -49,7 +49,7 @@ def test_a_query_is_split_into_terms(q: str, terms: list[Term]) -> None:
 def test_what_cannot_be_looked_for_is_invalid(q: str) -> None:
     with pytest.raises(InvalidError) as error:
         parse_query(q)
-    assert error.value.faults[0].pointer == "q"
+    assert error.value.violations[0].pointer == "q"
 
 
 def test_the_limits_themselves_are_allowed() -> None:

@@ -24,13 +24,13 @@ FAR = 10**6
 
 
 def new_chat(ports: FakePorts, tenant: Tenant) -> int:
-    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).first
+    return create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)).value.number
 
 
 def post(ports: FakePorts, tenant: Tenant, chat: int, count: int = 1) -> int:
     """The last number."""
     drafts = [Message(number=0, revision=0, body="x", created_at=NOW)] * count
-    return create_messages(ports, tenant, chat, drafts).last
+    return create_messages(ports, tenant, chat, drafts).value.last
 
 
 def delete(ports: FakePorts, tenant: Tenant, chat: int, number: int) -> None:
@@ -91,16 +91,16 @@ def test_unread_is_right_at_every_moment_whatever_was_persisted_deleted_or_lost(
             there.remove(n)
         elif what == "mark":
             marker = max(marker, min(n, last))
-            assert mark_read(ports, tenant, "ann", 1, n).number == marker
+            assert mark_read(ports, tenant, "ann", 1, n).value.number == marker
         elif what == "persist":
             ports.persist()
         elif what == "lose":
             ports.persist()  # so that everything that was accepted is there
             ports.sequencer.wipe()
         expected = UnreadCount(1, marker, sum(number > marker for number in there), last)
-        assert get_read_marker(ports, tenant, "ann", 1) == expected
-        assert get_read_marker(ports, tenant, "bob", 1).unread == len(there)
-        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).items in (
+        assert get_read_marker(ports, tenant, "ann", 1).value == expected
+        assert get_read_marker(ports, tenant, "bob", 1).value.unread == len(there)
+        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).value.items in (
             (),
             (expected,),
         )
@@ -115,22 +115,22 @@ def test_what_lost_memory_had_accepted_is_unread_once_it_arrives(
     ports.persist()
     post(ports, tenant, 1)
     ports.sequencer.wipe()
-    assert get_read_marker(ports, tenant, "ann", 1).unread == 2
+    assert get_read_marker(ports, tenant, "ann", 1).value.unread == 2
     last = post(ports, tenant, 1)
     assert last > 4
-    assert get_read_marker(ports, tenant, "ann", 1) == UnreadCount(1, 0, 3, last)
+    assert get_read_marker(ports, tenant, "ann", 1).value == UnreadCount(1, 0, 3, last)
     ports.persist()
-    assert get_read_marker(ports, tenant, "ann", 1) == UnreadCount(1, 0, 4, last)
+    assert get_read_marker(ports, tenant, "ann", 1).value == UnreadCount(1, 0, 4, last)
 
 
 def test_a_marker_above_the_last_message_is_taken_down_to_it(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     new_chat(ports, tenant)
-    assert mark_read(ports, tenant, "ann", 1, FAR) == UnreadCount(1, 0, 0, 0)
+    assert mark_read(ports, tenant, "ann", 1, FAR).value == UnreadCount(1, 0, 0, 0)
     post(ports, tenant, 1, 3)
-    assert mark_read(ports, tenant, "ann", 1, FAR) == UnreadCount(1, 3, 0, 3)
-    assert mark_read(ports, tenant, "ann", 1, 1) == UnreadCount(1, 3, 0, 3)
+    assert mark_read(ports, tenant, "ann", 1, FAR).value == UnreadCount(1, 3, 0, 3)
+    assert mark_read(ports, tenant, "ann", 1, 1).value == UnreadCount(1, 3, 0, 3)
 
 
 def test_a_chat_that_is_not_there_has_no_readers(ports: FakePorts, tenant: Tenant) -> None:
@@ -154,7 +154,7 @@ def test_a_deleted_chat_has_no_readers_whoever_knows_of_it(
             get_read_marker(ports, tenant, "ann", 1)
         with pytest.raises(GoneError):
             mark_read(ports, tenant, "ann", 1, 1)
-        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).items == ()
+        assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).value.items == ()
         step()
 
 
@@ -175,13 +175,13 @@ def test_all_chats_of_a_user_are_listed_newest_first_page_by_page(
     found: list[UnreadCount] = []
     page: PageRequest | None = PageRequest(limit=2)
     while page:
-        listed = list_read_markers(ports, tenant, "ann", page)
+        listed = list_read_markers(ports, tenant, "ann", page).value
         found += listed.items
         page = PageRequest(limit=2, before=listed.next_cursor) if listed.next_cursor else None
     assert found == [UnreadCount(n, 1, n - 1, n) for n in (7, 5, 3, 2, 1)]
-    upwards = list_read_markers(ports, tenant, "ann", PageRequest(limit=9, after=2))
+    upwards = list_read_markers(ports, tenant, "ann", PageRequest(limit=9, after=2)).value
     assert [reading.chat for reading in upwards.items] == [3, 5, 7]
-    assert list_read_markers(ports, tenant, "bob", page or PageRequest(limit=2)).items == ()
+    assert list_read_markers(ports, tenant, "bob", page or PageRequest(limit=2)).value.items == ()
 
 
 def test_a_key_that_is_no_longer_valid_is_refused_also_where_there_is_nothing_to_list(
@@ -200,8 +200,8 @@ def test_without_a_marker_everything_that_is_there_is_unread(
     post(ports, tenant, 1, 5)
     delete(ports, tenant, 1, 2)
     ports.persist()
-    row, _ = get_chat(ports, tenant, 1)
-    assert get_read_marker(ports, tenant, "ann", 1).unread == row.messages_count == 4
+    row = get_chat(ports, tenant, 1).value.row
+    assert get_read_marker(ports, tenant, "ann", 1).value.unread == row.messages_count == 4
 
 
 @pytest.mark.parametrize("deleted", ["chat", "application"])

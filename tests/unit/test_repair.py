@@ -48,7 +48,7 @@ def test_overdue_states_are_sent_with_the_body_they_came_with(
     assert message is not None
     assert message.body == "hello"
     assert not ports.sequencer.read_pending(
-        Counter(tenant.token, 1), 1, PageRequest(limit=9)
+        tenant, Counter(tenant.token, 1), PageRequest(limit=9)
     ).pending
 
 
@@ -74,7 +74,7 @@ def test_what_mysql_has_is_settled_and_not_sent(ports: FakePorts, tenant: Tenant
     later(ports)
     assert repair_pending(ports) == 0
     assert not ports.sequencer.read_pending(
-        Counter(tenant.token, 1), 1, PageRequest(limit=9)
+        tenant, Counter(tenant.token, 1), PageRequest(limit=9)
     ).pending
     assert ports.sequencer.list_overdue([tenant.token], 10) == []
 

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.models import Application
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.times import rfc3339
@@ -41,13 +41,13 @@ def opens(ports: FakePorts, tenant: Tenant, version: int) -> bool:
 
 def test_a_replaced_key_is_refused_at_once(ports: FakePorts, tenant: Tenant) -> None:
     assert valid(ports, tenant) == [1]
-    made = rotate_key(ports, tenant.token, tenant, 0).state
+    made = rotate_key(ports, tenant.token, tenant, 0).value
     assert (made.key_version, made.previous_key_until) == (2, None)
     assert valid(ports, tenant) == [2]
 
 
 def test_a_replaced_key_is_valid_while_it_overlaps(ports: FakePorts, tenant: Tenant) -> None:
-    made = rotate_key(ports, tenant.token, tenant, 60).state
+    made = rotate_key(ports, tenant.token, tenant, 60).value
     assert made.previous_key_until == rfc3339(ports.clock.now_ms() + 60_000)
     assert valid(ports, tenant) == [1, 2]
     ports.clock.wait(59)
@@ -80,7 +80,7 @@ def test_users_replace_no_key(ports: FakePorts, tenant: Tenant) -> None:
 
 
 def test_the_key_of_what_is_not_there_is_not_replaced(ports: FakePorts, tenant: Tenant) -> None:
-    delete_application(ports, tenant.token)
+    delete_application(ports, tenant.token, None)
     for sender in (None, tenant):
         with pytest.raises(NotFoundError):
             rotate_key(ports, tenant.token, sender, 0)
@@ -137,10 +137,8 @@ def test_a_copy_that_is_lost_brings_no_replaced_key_back(
     assert valid(ports, tenant) == [2]
 
 
-def idempotency(
-    scope: str, key: str = "a key", fingerprint: str = "of the request"
-) -> IdempotentWrite:
-    return IdempotentWrite(scope, IdempotencyKey(key, fingerprint), FakePorts().clock.now_ms())
+def idempotency(fingerprint: str = "of the request") -> IdempotencyKey:
+    return IdempotencyKey("a key", fingerprint)
 
 
 @pytest.fixture
@@ -159,14 +157,14 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 def test_where_redis_cannot_be_told_a_retry_tells_it_and_gets_the_same_key(
     ports: FakePorts, tenant: Tenant, untold: pytest.MonkeyPatch, by_admin: bool
 ) -> None:
-    sender, scope = (None, ADMIN) if by_admin else (tenant, tenant.token)
+    principal = None if by_admin else tenant
     assert valid(ports, tenant) == [1]
     with pytest.raises(UnavailableError):
-        rotate_key(ports, tenant.token, sender, 0, idempotency(scope))
+        rotate_key(ports, tenant.token, principal, 0, idempotency())
     assert opens(ports, tenant, 1)
     untold.undo()
-    again = rotate_key(ports, tenant.token, sender, 0, idempotency(scope))
-    assert (again.state.key_version, again.replayed) == (2, True)
+    again = rotate_key(ports, tenant.token, principal, 0, idempotency())
+    assert (again.value.key_version, again.replayed) == (2, True)
     assert valid(ports, tenant) == [2]
 
 
@@ -194,17 +192,15 @@ def test_where_redis_cannot_be_told_any_later_try_tells_it(
 
 
 def test_a_key_that_is_refused_gets_no_earlier_answer(ports: FakePorts, tenant: Tenant) -> None:
-    rotate_key(ports, tenant.token, tenant, 0, idempotency(tenant.token))
+    rotate_key(ports, tenant.token, tenant, 0, idempotency())
     with pytest.raises(UnauthenticatedError):
-        rotate_key(ports, tenant.token, tenant, 0, idempotency(tenant.token))
+        rotate_key(ports, tenant.token, tenant, 0, idempotency())
 
 
 def test_a_retry_while_the_keys_overlap_gets_the_same_key(ports: FakePorts, tenant: Tenant) -> None:
-    first = rotate_key(ports, tenant.token, tenant, 60, idempotency(tenant.token))
-    again = rotate_key(ports, tenant.token, tenant, 60, idempotency(tenant.token))
-    assert (again.state, again.replayed) == (first.state, True)
+    first = rotate_key(ports, tenant.token, tenant, 60, idempotency())
+    again = rotate_key(ports, tenant.token, tenant, 60, idempotency())
+    assert (again.value, again.replayed) == (first.value, True)
     assert valid(ports, tenant) == [1, 2]
     with pytest.raises(KeyReusedError):
-        rotate_key(
-            ports, tenant.token, tenant, 60, idempotency(tenant.token, fingerprint="another")
-        )
+        rotate_key(ports, tenant.token, tenant, 60, idempotency("another"))

@@ -34,11 +34,11 @@ def draft(sender: str | None, body: str = "hello") -> Message:
 
 def post(ports: FakePorts, tenant: Tenant, chat: int) -> int:
     sender = tenant.user.name if tenant.user else None
-    return create_messages(ports, tenant, chat, [draft(sender)]).first
+    return create_messages(ports, tenant, chat, [draft(sender)]).value.first
 
 
 def edit(ports: FakePorts, tenant: Tenant, chat: int) -> Message:
-    return edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="edited")).state
+    return edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="edited")).value
 
 
 def query(tenant: Tenant) -> Query:
@@ -86,7 +86,7 @@ def state(ports: FakePorts, tenant: Tenant) -> Any:
     return [
         (m.number, m.body, m.sender)
         for chat in (1, 2)
-        for m in list_messages(ports, tenant, chat, PAGE).items
+        for m in list_messages(ports, tenant, chat, PAGE).value.items
     ]
 
 
@@ -203,7 +203,7 @@ def test_each_user_has_idempotency_keys_of_its_own(ports: FakePorts, tenant: Ten
 
     def send(sender: Tenant, idempotency: IdempotencyKey) -> int:
         name = sender.user.name if sender.user else None
-        return create_messages(ports, sender, 1, [draft(name)], idempotency).first
+        return create_messages(ports, sender, 1, [draft(name)], idempotency).value.first
 
     ann, bob = as_user(tenant), as_user(tenant, "bob")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Entries and replies of the Redis scripts, as values."""
+"""What the Redis scripts take and return, as values: versions, pending entries, replies."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from chalicelib.domain.errors import (
     GoneError,
     KeyReusedError,
     NotFoundError,
+    OrdinalError,
     RateLimitedError,
     UnauthenticatedError,
 )
@@ -28,19 +29,34 @@ from chalicelib.domain.leases import (
 from chalicelib.domain.models import Chat, Lease, Message, Pending
 from chalicelib.domain.rate_limits import Bucket, Remaining
 
-# States as the scripts take them, and pending entries as they give them back (see `common.lua`).
-
 _HEAD = b'{"number":0,"revision":0'
+_FULL_RETRY_SECONDS = 5
+# Where a reply has what is left in the buckets. A shorter reply, or another one, has taken nothing.
+_REMAINING_AT = {
+    b"accepted": 6,
+    b"replayed": 9,
+    b"pending": 3,
+    b"gone": 1,
+    b"limited": 1,
+    b"unpersisted": 1,
+}
+
+type VersionType = type[Message] | type[Chat]
+
+
+def version_type(counter: Counter) -> VersionType:
+    """What a counter numbers."""
+    return Chat if counter.chat is None else Message
 
 
 def fragment(draft: Message | Chat) -> bytes:
-    """The JSON of a state from after its revision on; the script puts number and revision before it."""
+    """A version as JSON without its beginning: the script adds number and revision (`common.lua`)."""
     json = msgspec.json.encode(msgspec.structs.replace(draft, number=0, revision=0))
     return json.removeprefix(_HEAD)
 
 
-def parse_entry(entry: bytes, kind: type[Message] | type[Chat]) -> Pending:
-    """A pending entry as a value."""
+def parse_entry(entry: bytes, kind: VersionType) -> Pending:
+    """A pending entry, as the scripts store it (`common.lua`)."""
     _, accepted_at_ms, holder, epoch, ceiling, json = entry.split(b"|", 5)
     return Pending(
         accepted_at_ms=int(accepted_at_ms),
@@ -49,59 +65,69 @@ def parse_entry(entry: bytes, kind: type[Message] | type[Chat]) -> Pending:
     )
 
 
-# What the scripts answer, as values or named errors.
+def parse_accepted(
+    reply: list[bytes], count: int, created_at: str, remaining: tuple[Remaining, ...] = ()
+) -> Accepted:
+    first = int(reply[1])
+    return Accepted(
+        first=first,
+        last=first + count - 1,
+        revision=int(reply[2]),
+        created_at=created_at,
+        lease=_parse_lease(reply[3:6]),
+        remaining=remaining,
+    )
 
-_FULL_RETRY_SECONDS = 5
+
+def parse_replayed(
+    reply: list[bytes], kind: VersionType, remaining: tuple[Remaining, ...] = ()
+) -> Accepted:
+    return Accepted(
+        first=int(reply[1]),
+        last=int(reply[2]),
+        revision=int(reply[3]),
+        created_at=reply[4].decode(),
+        lease=_parse_lease(reply[5:8]),
+        replayed=True,
+        stored_response=reply[8],
+        pending=tuple(parse_entry(entry, kind) for entry in reply[10:]),
+        remaining=remaining,
+    )
 
 
-def state_type(counter: Counter) -> type[Message] | type[Chat]:
-    return Chat if counter.chat is None else Message
-
-
-def parse_lease(reply: Sequence[bytes]) -> Lease:
-    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
+def parse_remaining(reply: list[bytes], buckets: Sequence[Bucket]) -> tuple[Remaining, ...]:
+    """What is left in the buckets. Raises `RateLimitedError` if one of them has too little."""
+    at = _REMAINING_AT.get(reply[0])
+    if not buckets or at is None or at >= len(reply):
+        return ()
+    pairs = [pair.split(b"/") for pair in reply[at].split()]
+    remaining = tuple(
+        Remaining(bucket, int(left), int(ms))
+        for bucket, (left, ms) in zip(buckets, pairs, strict=True)
+    )
+    if reply[0] == b"limited":
+        limit = buckets[int(reply[2]) - 1].name
+        raise RateLimitedError(limit, math.ceil(int(reply[3]) / 1000), remaining)
+    return remaining
 
 
 def parse_releasing(reply: Sequence[bytes]) -> LeaseReleasing:
     return LeaseReleasing(reply[0].decode(), int(reply[1]), int(reply[2]))
 
 
-def parse_replayed(reply: list[bytes], kind: type[Message] | type[Chat]) -> Accepted:
-    return Accepted(
-        first=int(reply[1]),
-        last=int(reply[2]),
-        revision=int(reply[3]),
-        created_at=reply[4].decode(),
-        lease=parse_lease(reply[5:8]),
-        replayed=True,
-        kept=reply[8],
-        pending=tuple(parse_entry(entry, kind) for entry in reply[10:]),
-    )
+def parse_not_cached(
+    reply: list[bytes], remaining: tuple[Remaining, ...] = ()
+) -> ApplicationNotCached:
+    """The reply of a script that only reads, and so never needs a lease. Raises as `parse_not_ready`."""
+    not_ready = parse_not_ready(reply, "", remaining)
+    assert isinstance(not_ready, ApplicationNotCached)
+    return not_ready
 
 
-def parse_left(told: bytes, buckets: Sequence[Bucket]) -> list[Remaining]:
-    """What is left in each bucket, as `left_in` of the scripts tells it."""
-    pairs = [pair.split(b"/") for pair in told.split()]
-    return [
-        Remaining(bucket, int(left), int(ms))
-        for bucket, (left, ms) in zip(buckets, pairs, strict=True)
-    ]
-
-
-def parse_limited(reply: Sequence[bytes], buckets: Sequence[Bucket]) -> RateLimitedError:
-    """The error that says which of the buckets has too little, and until when."""
-    return RateLimitedError(buckets[int(reply[2]) - 1].name, math.ceil(int(reply[3]) / 1000))
-
-
-def application_not_cached(reply: list[bytes]) -> ApplicationNotCached:
-    """What a script that only reads asks for, or the error that its refusal means."""
-    need = parse_not_ready(reply, "")
-    assert isinstance(need, ApplicationNotCached)
-    return need
-
-
-def parse_not_ready(reply: list[bytes], nonce: str) -> NotReady:
-    """What a script asks for, or the error that its refusal means."""
+def parse_not_ready(
+    reply: list[bytes], nonce: str, remaining: tuple[Remaining, ...] = ()
+) -> NotReady:
+    """What has to happen before the script can do its work. Raises the error that a refusal means."""
     match reply[0]:
         case b"not_cached":
             return ApplicationNotCached(reply[1].decode())
@@ -112,19 +138,30 @@ def parse_not_ready(reply: list[bytes], nonce: str) -> NotReady:
         case b"releasing":
             return parse_releasing(reply[1:4])
         case b"exhausted":
-            return LeaseExhausted(parse_lease(reply[1:4]))
+            return LeaseExhausted(_parse_lease(reply[1:4]))
         case b"contended":
             return LeaseContended()
+    error = _parse_refusal(reply)
+    error.remaining = remaining
+    raise error
+
+
+def _parse_refusal(reply: list[bytes]) -> OrdinalError:
+    match reply[0]:
         case b"full":
-            raise BackpressureError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
+            return BackpressureError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
         case b"deleted":
-            raise NotFoundError("there is no such application")
+            return NotFoundError("there is no such application")
         case b"key":
-            raise UnauthenticatedError("the key is no longer valid")
+            return UnauthenticatedError("the key is no longer valid")
         case b"gone":
-            raise GoneError("the chat was deleted")
+            return GoneError("the chat was deleted")
         case b"reused":
-            raise KeyReusedError("the Idempotency-Key was used for another request")
+            return KeyReusedError("the Idempotency-Key was used for another request")
         case b"conflict":
-            raise ConflictError("the state was changed by another request")
-    raise AssertionError(f"a script answered {reply!r}")
+            return ConflictError("another request changed this at the same time")
+    raise AssertionError(f"unknown reply of a script: {reply!r}")
+
+
+def _parse_lease(reply: Sequence[bytes]) -> Lease:
+    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))

@@ -6,18 +6,18 @@ from typing import Any
 
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.codec import (
-    application_not_cached,
     fragment,
+    parse_accepted,
     parse_entry,
-    parse_lease,
-    parse_left,
-    parse_limited,
+    parse_not_cached,
     parse_not_ready,
     parse_releasing,
+    parse_remaining,
     parse_replayed,
-    state_type,
+    version_type,
 )
 from chalicelib.adapters.redis.connection import Scripts
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import (
     Accepted,
@@ -36,35 +36,28 @@ from chalicelib.domain.limits import (
 )
 from chalicelib.domain.models import Application, Chat, Lease, Message, Pending
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.rate_limits import Bucket, RateLimit
+from chalicelib.domain.rate_limits import Bucket
 from chalicelib.domain.times import unix_ms
-from chalicelib.domain.unread import UnpersistedChat
+from chalicelib.domain.unread import UnpersistedChat, UnpersistedChats
 from chalicelib.usecases.ports import Clock
 
-# Longer than a begin takes, shorter than a client's patience: who was killed in between holds up others
-# for no longer than this.
+# How long other callers wait for the one that acquires a lease. Acquiring takes less, and a client waits
+# longer; if the caller was killed, the others go on after this time.
 _OTHERS_WAIT_MS = 5_000
-# An entry is overdue when its record should have been persisted long since.
+# A pending version is overdue if it was not persisted this long after it was accepted.
 OVERDUE_AFTER_MS = 60_000
-# How long this memory keeps what MySQL knows better.
+# How long Redis stores copies of what MySQL knows, and the fields of the cached keys.
 _APPLICATION_LIFE_SECONDS = 3_600
-_DELETED_MARK_LIFE_SECONDS = 24 * 3_600
+_BLOCK_SECONDS = 24 * 3_600
 _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
-
-# Where the replies of scripts that take from buckets say what is left. Shorter ones, and others, have taken
-# nothing.
-_LEFT_AT = {
-    b"accepted": 6,
-    b"replayed": 9,
-    b"pending": 3,
-    b"gone": 1,
-    b"limited": 1,
-    b"unpersisted": 1,
-}
 
 
 class RedisSequencer:
-    """The ledger on one Redis or Valkey. `fixed_holder` is set where the store keeps every write."""
+    """The `Sequencer` on one Redis, Valkey or cluster.
+
+    `fixed_holder` is set if the server keeps every acknowledged write over a failover: then it holds its
+    leases under this name, and a failover does not make a new incarnation.
+    """
 
     def __init__(
         self,
@@ -79,83 +72,77 @@ class RedisSequencer:
         self._clock = clock
         self._window = window
         self._fixed_holder = fixed_holder
-        self._most_pending_of_counter = max_pending_of_counter
-        self._most_pending_of_application = max_pending_of_application
+        self._max_pending_of_counter = max_pending_of_counter
+        self._max_pending_of_application = max_pending_of_application
 
     def accept(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
         drafts: Sequence[Message] | Sequence[Chat],
-        idempotency: IdempotencyKey | None,
-        rate_limit: RateLimit | None = None,
+        idempotency: IdempotencyKey | None = None,
     ) -> Accepted | NotReady:
-        buckets = rate_limit.pending_buckets if rate_limit else ()
         nonce, created_at = secrets.token_hex(16), drafts[0].created_at
         reply = self._scripts.run(
             "accept",
-            [*keys.common(counter), *_names(counter.token, idempotency, buckets)],
+            [*keys.common(counter), *_request_keys(tenant, idempotency)],
             [
-                *self._head(counter, key_version, nonce, idempotency, created_at),
+                *self._head(tenant, counter, nonce, idempotency, created_at),
                 self._window if counter.chat is None else "",
-                _limits(buckets),
+                _limits(tenant.buckets),
                 *map(fragment, drafts),
             ],
         )
-        _note_left(reply, rate_limit, buckets)
+        remaining = parse_remaining(reply, tenant.buckets)
         if reply[0] == b"accepted":
-            first, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
-            return Accepted(first, first + len(drafts) - 1, revision, created_at, lease)
+            return parse_accepted(reply, len(drafts), created_at, remaining)
         if reply[0] == b"replayed":
-            return parse_replayed(reply, state_type(counter))
-        return parse_not_ready(reply, nonce)
+            return parse_replayed(reply, version_type(counter), remaining)
+        return parse_not_ready(reply, nonce, remaining)
 
     def edit(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
-        state: Message | Chat,
+        version: Message | Chat,
         precondition: EditPrecondition,
         idempotency: IdempotencyKey | None = None,
-        kept: bytes = b"",
+        stored_response: bytes = b"",
     ) -> Accepted | NotReady:
-        names, nonce = (
-            [*keys.common(counter), *_names(counter.token, idempotency, ())],
-            secrets.token_hex(16),
-        )
-        if state.deleted_at:
-            of_chat = Counter(counter.token, state.number)
-            names.append(keys.counter(of_chat) if counter.chat is None else keys.deletions(counter))
+        nonce, created_at = secrets.token_hex(16), version.created_at
+        names = [*keys.common(counter), *_idempotency_keys(tenant, idempotency)]
+        if version.deleted_at:
+            deleted_chat = Counter(counter.token, version.number)
+            names.append(
+                keys.counter(deleted_chat) if counter.chat is None else keys.deletions(counter)
+            )
         reply = self._scripts.run(
             "edit",
             names,
             [
-                *self._head(counter, key_version, nonce, idempotency, state.created_at),
-                kept,
-                state.number,
+                *self._head(tenant, counter, nonce, idempotency, created_at),
+                stored_response,
+                version.number,
                 precondition.revision,
                 precondition.edits,
                 precondition.epoch,
-                _DELETED_MARK_LIFE_SECONDS * 1000,
-                fragment(state),
+                _BLOCK_SECONDS * 1000,
+                fragment(version),
             ],
         )
         if reply[0] == b"accepted":
-            number, revision, lease = int(reply[1]), int(reply[2]), parse_lease(reply[3:6])
-            return Accepted(number, number, revision, state.created_at, lease)
+            return parse_accepted(reply, 1, created_at)
         if reply[0] == b"replayed":
-            return parse_replayed(reply, state_type(counter))
+            return parse_replayed(reply, version_type(counter))
         return parse_not_ready(reply, nonce)
 
     def read_pending(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
         page: PageRequest,
         idempotency: IdempotencyKey | None = None,
-        rate_limit: RateLimit | None = None,
     ) -> PendingPage | ApplicationNotCached:
-        buckets = rate_limit.pending_buckets if rate_limit else ()
         reply = self._scripts.run(
             "read_pending",
             [
@@ -163,68 +150,70 @@ class RedisSequencer:
                 keys.counter(counter),
                 keys.pending(counter),
                 keys.pending(Counter(counter.token)),
-                *_names(counter.token, idempotency, buckets),
+                *_request_keys(tenant, idempotency),
             ],
             [
-                key_version,
+                tenant.key_version,
                 "" if counter.chat is None else counter.chat,
                 "-inf" if page.after is None else f"({page.after}",
                 "+inf" if page.before is None else f"({page.before}",
                 "asc" if page.ascending else "desc",
                 page.limit + 1,
                 idempotency.fingerprint if idempotency else "",
-                _limits(buckets),
+                _limits(tenant.buckets),
                 self._fixed_holder,
                 secrets.token_hex(16),
             ],
         )
-        _note_left(reply, rate_limit, buckets)
+        remaining = parse_remaining(reply, tenant.buckets)
         if reply[0] == b"replayed":
-            before = parse_replayed(reply, state_type(counter))
-            return PendingPage(pending=(), cut=False, known=True, edits=0, replayed=before)
+            replayed = parse_replayed(reply, version_type(counter))
+            return PendingPage((), False, True, 0, replayed=replayed, remaining=remaining)
         if reply[0] != b"pending":
-            return application_not_cached(reply)
-        entries = tuple(
-            parse_entry(entry, state_type(counter)) for entry in reply[4 : 4 + page.limit]
-        )
+            return parse_not_cached(reply, remaining)
+        entries = reply[4 : 4 + page.limit]
         return PendingPage(
-            pending=entries,
-            cut=len(reply) - 4 > page.limit,
+            pending=tuple(parse_entry(entry, version_type(counter)) for entry in entries),
+            truncated=len(reply) - 4 > page.limit,
             known=bool(reply[1]),
             edits=int(reply[2]),
+            remaining=remaining,
         )
 
     def read_unpersisted(
-        self,
-        token: str,
-        key_version: int,
-        chats: Sequence[int],
-        rate_limit: RateLimit | None = None,
-    ) -> dict[int, UnpersistedChat] | ApplicationNotCached:
-        buckets = rate_limit.pending_buckets if rate_limit else ()
+        self, tenant: Tenant, chats: Sequence[int]
+    ) -> UnpersistedChats | ApplicationNotCached:
+        token = tenant.token
         counters = [Counter(token, chat) for chat in chats]
-        of_chat = (keys.counter, keys.pending, keys.deletions)
+        chat_keys = (keys.counter, keys.pending, keys.deletions)
         reply = self._scripts.run(
             "read_unpersisted",
             [
                 keys.application(token),
                 keys.pending(Counter(token)),
-                *(name(counter) for counter in counters for name in of_chat),
-                *_names(token, None, buckets),
+                *(key(counter) for counter in counters for key in chat_keys),
+                *_request_keys(tenant, None),
             ],
-            [key_version, self._fixed_holder, secrets.token_hex(16), _limits(buckets), *chats],
+            [
+                tenant.key_version,
+                self._fixed_holder,
+                secrets.token_hex(16),
+                _limits(tenant.buckets),
+                *chats,
+            ],
         )
-        _note_left(reply, rate_limit, buckets)
+        remaining = parse_remaining(reply, tenant.buckets)
         if reply[0] != b"unpersisted":
-            return application_not_cached(reply)
-        return {
+            return parse_not_cached(reply, remaining)
+        unpersisted = {
             chat: UnpersistedChat(known == 1, known == -1, int(last), tuple(map(int, deletions)))
             for chat, (known, last, deletions) in zip(chats, reply[2:], strict=True)
         }
+        return UnpersistedChats(unpersisted, remaining)
 
     def cache_application(self, application: Application, nonce: str) -> bool:
         until = application.previous_key_until
-        taken = self._scripts.run(
+        cached = self._scripts.run(
             "cache_application",
             [keys.application(application.token)],
             [
@@ -235,15 +224,15 @@ class RedisSequencer:
                 _APPLICATION_LIFE_SECONDS * 1000,
             ],
         )
-        return bool(taken)
+        return bool(cached)
 
     def invalidate_key_cache(self, token: str) -> None:
-        # One command, and what marks a deletion stays.
+        # One command. The field `deleted` of a blocked application stays.
         self._pipeline([("HDEL", keys.application(token), *_COPY_OF_KEYS)])
 
     def block_application(self, token: str) -> None:
         name = keys.application(token)
-        self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _DELETED_MARK_LIFE_SECONDS)])
+        self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _BLOCK_SECONDS)])
 
     def block_chats(self, token: str, numbers: Sequence[int]) -> None:
         names = [keys.counter(Counter(token, number)) for number in numbers]
@@ -253,14 +242,14 @@ class RedisSequencer:
                 for n in names
                 for command in (
                     ("HSET", n, "deleted", 1),
-                    ("EXPIRE", n, _DELETED_MARK_LIFE_SECONDS),
+                    ("EXPIRE", n, _BLOCK_SECONDS),
                 )
             ]
         )
 
     def install_lease(self, counter: Counter, nonce: str, grant: LeaseGrant) -> bool:
         lease = grant.lease
-        taken = self._scripts.run(
+        installed = self._scripts.run(
             "install_lease",
             [keys.counter(counter), keys.nonce(counter), keys.idle(counter.token)],
             [
@@ -273,7 +262,7 @@ class RedisSequencer:
                 counter.chat or 0,
             ],
         )
-        return bool(taken)
+        return bool(installed)
 
     def discard_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run("discard_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
@@ -282,8 +271,8 @@ class RedisSequencer:
         self._scripts.run("abandon_nonce", [keys.nonce(counter)], [nonce, self._fixed_holder])
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:
-        [left] = self._pipeline([("GET", keys.nonce(counter))])
-        return bool(left) and left.startswith(f"{nonce}|".encode())
+        [stored] = self._pipeline([("GET", keys.nonce(counter))])
+        return bool(stored) and stored.startswith(f"{nonce}|".encode())
 
     def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
         [(seconds, microseconds)] = self._pipeline([("TIME",)])
@@ -310,11 +299,11 @@ class RedisSequencer:
         )
         return parse_releasing(reply) if reply else None
 
-    def forget_released(self, counter: Counter, closing: LeaseReleasing) -> None:
+    def forget_released(self, counter: Counter, releasing: LeaseReleasing) -> None:
         self._scripts.run(
             "forget_released",
             [keys.counter(counter), keys.idle(counter.token)],
-            [closing.holder, closing.epoch, counter.chat or 0],
+            [releasing.holder, releasing.epoch, counter.chat or 0],
         )
 
     def forget_application(self, token: str) -> None:
@@ -323,8 +312,8 @@ class RedisSequencer:
         )
         chats = {int(member.split(b":")[0]) for member in (*idle, *due)} - {0}
         counters = [Counter(token), *(Counter(token, chat) for chat in sorted(chats))]
-        of_counter = (keys.counter, keys.nonce, keys.pending, keys.deletions)
-        names = [name(of) for of in counters for name in of_counter]
+        counter_keys = (keys.counter, keys.nonce, keys.pending, keys.deletions)
+        names = [key(counter) for counter in counters for key in counter_keys]
         self._pipeline([("UNLINK", *names, keys.due(token), keys.idle(token))])
 
     def extend_lease(self, counter: Counter, lease: Lease) -> None:
@@ -350,7 +339,7 @@ class RedisSequencer:
             [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
         )
         return [
-            _member(token, member)
+            _due_number(token, member)
             for token, members in zip(tokens, replies, strict=True)
             for member in members
         ]
@@ -358,33 +347,38 @@ class RedisSequencer:
     def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
         name = keys.pending(counter)
         replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
-        return [parse_entry(entry, state_type(counter)) for entries in replies for entry in entries]
+        return [
+            parse_entry(entry, version_type(counter)) for entries in replies for entry in entries
+        ]
 
     def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
         name, chat = keys.due(counter.token), counter.chat or 0
         self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
 
     def oldest_pending(self, tokens: Sequence[str]) -> int | None:
-        # Due first: accepted first. Due last: the pause after a repair is as long as the entry was old.
-        asked = [(t, end) for t in tokens for end in (0, -1)]
-        replies = self._pipeline([("ZRANGE", keys.due(t), end, end) for t, end in asked])
-        ends = [
-            _member(token, member)
-            for (token, _), members in zip(asked, replies, strict=True)
+        # The first one due was accepted first, unless it was repaired: then it is due last, because the pause
+        # after a repair is as long as the version was pending before.
+        ends = [(token, end) for token in tokens for end in (0, -1)]
+        replies = self._pipeline([("ZRANGE", keys.due(token), end, end) for token, end in ends])
+        candidates = [
+            _due_number(token, member)
+            for (token, _), members in zip(ends, replies, strict=True)
             for member in members
         ]
-        found = self._pipeline([("ZRANGEBYSCORE", keys.pending(of), n, n) for of, n in ends])
+        replies = self._pipeline(
+            [("ZRANGEBYSCORE", keys.pending(counter), n, n) for counter, n in candidates]
+        )
         return min(
             (
-                parse_entry(entry, state_type(of)).accepted_at_ms
-                for (of, _), entries in zip(ends, found, strict=True)
+                parse_entry(entry, version_type(counter)).accepted_at_ms
+                for (counter, _), entries in zip(candidates, replies, strict=True)
                 for entry in entries
             ),
             default=None,
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._scripts.close()
 
     def ping(self) -> None:
@@ -392,8 +386,8 @@ class RedisSequencer:
 
     def _head(
         self,
+        tenant: Tenant,
         counter: Counter,
-        key_version: int,
         nonce: str,
         idempotency: IdempotencyKey | None,
         created_at: str,
@@ -402,15 +396,15 @@ class RedisSequencer:
         now = self._clock.now_ms()
         chat = "" if counter.chat is None else counter.chat
         return [
-            key_version,
+            tenant.key_version,
             self._fixed_holder,
             nonce,
             _OTHERS_WAIT_MS,
             chat,
             now,
             now + OVERDUE_AFTER_MS,
-            self._most_pending_of_counter,
-            self._most_pending_of_application,
+            self._max_pending_of_counter,
+            self._max_pending_of_application,
             idempotency.fingerprint if idempotency else "",
             IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
             created_at,
@@ -423,31 +417,23 @@ class RedisSequencer:
             return pipeline.execute()
 
 
-def _names(token: str, idempotency: IdempotencyKey | None, buckets: Sequence[Bucket]) -> list[str]:
-    """The keys of a request's Idempotency-Key, where it has one, and of its buckets."""
-    idempotency_keys = (
-        [keys.idempotency_record(token, idempotency.key, idempotency.user)] if idempotency else []
-    )
-    return idempotency_keys + [keys.bucket(token, bucket) for bucket in buckets]
+def _request_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
+    """The keys of a request's Idempotency-Key, if it has one, and of its buckets."""
+    buckets = [keys.bucket(tenant.token, bucket) for bucket in tenant.buckets]
+    return _idempotency_keys(tenant, idempotency) + buckets
+
+
+def _idempotency_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
+    if idempotency is None:
+        return []
+    return [keys.idempotency_record(tenant.token, idempotency.key, idempotency.user)]
 
 
 def _limits(buckets: Sequence[Bucket]) -> str:
     return " ".join(f"{bucket.rate}/{bucket.size}" for bucket in buckets)
 
 
-def _note_left(reply: list[bytes], rate_limit: RateLimit | None, buckets: Sequence[Bucket]) -> None:
-    """Tell the allowance what was taken. Raises `RateLimitedError` where a bucket has too little."""
-    at = _LEFT_AT.get(reply[0])
-    if not rate_limit or not buckets or at is None or at >= len(reply):
-        return
-    left = parse_left(reply[at], buckets)
-    if reply[0] == b"limited":
-        rate_limit.refused(*left)
-        raise parse_limited(reply, buckets)
-    rate_limit.taken(*left)
-
-
-def _member(token: str, member: bytes) -> tuple[Counter, int]:
-    """The counter and the number that a member of the set of due times stands for."""
+def _due_number(token: str, member: bytes) -> tuple[Counter, int]:
+    """The counter and the number that a member of the set of due times names."""
     chat, number = map(int, member.split(b":"))
     return Counter(token, chat or None), number

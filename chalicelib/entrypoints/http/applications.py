@@ -1,21 +1,21 @@
-"""Doors of applications."""
+"""Endpoints of applications."""
 
-from chalice import Blueprint, Response
+from chalice import Blueprint
 
 from chalicelib.domain.auth import derive_key
 from chalicelib.domain.errors import ConflictError, InProgressError
 from chalicelib.domain.requests import ApplicationRequest, KeyRequest
-from chalicelib.entrypoints.http.endpoint import answer, door
-from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
+from chalicelib.entrypoints.http.links import application_path, next_path
 from chalicelib.entrypoints.http.schemas import (
+    ApplicationResponse,
     ApplicationsQuery,
-    ApplicationView,
-    ListView,
-    NewApplicationView,
-    NewKeyView,
-    application_view,
-    new_application_view,
-    or_none,
+    ListResponse,
+    NewApplicationResponse,
+    NewKeyResponse,
+    application_response,
+    new_application_response,
+    unset_to_none,
 )
 from chalicelib.usecases import applications
 
@@ -23,87 +23,98 @@ blueprint = Blueprint(__name__)
 
 _ALL = "/applications"
 _ONE = _ALL + "/{token}"
-_ONCE = (InProgressError,)
+_ERRORS = (InProgressError,)
 
 
-@door(blueprint, "POST", _ALL, "admin", {201: NewApplicationView}, _ONCE, idempotent=True)
-def create_application(call: Call, body: ApplicationRequest) -> Response:
+@endpoint(
+    blueprint,
+    "POST",
+    _ALL,
+    "admin",
+    {201: NewApplicationResponse},
+    _ERRORS,
+    idempotent=True,
+    location=True,
+)
+def create_application(context: RequestContext, body: ApplicationRequest) -> WriteReply:
     """Create an application.
 
-    The answer has its token, by which all its paths begin, and its secret key, which is shown this
-    once.
+    The response has the token, with which all paths of the application begin, and the secret key. The key
+    is shown only this once.
     """
-    changed = applications.create_application(call.ports, body.name, call.idempotent_write())
-    made = changed.state
-    call.replayed(changed.replayed)
-    secret_key = derive_key(call.ports.settings.require("master_key"), made.token, made.key_version)
-    location = {"Location": f"/applications/{made.token}"}
-    return answer(201, new_application_view(made, secret_key), location)
+    result = applications.create_application(context.ports, body.name, context.idempotency)
+    application = result.value
+    master_key = context.ports.settings.require("master_key")
+    secret_key = derive_key(master_key, application.token, application.key_version)
+    response = new_application_response(application, secret_key)
+    return WriteReply(response, result, application_path(application.token))
 
 
-@door(blueprint, "GET", _ALL, "admin", {200: ListView[ApplicationView]})
-def list_applications(call: Call, query: ApplicationsQuery) -> Response:
+@endpoint(blueprint, "GET", _ALL, "admin", {200: ListResponse[ApplicationResponse]})
+def list_applications(context: RequestContext, query: ApplicationsQuery) -> ReadReply:
     """List all applications, newest first."""
-    found, next_cursor = applications.list_applications(
-        call.ports, or_none(query.before), query.limit
-    )
-    next_url = call.next_url(before=next_cursor) if next_cursor else None
-    return answer(200, ListView([application_view(a) for a in found], next_url))
+    before = unset_to_none(query.before)
+    result = applications.list_applications(context.ports, before, query.limit)
+    page = result.value
+    next_url = next_path(context.request, "before", page.next_cursor) if page.next_cursor else None
+    items = [application_response(application) for application in page.items]
+    return ReadReply(ListResponse(items, next_url), result)
 
 
-@door(blueprint, "GET", _ONE, "key or admin", {200: ApplicationView})
-def get_application(call: Call, token: str) -> Response:
+@endpoint(blueprint, "GET", _ONE, "key or admin", {200: ApplicationResponse})
+def get_application(context: RequestContext, token: str) -> ReadReply:
     """Read an application."""
-    _require_valid(call)
-    return answer(200, application_view(applications.get_application(call.ports, token)))
+    result = applications.get_application(context.ports, token, context.principal)
+    return ReadReply(application_response(result.value), result)
 
 
-@door(blueprint, "PATCH", _ONE, "key or admin", {200: ApplicationView}, _ONCE, idempotent=True)
-def rename_application(call: Call, token: str, body: ApplicationRequest) -> Response:
+@endpoint(
+    blueprint, "PATCH", _ONE, "key or admin", {200: ApplicationResponse}, _ERRORS, idempotent=True
+)
+def rename_application(context: RequestContext, token: str, body: ApplicationRequest) -> WriteReply:
     """Rename an application."""
-    _require_valid(call)
-    renamed = applications.rename_application(call.ports, token, body.name, call.idempotent_write())
-    call.replayed(renamed.replayed)
-    return answer(200, application_view(renamed.state))
+    result = applications.rename_application(
+        context.ports, token, body.name, context.principal, context.idempotency
+    )
+    return WriteReply(application_response(result.value), result)
 
 
-@door(blueprint, "DELETE", _ONE, "key or admin", {204: None}, _ONCE, idempotent=True)
-def delete_application(call: Call, token: str) -> Response:
+@endpoint(blueprint, "DELETE", _ONE, "key or admin", {204: None}, _ERRORS, idempotent=True)
+def delete_application(context: RequestContext, token: str) -> WriteReply:
     """Delete an application with everything in it.
 
-    It is refused from now on; what it held is removed little by little.
+    All further requests of the application are refused. What it held is removed within minutes or hours.
     """
-    call.replayed(
-        applications.delete_application(call.ports, token, call.sender, call.idempotent_write())
+    result = applications.delete_application(
+        context.ports, token, context.principal, context.idempotency
     )
-    return Response(body="", status_code=204, headers={})
+    return WriteReply(None, result)
 
 
-@door(
+@endpoint(
     blueprint,
     "POST",
     _ONE + "/keys",
     "key or admin",
-    {201: NewKeyView},
-    (ConflictError, *_ONCE),
+    {201: NewKeyResponse},
+    (ConflictError, *_ERRORS),
     idempotent=True,
 )
-def rotate_key(call: Call, token: str, body: KeyRequest) -> Response:
+def rotate_key(context: RequestContext, token: str, body: KeyRequest) -> WriteReply:
     """Replace the secret key.
 
-    The answer has the new key, which is shown this once. The one before it stays valid for as long as
-    is asked for, and with it the user tokens that it signed; one that was replaced earlier ends now.
+    The response has the new key, which is shown only this once. The replaced key, and the user tokens that
+    it signed, stay valid for the overlap that the request names. A key that was replaced earlier ends now.
     """
-    changed = applications.rotate_key(
-        call.ports, token, call.sender, body.overlap_seconds, call.idempotent_write()
+    result = applications.rotate_key(
+        context.ports, token, context.principal, body.overlap_seconds, context.idempotency
     )
-    made = changed.state
-    call.replayed(changed.replayed)
-    secret_key = derive_key(call.ports.settings.require("master_key"), token, made.key_version)
-    return answer(201, NewKeyView(secret_key, made.key_version, made.previous_key_until))
-
-
-def _require_valid(call: Call) -> None:
-    """The application's own key must still be valid; the admin's always is."""
-    if call.sender:
-        applications.require_tenant(call.ports, call.sender)
+    application = result.value
+    master_key = context.ports.settings.require("master_key")
+    secret_key = derive_key(master_key, token, application.key_version)
+    response = NewKeyResponse(
+        secret_key=secret_key,
+        key_version=application.key_version,
+        previous_valid_until=application.previous_key_until,
+    )
+    return WriteReply(response, result)

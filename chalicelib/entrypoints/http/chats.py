@@ -1,21 +1,20 @@
-"""Doors of chats."""
+"""Endpoints of chats."""
 
-from chalice import Blueprint, Response
-from msgspec.structs import replace
+from chalice import Blueprint
 
 from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.models import ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
-from chalicelib.entrypoints.http.endpoint import answer, door, etag
-from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
+from chalicelib.entrypoints.http.links import chat_path, next_page
 from chalicelib.entrypoints.http.schemas import (
-    ChatView,
-    DeletedView,
-    ListView,
-    OneChatView,
+    ChatDetailResponse,
+    ChatResponse,
+    DeletedResponse,
+    ListResponse,
     PageQuery,
-    chat_view,
-    one_chat_view,
+    chat_detail_response,
+    chat_response,
 )
 from chalicelib.usecases import accept, edit, read
 
@@ -25,91 +24,85 @@ _ALL = "/applications/{token}/chats"
 _ONE = _ALL + "/{chat}"
 
 
-@door(
+@endpoint(
     blueprint,
     "POST",
     _ALL,
     "key",
-    {202: OneChatView},
+    {202: ChatDetailResponse},
     (BackpressureError,),
     idempotent=True,
     etag=True,
+    location=True,
 )
-def create_chat(call: Call, token: str, body: ChatRequest) -> Response:
+def create_chat(context: RequestContext, token: str, body: ChatRequest) -> WriteReply:
     """Create a chat.
 
-    It has its number at once, and messages can be posted to it at once.
+    The response has its number, and messages can be posted to it at once.
     """
-    idempotency = call.idempotency()
-    draft = body.draft(call.now, idempotency.key if idempotency else None)
-    accepted = accept.create_chat(call.ports, call.tenant, draft, idempotency)
-    call.accepted(accepted)
-    chat = replace(
-        draft,
-        number=accepted.first,
-        revision=accepted.revision,
-        created_at=accepted.created_at,
-    )
-    row = ChatRow(chat=chat, messages_count=0, last_message_number=0)
-    location = {"Location": f"/applications/{token}/chats/{chat.number}"}
-    return answer(202, one_chat_view(row, []), location | etag(chat.revision))
+    draft = body.draft(context.received_at, context.idempotency_key)
+    result = accept.create_chat(context.ports, context.tenant, draft, context.idempotency)
+    row = ChatRow(chat=result.value, messages_count=0, last_message_number=0)
+    path = chat_path(token, result.value.number)
+    return WriteReply(chat_detail_response(row, []), result, path)
 
 
-@door(blueprint, "GET", _ALL, "read", {200: ListView[ChatView]})
-def list_chats(call: Call, query: PageQuery) -> Response:
+@endpoint(blueprint, "GET", _ALL, "read", {200: ListResponse[ChatResponse]})
+def list_chats(context: RequestContext, query: PageQuery) -> ReadReply:
     """List the chats of an application by number."""
     page = query.page()
-    listed = read.list_chats(call.ports, call.tenant, page)
-    return answer(200, ListView([chat_view(r) for r in listed.items], call.after(page, listed)))
+    result = read.list_chats(context.ports, context.tenant, page)
+    items = [chat_response(row) for row in result.value.items]
+    next_url = next_page(context.request, page, result.value)
+    return ReadReply(ListResponse(items, next_url), result)
 
 
-@door(blueprint, "GET", _ONE, "read", {200: OneChatView}, (GoneError,), etag=True)
-def get_chat(call: Call, chat: int) -> Response:
+@endpoint(blueprint, "GET", _ONE, "read", {200: ChatDetailResponse}, (GoneError,), etag=True)
+def get_chat(context: RequestContext, chat: int) -> ReadReply:
     """Read a chat, with its counts and the message numbers that were skipped."""
-    row, skipped = read.get_chat(call.ports, call.tenant, chat)
-    return answer(200, one_chat_view(row, skipped), etag(row.chat.revision))
+    result = read.get_chat(context.ports, context.tenant, chat)
+    detail = result.value
+    return ReadReply(chat_detail_response(detail.row, detail.skipped), result)
 
 
-@door(
+@endpoint(
     blueprint,
     "PATCH",
     _ONE,
     "key",
-    {202: ChatView},
+    {202: ChatResponse},
     (GoneError, BackpressureError),
     idempotent=True,
     if_match=True,
     etag=True,
 )
-def edit_chat(call: Call, chat: int, body: ChatChange) -> Response:
-    """Change what is given of a chat; null removes it."""
-    changed = edit.edit_chat(
-        call.ports,
-        call.tenant,
+def edit_chat(context: RequestContext, chat: int, body: ChatChange) -> WriteReply:
+    """Change the fields of a chat that the request names. Null removes a field."""
+    result = edit.edit_chat(
+        context.ports,
+        context.tenant,
         chat,
-        lambda c: body.apply(c, call.now),
-        call.if_match(),
-        call.idempotency(),
+        lambda version: body.apply(version, context.received_at),
+        context.if_match,
+        context.idempotency,
     )
-    row = changed.state
-    call.changed(row.chat, changed.replayed)
-    return answer(202, chat_view(row), etag(row.chat.revision))
+    return WriteReply(chat_response(result.value), result)
 
 
-@door(
+@endpoint(
     blueprint,
     "DELETE",
     _ONE,
     "key",
-    {202: DeletedView},
+    {202: DeletedResponse},
     (GoneError, BackpressureError),
     idempotent=True,
     if_match=True,
 )
-def delete_chat(call: Call, chat: int) -> Response:
-    """Delete a chat with its messages. Its number stays taken."""
-
-    changed = edit.delete_chat(call.ports, call.tenant, chat, call.if_match(), call.idempotency())
-    state = changed.state.chat
-    call.changed(state, changed.replayed)
-    return answer(202, DeletedView(chat, state.revision))
+def delete_chat(context: RequestContext, chat: int) -> WriteReply:
+    """Delete a chat with its messages. Its number is never used again."""
+    result = edit.delete_chat(
+        context.ports, context.tenant, chat, context.if_match, context.idempotency
+    )
+    deleted = result.value.chat
+    return WriteReply(DeletedResponse(number=chat, revision=deleted.revision), result)

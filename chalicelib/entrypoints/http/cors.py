@@ -1,15 +1,15 @@
-"""Which pages of other origins a browser lets call the API (CORS): none, those of one origin, or all.
+"""CORS: whether pages of no other origin, of one origin, or of all origins may call the API.
 
-Chalice answers preflight requests through API Gateway, and adds the headers to what views answer.
+Chalice responds to preflight requests through API Gateway, and adds the headers to the responses of views.
 """
 
 from chalice import CORSConfig
 
 from chalicelib.settings import Settings
 
-# What clients send and read, beside what browsers let pass anyhow.
-TAKEN = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match")
-GIVEN = (
+# Headers beside those that a browser always allows.
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match")
+EXPOSED_HEADERS = (
     "ETag",
     "Location",
     "Retry-After",
@@ -17,24 +17,27 @@ GIVEN = (
     "RateLimit-Policy",
     "Idempotency-Replayed",
 )
-# Longer than most browsers keep the answer to a preflight request.
+# Longer than most browsers cache the response to a preflight request.
 MAX_AGE_SECONDS = 24 * 3600
 
 
 def cors_of(origin: str) -> CORSConfig | None:
-    """Chalice's words for it; None where no other origin is let in."""
+    """Chalice's configuration; None if pages of no other origin may call the API."""
     if not origin:
         return None
     return CORSConfig(
-        allow_origin=origin, allow_headers=TAKEN, expose_headers=GIVEN, max_age=MAX_AGE_SECONDS
+        allow_origin=origin,
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=MAX_AGE_SECONDS,
     )
 
 
 def cors_headers(cors: CORSConfig | None) -> dict[str, str]:
-    """The headers of every answer."""
+    """The headers of every response."""
     headers: dict[str, str] = cors.get_access_control_headers() if cors else {}
     return headers
 
 
-# API Gateway is told when app.py is imported for a deployment, so this is read then.
+# Read at import, because a deployment imports app.py to configure API Gateway.
 CORS = cors_of(Settings.from_env().cors_origin)

@@ -1,29 +1,28 @@
-"""Doors of the API's own description."""
+"""Endpoints of the API's own documentation."""
 
 from typing import Any
 
-from chalice import Blueprint, Response
+from chalice import Blueprint
 
-from chalicelib.entrypoints.http.endpoint import door
+from chalicelib.entrypoints.http.endpoint import OpenReply, RequestContext, endpoint
 from chalicelib.entrypoints.http.operation import Html
-from chalicelib.entrypoints.http.request import Call
 
 blueprint = Blueprint(__name__)
 
 
-@door(blueprint, "GET", "/openapi.json", "open", {200: dict[str, Any]})
-def get_openapi(call: Call) -> Response:
+@endpoint(blueprint, "GET", "/openapi.json", "open", {200: dict[str, Any]})
+def get_openapi(context: RequestContext) -> OpenReply:
     """Describe this API (OpenAPI 3.1)."""
-    # Imported here: no other request needs it.
+    # Imported here, because no other request needs it.
     from chalicelib.entrypoints.http.openapi.document import openapi_json
 
-    return Response(openapi_json(), headers={"Content-Type": "application/json"})
+    return OpenReply(openapi_json(), headers={"Content-Type": "application/json"})
 
 
-@door(blueprint, "GET", "/docs", "open", {200: Html})
-def get_docs(call: Call) -> Response:
-    """Show this API on a page, on which it can be tried."""
+@endpoint(blueprint, "GET", "/docs", "open", {200: Html})
+def get_docs(context: RequestContext) -> OpenReply:
+    """Show this API on a page on which it can be tried."""
     from chalicelib.entrypoints.http.openapi.docs_page import docs_page
 
     page, headers = docs_page()
-    return Response(page, headers={**headers})
+    return OpenReply(page, headers=headers)

@@ -1,64 +1,125 @@
-"""What all HTTP doors share: registering, who may come in, shaping answers, errors as problems."""
+"""What all HTTP endpoints share: routes, credentials, headers, errors as problems, the log."""
 
 import functools
 import inspect
-import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 import msgspec
 from chalice import Blueprint, Response
 
-from chalicelib.bootstrap import request_ports
+from chalicelib.bootstrap import Adapters, request_ports
+from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
+from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.metrics import ERRORS, RATE_LIMITED, REFUSED_BY_BACKPRESSURE
+from chalicelib.domain.models import UserName
+from chalicelib.domain.rate_limits import Remaining, Result
+from chalicelib.domain.requests import check_request
+from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
-from chalicelib.entrypoints.http.access_log import log_request
+from chalicelib.entrypoints.http.access_log import RequestLog
 from chalicelib.entrypoints.http.auth import authenticate
 from chalicelib.entrypoints.http.cors import CORS
 from chalicelib.entrypoints.http.operation import Access, Operation
-from chalicelib.entrypoints.http.problems import answer_to, failed
-from chalicelib.entrypoints.http.request import Call, UserName, user_name, whole_number
+from chalicelib.entrypoints.http.problems import internal_error, problem_response
+from chalicelib.entrypoints.http.request import Request, positive_int, user_name
 from chalicelib.entrypoints.http.schemas import NoQuery
 from chalicelib.usecases.log_subjects import error_fields
-
-logger = logging.getLogger(__name__)
 
 # Every operation of the API, in the order in which app.py registers them.
 OPERATIONS: list[Operation] = []
 
-View = Callable[..., Response]
+
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a view may need beside its parameters.
+
+    `principal` is the tenant that the credential belongs to: None for the admin, and if the operation is
+    open. `idempotency` and `if_match` are set if the operation takes their headers and the client sent them.
+    """
+
+    ports: Adapters
+    request: Request
+    received_at: str
+    principal: Tenant | None
+    idempotency: IdempotencyKey | None
+    if_match: int | None
+
+    @property
+    def tenant(self) -> Tenant:
+        """The principal of an operation that the admin cannot call."""
+        assert self.principal is not None
+        return self.principal
+
+    @property
+    def user(self) -> User | None:
+        """The user, if the credential is a user token."""
+        return self.principal.user if self.principal else None
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return self.idempotency.key if self.idempotency else None
 
 
-def door(
+class Reply[R](msgspec.Struct, frozen=True):
+    """What a view returns: the body, and the result of the use case.
+
+    From the result the endpoint takes the other headers and the fields of the log, so that no view can
+    forget them. `location` is the path of what was created.
+    """
+
+    body: Any
+    result: R
+    location: str | None = None
+
+
+ReadReply = Reply[Result[Any]]
+WriteReply = Reply[WriteResult[Any]]
+
+
+class OpenReply(msgspec.Struct, frozen=True):
+    """What the view of an open operation returns. A `body` that is text is sent as it is."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+type AnyReply = ReadReply | WriteReply | OpenReply
+type View = Callable[..., AnyReply]
+
+
+def endpoint(
     blueprint: Blueprint,
     method: str,
     path: str,
     access: Access,
-    answers: Mapping[int, Any],
+    responses: Mapping[int, Any],
     errors: tuple[type[OrdinalError], ...] = (),
     idempotent: bool = False,
     if_match: bool = False,
     etag: bool = False,
-) -> Callable[[View], View]:
-    """Register a view: a function from a `Call` and what its parameters name to an answer.
+    location: bool = False,
+) -> Callable[[View], Callable[..., Response]]:
+    """Register a view: a function from a `RequestContext` and its own parameters to a reply.
 
-    A view takes what stands in the path by name (`str`, `int` for numbers, or `UserName`), and, if it
-    names them, `body` and `query`, each as the type that it is annotated with. Its docstring is the
-    documentation. `answers` are the types of the bodies by status; `idempotent`, `if_match` and `etag`
-    say which headers it takes and gives.
+    A view names the values of the path that it needs (`str`, `int` for numbers, or `UserName`), and `body`
+    and `query` with their types. Its docstring is the documentation of the operation. `Operation` has the
+    meaning of the other arguments. A view that takes an Idempotency-Key returns a `WriteReply`, any other a
+    `ReadReply`; without a credential it returns an `OpenReply`.
     """
 
-    def register(view: View) -> View:
+    def register(view: View) -> Callable[..., Response]:
         types = get_type_hints(view)
         operation = Operation(
             method=method,
             path=path,
-            tag=blueprint._import_name.rpartition(".")[2],
+            tag=view.__module__.rpartition(".")[2],
             name=view.__name__,
             text=inspect.getdoc(view) or "",
             access=access,
-            answers=answers,
+            responses=responses,
             errors=errors,
             path_types={name: types[name] for name in types if f"{{{name}}}" in path},
             body=types.get("body"),
@@ -66,23 +127,27 @@ def door(
             idempotent=idempotent,
             if_match=if_match,
             etag=etag,
+            location=location,
         )
+        if types["return"] != _reply_type(operation):
+            raise TypeError(f"{operation.name} must return {_reply_type(operation)}")
         OPERATIONS.append(operation)
 
         @functools.wraps(view)
-        def handler(**params: str) -> Response:
-            call = Call(blueprint.current_request, request_ports())
-            log.begin("api", blueprint.lambda_context)
-            response = _answer(operation, view, call)
-            response.headers |= call.headers()
-            log_request(call, params, response.status_code)
-            call.ports.metrics.flush("api")
+        def handler(**_: str) -> Response:
+            request = Request(blueprint.current_request)
+            request_log = RequestLog(request)
+            log.bind("api", blueprint.lambda_context)
+            ports = request_ports()
+            response = _respond(operation, view, ports, request, request_log)
+            request_log.write(response.status_code)
+            ports.metrics.flush("api")
             return response
 
-        # Without a body its type says nothing, whatever a client sends.
-        types_taken = ["application/json"] if operation.body else ["*/*"]
+        # An operation without a body ignores the content type that a client sends.
+        content_types = ["application/json"] if operation.body else ["*/*"]
         route = blueprint.route(
-            path, methods=[method], name=view.__name__, content_types=types_taken, cors=CORS
+            path, methods=[method], name=view.__name__, content_types=content_types, cors=CORS
         )
         route(handler)
         return handler
@@ -90,55 +155,113 @@ def door(
     return register
 
 
-def _answer(operation: Operation, view: View, call: Call) -> Response:
-    """The view's answer, or the problem that its error means."""
-    metrics = call.ports.metrics
+def _reply_type(operation: Operation) -> Any:
+    if operation.access == "open":
+        return OpenReply
+    return WriteReply if operation.idempotent else ReadReply
+
+
+def _respond(
+    operation: Operation, view: View, ports: Adapters, request: Request, request_log: RequestLog
+) -> Response:
+    """The response of the view, or the problem that its error means."""
+    metrics = ports.metrics
     try:
-        return view(call, **_arguments(operation, call))
+        return _response(operation, _call(operation, view, ports, request), request_log)
     except OrdinalError as error:
         metrics.count(ERRORS, dimension=error.code)
         if isinstance(error, BackpressureError):
             metrics.count(REFUSED_BY_BACKPRESSURE)
         if isinstance(error, RateLimitedError):
             metrics.count(RATE_LIMITED, dimension=error.limit)
-        call.note(**error_fields(error) if error.retryable else {"code": error.code})
-        return answer_to(error)
+        request_log.add(**error_fields(error) if error.retryable else {"code": error.code})
+        response = problem_response(error)
+        response.headers |= rate_headers(error.remaining)
+        return response
     except Exception as error:
         metrics.count(ERRORS, dimension="internal")
-        call.note(code="internal", **log.fault(error))
-        return failed()
+        request_log.add(code="internal", **log.error_location(error))
+        return internal_error()
 
 
-def _arguments(operation: Operation, call: Call) -> dict[str, Any]:
-    """What the view takes. Who comes is checked first, so that others learn nothing from faults."""
-    authorization, params = call.header("authorization") or "", call.params
-    call.sender = authenticate(call.ports, operation.access, authorization, params)
+def _call(operation: Operation, view: View, ports: Adapters, request: Request) -> AnyReply:
+    """The principal is checked before anything else: a foreign credential gets no other error."""
+    authorization = request.header("authorization") or ""
+    principal = authenticate(ports, operation.access, authorization, request.params)
+    received_at = rfc3339(ports.clock.now_ms())
+    arguments = _arguments(operation, request, principal, received_at)
+    context = RequestContext(
+        ports=ports,
+        request=request,
+        received_at=received_at,
+        principal=principal,
+        if_match=request.if_match() if operation.if_match else None,
+        idempotency=request.idempotency() if operation.idempotent else None,
+    )
+    return view(context, **arguments)
+
+
+def _arguments(
+    operation: Operation, request: Request, principal: Tenant | None, received_at: str
+) -> dict[str, Any]:
+    """The parameters of the view."""
     arguments = {
-        name: _from_path(name, params[name], kind) for name, kind in operation.path_types.items()
+        name: _path_value(name, request.params[name], kind)
+        for name, kind in operation.path_types.items()
     }
-    query = call.query(operation.query or NoQuery)
+    query = request.query(operation.query or NoQuery)
     if operation.query:
         arguments["query"] = query
     if operation.body:
-        arguments["body"] = call.body(operation.body)
+        arguments["body"] = body = request.body(operation.body)
+        check_request(body, received_at, principal.user if principal else None)
     return arguments
 
 
-def _from_path(name: str, text: str, kind: Any) -> Any:
-    if kind is int:
-        return whole_number(name, text)
-    return user_name(text) if kind is UserName else text
+def _path_value(name: str, text: str, kind: Any) -> Any:
+    if kind is UserName:
+        return user_name(text)
+    return positive_int(name, text) if kind is int else text
 
 
-def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
+def _response(operation: Operation, reply: AnyReply, request_log: RequestLog) -> Response:
+    if isinstance(reply, OpenReply):
+        return _encoded(reply.status, reply.body, reply.headers)
+    result = reply.result
+    headers = rate_headers(result.remaining)
+    if operation.etag:
+        headers["ETag"] = f'"{reply.body.revision}"'
+    if reply.location is not None:
+        headers["Location"] = reply.location
+    if isinstance(result, WriteResult):
+        request_log.add_result(result)
+        if result.replayed:
+            headers["Idempotency-Replayed"] = "true"
+    return _encoded(operation.success, reply.body, headers)
+
+
+def _encoded(status: int, body: Any, headers: Mapping[str, str]) -> Response:
+    if body is None or isinstance(body, str):
+        return Response(body or "", status_code=status, headers={**headers})
     return Response(
-        body=msgspec.json.encode(body).decode(),
+        msgspec.json.encode(body).decode(),
         status_code=status,
-        headers={"Content-Type": "application/json", **(headers or {})},
+        headers={"Content-Type": "application/json", **headers},
     )
 
 
-def etag(revision: int) -> dict[str, str]:
-    """The header that names a state, for `If-Match`."""
-    return {"ETag": f'"{revision}"'}
+def rate_headers(remaining: Sequence[Remaining]) -> dict[str, str]:
+    """`RateLimit-Policy` and `RateLimit` of the narrowest bucket (draft-ietf-httpapi-ratelimit-headers-10).
+
+    A user sees only the user's own bucket, and so nothing of what other users do. The window is the time in
+    which an empty bucket fills.
+    """
+    if not remaining:
+        return {}
+    last = remaining[-1]
+    bucket = last.bucket
+    window = math.ceil(bucket.size / bucket.rate)
+    return {
+        "RateLimit-Policy": f'"{bucket.name}";q={bucket.size};w={window}',
+        "RateLimit": f'"{bucket.name}";r={last.left};t={math.ceil(last.full_in_ms / 1000)}',
+    }

@@ -1,41 +1,48 @@
-"""Doors of the health checks: whether the API answers, and whether what it needs does."""
+"""Endpoints of the health checks: whether the API responds, and whether the services that it needs do."""
 
 from collections.abc import Callable
 
-from chalice import Blueprint, Response
+from chalice import Blueprint
 
 from chalicelib.domain.errors import OrdinalError
-from chalicelib.entrypoints.http.endpoint import answer, door
-from chalicelib.entrypoints.http.request import Call
-from chalicelib.entrypoints.http.schemas import HealthView, ReadinessView
+from chalicelib.entrypoints.http.endpoint import OpenReply, RequestContext, endpoint
+from chalicelib.entrypoints.http.schemas import HealthResponse, ReadinessResponse
 
 blueprint = Blueprint(__name__)
 
 
-@door(blueprint, "GET", "/health", "open", {200: HealthView})
-def get_health(call: Call) -> Response:
-    """Say whether the API answers."""
-    return answer(200, HealthView("ok"))
+@endpoint(blueprint, "GET", "/health", "open", {200: HealthResponse})
+def get_health(context: RequestContext) -> OpenReply:
+    """Check that the API responds."""
+    return OpenReply(HealthResponse(status="ok"))
 
 
-@door(blueprint, "GET", "/health/ready", "open", {200: ReadinessView, 503: ReadinessView})
-def get_readiness(call: Call) -> Response:
-    """Say whether each part that the API needs answers."""
-    ports = call.ports
-    parts: dict[str, Callable[[], None]] = {
+@endpoint(
+    blueprint,
+    "GET",
+    "/health/ready",
+    "open",
+    {200: ReadinessResponse, 503: ReadinessResponse},
+)
+def get_readiness(context: RequestContext) -> OpenReply:
+    """Check each service that the API needs."""
+    ports = context.ports
+    # A lambda each, so that an adapter that cannot be made counts as unavailable.
+    pings: dict[str, Callable[[], None]] = {
         "redis": lambda: ports.sequencer.ping(),
         "mysql": lambda: ports.store.ping(),
         "sqs": lambda: ports.queues.ping(),
         "opensearch": lambda: ports.index.ping(),
     }
-    states = {name: _state(ping) for name, ping in parts.items()}
-    fine = all(state == "ok" for state in states.values())
-    return answer(200 if fine else 503, ReadinessView("ok" if fine else "degraded", states))
+    parts = {name: "ok" if _responds(ping) else "unavailable" for name, ping in pings.items()}
+    if set(parts.values()) == {"ok"}:
+        return OpenReply(ReadinessResponse(status="ok", parts=parts))
+    return OpenReply(ReadinessResponse(status="degraded", parts=parts), status=503)
 
 
-def _state(ping: Callable[[], None]) -> str:
+def _responds(ping: Callable[[], None]) -> bool:
     try:
         ping()
     except OrdinalError:
-        return "unavailable"
-    return "ok"
+        return False
+    return True

@@ -1,148 +1,158 @@
-"""Endpoints of messages and their changes."""
+"""Endpoints of messages, and of the changes of a chat's messages."""
 
-from chalice import Blueprint, Response
-from msgspec.structs import replace
+from chalice import Blueprint
 
 from chalicelib.domain.change_feed import parse_since
 from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
-from chalicelib.entrypoints.http.endpoint import answer, door, etag
-from chalicelib.entrypoints.http.request import Call
+from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
+from chalicelib.entrypoints.http.links import message_path, next_page, next_path
 from chalicelib.entrypoints.http.schemas import (
-    BatchView,
+    BatchResponse,
     ChangesQuery,
-    ChangesView,
-    DeletedView,
-    ListView,
-    MessageView,
+    ChangesResponse,
+    DeletedResponse,
+    ListResponse,
+    MessageResponse,
     PageQuery,
-    change_view,
-    message_view,
+    change_response,
+    message_response,
 )
 from chalicelib.usecases import accept, edit, read
 
-# Doors of messages.
-
 blueprint = Blueprint(__name__)
 
-_ALL = "/applications/{token}/chats/{chat}/messages"
+_CHAT = "/applications/{token}/chats/{chat}"
+_ALL = _CHAT + "/messages"
 _ONE = _ALL + "/{number}"
-_WRITING = (GoneError, BackpressureError)
+_WRITE_ERRORS = (GoneError, BackpressureError)
 
 
-@door(blueprint, "POST", _ALL, "write", {202: MessageView}, _WRITING, idempotent=True, etag=True)
-def create_message(call: Call, token: str, chat: int, body: MessageRequest) -> Response:
+@endpoint(
+    blueprint,
+    "POST",
+    _ALL,
+    "write",
+    {202: MessageResponse},
+    _WRITE_ERRORS,
+    idempotent=True,
+    etag=True,
+    location=True,
+)
+def create_message(
+    context: RequestContext, token: str, chat: int, body: MessageRequest
+) -> WriteReply:
     """Post a message.
 
-    202 means that it is kept under the number in the answer, and that its writer can read it at once.
+    202 means that the message is accepted under the number in the response. Its sender can read it at once.
     """
-    idempotency = call.idempotency()
-    draft = body.draft(call.now, idempotency.key if idempotency else None, call.user)
-    accepted = accept.create_message(call.ports, call.tenant, chat, draft, idempotency)
-    call.accepted(accepted)
-    message = replace(
-        draft,
-        number=accepted.first,
-        revision=accepted.revision,
-        created_at=accepted.created_at,
+    draft = body.draft(context.received_at, context.idempotency_key, context.user)
+    result = accept.create_message(context.ports, context.tenant, chat, draft, context.idempotency)
+    message = result.value
+    return WriteReply(message_response(message), result, message_path(token, chat, message.number))
+
+
+@endpoint(
+    blueprint,
+    "POST",
+    _ALL + "/batch",
+    "write",
+    {202: BatchResponse},
+    _WRITE_ERRORS,
+    idempotent=True,
+)
+def create_messages(context: RequestContext, chat: int, body: BatchRequest) -> WriteReply:
+    """Post messages that get consecutive numbers: all of them or none."""
+    drafts = [
+        message.draft(context.received_at, context.idempotency_key, context.user)
+        for message in body.messages
+    ]
+    result = accept.create_messages(
+        context.ports, context.tenant, chat, drafts, context.idempotency
     )
-    location = {"Location": f"/applications/{token}/chats/{chat}/messages/{message.number}"}
-    return answer(202, message_view(message), location | etag(message.revision))
+    numbers = result.value
+    return WriteReply(BatchResponse(first=numbers.first, last=numbers.last), result)
 
 
-@door(blueprint, "POST", _ALL + "/batch", "write", {202: BatchView}, _WRITING, idempotent=True)
-def create_messages(call: Call, chat: int, body: BatchRequest) -> Response:
-    """Post messages that get numbers following each other, all of them or none."""
-    idempotency = call.idempotency()
-    key = idempotency.key if idempotency else None
-    drafts = [m.draft(call.now, key, call.user) for m in body.messages]
-    accepted = accept.create_messages(call.ports, call.tenant, chat, drafts, idempotency)
-    call.accepted(accepted)
-    return answer(202, BatchView(accepted.first, accepted.last))
-
-
-@door(blueprint, "GET", _ALL, "read", {200: ListView[MessageView]}, (GoneError,))
-def list_messages(call: Call, chat: int, query: PageQuery) -> Response:
-    """List the messages of a chat by number. Deleted ones are left out."""
+@endpoint(blueprint, "GET", _ALL, "read", {200: ListResponse[MessageResponse]}, (GoneError,))
+def list_messages(context: RequestContext, chat: int, query: PageQuery) -> ReadReply:
+    """List the messages of a chat by number, without deleted ones."""
     page = query.page()
-    listed = read.list_messages(call.ports, call.tenant, chat, page)
-    return answer(200, ListView([message_view(m) for m in listed.items], call.after(page, listed)))
+    result = read.list_messages(context.ports, context.tenant, chat, page)
+    items = [message_response(message) for message in result.value.items]
+    next_url = next_page(context.request, page, result.value)
+    return ReadReply(ListResponse(items, next_url), result)
 
 
-@door(blueprint, "GET", _ONE, "read", {200: MessageView}, (GoneError,), etag=True)
-def get_message(call: Call, chat: int, number: int) -> Response:
+@endpoint(blueprint, "GET", _ONE, "read", {200: MessageResponse}, (GoneError,), etag=True)
+def get_message(context: RequestContext, chat: int, number: int) -> ReadReply:
     """Read a message."""
-    message = read.get_message(call.ports, call.tenant, chat, number)
-    return answer(200, message_view(message), etag(message.revision))
+    result = read.get_message(context.ports, context.tenant, chat, number)
+    return ReadReply(message_response(result.value), result)
 
 
-@door(
+@endpoint(
     blueprint,
     "PATCH",
     _ONE,
     "write",
-    {202: MessageView},
-    _WRITING,
+    {202: MessageResponse},
+    _WRITE_ERRORS,
     idempotent=True,
     if_match=True,
     etag=True,
 )
-def edit_message(call: Call, chat: int, number: int, body: MessageChange) -> Response:
-    """Edit a message: change what is given of it."""
-    changed = edit.edit_message(
-        call.ports,
-        call.tenant,
+def edit_message(
+    context: RequestContext, chat: int, number: int, body: MessageChange
+) -> WriteReply:
+    """Change the fields of a message that the request names."""
+    result = edit.edit_message(
+        context.ports,
+        context.tenant,
         chat,
         number,
-        lambda m: body.apply(m, call.now),
-        call.if_match(),
-        call.idempotency(),
+        lambda version: body.apply(version, context.received_at),
+        context.if_match,
+        context.idempotency,
     )
-    message = changed.state
-    call.changed(message, changed.replayed)
-    return answer(202, message_view(message), etag(message.revision))
+    return WriteReply(message_response(result.value), result)
 
 
-@door(
+@endpoint(
     blueprint,
     "DELETE",
     _ONE,
     "write",
-    {202: DeletedView},
-    _WRITING,
+    {202: DeletedResponse},
+    _WRITE_ERRORS,
     idempotent=True,
     if_match=True,
 )
-def delete_message(call: Call, chat: int, number: int) -> Response:
-    """Delete a message. Its number stays taken."""
-
-    changed = edit.delete_message(
-        call.ports, call.tenant, chat, number, call.if_match(), call.idempotency()
+def delete_message(context: RequestContext, chat: int, number: int) -> WriteReply:
+    """Delete a message. Its number is never used again."""
+    result = edit.delete_message(
+        context.ports, context.tenant, chat, number, context.if_match, context.idempotency
     )
-    message = changed.state
-    call.changed(message, changed.replayed)
-    return answer(202, DeletedView(message.number, message.revision))
+    deleted = result.value
+    return WriteReply(DeletedResponse(number=deleted.number, revision=deleted.revision), result)
 
 
-# The door of the changes of a chat's messages.
-
-
-@door(
-    blueprint,
-    "GET",
-    "/applications/{token}/chats/{chat}/changes",
-    "read",
-    {200: ChangesView},
-    (GoneError,),
-)
-def list_changes(call: Call, chat: int, query: ChangesQuery) -> Response:
+@endpoint(blueprint, "GET", _CHAT + "/changes", "read", {200: ChangesResponse}, (GoneError,))
+def list_changes(context: RequestContext, chat: int, query: ChangesQuery) -> ReadReply:
     """List what has changed in a chat: which messages were created, edited or deleted.
 
-    Each changed message comes once, in its newest state, in the order in which the states were stored.
-    Ask with the `since` of the last answer to get exactly what came after it. What was accepted comes
-    as soon as it is stored, mostly within a second or two; its own writer reads it at once elsewhere.
+    Each changed message is listed once, in its newest version, in the order in which the versions were
+    stored. To get exactly what came later, send the `since` of the last response. An accepted version is
+    listed as soon as it is stored, usually within two seconds. The sender can read it with the other
+    operations at once.
     """
-    found = read.list_changes(call.ports, call.tenant, chat, parse_since(query.since), query.limit)
-    since = str(found.since)
-    next_url = call.next_url(since=since) if found.more else None
-    return answer(200, ChangesView([change_view(c) for c in found.items], since, next_url))
+    since = parse_since(query.since)
+    result = read.list_changes(context.ports, context.tenant, chat, since, query.limit)
+    changes = result.value
+    last = str(changes.since)
+    response = ChangesResponse(
+        items=[change_response(change) for change in changes.items],
+        since=last,
+        next=next_path(context.request, "since", last) if changes.more else None,
+    )
+    return ReadReply(response, result)

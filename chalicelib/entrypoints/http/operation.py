@@ -1,4 +1,4 @@
-"""What a door takes and answers, in one value: the door acts on it, and OpenAPI is made from it."""
+"""An operation of the API as a value: its endpoint acts on it, and the OpenAPI document is made from it."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NewType
@@ -18,18 +18,20 @@ from chalicelib.domain.errors import (
     UnavailableError,
 )
 
-# Whose credential opens a door. `read` and `write` are the scopes that a user token needs; the
-# application's secret key has both.
+# The credential that an operation needs. `read` and `write` are the scopes of user tokens; the secret key of
+# the application has both.
 Access = Literal["open", "admin", "key or admin", "key", "read", "write"]
 
-# An answer that is a page for people, in place of JSON.
+# A response that is a page for people, not JSON.
 Html = NewType("Html", str)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path. The types of `body`, `query` and the path are those of the view.
+    """One method of one path. The types of `body`, `query` and the path are those of the view's parameters.
 
-    `errors` are those that follow from none of the other fields.
+    `responses` are the types of the bodies by status; the lowest status is the success. `errors` are those
+    that do not follow from the other fields. `idempotent` and `if_match` name the headers that it takes,
+    `etag` and `location` those that it returns.
     """
 
     method: str
@@ -38,7 +40,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     text: str
     access: Access
-    answers: Mapping[int, Any]
+    responses: Mapping[int, Any]
     errors: tuple[type[OrdinalError], ...]
     path_types: Mapping[str, Any]
     body: type[msgspec.Struct] | None
@@ -46,19 +48,25 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool
     if_match: bool
     etag: bool
+    location: bool
+
+    @property
+    def success(self) -> int:
+        """The status of a response without an error."""
+        return min(self.responses)
 
     def all_errors(self) -> list[type[OrdinalError]]:
-        """Every error that the operation can answer with."""
-        found: list[type[OrdinalError]] = [*self.errors]
+        """Every error that the operation can return."""
+        errors: list[type[OrdinalError]] = [*self.errors]
         if self.access != "open":
-            found += [UnauthenticatedError, UnavailableError]
+            errors += [UnauthenticatedError, UnavailableError]
         if self.access not in ("open", "admin"):
-            found += [ForbiddenError, RateLimitedError]
+            errors += [ForbiddenError, RateLimitedError]
         if "{" in self.path and self.access != "open":
-            found.append(NotFoundError)
-        found.append(InvalidError)
+            errors.append(NotFoundError)
+        errors.append(InvalidError)
         if self.idempotent:
-            found.append(KeyReusedError)
+            errors.append(KeyReusedError)
         if self.if_match:
-            found += [RevisionMismatchError, ConflictError]
-        return list(dict.fromkeys(found))
+            errors += [RevisionMismatchError, ConflictError]
+        return list(dict.fromkeys(errors))

@@ -1,60 +1,58 @@
-"""Doors of readers: how far a user has read, and how much is left."""
+"""Endpoints of read markers: how far a user has read, and how many messages are unread."""
 
-from chalice import Blueprint, Response
+from chalice import Blueprint
 
 from chalicelib.domain.errors import GoneError
+from chalicelib.domain.models import UserName
 from chalicelib.domain.requests import MarkerRequest
-from chalicelib.entrypoints.http.endpoint import answer, door
-from chalicelib.entrypoints.http.request import Call, UserName
+from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, endpoint
+from chalicelib.entrypoints.http.links import next_page
 from chalicelib.entrypoints.http.schemas import (
-    ChatReadingView,
-    ListView,
+    ListResponse,
     PageQuery,
-    ReadingView,
-    chat_reading_view,
-    reading_view,
+    ReadMarkerResponse,
+    UserReadMarkerResponse,
+    read_marker_response,
+    user_read_marker_response,
 )
 from chalicelib.usecases import read_markers
 
 blueprint = Blueprint(__name__)
 
-_OF_CHAT = "/applications/{token}/chats/{chat}/readers/{user}"
+_IN_CHAT = "/applications/{token}/chats/{chat}/readers/{user}"
 _OF_USER = "/applications/{token}/readers/{user}"
 
 
-@door(blueprint, "PUT", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
-def mark_read(call: Call, chat: int, user: UserName, body: MarkerRequest) -> Response:
-    """Say up to which message a user has read a chat.
+@endpoint(blueprint, "PUT", _IN_CHAT, "read", {200: UserReadMarkerResponse}, (GoneError,))
+def mark_read(context: RequestContext, chat: int, user: UserName, body: MarkerRequest) -> ReadReply:
+    """Move a user's read marker up to a message.
 
-    The marker never moves back, and not above the last message. Messages above it that are not deleted
-    are unread. The request may be sent again without harm.
+    The marker never moves back, and not above the last message. Messages above it that are not deleted are
+    unread. It is safe to send the request again.
     """
-    return answer(
-        200,
-        reading_view(
-            user, read_markers.mark_read(call.ports, call.tenant, user, chat, body.number)
-        ),
-    )
+    result = read_markers.mark_read(context.ports, context.tenant, user, chat, body.number)
+    return ReadReply(user_read_marker_response(user, result.value), result)
 
 
-@door(blueprint, "GET", _OF_CHAT, "read", {200: ReadingView}, (GoneError,))
-def get_read_marker(call: Call, chat: int, user: UserName) -> Response:
+@endpoint(blueprint, "GET", _IN_CHAT, "read", {200: UserReadMarkerResponse}, (GoneError,))
+def get_read_marker(context: RequestContext, chat: int, user: UserName) -> ReadReply:
     """Read how far a user has read a chat, and how many messages are unread.
 
-    The number is 0 where it was never set.
+    The number is 0 if the user has no marker.
     """
-    return answer(
-        200, reading_view(user, read_markers.get_read_marker(call.ports, call.tenant, user, chat))
-    )
+    result = read_markers.get_read_marker(context.ports, context.tenant, user, chat)
+    return ReadReply(user_read_marker_response(user, result.value), result)
 
 
-@door(blueprint, "GET", _OF_USER, "read", {200: ListView[ChatReadingView]})
-def list_read_markers(call: Call, user: UserName, query: PageQuery) -> Response:
-    """List the chats in which a user has a read marker, with how many messages are unread.
+@endpoint(blueprint, "GET", _OF_USER, "read", {200: ListResponse[ReadMarkerResponse]})
+def list_read_markers(context: RequestContext, user: UserName, query: PageQuery) -> ReadReply:
+    """List the chats in which a user has a read marker, and how many messages are unread in each.
 
-    By the numbers of the chats. A page may hold fewer than it could although there is a next one.
+    The list is ordered by the numbers of the chats. A page may have fewer items than `limit` although a
+    next page exists.
     """
     page = query.page()
-    listed = read_markers.list_read_markers(call.ports, call.tenant, user, page)
-    items = [chat_reading_view(reading) for reading in listed.items]
-    return answer(200, ListView(items, call.after(page, listed)))
+    result = read_markers.list_read_markers(context.ports, context.tenant, user, page)
+    items = [read_marker_response(unread) for unread in result.value.items]
+    next_url = next_page(context.request, page, result.value)
+    return ReadReply(ListResponse(items, next_url), result)

@@ -17,20 +17,19 @@ from chalicelib.domain.models import Application, ChatRow, Message, Metadata
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.requests import Time
+from chalicelib.domain.search import SearchHit
 from chalicelib.domain.unread import UnreadCount
 
-# The parameters that lists and searches take.
-
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="How many items at most.")]
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of a page.")]
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 
 
 class _Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Query parameters, no others than these."""
+    """Query parameters; others are refused."""
 
 
 class NoQuery(_Query, frozen=True):
-    """No parameters."""
+    """No query parameters."""
 
 
 class PageQuery(_Query, frozen=True, kw_only=True):
@@ -49,27 +48,31 @@ class PageQuery(_Query, frozen=True, kw_only=True):
     limit: Limit = DEFAULT_PAGE_ITEMS
 
     def page(self) -> PageRequest:
-        """The same, as the use cases take it."""
-        return PageRequest(limit=self.limit, before=or_none(self.before), after=or_none(self.after))
+        """The page that these parameters name."""
+        before, after = unset_to_none(self.before), unset_to_none(self.after)
+        return PageRequest(limit=self.limit, before=before, after=after)
 
 
 class ApplicationsQuery(_Query, frozen=True, kw_only=True):
     """A page of the applications, newest first."""
 
     before: (
-        Annotated[str, Meta(description="Only applications that were created before this token's.")]
+        Annotated[
+            str,
+            Meta(description="Only applications older than the one with this token."),
+        ]
         | UnsetType
     ) = UNSET
     limit: Limit = DEFAULT_PAGE_ITEMS
 
 
 class ChangesQuery(_Query, frozen=True, kw_only=True):
-    """From where the changes of a chat go on."""
+    """The changes of a chat after `since`."""
 
     since: Annotated[
         str,
         Meta(
-            description="`0` for all, or the `since` of an earlier answer.",
+            description="`0` for all changes, or the `since` of an earlier response.",
             examples=["0"],
             extra_json_schema={"pattern": r"^(0|[0-9]{1,15}\.[0-9]{1,15})$"},
         ),
@@ -78,35 +81,32 @@ class ChangesQuery(_Query, frozen=True, kw_only=True):
 
 
 class SearchQuery(_Query, frozen=True, kw_only=True):
-    """What to look for in messages, and which page of what is found."""
+    """A search, and which page of its hits."""
 
     q: Annotated[
         str,
         Meta(
             max_length=MAX_QUERY_CHARS,
-            description='Words or parts of words, all of which must be there; `"…"` is a phrase.',
+            description='Words or parts of words. A message must have all of them; `"…"` is a phrase.',
             examples=["kernel panic"],
         ),
     ]
     sender: Annotated[str, Meta(max_length=MAX_SENDER_CHARS)] | UnsetType = UNSET
-    from_: Annotated[Time, Meta(description="Messages created then or later.")] | UnsetType = (
-        msgspec.field(name="from", default=UNSET)
-    )
-    to: Annotated[Time, Meta(description="Messages created before then.")] | UnsetType = UNSET
+    from_: (
+        Annotated[Time, Meta(description="Messages created at this time or later.")] | UnsetType
+    ) = msgspec.field(name="from", default=UNSET)
+    to: Annotated[Time, Meta(description="Messages created before this time.")] | UnsetType = UNSET
     sort: Literal["relevance", "number"] = "relevance"
     limit: Limit = DEFAULT_PAGE_ITEMS
-    cursor: Annotated[str, Meta(description="Opaque: from `next`.")] | UnsetType = UNSET
+    cursor: Annotated[str, Meta(description="Opaque; `next` has it.")] | UnsetType = UNSET
 
 
-def or_none[T](value: T | UnsetType) -> T | None:
-    """None where the parameter was not given."""
+def unset_to_none[T](value: T | UnsetType) -> T | None:
+    """None for a parameter that was not sent."""
     return None if value is UNSET else value
 
 
-# The shapes of answers. Internal ids are not in them.
-
-
-class ApplicationView(msgspec.Struct, frozen=True):
+class ApplicationResponse(msgspec.Struct, frozen=True):
     """An application."""
 
     token: str
@@ -115,16 +115,16 @@ class ApplicationView(msgspec.Struct, frozen=True):
     created_at: str
 
 
-class NewApplicationView(ApplicationView, frozen=True):
-    """An application that was just made, with its secret key, which is shown this once."""
+class NewApplicationResponse(ApplicationResponse, frozen=True):
+    """A new application with its secret key. The key is shown only this once."""
 
     secret_key: str
 
 
-class NewKeyView(msgspec.Struct, frozen=True):
-    """A secret key that was just made: it is shown this once.
+class NewKeyResponse(msgspec.Struct, frozen=True):
+    """A new secret key. It is shown only this once.
 
-    `previous_valid_until` says until when the one before it is valid too; null where it is not.
+    The replaced key is valid until `previous_valid_until`; null means that it is not valid any more.
     """
 
     secret_key: str
@@ -132,8 +132,8 @@ class NewKeyView(msgspec.Struct, frozen=True):
     previous_valid_until: str | None
 
 
-class ChatView(msgspec.Struct, frozen=True):
-    """A chat in a list. The counts are those of what is persisted."""
+class ChatResponse(msgspec.Struct, frozen=True):
+    """A chat in a list. The counts are those of stored messages."""
 
     number: int
     title: str | None
@@ -145,13 +145,13 @@ class ChatView(msgspec.Struct, frozen=True):
     edited_at: str | None
 
 
-class OneChatView(ChatView, frozen=True):
-    """A chat, with the message numbers that were passed over."""
+class ChatDetailResponse(ChatResponse, frozen=True):
+    """A chat, with the message numbers that were skipped."""
 
     skipped: list[NumberRange]
 
 
-class MessageView(msgspec.Struct, frozen=True):
+class MessageResponse(msgspec.Struct, frozen=True):
     """A message."""
 
     number: int
@@ -163,59 +163,59 @@ class MessageView(msgspec.Struct, frozen=True):
     edited_at: str | None
 
 
-class ChangeView(msgspec.Struct, frozen=True):
-    """A message that was changed, in its newest state. There is no message where it was deleted."""
+class ChangeResponse(msgspec.Struct, frozen=True):
+    """A changed message in its newest version. If it was deleted, `message` is null."""
 
     type: ChangeType
     number: int
     revision: int
-    message: MessageView | None
+    message: MessageResponse | None
 
 
-class ChangesView(msgspec.Struct, frozen=True):
-    """Changes; `since` goes on behind them, and `next` is there while more are stored."""
+class ChangesResponse(msgspec.Struct, frozen=True):
+    """Changes. The next request continues with `since`; if `next` is not null, more are already stored."""
 
-    items: list[ChangeView]
+    items: list[ChangeResponse]
     since: str
     next: str | None
 
 
-class HitView(MessageView, frozen=True):
+class SearchHitResponse(MessageResponse, frozen=True):
     """A message that a search found."""
 
     chat: int
     highlight: str | None
 
 
-class BatchView(msgspec.Struct, frozen=True):
-    """The numbers that a batch was given."""
+class BatchResponse(msgspec.Struct, frozen=True):
+    """The numbers of the messages of a batch."""
 
     first: int
     last: int
 
 
-class DeletedView(msgspec.Struct, frozen=True):
-    """What was deleted, and the revision of its deletion."""
+class DeletedResponse(msgspec.Struct, frozen=True):
+    """The number of what was deleted, and the revision of the deletion."""
 
     number: int
     revision: int
 
 
-class HealthView(msgspec.Struct, frozen=True):
-    """Whether the API answers."""
+class HealthResponse(msgspec.Struct, frozen=True):
+    """The API responds."""
 
     status: str
 
 
-class ReadinessView(msgspec.Struct, frozen=True):
-    """Whether all parts answer, and each of them: `ok`, or what is wrong."""
+class ReadinessResponse(msgspec.Struct, frozen=True):
+    """The state of each service that the API needs: `ok` or `unavailable`. `status` sums them up."""
 
     status: str
     parts: dict[str, str]
 
 
-class ChatReadingView(msgspec.Struct, frozen=True):
-    """How far a user has read a chat, and how many messages above that are not deleted."""
+class ReadMarkerResponse(msgspec.Struct, frozen=True):
+    """How far a user has read a chat, and how many messages above that number are not deleted."""
 
     chat: int
     number: int
@@ -223,90 +223,92 @@ class ChatReadingView(msgspec.Struct, frozen=True):
     last_message_number: int
 
 
-class ReadingView(ChatReadingView, frozen=True):
-    """The same, with the user."""
+class UserReadMarkerResponse(ReadMarkerResponse, frozen=True):
+    """A read marker with the name of its user."""
 
     user: str
 
 
-class ListView[T](msgspec.Struct, frozen=True):
+class ListResponse[T](msgspec.Struct, frozen=True):
     """A page of a list."""
 
     items: list[T]
     next: str | None
 
 
-class FoundView(msgspec.Struct, frozen=True):
-    """A page of what a search found."""
+class SearchResponse(msgspec.Struct, frozen=True):
+    """A page of the messages that a search found."""
 
-    items: list[HitView]
+    items: list[SearchHitResponse]
     total: int
     next: str | None
 
 
-def application_view(application: Application) -> ApplicationView:
-    return ApplicationView(
-        application.token, application.name, application.chats_count, application.created_at
+def application_response(application: Application) -> ApplicationResponse:
+    return msgspec.convert(application, ApplicationResponse, from_attributes=True)
+
+
+def new_application_response(application: Application, secret_key: str) -> NewApplicationResponse:
+    shown = application_response(application)
+    return NewApplicationResponse(**msgspec.structs.asdict(shown), secret_key=secret_key)
+
+
+# Plain keywords: `msgspec.convert` takes four times as long for a message (0.8 instead of 0.2 µs), and a
+# page has a hundred.
+
+
+def chat_response(row: ChatRow) -> ChatResponse:
+    chat = row.chat
+    return ChatResponse(
+        number=chat.number,
+        title=chat.title,
+        metadata=chat.metadata,
+        messages_count=row.messages_count,
+        last_message_number=row.last_message_number,
+        revision=chat.revision,
+        created_at=chat.created_at,
+        edited_at=chat.edited_at,
     )
 
 
-def new_application_view(application: Application, secret_key: str) -> NewApplicationView:
-    return NewApplicationView(
-        application.token,
-        application.name,
-        application.chats_count,
-        application.created_at,
-        secret_key,
+def chat_detail_response(row: ChatRow, skipped: list[NumberRange]) -> ChatDetailResponse:
+    return ChatDetailResponse(**msgspec.structs.asdict(chat_response(row)), skipped=skipped)
+
+
+def message_response(message: Message) -> MessageResponse:
+    return MessageResponse(
+        number=message.number,
+        body=message.body,
+        sender=message.sender,
+        metadata=message.metadata,
+        revision=message.revision,
+        created_at=message.created_at,
+        edited_at=message.edited_at,
     )
 
 
-def chat_view(row: ChatRow) -> ChatView:
-    return ChatView(*_chat_fields(row))
-
-
-def one_chat_view(row: ChatRow, skipped: list[NumberRange]) -> OneChatView:
-    return OneChatView(*_chat_fields(row), skipped)
-
-
-def message_view(message: Message) -> MessageView:
-    return MessageView(*_message_fields(message))
-
-
-def change_view(change: Change) -> ChangeView:
+def change_response(change: Change) -> ChangeResponse:
     message = change.message
-    view = None if change.type == "deleted" else message_view(message)
-    return ChangeView(change.type, message.number, message.revision, view)
-
-
-def hit_view(chat: int, message: Message, highlight: str | None) -> HitView:
-    return HitView(*_message_fields(message), chat, highlight)
-
-
-def chat_reading_view(reading: UnreadCount) -> ChatReadingView:
-    return ChatReadingView(reading.chat, reading.number, reading.unread, reading.last)
-
-
-def reading_view(user: str, reading: UnreadCount) -> ReadingView:
-    return ReadingView(reading.chat, reading.number, reading.unread, reading.last, user)
-
-
-def _chat_fields(
-    row: ChatRow,
-) -> tuple[int, str | None, Metadata | None, int, int, int, str, str | None]:
-    c = row.chat
-    return (
-        c.number,
-        c.title,
-        c.metadata,
-        row.messages_count,
-        row.last_message_number,
-        c.revision,
-        c.created_at,
-        c.edited_at,
+    shown = None if change.type == "deleted" else message_response(message)
+    return ChangeResponse(
+        type=change.type, number=message.number, revision=message.revision, message=shown
     )
 
 
-def _message_fields(
-    m: Message,
-) -> tuple[int, str, str | None, Metadata | None, int, str, str | None]:
-    return m.number, m.body, m.sender, m.metadata, m.revision, m.created_at, m.edited_at
+def search_hit_response(hit: SearchHit) -> SearchHitResponse:
+    message = msgspec.structs.asdict(message_response(hit.message))
+    return SearchHitResponse(**message, chat=hit.chat, highlight=hit.highlight)
+
+
+def read_marker_response(unread: UnreadCount) -> ReadMarkerResponse:
+    return ReadMarkerResponse(
+        chat=unread.chat,
+        number=unread.number,
+        unread=unread.unread,
+        last_message_number=unread.last,
+    )
+
+
+def user_read_marker_response(user: str, unread: UnreadCount) -> UserReadMarkerResponse:
+    marker = msgspec.structs.asdict(read_marker_response(unread))
+    return UserReadMarkerResponse(**marker, user=user)

@@ -1,64 +1,71 @@
-"""Doors of the search: inside one chat, and across an application."""
+"""Endpoints of the search: in all chats of an application, or in one."""
 
-from chalice import Blueprint, Response
+from chalice import Blueprint
 from msgspec import UNSET, UnsetType
 
 from chalicelib.domain.errors import GoneError
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.times import parse_time
-from chalicelib.entrypoints.http.endpoint import answer, door
-from chalicelib.entrypoints.http.request import Call
-from chalicelib.entrypoints.http.schemas import FoundView, SearchQuery, hit_view, or_none
+from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, endpoint
+from chalicelib.entrypoints.http.links import next_path
+from chalicelib.entrypoints.http.schemas import (
+    SearchQuery,
+    SearchResponse,
+    search_hit_response,
+    unset_to_none,
+)
 from chalicelib.usecases import search
 
 blueprint = Blueprint(__name__)
 
+_IN_CHAT = "/applications/{token}/chats/{chat}/messages/search"
 
-@door(blueprint, "GET", "/applications/{token}/search", "read", {200: FoundView})
-def search_messages(call: Call, query: SearchQuery) -> Response:
+
+@endpoint(blueprint, "GET", "/applications/{token}/search", "read", {200: SearchResponse})
+def search_messages(context: RequestContext, query: SearchQuery) -> ReadReply:
     """Search the messages of all chats of an application.
 
-    What was posted is found a second or two later.
+    A new message is found after a second or two.
     """
-    found = search.search_messages(call.ports, call.tenant, _query(call, query))
-    return _page(call, found)
+    result = search.search_messages(context.ports, context.tenant, _query(context, query))
+    return _reply(context, result)
 
 
-@door(
-    blueprint,
-    "GET",
-    "/applications/{token}/chats/{chat}/messages/search",
-    "read",
-    {200: FoundView},
-    (GoneError,),
-)
-def search_chat_messages(call: Call, chat: int, query: SearchQuery) -> Response:
+@endpoint(blueprint, "GET", _IN_CHAT, "read", {200: SearchResponse}, (GoneError,))
+def search_chat_messages(context: RequestContext, chat: int, query: SearchQuery) -> ReadReply:
     """Search the messages of one chat.
 
-    What was posted is found a second or two later.
+    A new message is found after a second or two.
     """
-    found = search.search_chat_messages(call.ports, call.tenant, chat, _query(call, query))
-    return _page(call, found)
+    result = search.search_chat_messages(
+        context.ports, context.tenant, chat, _query(context, query)
+    )
+    return _reply(context, result)
 
 
-def _query(call: Call, given: SearchQuery) -> Query:
+def _query(context: RequestContext, query: SearchQuery) -> Query:
     return Query(
-        token=call.tenant.token,
-        terms=parse_query(given.q),
-        sender=or_none(given.sender),
-        created_from=_time("from", given.from_),
-        created_to=_time("to", given.to),
-        sort=given.sort,
-        limit=given.limit,
-        cursor=or_none(given.cursor),
+        token=context.tenant.token,
+        terms=parse_query(query.q),
+        sender=unset_to_none(query.sender),
+        created_from=_time("from", query.from_),
+        created_to=_time("to", query.to),
+        sort=query.sort,
+        limit=query.limit,
+        cursor=unset_to_none(query.cursor),
     )
 
 
-def _page(call: Call, found: SearchPage) -> Response:
-    hits = [hit_view(h.chat, h.message, h.highlight) for h in found.hits]
-    next_url = call.next_url(cursor=found.cursor) if found.cursor else None
-    return answer(200, FoundView(hits, found.total, next_url))
+def _time(name: str, text: str | UnsetType) -> str | None:
+    return None if text is UNSET else parse_time(name, text)
 
 
-def _time(name: str, given: str | UnsetType) -> str | None:
-    return None if given is UNSET else parse_time(name, given)
+def _reply(context: RequestContext, result: Result[SearchPage]) -> ReadReply:
+    page = result.value
+    response = SearchResponse(
+        items=[search_hit_response(hit) for hit in page.hits],
+        total=page.total,
+        next=next_path(context.request, "cursor", page.cursor) if page.cursor else None,
+    )
+    return ReadReply(response, result)

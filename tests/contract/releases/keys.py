@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from msgspec.structs import replace
 
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message, Pending
@@ -37,28 +38,28 @@ def accept(
     sequencer: Sequencer, counter: Counter, drafts: Any, of: IdempotencyKey | None = None
 ) -> Accepted:
     """Accept in an application that is known, with a lease where there is none yet."""
-    answer = sequencer.accept(counter, 1, drafts, of)
+    answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
     if isinstance(answer, LeaseMissing):
         assert sequencer.install_lease(
             counter, answer.nonce, LeaseGrant(0, Lease(MEMORY, 1, WINDOW))
         )
-        answer = sequencer.accept(counter, 1, drafts, of)
+        answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
     assert isinstance(answer, Accepted), answer
     return answer
 
 
 def pending(sequencer: Sequencer, counter: Counter) -> dict[int, Pending]:
-    pending_page = sequencer.read_pending(counter, 1, PageRequest(limit=100))
+    pending_page = sequencer.read_pending(Tenant(counter.token, 1), counter, PageRequest(limit=100))
     return {entry.state.number: entry for entry in pending_page.pending}
 
 
 def change(sequencer: Sequencer, counter: Counter, number: int, **fields: Any) -> Accepted:
     """Edit or delete what is pending."""
-    pending_page = sequencer.read_pending(counter, 1, PageRequest(limit=100))
+    pending_page = sequencer.read_pending(Tenant(counter.token, 1), counter, PageRequest(limit=100))
     state = pending(sequencer, counter)[number].state
     answer = sequencer.edit(
+        Tenant(counter.token, 1),
         counter,
-        1,
         replace(state, **fields),
         EditPrecondition(state.revision, pending_page.edits, 0),
     )

@@ -1,4 +1,7 @@
-"""The OpenAPI document, made from the endpoints."""
+"""The OpenAPI 3.1 document, made from the endpoints: the types that check requests also describe them.
+
+`python -m infra.describe` prints the document. A test keeps `docs/openapi.json` equal to it.
+"""
 
 import json
 from collections.abc import Sequence
@@ -19,33 +22,31 @@ from chalicelib.domain.requests import (
 )
 from chalicelib.entrypoints.http.openapi.schema_refs import (
     REF,
-    Places,
     Schema,
-    name_of,
+    SchemaRefs,
+    component_name,
     parameters,
     responses,
 )
 from chalicelib.entrypoints.http.operation import Access, Operation
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX, Problem
 from chalicelib.entrypoints.http.schemas import (
-    ApplicationView,
-    BatchView,
-    ChangesView,
-    ChatReadingView,
-    ChatView,
-    DeletedView,
-    FoundView,
-    HealthView,
-    ListView,
-    MessageView,
-    NewApplicationView,
-    NewKeyView,
-    OneChatView,
-    ReadinessView,
-    ReadingView,
+    ApplicationResponse,
+    BatchResponse,
+    ChangesResponse,
+    ChatDetailResponse,
+    ChatResponse,
+    DeletedResponse,
+    HealthResponse,
+    ListResponse,
+    MessageResponse,
+    NewApplicationResponse,
+    NewKeyResponse,
+    ReadinessResponse,
+    ReadMarkerResponse,
+    SearchResponse,
+    UserReadMarkerResponse,
 )
-
-# One example of each body that the API takes and gives, for its documentation. A test checks them.
 
 _PATH = "/applications/5f0c1d9a3be84f27a6c2e1907d4b58"
 _APPLICATION = {
@@ -75,6 +76,7 @@ _MESSAGE = {
 }
 _READING = {"chat": 7, "number": 40, "unread": 1, "last_message_number": 42}
 
+# One example of each body, for the documentation. A test checks them against their types.
 EXAMPLES: dict[Any, dict[str, Any]] = {
     ApplicationRequest: {"name": "demo"},
     ChatRequest: {"title": "Support", "metadata": {"ticket": 4711}},
@@ -83,24 +85,24 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     MessageRequest: {"body": "Good morning", "sender": "ann"},
     MessageChange: {"body": "Good evening"},
     BatchRequest: {"messages": [{"body": "Good morning", "sender": "ann"}, {"body": "Hello"}]},
-    ApplicationView: _APPLICATION,
-    NewApplicationView: _APPLICATION
+    ApplicationResponse: _APPLICATION,
+    NewApplicationResponse: _APPLICATION
     | {"secret_key": "ok_1_kXr0uJw3mZl8QfVb1nTg5sHyDa2cPe7oWi4jLtM9RxU"},
-    NewKeyView: {
+    NewKeyResponse: {
         "secret_key": "ok_2_Zs8mWq1yTg4bNc7vXe0hLkRd5uJfPa3iOt6wBn9MrHQ",
         "key_version": 2,
         "previous_valid_until": "2026-01-31T13:00:00.000Z",
     },
-    ListView[ApplicationView]: {"items": [_APPLICATION], "next": None},
-    ChatView: _CHAT,
-    OneChatView: _CHAT | {"skipped": [{"from": 12, "to": 12}]},
-    ListView[ChatView]: {"items": [_CHAT], "next": f"{_PATH}/chats?before=7"},
-    MessageView: _MESSAGE,
-    ListView[MessageView]: {
+    ListResponse[ApplicationResponse]: {"items": [_APPLICATION], "next": None},
+    ChatResponse: _CHAT,
+    ChatDetailResponse: _CHAT | {"skipped": [{"from": 12, "to": 12}]},
+    ListResponse[ChatResponse]: {"items": [_CHAT], "next": f"{_PATH}/chats?before=7"},
+    MessageResponse: _MESSAGE,
+    ListResponse[MessageResponse]: {
         "items": [_MESSAGE],
         "next": f"{_PATH}/chats/7/messages?before=42",
     },
-    ChangesView: {
+    ChangesResponse: {
         "items": [
             {"type": "created", "number": 42, "revision": 4294967338, "message": _MESSAGE},
             {"type": "deleted", "number": 40, "revision": 4294967339, "message": None},
@@ -108,32 +110,32 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
         "since": "57.40",
         "next": None,
     },
-    BatchView: {"first": 43, "last": 44},
-    DeletedView: {"number": 42, "revision": 4294967339},
+    BatchResponse: {"first": 43, "last": 44},
+    DeletedResponse: {"number": 42, "revision": 4294967339},
     MarkerRequest: {"number": 40},
-    ReadingView: _READING | {"user": "ann"},
-    ListView[ChatReadingView]: {"items": [_READING], "next": f"{_PATH}/readers/ann?before=7"},
-    FoundView: {
+    UserReadMarkerResponse: _READING | {"user": "ann"},
+    ListResponse[ReadMarkerResponse]: {
+        "items": [_READING],
+        "next": f"{_PATH}/readers/ann?before=7",
+    },
+    SearchResponse: {
         "items": [_MESSAGE | {"chat": 7, "highlight": "Good <em>morn</em>ing"}],
         "total": 1,
         "next": None,
     },
-    HealthView: {"status": "ok"},
-    ReadinessView: {
+    HealthResponse: {"status": "ok"},
+    ReadinessResponse: {
         "status": "ok",
         "parts": {"redis": "ok", "mysql": "ok", "sqs": "ok", "opensearch": "ok"},
     },
 }
 
-
-# The OpenAPI 3.1 document, made from the doors: the types that check requests describe them.
-#
-# `python -m infra.describe` prints it; a test keeps `docs/openapi.json` equal to it.
-
 _ABOUT = """\
-Applications hold chats, chats hold messages. Every chat and every message has a number that starts at 1,
-that is in the answer to the request that made it, and that nobody ever gets twice. 202 means that it is
-kept. Errors are problems (RFC 9457); lists are pages, and `next` is the path of the next one.\
+Applications have chats, and chats have messages. Every chat and every message has a number, starting at 1. \
+The number is in the response to the request that created it, and is never used twice. 202 means that the \
+request is accepted and will not be lost. Errors are problems (RFC 9457). Lists are pages; `next` is the \
+path of the next page. Later versions may add fields to responses and new types of changes: a client ignores \
+unknown fields, and skips changes of an unknown type.\
 """
 _TAGS = (
     "applications",
@@ -148,12 +150,13 @@ _SECURITY: dict[str, Schema] = {
     "adminKey": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The key of the whole service: it creates and lists applications.",
+        "description": "The key of the whole service: it can create and list applications.",
     },
     "secretKey": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The secret key of an application, `ok_…`: everything in it. For servers only.",
+        "description": "The secret key of an application, `ok_…`. It allows everything in the application. "
+        "Only servers may have it.",
     },
     "userToken": {
         "type": "http",
@@ -174,7 +177,7 @@ _SCHEMES: dict[Access, tuple[str, ...]] = {
 
 @cache
 def openapi_json() -> str:
-    """The document of all doors that are registered."""
+    """The document of all registered endpoints."""
     from chalicelib.entrypoints.http.endpoint import OPERATIONS
 
     return json.dumps(document(OPERATIONS), ensure_ascii=False)
@@ -182,69 +185,72 @@ def openapi_json() -> str:
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document of these operations."""
-    places, schemas = _schemas(operations)
-    queries = {name_of(places[o.query]) for o in operations if o.query}
-    shared: dict[str, Schema] = {}
+    refs, schemas = _schemas(operations)
+    queries = {component_name(refs[o.query]) for o in operations if o.query}
+    components: dict[str, Schema] = {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Ordinal", "version": "0.1.0", "description": _ABOUT},
         "servers": [{"url": "."}],
         "tags": [{"name": tag} for tag in _TAGS],
-        "paths": _paths(operations, places, schemas, shared),
+        "paths": _paths(operations, refs, schemas, components),
         "components": {
             "schemas": {k: v for k, v in sorted(schemas.items()) if k not in queries},
-            "responses": shared,
+            "responses": components,
             "securitySchemes": _SECURITY,
         },
         "x-problems": [
-            {"type": TYPE_PREFIX + code, **msgspec.to_builtins(of)} for code, of in PROBLEMS.items()
+            {"type": TYPE_PREFIX + code, **msgspec.to_builtins(kind)}
+            for code, kind in PROBLEMS.items()
         ],
     }
 
 
-def _schemas(operations: Sequence[Operation]) -> tuple[Places, dict[str, Schema]]:
-    """Where the schema of each type stands, and the schemas by name, with their examples."""
-    used = [t for o in operations for t in (*o.answers.values(), o.body, o.query) if t is not None]
+def _schemas(operations: Sequence[Operation]) -> tuple[SchemaRefs, dict[str, Schema]]:
+    """The reference to each type's schema, and the schemas by name, with their examples."""
+    used = [
+        t for o in operations for t in (*o.responses.values(), o.body, o.query) if t is not None
+    ]
     types = [*dict.fromkeys(used), Problem]
-    found, schemas = msgspec.json.schema_components(types, ref_template=REF)
-    places = dict(zip(types, found, strict=True))
-    for kind, place in places.items():
+    references, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    refs = dict(zip(types, references, strict=True))
+    for kind, ref in refs.items():
         if kind in EXAMPLES:
-            schemas[name_of(place)]["examples"] = [EXAMPLES[kind]]
+            schemas[component_name(ref)]["examples"] = [EXAMPLES[kind]]
     for change in (ChatChange, MessageChange):
-        schemas[name_of(places[change])]["minProperties"] = 1
-    return places, schemas
+        schemas[component_name(refs[change])]["minProperties"] = 1
+    return refs, schemas
 
 
 def _paths(
     operations: Sequence[Operation],
-    places: Places,
+    refs: SchemaRefs,
     schemas: dict[str, Schema],
-    shared: dict[str, Schema],
+    components: dict[str, Schema],
 ) -> dict[str, Schema]:
     paths: dict[str, Schema] = {}
     for operation in operations:
-        of_path = paths.setdefault(operation.path, {})
-        described = _operation(operation, places, schemas)
-        described["responses"] = responses(operation, places, shared)
-        of_path[operation.method.lower()] = described
+        methods = paths.setdefault(operation.path, {})
+        described = _operation(operation, refs, schemas)
+        described["responses"] = responses(operation, refs, components)
+        methods[operation.method.lower()] = described
     return paths
 
 
-def _operation(operation: Operation, places: Places, schemas: dict[str, Schema]) -> Schema:
+def _operation(operation: Operation, refs: SchemaRefs, schemas: dict[str, Schema]) -> Schema:
     summary, _, description = operation.text.partition("\n\n")
-    found: Schema = {
+    described: Schema = {
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": " ".join(summary.split()).removesuffix("."),
     }
     if description:
-        found["description"] = " ".join(description.split())
+        described["description"] = " ".join(description.split())
     if operation.access != "open":
-        found["security"] = [{scheme: []} for scheme in _SCHEMES[operation.access]]
-    if taken := parameters(operation, places, schemas):
-        found["parameters"] = taken
+        described["security"] = [{scheme: []} for scheme in _SCHEMES[operation.access]]
+    if taken := parameters(operation, refs, schemas):
+        described["parameters"] = taken
     if operation.body:
-        content = {"application/json": {"schema": places[operation.body]}}
-        found["requestBody"] = {"required": True, "content": content}
-    return found
+        content = {"application/json": {"schema": refs[operation.body]}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
