@@ -77,8 +77,8 @@ def run_bench(stack: Stack, only: str | None) -> int:
 
 
 def run_simulation(seeds: int, jobs: int) -> int:
-    """Run `tests.simulation`. The exit code is 0 if no run broke a promise."""
-    counts = ["--seeds", str(seeds), "--jobs", str(jobs)]
+    """Run `tests.simulation` with fresh seeds. The exit code is 0 if no run broke a promise."""
+    counts = ["--fresh", "--seeds", str(seeds), "--jobs", str(jobs)]
     command = [str(DEV_VENV / "bin/python"), "-m", "tests.simulation", *counts]
     return subprocess.run(command, cwd=ROOT, env=_environment()).returncode
 

@@ -1,10 +1,13 @@
 """The simulation holds every promise in the fixed runs, and it catches planted defects."""
 
 import logging
+import subprocess
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from infra.local import checks
 from tests.simulation.__main__ import replay_command
 from tests.simulation.defects import DEFECTS, seeds_until_caught
 from tests.simulation.plan import plan_of
@@ -28,6 +31,19 @@ def _no_logging() -> Iterator[None]:
 def test_every_promise_is_held_in_the_fixed_runs(part: int) -> None:
     for seed in FIXED_SEEDS[part::6]:
         assert run(plan_of(seed)).broken == [], replay_command(seed)
+
+
+def test_make_simulate_runs_fresh_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run_command(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run_command)
+    assert checks.run_simulation(seeds=3, jobs=1) == 0
+    [command] = commands
+    assert command[1:4] == ["-m", "tests.simulation", "--fresh"]
 
 
 @pytest.mark.parametrize("seed", [6, 7])
