@@ -1,4 +1,4 @@
-"""Messages in a real MySQL and in a real OpenSearch, as the workers put them there."""
+"""Messages in a real MySQL and in a real OpenSearch, stored as the workers store them."""
 
 import secrets
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ WINDOW = 1_000
 
 
 class Indexed:
-    """A database and an index of its own."""
+    """A database of its own and an index of its own."""
 
     def __init__(self, mysql_url: str, opensearch_url: str) -> None:
         self.mysql_url, self.opensearch_url = mysql_url, opensearch_url
@@ -36,15 +36,15 @@ class Indexed:
     def application(self, chat_numbers: int = 1) -> str:
         token = secrets.token_hex(15)
         self.store.applications.create_application(token, "a", NOW)
-        states = [chat(number) for number in range(1, chat_numbers + 1)]
-        self.store.persistence.persist_chats([chats(token, *states)], WINDOW)
+        versions = [chat(number) for number in range(1, chat_numbers + 1)]
+        self.store.persistence.persist_chats([chats(token, *versions)], WINDOW)
         return token
 
-    def store_and_index(self, token: str, chat: int, *states: Message) -> None:
-        self.index.index(self.store_only(token, chat, *states))
+    def store_and_index(self, token: str, chat: int, *versions: Message) -> None:
+        self.index.index(self.store_only(token, chat, *versions))
 
-    def store_only(self, token: str, chat: int, *states: Message) -> list[Document]:
-        record = messages(token, *states, chat=chat, lease=LEASE)
+    def store_only(self, token: str, chat: int, *versions: Message) -> list[Document]:
+        record = messages(token, *versions, chat=chat, lease=LEASE)
         stored = self.store.persistence.persist_messages([record], WINDOW)
         return [Document(token=t, chat=c, message=m) for t, c, m in stored.documents]
 
@@ -52,9 +52,9 @@ class Indexed:
         self.store_and_index(token, chat, *(message(number) for number in range(1, count + 1)))
 
     def delete_chat(self, token: str, number: int) -> None:
-        """Mark it, and take its documents out of the index."""
-        gone = chat(number, 2, deleted_at=NOW)
-        self.store.persistence.persist_chats([chats(token, gone)], WINDOW)
+        """Store the deletion, and remove the chat's documents from the index."""
+        deletion = chat(number, 2, deleted_at=NOW)
+        self.store.persistence.persist_chats([chats(token, deletion)], WINDOW)
         self.index.purge(token, number)
 
     def scanner(self, chunk_messages: int = 10) -> MessageScanner:

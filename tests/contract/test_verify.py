@@ -144,8 +144,8 @@ def test_documents_of_a_deleted_chat_are_temporary_until_their_last_removal(
 ) -> None:
     token = system.application(2)
     system.fill(token, 1, 5)
-    gone = chat(1, 2, deleted_at=NOW)
-    system.store.persistence.persist_chats([chats(token, gone)], 1000)
+    deletion = chat(1, 2, deleted_at=NOW)
+    system.store.persistence.persist_chats([chats(token, deletion)], 1000)
     report = verified(system, client)
     assert not report.differs
     assert report.temporary == {"only_in_opensearch": 5}

@@ -61,7 +61,7 @@ def test_a_request_that_gets_through_renews_the_budget_of_all() -> None:
     budget = RetryBudget(60, clock=lambda: now, wait=lambda seconds: False)
     slow = budget.begin()
     now = 59.0
-    budget.begin()  # another thread has finished a request, and begins its next one
+    budget.begin()  # another thread finished a request and starts its next one
     now = 100.0
     slow.pause_seconds(UnavailableError(503))
     now = 119.0

@@ -1,4 +1,4 @@
-"""Batches: stable boundaries, stable keys."""
+"""Chunks of an import: every run makes the same chunks with the same keys."""
 
 import msgspec
 

@@ -21,7 +21,7 @@ from tests.unit.chatctl_service import URL, Operator
 
 @pytest.fixture
 def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Operator:
-    """In an empty directory with a stack file, where the client reaches the application on fakes."""
+    """An operator in an empty directory with a stack file. The client reaches the application on fakes."""
     operator = Operator(monkeypatch)
     monkeypatch.setattr(api, "Client", functools.partial(Client, transport=operator.service))
     monkeypatch.chdir(tmp_path)
@@ -153,7 +153,7 @@ def test_lag_prints_a_table_of_queues_and_a_line_for_pending_versions(
 
 
 class Store:
-    """A store of which one count is wrong until it is fixed."""
+    """A store with two wrong counts."""
 
     def __init__(self, url: str) -> None:
         self.applications = self.database = self

@@ -110,7 +110,7 @@ def test_a_record_that_cannot_be_sent_stays_a_dead_letter(
 
 
 class Tasks:
-    """Move tasks as SQS runs them: started once, done after a while. It takes the place of SQS."""
+    """A fake of the move tasks of SQS: a task is started once, and it is finished after a while."""
 
     def __init__(self, client: "SQSClient", **result: Any) -> None:
         self.started: list[dict[str, Any]] = []
@@ -138,7 +138,7 @@ class Tasks:
         return replied({"Results": list(self.results)})
 
     def finish(self, seconds: float) -> None:
-        """Time passes."""
+        """Finish the newest task, in place of a pause."""
         self.results[-1] = {**self.results[-1], **self._result}
 
 
