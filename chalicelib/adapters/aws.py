@@ -148,7 +148,7 @@ class _Connection:
         self.will_close = False
 
     def post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """Status and body of the response. Unlike `HTTPConnection`, it sends head and body in one write."""
+        """Status and body of the response. Sends head and body in one write; `http.client` needs two."""
         at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         signed = self._signer.signed({**headers, "Host": self._host}, body, at)
         lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())

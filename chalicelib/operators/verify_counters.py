@@ -48,7 +48,7 @@ class CounterLimit(msgspec.Struct, frozen=True):
 
 
 class CounterMismatch(msgspec.Struct, frozen=True):
-    """A counter that MySQL contradicts: its `last` is too low (`behind`), or its ceiling too high."""
+    """A counter that MySQL contradicts: its last number is too low (`behind`), or its ceiling too high."""
 
     counter: Counter
     behind: bool

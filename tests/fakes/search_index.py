@@ -1,4 +1,4 @@
-"""A search index in memory, with the meaning that `query_text.py` states."""
+"""A search index in memory, with the meaning that `chalicelib/domain/search.py` states."""
 
 from collections.abc import Sequence
 from datetime import datetime

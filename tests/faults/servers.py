@@ -87,7 +87,7 @@ class StackDatabase:
             return list(cursor.fetchall())
 
     def url_through(self, port: int) -> str:
-        """The address for the functions: through a proxy's port, as the user that `read_only` binds."""
+        """The functions' address: a proxy's port, and the user whom MySQL's read-only mode binds."""
         password = self._keys.mysql_password
         host = f"{USER_BOUND_BY_READ_ONLY}:{password}@127.0.0.1:{port}"
         return f"mysql://{host}{self._url.path}"

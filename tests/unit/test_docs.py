@@ -111,6 +111,14 @@ def test_paths_that_documents_name_exist(document: Path) -> None:
         assert any(ROOT.glob(path)), path
 
 
+def test_the_page_on_changes_names_files_for_ten_changes() -> None:
+    page = (ROOT / "docs/changing.md").read_text()
+    changes = page.split("\n## ")[1:]
+    assert len(changes) == 10
+    for change in changes:
+        assert len(re.findall(r"^\| `[\w.]+[/.]", change, re.M)) >= 3, change.splitlines()[0]
+
+
 def test_every_command_of_chatctl_is_in_the_readme() -> None:
     named = set(re.findall(r"`bin/chatctl ([\w-]+)", README.split("## Useful commands")[1]))
     assert named == set(cli.commands)

@@ -31,8 +31,9 @@ type Arg = str | bytes | int | float
 def connect(url: str, read_timeout_seconds: float = _READ_TIMEOUT_SECONDS) -> Client:
     """A client that sends nothing twice, and whose every wait has a limit.
 
-    `rediss` encrypts, and verifies the certificate against the authorities of the system. `redis+cluster` and
-    `rediss+cluster` name any node of a cluster: this function connects to it, and reads its other nodes.
+    `rediss://` encrypts, and verifies the certificate against the authorities of the system.
+    `redis+cluster://` and `rediss+cluster://` name any node of a cluster: this function connects to it, and
+    reads its other nodes.
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
