@@ -1,4 +1,4 @@
-"""Runs what needs a lease: on a `Need`, get what is missing and try again. The protocol's slow path.
+"""Runs what needs a lease: on a `NotReady`, get what is missing and try again. The protocol's slow path.
 
 No number leaves a memory that holds no lease; the scripts guard that. This module only moves leases
 from MySQL to Redis, and every step of it may be lost, late or doubled without harm:
@@ -47,7 +47,7 @@ _CHAT_MAY_ARRIVE_MS = 24 * 3600_000
 
 
 def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
-    """Call `attempt` until it is no longer a `Need`. Raises `UnavailableError` when time is up."""
+    """Call `attempt` until it returns no `NotReady`. Raises `UnavailableError` when time is up."""
     until = ports.clock.now_ms() + _PATIENCE_MS
     while True:
         result = attempt()

@@ -229,5 +229,5 @@ def _invocations(worker: str, records: float, size: float) -> float:
 
 
 def _larges(busy: float) -> float:
-    """How many `large` do it; sizes double, and so do their prices."""
+    """How many of size `"large"` do it; sizes double, and so do their prices."""
     return float(2 ** math.ceil(math.log2(max(1.0, busy / HALF / PROCESSORS))))

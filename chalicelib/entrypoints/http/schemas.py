@@ -208,7 +208,7 @@ class HealthResponse(msgspec.Struct, frozen=True):
 
 
 class ReadinessResponse(msgspec.Struct, frozen=True):
-    """The state of each service that the API needs: `ok` or `unavailable`. `status` sums them up."""
+    """The state of each service that the API needs: `"ok"` or `"unavailable"`. `status` sums them up."""
 
     status: str
     parts: dict[str, str]
