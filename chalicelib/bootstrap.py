@@ -42,10 +42,10 @@ class Adapters:
 
     @cached_property
     def sequencer(self) -> Sequencer:
-        from chalicelib.adapters.redis.sequencer import RedisSequencer
+        from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 
-        fixed = "the-store-keeps-writes" if self.settings.redis_keeps_writes else ""
-        return RedisSequencer(self.settings.url("redis"), self.clock, self.lease_window, fixed)
+        holder = FIXED_HOLDER if self.settings.redis_keeps_writes else ""
+        return RedisSequencer(self.settings.url("redis"), self.clock, self.lease_window, holder)
 
     @cached_property
     def store(self) -> Store:
@@ -62,7 +62,7 @@ class Adapters:
     def queues(self) -> Queues:
         from chalicelib.adapters.sqs import SqsQueues
 
-        return SqsQueues(self.settings.queue_urls, self.settings.dead_queue_urls)
+        return SqsQueues(self.settings.queue_urls, self.settings.dead_letter_queue_urls)
 
     @cached_property
     def index(self) -> SearchIndex:

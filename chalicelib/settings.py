@@ -11,7 +11,7 @@ from chalicelib.domain.limits import APPLICATION_RATE, USER_RATE
 
 QUEUES = ("inbox", "chats", "messages", "search")
 # The fields that are not a variable of their own: `ORDINAL_` and the field's name in capitals.
-_NOT_READ = ("queue_urls", "dead_queue_urls", "resolve_secret")
+_NOT_READ = ("queue_urls", "dead_letter_queue_urls", "resolve_secret")
 
 
 def _as_it_is(value: str) -> str:
@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     master_key: str = ""
     admin_key: str = ""
     queue_urls: dict[str, str] = {}
-    dead_queue_urls: dict[str, str] = {}
+    dead_letter_queue_urls: dict[str, str] = {}
     lease_window: int = 1_000
     redis_keeps_writes: bool = False
     cors_origin: str = ""
@@ -80,7 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             read,
             queue_urls={q: env.get(f"ORDINAL_{q.upper()}_QUEUE_URL", "") for q in QUEUES},
-            dead_queue_urls={q: env.get(f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL", "") for q in QUEUES},
+            dead_letter_queue_urls={
+                q: env.get(f"ORDINAL_{q.upper()}_DEAD_LETTER_QUEUE_URL", "") for q in QUEUES
+            },
             resolve_secret=resolve_secret,
         )
 

@@ -58,7 +58,7 @@ class Targets(msgspec.Struct, frozen=True):
     mysql_url: str
     opensearch_url: str
     queue_urls: Mapping[str, str]
-    dead_queue_urls: Mapping[str, str]
+    dead_letter_queue_urls: Mapping[str, str]
     aws_url: str = ""
 
     def require(self, name: str) -> str:
@@ -71,7 +71,7 @@ class Targets(msgspec.Struct, frozen=True):
     def queues(self, only: str | None = None) -> list[QueueWithDlq]:
         """All queues, or one. Raises `ConfigError` if a URL is missing."""
         try:
-            return queues_with_dlqs(self.queue_urls, self.dead_queue_urls, only)
+            return queues_with_dlqs(self.queue_urls, self.dead_letter_queue_urls, only)
         except UnknownQueueError as error:
             raise ConfigError(f"{self.source}: {error}") from error
 
@@ -134,7 +134,7 @@ def _from_settings(settings: Settings) -> Targets:
         mysql_url=settings.url("mysql") if settings.mysql_url else "",
         opensearch_url=settings.opensearch_url,
         queue_urls=settings.queue_urls,
-        dead_queue_urls=settings.dead_queue_urls,
+        dead_letter_queue_urls=settings.dead_letter_queue_urls,
     )
 
 
@@ -147,7 +147,9 @@ def _from_stack(file: Path, stack: _Stack) -> Targets:
         mysql_url=stack.mysql.url,
         opensearch_url=stack.opensearch.url,
         queue_urls={queue: _queue_url(stack, queue) for queue in QUEUES},
-        dead_queue_urls={queue: _queue_url(stack, f"{queue}-dead") for queue in QUEUES},
+        dead_letter_queue_urls={
+            queue: _queue_url(stack, f"{queue}-dead-letters") for queue in QUEUES
+        },
         aws_url=stack.aws.url,
     )
 

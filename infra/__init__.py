@@ -1,1 +1,1 @@
-"""Everything that runs Ordinal somewhere: on one machine, and in the cloud."""
+"""The code and templates that run Ordinal on one machine and in the cloud."""

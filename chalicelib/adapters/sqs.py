@@ -19,6 +19,7 @@ from chalicelib.domain.queue_records import (
     halves,
 )
 
+# SQS takes at most ten entries in one call.
 MAX_ENTRIES_PER_CALL = 10
 _MAX_REASON_CHARS = 1_000
 

@@ -137,7 +137,7 @@ class PersistedMessages(msgspec.Struct, frozen=True):
     """What one transaction did: the states that the index must have, and the leases it raised.
 
     `documents` are token, chat and state of what is in MySQL now, also when it was there before.
-    `settled` names, for each counter, the revision up to which a number is dealt with.
+    `acknowledged` names, for each counter, the revision up to which a number is dealt with.
     """
 
     documents: tuple[tuple[str, int, Message], ...]

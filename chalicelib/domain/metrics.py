@@ -24,8 +24,8 @@ class Metric(msgspec.Struct, frozen=True):
 CHATS_ACCEPTED = Metric("ChatsAccepted", "Count")
 MESSAGES_ACCEPTED = Metric("MessagesAccepted", "Count")
 CHANGES_ACCEPTED = Metric("ChangesAccepted", "Count")
-REPLAYS = Metric("Replays", "Count")
-REFUSED_BY_BACKPRESSURE = Metric("RequestsRefusedByBackpressure", "Count")
+IDEMPOTENT_REPLAYS = Metric("IdempotentReplays", "Count")
+BACKPRESSURE_REFUSALS = Metric("BackpressureRefusals", "Count")
 RATE_LIMITED = Metric("RequestsRateLimited", "Count", by="limit")
 ERRORS = Metric("Errors", "Count", by="code")
 
@@ -37,7 +37,7 @@ RECORDS_RETRIED = Metric("RecordsRetried", "Count", by="queue")
 RECORDS_DEAD_LETTERED = Metric("RecordsDeadLettered", "Count", by="queue")
 
 LEASES_ACQUIRED = Metric("LeasesAcquired", "Count")
-LEASES_LOST = Metric("LeasesLost", "Count")
+LEASES_REACQUIRED = Metric("LeasesReacquired", "Count")
 NUMBERS_SKIPPED = Metric("NumbersSkipped", "Count")
 LEASES_EXTENDED = Metric("LeasesExtended", "Count")
 

@@ -14,6 +14,7 @@ import redis
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.leases import MySqlLeases
 from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.number_ranges import count
 
@@ -35,8 +36,6 @@ JOIN chats c ON c.id = s.chat_id
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
 """
 _COUNTERS_A_PAGE = 500
-# The holder of all counters of a Redis that keeps every write over a failover.
-FIXED_HOLDER = "the-store-keeps-writes"
 
 
 class CounterLimit(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError, remaining_on_errors
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.leases import Accepted, Counter, first_lease
-from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS, Metric
+from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED, Metric
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
@@ -139,7 +139,7 @@ def _finish[T: (Message, Chat)](ports: Ports, numbered: Numbered[T], metric: Met
     with remaining_on_errors(numbered.accepted.remaining):
         enqueue(ports, numbered.records)
     if numbered.accepted.replayed:
-        ports.metrics.count(REPLAYS)
+        ports.metrics.count(IDEMPOTENT_REPLAYS)
     else:
         ports.metrics.count(metric, len(numbered.versions))
 

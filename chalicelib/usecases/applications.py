@@ -13,7 +13,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite, WriteResult
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.metrics import REPLAYS
+from chalicelib.domain.metrics import IDEMPOTENT_REPLAYS
 from chalicelib.domain.models import Application
 from chalicelib.domain.paging import Page
 from chalicelib.domain.rate_limits import Remaining, Result
@@ -173,7 +173,7 @@ def _find_replay(ports: Ports, write: IdempotentWrite | None) -> Application | N
 def _stored_response(ports: Ports, write: IdempotentWrite | None) -> bytes | None:
     stored_response = ports.store.applications.find_response(write) if write else None
     if stored_response is not None:
-        ports.metrics.count(REPLAYS)
+        ports.metrics.count(IDEMPOTENT_REPLAYS)
     return stored_response
 
 

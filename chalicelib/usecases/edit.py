@@ -19,7 +19,7 @@ from chalicelib.domain.idempotency import (
     restore_for_replay,
 )
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, PendingPage
-from chalicelib.domain.metrics import CHANGES_ACCEPTED, REPLAYS
+from chalicelib.domain.metrics import CHANGES_ACCEPTED, IDEMPOTENT_REPLAYS
 from chalicelib.domain.models import Chat, ChatRow, Message, Pending
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import only
@@ -220,7 +220,7 @@ def _attempt[T: (Message, Chat)](
 def _resend(ports: Ports, counter: Counter, accepted: Accepted) -> Accepted:
     """Enqueue what an earlier request accepted and may not have enqueued."""
     enqueue(ports, records_of(counter.token, counter.chat, accepted.pending))
-    ports.metrics.count(REPLAYS)
+    ports.metrics.count(IDEMPOTENT_REPLAYS)
     return accepted
 
 

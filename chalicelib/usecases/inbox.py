@@ -16,7 +16,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.inbox import InboxChat, InboxRecord
-from chalicelib.domain.metrics import CHATS_ACCEPTED, MESSAGES_ACCEPTED, REPLAYS
+from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.domain.times import rfc3339
@@ -38,7 +38,7 @@ def accept_inbox(ports: Ports, records: Sequence[InboxRecord]) -> None:
         numbered = _assign_number(ports, tenants[record.token], record, now)
         to_enqueue += numbered.records
         if numbered.accepted.replayed:
-            ports.metrics.count(REPLAYS)
+            ports.metrics.count(IDEMPOTENT_REPLAYS)
         else:
             kind = CHATS_ACCEPTED if isinstance(record, InboxChat) else MESSAGES_ACCEPTED
             ports.metrics.count(kind)

@@ -33,7 +33,7 @@ from chalicelib.domain.leases import (
 from chalicelib.domain.metrics import (
     LEASES_ACQUIRED,
     LEASES_EXTENDED,
-    LEASES_LOST,
+    LEASES_REACQUIRED,
     NUMBERS_SKIPPED,
 )
 from chalicelib.domain.times import rfc3339
@@ -95,7 +95,7 @@ def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
         grant = ports.store.leases.acquire_lease(counter, need, epoch, ports.lease_window, now)
         if grant is not None:
             ports.sequencer.install_lease(counter, need.nonce, grant)
-            ports.metrics.count(LEASES_LOST if grant.lost else LEASES_ACQUIRED)
+            ports.metrics.count(LEASES_REACQUIRED if grant.lost else LEASES_ACQUIRED)
             ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
 
 

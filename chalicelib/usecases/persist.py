@@ -25,7 +25,8 @@ from chalicelib.usecases.ports import Ports
 
 logger = logging.getLogger(__name__)
 
-_DOCUMENTS_A_RECORD = 250
+# A record on the search queue holds at most so many documents, all of one application.
+MAX_DOCUMENTS_PER_RECORD = 250
 
 
 def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
@@ -43,7 +44,7 @@ def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
     ports.queues.send(
         DocumentsRecord(documents=list(part), stored_at=now)
         for documents in by_token.values()
-        for part in batched(documents, _DOCUMENTS_A_RECORD)
+        for part in batched(documents, MAX_DOCUMENTS_PER_RECORD)
     )
     ports.metrics.count(MESSAGES_PERSISTED, len(persisted.documents))
     publish_to_redis(ports, persisted.acknowledged, persisted.extended)

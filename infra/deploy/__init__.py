@@ -1,5 +1,5 @@
-"""Deploying Ordinal to LocalStack: queues, tables, mapping, functions, and the checks after it.
+"""The deployment of Ordinal: stacks, functions, migration, and the checks after it.
 
-One piece of code for the stack without Docker (`infra/local`) and for the compose file. All it
-needs comes from the environment; see `settings.py`.
+The same code deploys to AWS, to the stack without Docker (`infra/local`) and to the compose file. It reads
+its settings from the environment (`settings.py`).
 """

@@ -1,6 +1,4 @@
-"""`python -m infra.deploy.destroy`: take a stage away; what holds data stays, unless that is told too."""
-
-from __future__ import annotations
+"""`python -m infra.deploy.destroy` removes a stage. Stacks that hold data stay without `--with-data`."""
 
 import argparse
 import re
@@ -10,83 +8,87 @@ from typing import Any
 
 from infra.deploy.aws import aws_client
 from infra.deploy.chalice import chalice
-from infra.deploy.environment import environment, place_of
-from infra.deploy.notes import write_notes
+from infra.deploy.chalice_state import write_chalice_state
+from infra.deploy.environment import deploy_target, function_environment
 from infra.deploy.settings import DeploySettings, read_settings
 from infra.deploy.stacks import (
     FOLDER,
     StackFailedError,
-    change_stack,
+    apply_template,
     delete_stack,
-    outputs,
-    settled,
+    final_state,
     stack_name,
-    wanted,
+    stack_outputs,
+    templates_of,
 )
 from infra.deploy.staging import stage_project
 
 PROJECT = Path(__file__).resolve().parents[2]
-WHAT_GOES = "the functions, the API, the alarms and the logs"
-DATA_TOO = "AND EVERYTHING THAT IS STORED: messages, records on the queues, keys"
+WITHOUT_DATA = "the functions, the API, the alarms and the logs"
+DATA = "ALL DATA: the messages, the records on the queues, the keys"
 
 
 def main() -> None:
-    """Ask, then do it."""
+    """Ask for the name of the stage, then remove it."""
     arguments = _parse()
     settings = read_settings(arguments.stage)
-    goes = f"{WHAT_GOES}, {DATA_TOO}" if arguments.with_data else WHAT_GOES
-    print(f"This removes {goes} of the stage {settings.stage} in {_where(settings)}.")
-    if input("Type the name of the stage to go on: ").strip() != settings.stage:
+    removed = f"{WITHOUT_DATA}, AND {DATA}" if arguments.with_data else WITHOUT_DATA
+    print(f"This removes {removed} of the stage {settings.stage} in {_account(settings)}.")
+    if input("Type the name of the stage to remove it: ").strip() != settings.stage:
         sys.exit("Nothing was removed.")
     destroy(settings, arguments.project, arguments.work, arguments.with_data)
-    kept = [] if arguments.with_data else [one.name for one in wanted(settings)][:-1]
-    print(f"Removed. Still there: {', '.join(kept) or 'nothing'}.")
+    names = [template.name for template in templates_of(settings)]
+    remaining = [] if arguments.with_data else names[:-1]
+    print(f"Removed. These stacks remain: {', '.join(remaining) or 'none'}.")
 
 
 def destroy(settings: DeploySettings, project: Path, work: Path, with_data: bool) -> None:
-    """Functions first, then what they ran on. It may be run again after it was cut short."""
+    """Remove the functions first, then the stacks. It can run again after it was cut short."""
     cloud = aws_client(settings, "cloudformation")
-    names = {one.name: stack_name(settings, one.name) for one in wanted(settings)}
-    known: dict[str, str] = {}
-    for name in names.values():
-        known |= outputs(cloud, name) if settled(cloud, name) else {}
-    if known:
-        place, variables = place_of(settings, known), environment(settings, known)
-        copy = stage_project(project, work, settings, place, variables)
-        if write_notes(settings, copy):
+    stacks = {
+        template.name: stack_name(settings, template.name) for template in templates_of(settings)
+    }
+    outputs: dict[str, str] = {}
+    for stack in stacks.values():
+        outputs |= stack_outputs(cloud, stack) if final_state(cloud, stack) else {}
+    if outputs:
+        target = deploy_target(settings, outputs)
+        variables = function_environment(settings, outputs)
+        copy = stage_project(project, work, settings, target, variables)
+        if write_chalice_state(settings, copy):
             chalice(copy, settings, variables, "delete", "--stage", settings.stage)
-    delete_stack(cloud, names.pop("watch"))
+    delete_stack(cloud, stacks.pop("monitoring"))
     if with_data:
-        for template, name in reversed(names.items()):
-            if settled(cloud, name):
-                give_up(cloud, template, name)
-                delete_stack(cloud, name)
+        for template, stack in reversed(stacks.items()):
+            if final_state(cloud, stack):
+                allow_deletion(cloud, template, stack)
+                delete_stack(cloud, stack)
 
 
-def give_up(cloud: Any, template: str, name: str) -> None:
-    """Let go of what the stack would keep; MySQL leaves a last snapshot."""
-    [stack] = cloud.describe_stacks(StackName=name)["Stacks"]
-    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])}
-    cloud.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+def allow_deletion(cloud: Any, template: str, stack: str) -> None:
+    """Update the stack so that its deletion deletes its data too. MySQL leaves a final snapshot."""
+    [description] = cloud.describe_stacks(StackName=stack)["Stacks"]
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in description.get("Parameters", [])}
+    cloud.update_termination_protection(StackName=stack, EnableTerminationProtection=False)
     body = without_retention((FOLDER / f"{template}.yaml").read_text())
-    change_stack(cloud, name, body, parameters)
+    apply_template(cloud, stack, body, parameters)
 
 
 def without_retention(body: str) -> str:
-    """The template with nothing in it that outlives the stack.
+    """The template in a form in which no resource outlives the stack.
 
-    CloudFormation takes another DeletionPolicy only with another change: hence the resource that does
-    nothing.
+    CloudFormation accepts another DeletionPolicy only together with another change. So the template gets a
+    resource that does nothing.
     """
     mysql = re.compile(r"(AWS::RDS::DBInstance\n +DeletionPolicy: )RetainExceptOnCreate")
     body = mysql.sub(r"\1Snapshot", body)
     body = body.replace("DeletionPolicy: RetainExceptOnCreate", "DeletionPolicy: Delete")
     body = body.replace("DeletionProtection: true", "DeletionProtection: false")
-    last = "  Removal:\n    Type: AWS::CloudFormation::WaitConditionHandle\n\n"
-    return body.replace("\nResources:\n", f"\nResources:\n{last}", 1)
+    extra = "  Removal:\n    Type: AWS::CloudFormation::WaitConditionHandle\n\n"
+    return body.replace("\nResources:\n", f"\nResources:\n{extra}", 1)
 
 
-def _where(settings: DeploySettings) -> str:
+def _account(settings: DeploySettings) -> str:
     account = aws_client(settings, "sts").get_caller_identity()["Account"]
     return f"account {account}, {settings.endpoint_url or settings.region}"
 
@@ -94,7 +96,7 @@ def _where(settings: DeploySettings) -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m infra.deploy.destroy", description=__doc__)
     parser.add_argument("--stage", required=True)
-    parser.add_argument("--with-data", action="store_true", help="the stores and the keys too")
+    parser.add_argument("--with-data", action="store_true", help="remove the stores and keys too")
     parser.add_argument("--project", type=Path, default=PROJECT, help="the working copy")
     parser.add_argument("--work", type=Path, default=PROJECT / "var/deploy", help="scratch folder")
     return parser.parse_args()

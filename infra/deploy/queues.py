@@ -1,31 +1,34 @@
-"""What the functions are told about the queues, which `infra/cloud/queues.yaml` makes."""
-
-from __future__ import annotations
+"""The queues that `infra/cloud/queues.yaml` makes, and the environment variables that name them."""
 
 from collections.abc import Mapping
 
 from chalicelib.settings import QUEUES
 
-# As in the template; the simulation plays by them too.
+# The values of the template. The simulation uses them as well.
 VISIBILITY_TIMEOUT_SECONDS = 181
 MAX_RECEIVE_COUNT = 12
-# What the template gives that the functions need.
-OUTPUTS = tuple(f"{q.capitalize()}{dead}QueueUrl" for q in QUEUES for dead in ("", "Dead"))
+# The outputs of the template that the functions need.
+OUTPUTS = tuple(
+    f"{queue.capitalize()}{kind}Url" for queue in QUEUES for kind in ("Queue", "DeadLetterQueue")
+)
 
 
 def queue_urls(outputs: Mapping[str, str]) -> dict[str, str]:
-    """Short name → URL: `messages` for `ordinal-<stage>-messages`, `messages-dead` for its dead letters."""
+    """The URL of each queue by its short name: `messages` is `ordinal-<stage>-messages`.
+
+    The dead-letter queue of `messages` is `messages-dead-letters`.
+    """
     urls: dict[str, str] = {}
     for queue in QUEUES:
         urls[queue] = outputs[f"{queue.capitalize()}QueueUrl"]
-        urls[f"{queue}-dead"] = outputs[f"{queue.capitalize()}DeadQueueUrl"]
+        urls[f"{queue}-dead-letters"] = outputs[f"{queue.capitalize()}DeadLetterQueueUrl"]
     return urls
 
 
 def queue_variables(urls: Mapping[str, str]) -> dict[str, str]:
-    """The part of the functions' environment that names the queues."""
+    """The environment variables of the functions that name the queues."""
     variables: dict[str, str] = {}
     for queue in QUEUES:
         variables[f"ORDINAL_{queue.upper()}_QUEUE_URL"] = urls[queue]
-        variables[f"ORDINAL_{queue.upper()}_DEAD_QUEUE_URL"] = urls[f"{queue}-dead"]
+        variables[f"ORDINAL_{queue.upper()}_DEAD_LETTER_QUEUE_URL"] = urls[f"{queue}-dead-letters"]
     return variables

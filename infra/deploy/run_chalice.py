@@ -1,14 +1,13 @@
-"""The real `chalice`, with what it has no settings for.
+"""The real `chalice`, with five changes for which it has no settings.
 
-Of the packages that the functions need, its own package holds what some function can load. All of it is
-compiled: where it runs nobody can write, so each new process would compile each module again, which takes
-twice as long as loading it.
-
-On LocalStack its waits are of LocalStack's length: after each change botocore's waiters look again every
-five seconds. LocalStack is done in a tenth of one, and a deployment changes every function twice.
+- Its own package of the functions leaves out what no function loads.
+- The package holds compiled modules. A function cannot write to its folder, so each new process would compile
+  each module again, which takes twice as long as loading it.
+- Everybody can read each file of the package.
+- The API has the name of its stage.
+- On LocalStack it polls more often. After each change botocore's waiters pause for five seconds, LocalStack
+  needs a tenth of a second, and a deployment changes each function twice.
 """
-
-from __future__ import annotations
 
 import compileall
 import os
@@ -23,54 +22,55 @@ import chalice.app
 from botocore.waiter import WaiterModel
 from chalice.cli import main
 from chalice.deploy.packager import DependencyBuilder
+from chalice.deploy.swagger import SwaggerGenerator
 from chalice.utils import ChaliceZipFile
 
 POLL_SECONDS = 0.2
-LEFT_OUT = (
-    "botocore/data",  # describes all services to botocore's clients; only its signatures are used
+EXCLUDED = (
+    "botocore/data",  # descriptions of all services for botocore's clients; functions use only its signatures
     "aws_lambda_powertools/event_handler",
-    "aws_lambda_powertools/utilities/[!_j]*",  # the logger needs `jmespath_utils` alone
+    "aws_lambda_powertools/utilities/[!_j]*",  # the logger needs only `jmespath_utils`
     "opensearchpy/_async/client",
     "opensearchpy/_async/plugins",
     "*/tests",
     "*.data",  # scripts
 )
-# Unpacking gives a file another time, so that it must not be compared with its source's.
+# Unpacking changes the time of a file, so Python must not compare a compiled module with its source.
 NEVER_COMPARED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 def trim_packages() -> None:
-    """Let Chalice's builder leave out what no function loads, and compile the rest."""
+    """Make Chalice leave out what no function loads, and compile the rest."""
     builder: Any = DependencyBuilder
     original = builder.build_site_packages
 
     def build_site_packages(self: Any, abi: str, requirements: str, target: str) -> None:
         original(self, abi, requirements, target)
-        for unused in [one for pattern in LEFT_OUT for one in Path(target).glob(pattern)]:
-            shutil.rmtree(unused) if unused.is_dir() else unused.unlink()
+        for path in [path for pattern in EXCLUDED for path in Path(target).glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         compile_all(target)
 
     builder.build_site_packages = build_site_packages
 
 
 def compile_project() -> None:
-    """Compile the staged copy, and in `vendor` what Chalice takes from elsewhere by name."""
+    """Compile the staged copy, and the modules that Chalice adds to the package by itself."""
     compile_all("chalicelib")
     runtime = Path(chalice.app.__file__).parent
-    single = {"app.py": Path("app.py")}
-    single |= {f"chalice/{name}": runtime / name for name in ("__init__.py", "app.py")}
-    for name, source in single.items():
+    modules = {"app.py": Path("app.py")}
+    modules |= {f"chalice/{name}": runtime / name for name in ("__init__.py", "app.py")}
+    for name, source in modules.items():
         compiled = cache_from_source(str(Path("vendor", name)))
         py_compile.compile(str(source), compiled, name, True, invalidation_mode=NEVER_COMPARED)
 
 
 def compile_all(folder: str) -> None:
-    """Compile a folder's modules, to the same bytes wherever it lies."""
+    """Compile the modules of a folder. The result does not depend on the path of the folder."""
     compileall.compile_dir(folder, quiet=1, stripdir=folder, invalidation_mode=NEVER_COMPARED)
 
 
 def make_readable() -> None:
-    """Let everybody read every file of the package, whatever mode it has in the checkout or on this disk.
+    """Let everybody read each file of the package, whatever its mode is in the checkout or on this disk.
 
     Lambda unpacks the package with its modes and runs as another user:
     https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
@@ -86,8 +86,24 @@ def make_readable() -> None:
     zip_file._create_zipinfo = create_zipinfo
 
 
+def name_api(stage: str) -> None:
+    """Give the API the name of its stage. Chalice gives it the name of the app.
+
+    CloudWatch keeps API Gateway's metrics by this name, so two stages in one account would share them.
+    """
+    generator: Any = SwaggerGenerator
+    original = generator.generate_swagger
+
+    def generate_swagger(self: Any, *arguments: Any) -> Any:
+        document = original(self, *arguments)
+        document["info"]["title"] = f"ordinal-{stage}"
+        return document
+
+    generator.generate_swagger = generate_swagger
+
+
 def poll_often() -> None:
-    """Let every waiter ask more often, for as long in all as before."""
+    """Make each waiter of botocore poll more often. Its timeout stays the same."""
     waiters: Any = WaiterModel
     original = waiters.get_waiter
 
@@ -104,6 +120,7 @@ if __name__ == "__main__":
     make_readable()
     trim_packages()
     compile_project()
+    name_api(os.environ["ORDINAL_STAGE"])
     if "AWS_ENDPOINT_URL" in os.environ:
         poll_often()
     sys.exit(main())

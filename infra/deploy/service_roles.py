@@ -1,20 +1,21 @@
-"""The roles that AWS's own services take on in an account; CloudFormation cannot make one that is there."""
+"""Service-linked roles: one for each AWS service that manages a store. An account has each of them once.
 
-from __future__ import annotations
+CloudFormation cannot make them, because it fails if the role exists.
+"""
 
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 SERVICES = ("opensearchservice.amazonaws.com", "elasticache.amazonaws.com", "rds.amazonaws.com")
-IS_THERE = "has been taken"
+EXISTS = "has been taken"  # the words of IAM
 
 
-def put_service_roles(iam: Any) -> None:
-    """Make those that are missing."""
+def ensure_service_roles(iam: Any) -> None:
+    """Create the roles that are missing."""
     for service in SERVICES:
         try:
             iam.create_service_linked_role(AWSServiceName=service)
         except ClientError as error:
-            if IS_THERE not in str(error):
+            if EXISTS not in str(error):
                 raise

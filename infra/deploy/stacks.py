@@ -1,11 +1,9 @@
-"""The CloudFormation stacks: made, brought up to date, or mended where an earlier run was cut short.
+"""The CloudFormation stacks of a stage: created, updated, or repaired after a run that was cut short.
 
-CloudFormation goes on by itself when whoever asked is killed, so the next run waits for what is under
-way. What failed at its making has left nothing behind, and is made again; what failed at a change was
-turned back, and is changed again.
+CloudFormation goes on by itself after the deployment was killed, so the next run waits for its end. If the
+creation of a stack failed, the next run deletes the stack and creates it again. If an update failed,
+CloudFormation has rolled it back, and the next run updates again.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
@@ -19,13 +17,13 @@ from infra.deploy.aws import aws_client
 from infra.deploy.settings import DeploySettings
 
 FOLDER = Path(__file__).resolve().parents[1] / "cloud"
-PATIENCE_SECONDS = 3 * 3600.0
-NOTHING_TO_DO = "No updates are to be performed"
+TIMEOUT_SECONDS = 3 * 3600.0
+NO_CHANGES = "No updates are to be performed"  # the words of CloudFormation
 
 
 @dataclass(frozen=True)
 class Template:
-    """A file of `infra/cloud`, and what it is told: outputs of those before it, or settings."""
+    """A file of `infra/cloud`. Its parameters are outputs of the templates before it, or settings."""
 
     name: str
     parameters: tuple[str, ...]
@@ -33,27 +31,29 @@ class Template:
     holds_data: bool = False
 
 
-STORES = ("MysqlInstance", "MysqlConnections", "OpensearchDomain")
-GROUPS = ("RedisGroupId", "MysqlGroupId", "OpensearchGroupId")
-# LocalStack's open edition has no ElastiCache and no RDS, and so nothing that needs a network.
+STORES = ("MysqlInstanceId", "MysqlMaxConnections", "OpensearchDomainName")
+SECURITY_GROUPS = ("RedisSecurityGroupId", "MysqlSecurityGroupId", "OpensearchSecurityGroupId")
+# LocalStack's open edition has no ElastiCache and no RDS, so nothing there needs a network.
 TEMPLATES = (
     Template("secrets", (), holds_data=True),
     Template("network", ("EncryptionKeyArn",)),
     Template(
-        "data", ("EncryptionKeyArn", "RedisPasswordArn", "SubnetIds", *GROUPS), holds_data=True
+        "data",
+        ("EncryptionKeyArn", "RedisPasswordSecretArn", "SubnetIds", *SECURITY_GROUPS),
+        holds_data=True,
     ),
     Template("queues", (), on_localstack=True, holds_data=True),
-    Template("watch", ("EncryptionKeyArn", *STORES, "AlarmEmail"), on_localstack=True),
+    Template("monitoring", ("EncryptionKeyArn", *STORES, "AlarmEmail"), on_localstack=True),
 )
 
 
 class StackFailedError(Exception):
-    """CloudFormation could not do it; the message says which resource, and why."""
+    """CloudFormation failed. The message names the resource and the reason."""
 
 
-def wanted(settings: DeploySettings) -> list[Template]:
-    """The templates that are deployed there, in their order."""
-    return [one for one in TEMPLATES if one.on_localstack or not settings.local]
+def templates_of(settings: DeploySettings) -> list[Template]:
+    """The templates of the stage in their order."""
+    return [template for template in TEMPLATES if template.on_localstack or not settings.local]
 
 
 def stack_name(settings: DeploySettings, template: str) -> str:
@@ -61,26 +61,26 @@ def stack_name(settings: DeploySettings, template: str) -> str:
     return f"ordinal-{settings.stage}-{template}"
 
 
-def put_stack(
-    settings: DeploySettings, template: Template, known: Mapping[str, str]
+def create_or_update_stack(
+    settings: DeploySettings, template: Template, known_outputs: Mapping[str, str]
 ) -> dict[str, str]:
-    """Make a stack, or bring it up to date. Returns its outputs.
-
-    Raises:
-        StackFailedError: it came out otherwise.
-    """
+    """Create the stack of a template, or update it. Returns its outputs. Raises `StackFailedError`."""
     body = (FOLDER / f"{template.name}.yaml").read_text()
-    given = {"Stage": settings.stage}
-    given |= {name: known[name] for name in template.parameters if known.get(name)}
+    parameters = {"Stage": settings.stage}
+    parameters |= {
+        name: known_outputs[name] for name in template.parameters if known_outputs.get(name)
+    }
     cloud, name = aws_client(settings, "cloudformation"), stack_name(settings, template.name)
-    change_stack(cloud, name, body, given, protect=template.holds_data and not settings.local)
-    return outputs(cloud, name)
+    apply_template(
+        cloud, name, body, parameters, protect=template.holds_data and not settings.local
+    )
+    return stack_outputs(cloud, name)
 
 
-def change_stack(
+def apply_template(
     cloud: Any, name: str, body: str, parameters: Mapping[str, str], protect: bool = False
 ) -> None:
-    """Make the stack what the template says, whatever state it is in."""
+    """Create or update the stack from its present state, whatever this is. Raises `StackFailedError`."""
     request = {
         "StackName": name,
         "TemplateBody": body,
@@ -89,52 +89,51 @@ def change_stack(
         ],
         "Capabilities": ["CAPABILITY_IAM"],
     }
-    state = settled(cloud, name)
+    state = final_state(cloud, name)
     if state in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
         delete_stack(cloud, name)
         state = ""
     if state == "UPDATE_ROLLBACK_FAILED":
         cloud.continue_update_rollback(StackName=name)
-        settled(cloud, name)
+        final_state(cloud, name)
     if not state:
         cloud.create_stack(**request, EnableTerminationProtection=protect)
     else:
         try:
             cloud.update_stack(**request)
         except ClientError as error:
-            if NOTHING_TO_DO not in str(error):
+            if NO_CHANGES not in str(error):
                 raise
-    if settled(cloud, name) not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+    if final_state(cloud, name) not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise StackFailedError(f"{name}: {_reason(cloud, name)}")
 
 
 def delete_stack(cloud: Any, name: str) -> None:
-    """Delete a stack; what its template retains stays. Raises `StackFailedError`."""
-    if settled(cloud, name):
+    """Delete a stack. Resources that its template retains stay. Raises `StackFailedError`."""
+    if final_state(cloud, name):
         cloud.delete_stack(StackName=name)
-        if settled(cloud, name):
+        if final_state(cloud, name):
             raise StackFailedError(f"{name} could not be deleted: {_reason(cloud, name)}")
 
 
-def settled(cloud: Any, name: str) -> str:
-    """The state of a stack once nothing is under way; empty where there is none.
+def final_state(cloud: Any, name: str) -> str:
+    """Wait until CloudFormation has finished. Returns the state of the stack, empty if there is no stack.
 
-    Raises:
-        StackFailedError: it takes longer than any of it should.
+    Raises `StackFailedError` after three hours.
     """
-    until, pause = time.monotonic() + PATIENCE_SECONDS, 0.1
+    deadline, pause_seconds = time.monotonic() + TIMEOUT_SECONDS, 0.1
     while (state := _state(cloud, name)).endswith("_IN_PROGRESS"):
-        if time.monotonic() > until:
-            raise StackFailedError(f"{name} has been {state} for hours.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 10.0)
+        if time.monotonic() > deadline:
+            raise StackFailedError(f"{name} has been {state} for three hours.")
+        time.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 1.5, 10.0)
     return "" if state == "DELETE_COMPLETE" else state
 
 
-def outputs(cloud: Any, name: str) -> dict[str, str]:
-    """What a stack gives to those after it."""
+def stack_outputs(cloud: Any, name: str) -> dict[str, str]:
+    """The outputs of a stack by their names."""
     [stack] = cloud.describe_stacks(StackName=name)["Stacks"]
-    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def _state(cloud: Any, name: str) -> str:
@@ -149,12 +148,12 @@ def _state(cloud: Any, name: str) -> str:
 
 def _reason(cloud: Any, name: str) -> str:
     events = cloud.describe_stack_events(StackName=name)["StackEvents"]
-    return "; ".join(_told(events)) or f"it ended as {_state(cloud, name)}"
+    return "; ".join(_failures(events)) or f"its state is {_state(cloud, name)}"
 
 
-def _told(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    failed = [one for one in events if one.get("ResourceStatus", "").endswith("_FAILED")]
+def _failures(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
     return [
-        f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason', 'no reason given')}"
-        for one in failed[:5]
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+        for event in failed[:5]
     ]

@@ -1,6 +1,4 @@
-"""A copy of the project for Chalice, so that no generated file ever lies in the repository."""
-
-from __future__ import annotations
+"""A copy of the project in which Chalice works, so that the repository holds no generated file."""
 
 import hashlib
 import json
@@ -13,12 +11,12 @@ from infra.deploy.chalice import RUN_CHALICE
 from infra.deploy.settings import DeploySettings
 
 COPIED = ("app.py", "chalicelib", "requirements.txt", "vendor")
-KEPT_PACKAGES = 4
+MAX_PACKAGES = 4
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the functions will be; no subnets on LocalStack."""
+class DeployTarget:
+    """The place of the functions. It has no subnets and no security groups on LocalStack."""
 
     partition: str
     region: str
@@ -28,24 +26,29 @@ class Place:
 
 
 def stage_project(
-    project: Path, work: Path, settings: DeploySettings, place: Place, variables: dict[str, str]
+    project: Path,
+    work: Path,
+    settings: DeploySettings,
+    target: DeployTarget,
+    variables: dict[str, str],
 ) -> Path:
-    """Copy what Chalice deploys, with the stage's settings and rights filled in. Returns the copy."""
+    """Copy what Chalice deploys, and fill in the settings and policies of the stage. Returns the copy."""
     copy = work / "project"
     (copy / ".chalice").mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         _replace(project / name, copy / name)
-    # Chalice reuses what it has built from the same requirements: how it is built belongs to them.
-    how = hashlib.sha256(RUN_CHALICE.read_bytes()).hexdigest()
+    # Chalice reuses a package that it built from the same requirements. It must build a new one when
+    # `run_chalice.py` changes, so the requirements hold the hash of that file.
+    run_chalice_hash = hashlib.sha256(RUN_CHALICE.read_bytes()).hexdigest()
     with (copy / "requirements.txt").open("a") as requirements:
-        requirements.write(f"# {RUN_CHALICE.name}: {how}\n")
-    for old in (copy / ".chalice").glob("*.json"):
-        old.unlink()
+        requirements.write(f"# {RUN_CHALICE.name}: {run_chalice_hash}\n")
+    for old_file in (copy / ".chalice").glob("*.json"):
+        old_file.unlink()
     for file in (project / ".chalice").glob("policy-*.json"):
-        policy = fill_in(file.read_text(), settings.stage, place)
+        policy = fill_in(file.read_text(), settings.stage, target)
         (copy / ".chalice" / file.name).write_text(policy)
     config = stage_config(
-        json.loads((project / ".chalice/config.json").read_text()), settings, place, variables
+        json.loads((project / ".chalice/config.json").read_text()), settings, target, variables
     )
     config_path = copy / ".chalice/config.json"
     config_path.touch(mode=0o600)
@@ -54,33 +57,39 @@ def stage_project(
 
 
 def stage_config(
-    config: dict[str, Any], settings: DeploySettings, place: Place, variables: dict[str, str]
+    config: dict[str, Any],
+    settings: DeploySettings,
+    target: DeployTarget,
+    variables: dict[str, str],
 ) -> dict[str, Any]:
-    """The project's configuration for one stage: `local`'s or `prod`'s, with what only now is known."""
+    """The project's configuration with one stage, its environment and its network.
+
+    A stage that the configuration does not name is like `local` on LocalStack, and like `prod` on AWS.
+    """
     stages = config["stages"]
-    scoped_to_user = stages.get(settings.stage) or stages["local" if settings.local else "prod"]
+    model = "local" if settings.local else "prod"
+    template = stages[settings.stage if settings.stage in stages else model]
     stage = {
-        **scoped_to_user,
-        "environment_variables": {**scoped_to_user.get("environment_variables", {}), **variables},
-        "api_gateway_stage": scoped_to_user.get("api_gateway_stage", settings.stage),
+        **template,
+        "environment_variables": {**template.get("environment_variables", {}), **variables},
     }
-    if place.subnet_ids:
-        stage |= {"subnet_ids": place.subnet_ids, "security_group_ids": place.security_group_ids}
+    if target.subnet_ids:
+        stage |= {"subnet_ids": target.subnet_ids, "security_group_ids": target.security_group_ids}
     return {**config, "stages": {settings.stage: stage}}
 
 
-def fill_in(policy: str, stage: str, place: Place) -> str:
-    """A policy file with the names of this stage, region and account in it."""
+def fill_in(policy: str, stage: str, target: DeployTarget) -> str:
+    """The policy with the names of this stage, region and account in place of the placeholders."""
     return (
-        policy.replace("arn:aws:", f"arn:{place.partition}:")
-        .replace("REGION", place.region)
-        .replace("ACCOUNT", place.account)
+        policy.replace("arn:aws:", f"arn:{target.partition}:")
+        .replace("REGION", target.region)
+        .replace("ACCOUNT", target.account)
         .replace("STAGE", stage)
     )
 
 
 def restore_packages(copy: Path, cache: Path) -> None:
-    """Give Chalice the packages it has built before: it reuses one whose hash is the same."""
+    """Give Chalice the packages of earlier deployments. It reuses the one that has the right hash."""
     deployments = copy / ".chalice/deployments"
     deployments.mkdir(parents=True, exist_ok=True)
     for package in cache.glob("*.zip"):
@@ -88,8 +97,8 @@ def restore_packages(copy: Path, cache: Path) -> None:
             shutil.copyfile(package, deployments / package.name)
 
 
-def keep_packages(copy: Path, cache: Path) -> None:
-    """Keep the newest packages for the next deployment, of whichever stack."""
+def save_packages(copy: Path, cache: Path) -> None:
+    """Save the newest packages for the next deployment of any stage, and delete older ones."""
     cache.mkdir(parents=True, exist_ok=True)
     for package in (copy / ".chalice/deployments").glob("*.zip"):
         if not (cache / package.name).exists():
@@ -97,8 +106,8 @@ def keep_packages(copy: Path, cache: Path) -> None:
             shutil.copyfile(package, scratch)
             scratch.replace(cache / package.name)
     for folder in (copy / ".chalice/deployments", cache):
-        packages = sorted(folder.glob("*.zip"), key=lambda one: one.stat().st_mtime)
-        for package in packages[:-KEPT_PACKAGES]:
+        packages = sorted(folder.glob("*.zip"), key=lambda package: package.stat().st_mtime)
+        for package in packages[:-MAX_PACKAGES]:
             package.unlink()
 
 

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from chalice import Chalice
 
 from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
@@ -75,7 +75,7 @@ def accept_script(harness: Harness) -> Iterator[Row]:
     """The time that the server reports for the script, as on AWS and with a Redis that is not durable."""
     client = redis.Redis.from_url(harness.redis_url)
     incr = client.script_load(INCR)
-    for name, holder in (("", "the-store-keeps-writes"), (", incarnation named", "")):
+    for name, holder in (("", FIXED_HOLDER), (", incarnation named", "")):
         accept = _accepting(harness, holder)
         values, floors = [], []
         for _ in range(ROUNDS):

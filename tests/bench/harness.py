@@ -40,7 +40,7 @@ class Harness:
         self.queue_urls = {
             name: self.sqs.create_queue(QueueName=f"ordinal-bench-{name}")["QueueUrl"]
             for queue in QUEUES
-            for name in (queue, f"{queue}-dead")
+            for name in (queue, f"{queue}-dead-letters")
         }
         self.mysql_url = self._database()
         self.redis_url = str(self.content["redis"]["url"]).removesuffix("/0") + REDIS_DATABASE
@@ -85,7 +85,10 @@ class Harness:
 
     def _environment(self) -> Mapping[str, str]:
         urls = {f"ORDINAL_{q.upper()}_QUEUE_URL": self.queue_urls[q] for q in QUEUES}
-        dead = {f"ORDINAL_{q.upper()}_DEAD_QUEUE_URL": self.queue_urls[f"{q}-dead"] for q in QUEUES}
+        dead = {
+            f"ORDINAL_{q.upper()}_DEAD_LETTER_QUEUE_URL": self.queue_urls[f"{q}-dead-letters"]
+            for q in QUEUES
+        }
         return {
             **urls,
             **dead,

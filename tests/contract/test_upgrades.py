@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 from chalicelib.adapters.sqs import queue_of
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Since
@@ -307,7 +307,7 @@ def sequencer(request: pytest.FixtureRequest) -> Iterator[tuple[RedisSequencer, 
     url, token = part_url("redis"), secrets.token_hex(15)
     with (
         redis.Redis.from_url(url) as client,
-        closing(RedisSequencer(url, FakeClock(IN_2030_MS), WINDOW, keys.MEMORY)) as sequencer,
+        closing(RedisSequencer(url, FakeClock(IN_2030_MS), WINDOW, FIXED_HOLDER)) as sequencer,
     ):
         keys.put(client, token, keys.RECORDED[request.param])
         introduce(sequencer, application(token))

@@ -140,7 +140,7 @@ class Stack:
     def dead(self, queue: str) -> int:
         """The number of records in a queue's dead-letter queue."""
         response = self.sqs.get_queue_attributes(
-            QueueUrl=self.file["queues"][f"{queue}-dead"],
+            QueueUrl=self.file["queues"][f"{queue}-dead-letters"],
             AttributeNames=["ApproximateNumberOfMessages"],
         )
         return int(response["Attributes"]["ApproximateNumberOfMessages"])

@@ -1,7 +1,8 @@
-"""The functions set up as in production: secrets by their names, a user of their own, an index of IAM's.
+"""Copies of the deployed functions with the settings of production.
 
-They are copies beside the deployed ones. LocalStack has no OpenSearch Service, so the index is asked through
-a proxy that writes down the method and the path, as a right says them, and which function it was.
+They read their secrets by ARNs, have a MySQL user of their own, and reach OpenSearch through a proxy. The
+proxy stands for the OpenSearch Service, which LocalStack does not have. It records the function, the method
+and the path of each request, because a policy names these three.
 """
 
 import json
@@ -20,17 +21,18 @@ from tests.e2e.conftest import Stack
 
 SUFFIX = "-in-production"
 USER, PASSWORD = "ordinal_in_production", "a password/of@its: own"
-# RDS makes it, and names it so; LocalStack takes no such name from others.
+# RDS gives its secret a name of the second form. LocalStack refuses this form to everybody else.
 OWNER_SECRET, OWNER_SECRET_ON_AWS = "rds-db-in-production", "rds!db-in-production"
+NOWHERE = "127.0.0.1:1"
 
 
 class Proxy:
-    """In front of OpenSearch. `asked` has function, right and path."""
+    """A proxy in front of OpenSearch. `calls` holds function, action and path of each request."""
 
     def __init__(self, opensearch_url: str) -> None:
-        self.asked: set[tuple[str, str, str]] = set()
-        # What is answered in its stead: a status for each call of a function with a method.
-        self.instead: dict[tuple[str, str], list[int]] = {}
+        self.calls: set[tuple[str, str, str]] = set()
+        # Statuses that the proxy returns itself, one for each request of a function with a method.
+        self.statuses: dict[tuple[str, str], list[int]] = {}
         self._client = httpx.Client(base_url=opensearch_url, timeout=30)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, self._client))
         self._thread = Thread(target=self._server.serve_forever)
@@ -50,20 +52,20 @@ def _handler(proxy: Proxy, client: httpx.Client) -> type[BaseHTTPRequestHandler]
 
         def do_POST(self) -> None:
             _, function, path = self.path.split("/", 2)
-            right = f"es:ESHttp{self.command.capitalize()}"
-            proxy.asked.add((function, right, path.partition("?")[0]))
+            action = f"es:ESHttp{self.command.capitalize()}"
+            proxy.calls.add((function, action, path.partition("?")[0]))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if instead := proxy.instead.get((function, self.command)):
-                told = {"error": {"type": "resource_already_exists_exception"}}
-                self.answer(instead.pop(0), json.dumps(told).encode())
+            if statuses := proxy.statuses.get((function, self.command)):
+                error = {"error": {"type": "resource_already_exists_exception"}}
+                self.respond(statuses.pop(0), json.dumps(error).encode())
                 return
-            kind = {"Content-Type": self.headers.get("Content-Type", "application/json")}
-            given = client.request(self.command, f"/{path}", content=body, headers=kind)
-            self.answer(given.status_code, given.content)
+            headers = {"Content-Type": self.headers.get("Content-Type", "application/json")}
+            response = client.request(self.command, f"/{path}", content=body, headers=headers)
+            self.respond(response.status_code, response.content)
 
         do_GET = do_PUT = do_HEAD = do_POST  # noqa: N815 the names are those of `http.server`
 
-        def answer(self, status: int, content: bytes) -> None:
+        def respond(self, status: int, content: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
@@ -78,42 +80,54 @@ def _handler(proxy: Proxy, client: httpx.Client) -> type[BaseHTTPRequestHandler]
 
 
 class Production:
-    """Copies of the functions of a stack; gone at the end, with their secrets."""
+    """Copies of the functions of a stack. They are deleted at the end, and so are their secrets."""
 
     def __init__(self, stack: Stack, proxy: Proxy, secrets: Mapping[str, str]) -> None:
         self.stack, self.proxy, self._secrets = stack, proxy, secrets
-        self.names: list[str] = []
+        self._environments: dict[str, dict[str, str]] = {}
 
     def copy(self, function: str) -> None:
-        """Put a function once more, set up anew."""
-        deployed = "ordinal-test" + ("" if function == "api_handler" else f"-{function}")
-        found = self.stack.functions.get_function(FunctionName=deployed)
-        config = found["Configuration"]
+        """Create a copy of a deployed function with the settings of production."""
+        deployed_name = "ordinal-test" + ("" if function == "api_handler" else f"-{function}")
+        deployed = self.stack.functions.get_function(FunctionName=deployed_name)
+        config = deployed["Configuration"]
+        environment = self._variables(function, config["Environment"]["Variables"])
         self.stack.functions.create_function(
-            FunctionName=f"ordinal-test-{function}{SUFFIX}",
-            Code={"ZipFile": httpx.get(found["Code"]["Location"]).content},
-            Environment={
-                "Variables": self._variables(function, config["Environment"]["Variables"])
-            },
+            FunctionName=_name(function),
+            Code={"ZipFile": httpx.get(deployed["Code"]["Location"]).content},
+            Environment={"Variables": environment},
             **{name: config[name] for name in ("Runtime", "Role", "Handler", "Timeout")},
         )
-        self.names.append(function)
+        self._environments[function] = environment
+
+    def take_stores_away(self, function: str) -> None:
+        """Let no store answer the function any more."""
+        environment = dict(self._environments[function])
+        for name in ("ORDINAL_REDIS_URL", "ORDINAL_MYSQL_URL", "ORDINAL_OPENSEARCH_URL"):
+            url = urlsplit(environment[name])
+            user = f"{url.username}@" if url.username else ""
+            environment[name] = url._replace(netloc=f"{user}{NOWHERE}").geturl()
+        functions = self.stack.functions
+        functions.update_function_configuration(
+            FunctionName=_name(function), Environment={"Variables": environment}
+        )
+        functions.get_waiter("function_updated_v2").wait(FunctionName=_name(function))
 
     def call(self, function: str, event: Mapping[str, Any]) -> Any:
-        """The function's answer."""
-        answer = self.stack.functions.invoke(
-            FunctionName=f"ordinal-test-{function}{SUFFIX}", Payload=json.dumps(event).encode()
+        """The response of the function."""
+        response = self.stack.functions.invoke(
+            FunctionName=_name(function), Payload=json.dumps(event).encode()
         )
-        text = answer["Payload"].read()
-        assert "FunctionError" not in answer, text
+        text = response["Payload"].read()
+        assert "FunctionError" not in response, text
         return json.loads(text)
 
     def close(self) -> None:
-        for function in self.names:
-            self.stack.functions.delete_function(FunctionName=f"ordinal-test-{function}{SUFFIX}")
+        for function in self._environments:
+            self.stack.functions.delete_function(FunctionName=_name(function))
 
     def _variables(self, function: str, deployed: Mapping[str, str]) -> dict[str, str]:
-        redis, mysql = (urlsplit(self.stack.file[part]["url"]) for part in ("redis", "mysql"))
+        redis, mysql = (urlsplit(self.stack.file[store]["url"]) for store in ("redis", "mysql"))
         mysql = mysql._replace(netloc=f"{USER}@{mysql.netloc.rpartition('@')[2]}")
         return {
             **deployed,
@@ -130,12 +144,16 @@ def in_production(stack: Stack, functions: list[str]) -> Iterator[Production]:
     with ExitStack() as cleanup:
         proxy = Proxy(stack.file["opensearch"]["url"])
         cleanup.callback(proxy.close)
-        made = Production(stack, proxy, cleanup.enter_context(_secrets(stack)))
-        cleanup.callback(made.close)
+        production = Production(stack, proxy, cleanup.enter_context(_secrets(stack)))
+        cleanup.callback(production.close)
         cleanup.callback(_drop_user, stack.file["mysql"]["url"])
         for function in functions:
-            made.copy(function)
-        yield made
+            production.copy(function)
+        yield production
+
+
+def _name(function: str) -> str:
+    return f"ordinal-test-{function}{SUFFIX}"
 
 
 def _drop_user(url: str) -> None:
@@ -145,7 +163,7 @@ def _drop_user(url: str) -> None:
 
 @contextmanager
 def _secrets(stack: Stack) -> Iterator[dict[str, str]]:
-    """The settings that name them. They are encrypted by a key of this stage, as on AWS."""
+    """The environment variables that name the secrets. A key of KMS encrypts the secrets, as on AWS."""
     url = stack.file["aws"]["url"]
     manager, kms = local_client(url, "secretsmanager"), local_client(url, "kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]
@@ -153,7 +171,7 @@ def _secrets(stack: Stack) -> Iterator[dict[str, str]]:
     texts = {
         "MASTER_KEY": ("ordinal-test-master-key", stack.file["master_key"]),
         "ADMIN_KEY": ("ordinal-test-admin-key", stack.file["admin_key"]),
-        "REDIS_PASSWORD": ("ordinal-test-redis-password", "whatever: it asks for none"),
+        "REDIS_PASSWORD": ("ordinal-test-redis-password", "any word: this server asks for none"),
         "MYSQL_PASSWORD": ("ordinal-test-mysql-password", PASSWORD),
         "MYSQL_OWNER": (
             OWNER_SECRET,
@@ -164,7 +182,7 @@ def _secrets(stack: Stack) -> Iterator[dict[str, str]]:
     with ExitStack() as cleanup:
         cleanup.callback(kms.schedule_key_deletion, KeyId=key, PendingWindowInDays=7)
         for setting, (name, text) in texts.items():
-            made = manager.create_secret(Name=name, SecretString=text, KmsKeyId=key)["ARN"]
-            cleanup.callback(manager.delete_secret, SecretId=made, ForceDeleteWithoutRecovery=True)
-            arns[f"ORDINAL_{setting}"] = made
+            arn = manager.create_secret(Name=name, SecretString=text, KmsKeyId=key)["ARN"]
+            cleanup.callback(manager.delete_secret, SecretId=arn, ForceDeleteWithoutRecovery=True)
+            arns[f"ORDINAL_{setting}"] = arn
         yield arns

@@ -1,4 +1,4 @@
-"""`chatctl reindex` on the deployed stack while messages are posted; afterwards the stores hold the same."""
+"""`chatctl reindex` on the deployed stack, while messages are posted; then nothing differs."""
 
 import json
 import subprocess

@@ -1,7 +1,8 @@
-"""The deployment itself: run again, cut short, taken away. A stage of its own beside the tested one."""
+"""The deployment: run twice, killed, and its stage removed. This stage is not the tested one."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from chalicelib.settings import QUEUES
-from infra.deploy.notes import deployed
+from infra.deploy.chalice_state import deployed_resources
 from infra.deploy.settings import DeploySettings
-from infra.deploy.stacks import settled, stack_name
+from infra.deploy.stacks import final_state, stack_name
 from tests.aws_clients import local_client
 from tests.contract.databases import fresh_database
 from tests.e2e.conftest import ROOT, Stack, wait_until
@@ -26,7 +27,7 @@ SECONDS = 240
 
 
 class Deployment:
-    """Runs the deployment, or the removal, of the stage. Its stores are not those of the tests."""
+    """Deploys and removes the stage. The stage shares no data with the tested one."""
 
     def __init__(self, stack: Stack, mysql_url: str, folder: Path) -> None:
         self.folder = folder
@@ -70,44 +71,45 @@ class Deployment:
         )
 
     def run(self) -> dict[str, Any]:
-        """Deploy; what came of it."""
+        """Deploy. Returns the result of the deployment."""
         with self.start("infra.deploy") as process:
-            said, _ = process.communicate(timeout=SECONDS)
-            assert process.returncode == 0, said
-        told: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
-        return told
+            output, _ = process.communicate(timeout=SECONDS)
+            assert process.returncode == 0, output
+        result: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        return result
 
     def run_once(self) -> None:
-        """Deploy, unless an earlier test has."""
+        """Deploy, unless an earlier test did."""
         if not self.apis():
             self.run()
 
     def kill_when(self, what: str, condition: Callable[[], bool]) -> None:
-        """Begin to deploy, and kill everything that this has started as soon as something is there."""
+        """Start a deployment. Kill it and its children as soon as the condition is true."""
         with self.start("infra.deploy") as process:
             wait_until(what, lambda: condition() or process.poll() is not None, SECONDS)
-            assert process.poll() is None, "it was done before it could be killed"
+            assert process.poll() is None, "the deployment ended before it could be killed"
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
     def destroy(self, answer: str, *words: str) -> str:
+        """Remove the stage with this answer to the question. Returns the output."""
         with self.start("infra.deploy.destroy", *words) as process:
-            said, _ = process.communicate(f"{answer}\n", timeout=SECONDS)
-        return said
+            output, _ = process.communicate(f"{answer}\n", timeout=SECONDS)
+        return output
 
     def functions(self) -> set[str]:
         pages = self.client("lambda").get_paginator("list_functions").paginate()
-        names = {one["FunctionName"] for page in pages for one in page["Functions"]}
+        names = {function["FunctionName"] for page in pages for function in page["Functions"]}
         return {name for name in names if name.startswith(f"ordinal-{STAGE}")}
 
     def apis(self) -> list[str]:
-        """All APIs that lead to this stage, the leftovers of killed runs too."""
-        gateway, found = self.client("apigateway"), []
+        """The ids of all APIs of this stage. A killed deployment may leave more than one."""
+        gateway, ids = self.client("apigateway"), []
         for api in gateway.get_rest_apis(limit=500)["items"]:
             page = gateway.get_resources(restApiId=api["id"], embed=["methods"], limit=500)
             if f":function:ordinal-{STAGE}/" in json.dumps(page["items"]):
-                found.append(api["id"])
-        return found
+                ids.append(api["id"])
+        return ids
 
     def queues(self) -> set[str]:
         urls = self.client("sqs").list_queues(QueueNamePrefix=f"ordinal-{STAGE}-").get("QueueUrls")
@@ -124,25 +126,25 @@ def deployment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             deployment.destroy(STAGE, "--with-data")
 
 
-def test_the_queues_and_the_alarms_of_the_stack_are_cloudformations(stack: Stack) -> None:
+def test_cloudformation_makes_the_queues_and_the_alarms_of_the_stack(stack: Stack) -> None:
     cloud = local_client(stack.file["aws"]["url"], "cloudformation")
-    made = {
-        one["PhysicalResourceId"].rpartition("/")[2]
-        for name in ("queues", "watch")
-        for one in cloud.describe_stack_resources(StackName=f"ordinal-test-{name}")[
+    ids = {
+        resource["PhysicalResourceId"].rpartition("/")[2]
+        for name in ("queues", "monitoring")
+        for resource in cloud.describe_stack_resources(StackName=f"ordinal-test-{name}")[
             "StackResources"
         ]
     }
     queues = {f"ordinal-test-{queue}" for queue in QUEUES}
-    assert queues | {f"{queue}-dead" for queue in queues} <= made
-    alarms = of_type("watch", "AWS::CloudWatch::Alarm").values()
-    wanted = {one["AlarmName"]["Fn::Sub"].replace("${Stage}", "test") for one in alarms}
-    stores = {name for name in wanted if any(s in name for s in ("redis", "mysql-", "search-"))}
-    stores -= {"ordinal-test-search-age", "ordinal-test-search-dead-letters"}
-    assert wanted - stores <= made
+    assert queues | {f"{queue}-dead-letters" for queue in queues} <= ids
+    alarms = of_type("monitoring", "AWS::CloudWatch::Alarm").values()
+    names = {alarm["AlarmName"]["Fn::Sub"].replace("${Stage}", "test") for alarm in alarms}
+    of_stores = {name for name in names if re.search("-(redis|mysql|opensearch)-", name)}
+    assert of_stores
+    assert names - of_stores <= ids
 
 
-def test_killed_anywhere_and_run_again_it_leaves_one_of_everything(
+def test_a_deployment_that_was_killed_anywhere_can_run_again_and_leaves_no_duplicates(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -150,51 +152,53 @@ def test_killed_anywhere_and_run_again_it_leaves_one_of_everything(
     deployment.kill_when("the queues", lambda: bool(deployment.queues()))
     deployment.kill_when("a few functions", lambda: len(deployment.functions()) >= 3)
     deployment.kill_when("the API", lambda: bool(deployment.apis()))
-    told = deployment.run()
-    notes = deployment.folder / f"work/project/.chalice/deployed/{STAGE}.json"
-    noted = {one["name"]: one for one in json.loads(notes.read_text())["resources"]}
-    found = {one["name"]: one for one in deployed(deployment.settings)}
-    assert set(found) == set(noted)
-    assert deployment.apis() == [noted["rest_api"]["rest_api_id"]]
-    for name, one in noted.items():
-        if one["resource_type"] == "sqs_event":
-            assert found[name] == one
-    assert deployment.run() == told
+    result = deployment.run()
+    state = json.loads(
+        (deployment.folder / f"work/project/.chalice/deployed/{STAGE}.json").read_text()
+    )
+    by_chalice = {resource["name"]: resource for resource in state["resources"]}
+    by_us = {resource["name"]: resource for resource in deployed_resources(deployment.settings)}
+    assert set(by_us) == set(by_chalice)
+    assert deployment.apis() == [by_chalice["rest_api"]["rest_api_id"]]
+    for name, resource in by_chalice.items():
+        if resource["resource_type"] == "sqs_event":
+            assert by_us[name] == resource
+    assert deployment.run() == result
 
 
-def test_workers_that_rest_meanwhile_work_again_at_its_end(deployment: Deployment) -> None:
+def test_a_deployment_enables_workers_that_an_operator_disabled(deployment: Deployment) -> None:
     deployment.run_once()
     workers = deployment.client("lambda")
     mappings = [
-        one["UUID"]
-        for one in workers.list_event_source_mappings()["EventSourceMappings"]
-        if f":ordinal-{STAGE}-" in one["FunctionArn"]
+        mapping["UUID"]
+        for mapping in workers.list_event_source_mappings()["EventSourceMappings"]
+        if f":ordinal-{STAGE}-" in mapping["FunctionArn"]
     ]
     assert len(mappings) == len(QUEUES)
 
-    def are(state: str) -> bool:
-        found = [workers.get_event_source_mapping(UUID=uuid)["State"] for uuid in mappings]
-        return set(found) == {state}
+    def all_are(state: str) -> bool:
+        states = [workers.get_event_source_mapping(UUID=uuid)["State"] for uuid in mappings]
+        return set(states) == {state}
 
     for uuid in mappings:
         workers.update_event_source_mapping(UUID=uuid, Enabled=False)
-    wait_until("the workers to rest", lambda: are("Disabled"))
+    wait_until("the workers to be disabled", lambda: all_are("Disabled"))
     deployment.run()
-    assert are("Enabled")
+    assert all_are("Enabled")
 
 
-def test_it_is_taken_away_only_after_the_name_was_typed(deployment: Deployment) -> None:
+def test_a_stage_is_removed_only_after_its_name_was_typed(deployment: Deployment) -> None:
     deployment.run_once()
     assert "Nothing was removed" in deployment.destroy("yes")
     assert deployment.functions()
 
 
-def test_what_holds_data_stays_unless_that_is_told_too(deployment: Deployment) -> None:
+def test_what_holds_data_stays_unless_it_is_to_be_removed_too(deployment: Deployment) -> None:
     deployment.run_once()
     assert "Removed" in deployment.destroy(STAGE)
     assert (deployment.functions(), deployment.apis()) == (set(), [])
     assert len(deployment.queues()) == 2 * len(QUEUES)
     assert "Removed" in deployment.destroy(STAGE, "--with-data")
     assert deployment.queues() == set()
-    for name in ("queues", "watch"):
-        assert settled(deployment.cloud, stack_name(deployment.settings, name)) == ""
+    for name in ("queues", "monitoring"):
+        assert final_state(deployment.cloud, stack_name(deployment.settings, name)) == ""

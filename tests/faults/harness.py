@@ -54,7 +54,7 @@ class Harness:
             master_key=self.keys.master_key,
             admin_key=self.keys.admin_key,
             queue_urls={q: self.queues[q] for q in QUEUES},
-            dead_queue_urls={q: self.queues[f"{q}-dead"] for q in QUEUES},
+            dead_letter_queue_urls={q: self.queues[f"{q}-dead-letters"] for q in QUEUES},
         )
 
     def new_application(self, name: str) -> Target:

@@ -93,7 +93,7 @@ def _leftovers_in_redis(harness: Harness, token: str) -> tuple[list[str], list[s
 
 def _queued(harness: Harness, *, dead: bool) -> Iterator[str]:
     for name, url in harness.queues.items():
-        if name.endswith("-dead") != dead:
+        if name.endswith("-dead-letters") != dead:
             continue
         attributes = harness.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         counts = attributes["Attributes"]

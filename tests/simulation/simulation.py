@@ -7,6 +7,7 @@ from functools import cache
 
 import msgspec
 
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
@@ -106,7 +107,7 @@ class SimulatedPorts:
 
     def make_durable(self) -> None:
         """Do what the setting `redis_keeps_writes` does."""
-        self._sequencer._fixed_holder = "the-store-keeps-writes"
+        self._sequencer._fixed_holder = FIXED_HOLDER
 
 
 class Simulation:

@@ -1,4 +1,4 @@
-"""The CloudFormation templates as Python values, their short tags spelled out."""
+"""The CloudFormation templates as Python values, with the long form of their short tags."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ class _Loader(yaml.SafeLoader):
     pass
 
 
-def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
@@ -21,16 +21,22 @@ def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any
     return {name: loader.construct_sequence(node, deep=True)}
 
 
-_Loader.add_multi_constructor("!", _tag)
+_Loader.add_multi_constructor("!", _long_form)
 
 
 def template(name: str) -> dict[str, Any]:
     """One template of `infra/cloud`."""
-    loaded: dict[str, Any] = yaml.load((FOLDER / f"{name}.yaml").read_text(), _Loader)
-    return loaded
+    document: dict[str, Any] = yaml.load((FOLDER / f"{name}.yaml").read_text(), _Loader)
+    return document
 
 
-def of_type(name: str, kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type, by their names in the template."""
+def of_type(name: str, resource_type: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type by their logical names. At least one must be there."""
     resources = template(name)["Resources"]
-    return {key: one["Properties"] for key, one in resources.items() if one["Type"] == kind}
+    properties = {
+        key: resource["Properties"]
+        for key, resource in resources.items()
+        if resource["Type"] == resource_type
+    }
+    assert properties, f"{name}.yaml has no resource of the type {resource_type}"
+    return properties

@@ -16,7 +16,7 @@ STACK = {
     "base_url": "http://127.0.0.1:4566/_aws/execute-api/x/api",
     "admin_key": "admin_1",
     "master_key": "m",
-    "queues": {name: f"http://q/{name}" for q in QUEUES for name in (q, f"{q}-dead")},
+    "queues": {name: f"http://q/{name}" for q in QUEUES for name in (q, f"{q}-dead-letters")},
     "redis": {"url": "redis://stack", "pid": 1},
     "mysql": {"url": "mysql://stack", "pid": None},
     "opensearch": {"url": "http://stack", "pid": 1},
@@ -26,7 +26,7 @@ FROM_ENVIRONMENT = Settings.from_env(
     {
         "ORDINAL_REDIS_URL": "redis://environment",
         "ORDINAL_CHATS_QUEUE_URL": "http://e/chats",
-        "ORDINAL_CHATS_DEAD_QUEUE_URL": "http://e/chats-dead",
+        "ORDINAL_CHATS_DEAD_LETTER_QUEUE_URL": "http://e/chats-dead",
     }
 )
 
@@ -46,7 +46,7 @@ def test_the_stack_file_names_everything(stack_file: Path) -> None:
     assert queues[0] == (
         "inbox",
         "http://q/ordinal-local-inbox",
-        "http://q/ordinal-local-inbox-dead",
+        "http://q/ordinal-local-inbox-dead-letters",
     )
     assert len(queues) == 4
 

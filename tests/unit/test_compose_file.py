@@ -1,4 +1,4 @@
-"""The compose file can't be run everywhere; what must never slip is read out of it."""
+"""Rules for the compose file. They read the file, because not every machine can run it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,29 @@ FILE = Path(__file__).parents[2] / "docker-compose.localstack.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
 
 
-def test_there_is_one_service_for_each_part_and_one_that_deploys() -> None:
+def test_the_services_are_the_stores_localstack_and_the_deployment() -> None:
     assert set(SERVICES) == {"redis", "mysql", "opensearch", "localstack", "deploy"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_published_port_is_bound_to_this_machine(service: str) -> None:
+def test_every_published_port_is_bound_to_the_loopback_address(service: str) -> None:
     for port in SERVICES[service].get("ports", []):
         assert str(port).startswith("127.0.0.1:"), port
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_service_shares_the_network_of_the_host(service: str) -> None:
+def test_no_service_uses_the_network_of_the_host(service: str) -> None:
     assert "network_mode" not in SERVICES[service]
     assert not SERVICES[service].get("privileged")
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"deploy"}))
-def test_every_service_says_when_it_is_ready(service: str) -> None:
+def test_every_service_has_a_health_check(service: str) -> None:
     assert SERVICES[service]["healthcheck"]["test"]
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"deploy"}))
-def test_the_deployment_waits_until_each_service_is_ready(service: str) -> None:
+def test_the_deployment_waits_until_each_service_is_healthy(service: str) -> None:
     assert SERVICES["deploy"]["depends_on"][service] == {"condition": "service_healthy"}
 
 
@@ -54,7 +54,7 @@ def test_the_functions_containers_join_the_network_of_the_stores() -> None:
     assert all(service["networks"] == ["ordinal"] for service in SERVICES.values())
 
 
-def test_the_functions_settings_are_complete() -> None:
+def test_the_deployment_has_all_settings_that_it_needs() -> None:
     assert set(SERVICES["deploy"]["environment"]) >= {
         "ORDINAL_REDIS_URL",
         "ORDINAL_MYSQL_URL",

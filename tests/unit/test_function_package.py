@@ -1,4 +1,4 @@
-"""The package of the functions: all that some function needs and nothing else, and what each one loads."""
+"""The package of the functions holds what a function needs and no more, and functions load few modules."""
 
 import ast
 import json
@@ -15,12 +15,17 @@ from zipfile import ZipFile
 
 import pytest
 
-from infra.deploy.package import package
+from infra.deploy.chalice import package_functions
+from infra.deploy.settings import DeploySettings
+from infra.deploy.staging import DeployTarget, stage_project
 from infra.local.install import WHEELS
 
 ROOT = Path(__file__).parents[2]
+SETTINGS = DeploySettings("local", "", "us-east-1", "", "", {})
+TARGET = DeployTarget("aws", "us-east-1", "123456789012", [], [])
+VARIABLES = {"ORDINAL_STAGE": "local"}
 MAX_BYTES = 7_500_000
-# Modules after a handler was imported, those of Python itself among them.
+# The largest number of loaded modules after a handler is imported. Python's own modules count too.
 BUDGET = {
     "app": 275,
     "accept_inbox": 225,
@@ -44,7 +49,7 @@ LOADED_LATER = {
     "chalicelib.entrypoints.http.openapi.docs_page",
 }
 NOT_OF_WORKERS = {"app", "chalicelib.entrypoints.http"}
-# What is imported inside of functions, by doing what needs it.
+# Code that loads all modules, also those that functions import only when they need them.
 LATER = """
 import contextlib, importlib, os, pkgutil
 import app, chalicelib
@@ -67,11 +72,16 @@ LOADED = "print({name: getattr(module, '__file__', None) for name, module in sys
 
 @dataclass(frozen=True)
 class Package:
-    """The built package, and the same unpacked in a folder of its own."""
+    """The built package, and a folder with its unpacked content."""
 
     zip: Path
     folder: Path
-    handlers: list[str]
+    resources: dict[str, Any]
+
+    @cached_property
+    def handlers(self) -> list[str]:
+        handlers = [resource["Properties"].get("Handler") for resource in self.resources.values()]
+        return [handler for handler in handlers if handler]
 
     @cached_property
     def names(self) -> list[str]:
@@ -79,40 +89,40 @@ class Package:
             return zip_.namelist()
 
     def loaded_by(self, code: str) -> dict[str, str | None]:
-        """Modules and their files after the code, in a Python that has nothing but the package."""
+        """The modules that this code loads, with their files, in a Python that has only the package."""
         lines = ("import sys", f"sys.path.insert(0, {str(self.folder)!r})", code, LOADED)
         command = [sys.executable, "-I", "-S", "-B", "-W", "error", "-c", "\n".join(lines)]
-        done = subprocess.run(command, cwd="/", env={}, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        loaded: dict[str, str | None] = ast.literal_eval(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, cwd="/", env={}, capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+        loaded: dict[str, str | None] = ast.literal_eval(process.stdout.splitlines()[-1])
         return loaded
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Built as for LocalStack, from the wheels that were fetched, so that it runs on this machine.
+    """The package as the deployment builds it for LocalStack, from downloaded wheels.
 
-    It is built from a checkout that only its owner can read, by a user whose files nobody else can read.
+    The checkout is readable only by its owner, and so are the files that the deployment writes.
     """
     folder = tmp_path_factory.mktemp("functions")
-    ours = os.umask(0o077)
+    umask = os.umask(0o077)
     try:
         checkout = private_checkout(folder / "checkout")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PIP_NO_INDEX", "1")
             patch.setenv("PIP_FIND_LINKS", str(WHEELS))
-            package("local", checkout, folder / "work", folder / "out")
+            copy = stage_project(checkout, folder / "work", SETTINGS, TARGET, VARIABLES)
+            package = package_functions(copy, SETTINGS, VARIABLES)
     finally:
-        os.umask(ours)
-    resources = json.loads((folder / "out/functions.json").read_text())["Resources"].values()
-    handlers = [one["Properties"].get("Handler") for one in resources]
-    with ZipFile(folder / "out/deployment.zip") as zip_:
+        os.umask(umask)
+    resources = json.loads((package / "sam.json").read_text())["Resources"]
+    with ZipFile(package / "deployment.zip") as zip_:
         zip_.extractall(folder / "unpacked")
-    return Package(folder / "out/deployment.zip", folder / "unpacked", [h for h in handlers if h])
+    return Package(package / "deployment.zip", folder / "unpacked", resources)
 
 
 def private_checkout(folder: Path) -> Path:
-    """A copy of what is deployed, as `git clone` makes it under a umask of 077."""
+    """A copy of what is deployed, with the modes that `git clone` gives under a umask of 077."""
     folder.mkdir()
     for name in (".chalice", "app.py", "chalicelib", "requirements.txt"):
         source = ROOT / name
@@ -125,12 +135,14 @@ def private_checkout(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(built: Package) -> dict[str, set[str]]:
-    """What is loaded when a handler of the deployed description was imported, by the handler's name."""
-    return {name_of(handler): set(built.loaded_by(taking(handler))) for handler in built.handlers}
+    """The modules that are loaded after the import of a handler, by the handler's name."""
+    return {
+        name_of(handler): set(built.loaded_by(import_of(handler))) for handler in built.handlers
+    }
 
 
-def taking(handler: str) -> str:
-    """As Lambda does: https://github.com/aws/aws-lambda-python-runtime-interface-client"""
+def import_of(handler: str) -> str:
+    """Code that imports a handler as Lambda does: https://github.com/aws/aws-lambda-python-runtime-interface-client"""
     module, _, name = handler.rpartition(".")
     return f"import importlib; assert callable(importlib.import_module({module!r}).{name})"
 
@@ -139,26 +151,33 @@ def name_of(handler: str) -> str:
     return handler.rpartition(".")[2]
 
 
-def test_the_package_is_no_larger_than_it_must_be(built: Package) -> None:
+def test_the_api_has_the_name_of_its_stage(built: Package) -> None:
+    assert (
+        built.resources["RestAPI"]["Properties"]["DefinitionBody"]["info"]["title"]
+        == "ordinal-local"
+    )
+
+
+def test_the_package_is_small(built: Package) -> None:
     assert built.zip.stat().st_size < MAX_BYTES
 
 
-def test_lambda_which_is_another_user_can_read_every_file_of_it(built: Package) -> None:
+def test_every_file_is_readable_for_the_other_user_that_lambda_runs_as(built: Package) -> None:
     with ZipFile(built.zip) as zip_:
         modes = {entry.filename: entry.external_attr >> 16 for entry in zip_.infolist()}
     assert modes
     assert not [name for name, mode in modes.items() if mode & 0o444 != 0o444]
 
 
-def test_no_tests_and_nothing_of_the_services_that_aws_has(built: Package) -> None:
+def test_the_package_holds_no_tests_and_no_descriptions_of_aws_services(built: Package) -> None:
     unwanted = re.compile(r"(^|/)(tests?|examples?)/|^botocore/data/|\.data/")
     assert not [name for name in built.names if unwanted.search(name)]
 
 
-def test_every_package_in_it_is_loaded_by_some_function(built: Package) -> None:
-    ours = {name.partition(".")[0] for name, file in built.loaded_by(LATER).items() if file}
-    there = {name.partition("/")[0] for name in built.names} - {"__pycache__"}
-    assert {name.removesuffix(".py") for name in there if not name.endswith("-info")} <= ours
+def test_every_library_in_the_package_is_loaded_by_a_function(built: Package) -> None:
+    loaded = {name.partition(".")[0] for name, file in built.loaded_by(LATER).items() if file}
+    packed = {name.partition("/")[0] for name in built.names} - {"__pycache__"}
+    assert {name.removesuffix(".py") for name in packed if not name.endswith("-info")} <= loaded
 
 
 def test_every_module_is_compiled_for_the_python_that_runs_it(built: Package) -> None:
@@ -168,7 +187,7 @@ def test_every_module_is_compiled_for_the_python_that_runs_it(built: Package) ->
     assert source == compiled
 
 
-def test_every_handler_can_be_imported_with_nothing_else_installed(
+def test_every_handler_can_be_imported_with_only_the_package(
     loaded: dict[str, set[str]],
 ) -> None:
     assert loaded.keys() == BUDGET.keys()
@@ -182,7 +201,7 @@ def test_a_function_loads_no_more_modules_than_it_may(
 
 
 @pytest.mark.parametrize("function", BUDGET)
-def test_a_function_loads_no_adapter_before_it_is_asked(
+def test_a_function_loads_no_adapter_before_its_first_event(
     function: str, loaded: dict[str, set[str]]
 ) -> None:
     assert not loaded[function] & LOADED_LATER
@@ -191,7 +210,7 @@ def test_a_function_loads_no_adapter_before_it_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("parts", "strangers"),
+    ("ports", "unused"),
     [
         (("clock", "index", "metrics", "queues"), {"pymysql", "jwt", "botocore.session"}),
         (("clock", "sequencer", "store", "queues", "metrics"), {"opensearchpy", "requests", "jwt"}),
@@ -199,16 +218,16 @@ def test_a_function_loads_no_adapter_before_it_is_asked(
     ids=["index_messages", "persist_messages"],
 )
 def test_a_worker_loads_no_store_that_it_does_not_use(
-    parts: tuple[str, ...], strangers: set[str], built: Package
+    ports: tuple[str, ...], unused: set[str], built: Package
 ) -> None:
     settings: dict[str, Any] = {
         "ORDINAL_REDIS_URL": "redis://127.0.0.1:1/0",
         "ORDINAL_MYSQL_URL": "mysql://a:b@127.0.0.1:1/a",
         "ORDINAL_OPENSEARCH_URL": "http://127.0.0.1:1",
     }
-    found = built.loaded_by(
+    loaded = built.loaded_by(
         "import os, chalicelib.entrypoints.workers as workers\n"
         f"os.environ |= {settings}\n"
-        f"[getattr(workers.worker_ports(), part) for part in {parts}]"
+        f"[getattr(workers.worker_ports(), port) for port in {ports}]"
     )
-    assert not found.keys() & strangers
+    assert not loaded.keys() & unused

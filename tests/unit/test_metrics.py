@@ -58,7 +58,7 @@ def test_a_replay_is_not_counted_as_accepted(chat: Functions) -> None:
     for _ in range(3):
         chat.request("POST", "/chats/1/messages", {"body": "x"}, **{"Idempotency-Key": "k"})
     counts = chat.ports.metrics.counts
-    assert (counts["MessagesAccepted"], counts["Replays"]) == (1, 2)
+    assert (counts["MessagesAccepted"], counts["IdempotentReplays"]) == (1, 2)
 
 
 def test_the_lag_of_a_stage_is_how_long_ago_its_records_were_sent(chat: Functions) -> None:
@@ -87,10 +87,10 @@ def test_requests_that_are_held_back_are_told_from_those_that_fail(
 
     chat.ports.queues.away = True
     assert post(chat, "a") == 503
-    assert "RequestsRefusedByBackpressure" not in chat.ports.metrics.counts
+    assert "BackpressureRefusals" not in chat.ports.metrics.counts
     monkeypatch.setattr(chat.ports.sequencer, "accept", full)
     assert post(chat, "a") == 503
-    assert chat.ports.metrics.counts["RequestsRefusedByBackpressure"] == 1
+    assert chat.ports.metrics.counts["BackpressureRefusals"] == 1
 
 
 def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
@@ -98,12 +98,12 @@ def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
     chat.work("messages")
     counts = chat.ports.metrics.counts
     assert counts["LeasesAcquired"] == 1
-    assert "LeasesLost" not in counts
+    assert "LeasesReacquired" not in counts
     post(chat, *"0123456789")
     assert counts["LeasesExtended"] > 0
     chat.ports.sequencer.wipe()
     post(chat, "b")
-    assert counts["LeasesLost"] > 0
+    assert counts["LeasesReacquired"] > 0
     assert counts["NumbersSkipped"] > 0
 
 
@@ -116,7 +116,7 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
     grant = chat.ports.metrics.counts["LeasesAcquired"]
     assert post(chat, "b") == 202
     assert chat.ports.metrics.counts["LeasesAcquired"] == grant + 1
-    assert "LeasesLost" not in chat.ports.metrics.counts
+    assert "LeasesReacquired" not in chat.ports.metrics.counts
     assert chat.ports.metrics.counts.get("NumbersSkipped", 0) == 0
 
 

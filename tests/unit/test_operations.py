@@ -39,10 +39,13 @@ RUN_BY = {
         "tests/contract/test_restore_drill.py",
         "test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has",
     ),
-    "make deploy": (DEPLOYMENT, "test_killed_anywhere_and_run_again_it_leaves_one_of_everything"),
+    "make deploy": (
+        DEPLOYMENT,
+        "test_a_deployment_that_was_killed_anywhere_can_run_again_and_leaves_no_duplicates",
+    ),
     "aws lambda invoke": (
         DEPLOYMENT,
-        "test_killed_anywhere_and_run_again_it_leaves_one_of_everything",
+        "test_a_deployment_that_was_killed_anywhere_can_run_again_and_leaves_no_duplicates",
     ),
     "aws lambda list-event-source-mappings": (
         "tests/e2e/test_whole_way.py",
@@ -69,10 +72,10 @@ ALARMS = PAGE.split("## Alarms")[1].split("\n## ")[0]
 def test_every_alarm_has_its_row_and_no_other_has_one() -> None:
     names = [
         str(alarm["AlarmName"]["Fn::Sub"]).removeprefix("ordinal-${Stage}-")
-        for alarm in of_type("watch", "AWS::CloudWatch::Alarm").values()
+        for alarm in of_type("monitoring", "AWS::CloudWatch::Alarm").values()
     ]
     rows = re.findall(r"^\| (`[^|]+`) \|", ALARMS, re.M)
-    listed = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
+    listed = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)]
     assert sorted(listed) == sorted(names)
 
 

@@ -1,4 +1,4 @@
-"""Each stack uses its own stores."""
+"""Stacks of tests use only their own stores."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from infra.local.paths import EXTERNAL_VARIABLES, TEST_ORIGIN, stack_named
 
 
 @pytest.mark.parametrize("stack", ["test", "faults", "bench"])
-def test_a_run_of_tests_or_faults_never_takes_the_stores_that_somebody_works_with(
+def test_stacks_of_tests_never_use_the_stores_that_the_environment_names(
     stack: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for service, variable in EXTERNAL_VARIABLES["local"].items():
@@ -15,7 +15,7 @@ def test_a_run_of_tests_or_faults_never_takes_the_stores_that_somebody_works_wit
     assert stack_named(stack).external == {}
 
 
-def test_the_origin_that_somebody_lets_in_is_let_in_on_their_own_stack_only(
+def test_the_cors_origin_of_the_environment_applies_only_to_the_local_stack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ORDINAL_CORS_ORIGIN", "*")

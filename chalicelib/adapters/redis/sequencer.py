@@ -51,6 +51,9 @@ _APPLICATION_LIFE_SECONDS = 3_600
 _BLOCK_SECONDS = 24 * 3_600
 _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
 
+# Holds every lease when the store keeps every acknowledged write over a failover: any node may issue numbers.
+FIXED_HOLDER = "the-store-keeps-writes"
+
 
 class RedisSequencer:
     """The `Sequencer` on one Redis, Valkey or cluster.

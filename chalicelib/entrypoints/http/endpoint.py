@@ -13,7 +13,7 @@ from chalicelib.bootstrap import Adapters, request_ports
 from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
-from chalicelib.domain.metrics import ERRORS, RATE_LIMITED, REFUSED_BY_BACKPRESSURE
+from chalicelib.domain.metrics import BACKPRESSURE_REFUSALS, ERRORS, RATE_LIMITED
 from chalicelib.domain.models import UserName
 from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.requests import check_request
@@ -171,7 +171,7 @@ def _respond(
     except OrdinalError as error:
         metrics.count(ERRORS, dimension=error.code)
         if isinstance(error, BackpressureError):
-            metrics.count(REFUSED_BY_BACKPRESSURE)
+            metrics.count(BACKPRESSURE_REFUSALS)
         if isinstance(error, RateLimitedError):
             metrics.count(RATE_LIMITED, dimension=error.limit)
         request_log.add(**error_fields(error) if error.retryable else {"code": error.code})

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from msgspec.structs import replace
 
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, LeaseGrant, LeaseMissing
@@ -21,7 +22,6 @@ from chalicelib.usecases.ports import Sequencer
 from tests.contract.releases.acts import LATER, NOW, TOKEN, WINDOW
 
 FOLDER = Path(__file__).parent
-MEMORY = "the-store-keeps-writes"
 CHAT = Chat(number=0, revision=0, title="Général ☕", created_at=NOW)
 DAY_MS = 24 * 3600 * 1000
 
@@ -41,7 +41,7 @@ def accept(
     answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
     if isinstance(answer, LeaseMissing):
         assert sequencer.install_lease(
-            counter, answer.nonce, LeaseGrant(0, Lease(MEMORY, 1, WINDOW))
+            counter, answer.nonce, LeaseGrant(0, Lease(FIXED_HOLDER, 1, WINDOW))
         )
         answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
     assert isinstance(answer, Accepted), answer

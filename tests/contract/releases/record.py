@@ -13,7 +13,7 @@ import redis
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.store import MySqlStore
-from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.releases import acts, keys
@@ -60,7 +60,7 @@ def main() -> None:
     url = part_url("redis")
     with (
         redis.Redis.from_url(url) as client,
-        closing(RedisSequencer(url, FakeClock(), acts.WINDOW, keys.MEMORY)) as sequencer,
+        closing(RedisSequencer(url, FakeClock(), acts.WINDOW, FIXED_HOLDER)) as sequencer,
     ):
         keys.write(sequencer, lambda: introduce(sequencer, application(acts.TOKEN)))
         (FOLDER / f"{newest}.keys.ndjson").write_text(keys.text(keys.taken(client)))

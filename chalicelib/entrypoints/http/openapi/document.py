@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the endpoints: the types that check requests also describe them.
 
-`python -m infra.describe` prints the document. A test keeps `docs/openapi.json` equal to it.
+`python -m chalicelib.entrypoints.http.openapi.export` prints it. A test keeps `docs/openapi.json` in step.
 """
 
 import json

@@ -1,25 +1,28 @@
-"""What the model is given: prices, what clients do, what was measured. The rest is the product's own."""
+"""The inputs of the model: prices, what clients do, what was measured.
+
+Everything else comes from the product: `app.py`, `.chalice/config.json`, `infra/cloud/data.yaml`.
+"""
 
 from typing import NamedTuple
 
 import msgspec
 
-SECONDS = 730 * 3600  # of a month, as AWS counts it
+MONTH_SECONDS = 730 * 3600  # as AWS counts a month
 
 
 class Price(NamedTuple):
-    """Steps of an AWS list price in us-east-1: up to so many units a month, then the next."""
+    """An AWS list price in us-east-1. Each step is a number of units a month and the price up to there."""
 
     unit: str
     steps: tuple[tuple[float, float], ...]
     source: str
 
-    def of(self, units: float) -> float:
-        """Dollars a month."""
-        cost, below = 0.0, 0.0
+    def cost(self, units: float) -> float:
+        """Dollars a month for so many units a month."""
+        cost, step_start = 0.0, 0.0
         for up_to, dollars in self.steps:
-            cost += (min(units, up_to) - below) * dollars
-            below = up_to
+            cost += (min(units, up_to) - step_start) * dollars
+            step_start = up_to
             if units <= up_to:
                 break
         return cost
@@ -30,7 +33,7 @@ def _flat(unit: str, dollars: float, source: str) -> Price:
 
 
 _END = float("inf")
-# Found in 2026 on pages of AWS, or of others who quote it; or from memory. docs/scaling.md says more.
+# FOUND: on a page of 2026, of AWS or of somebody who quotes AWS. docs/scaling.md says more.
 FOUND, MEMORY = "found", "from memory"
 PRICES = {
     "lambda time": Price(
@@ -68,39 +71,42 @@ PRICES = {
 
 
 class Mix(msgspec.Struct, frozen=True):
-    """What clients do for each message that is posted, day and night."""
+    """What clients do for each message that they create, day and night."""
 
-    batched: float = 0.5  # share of the messages that come in batches
-    batch: int = 25
-    pages: float = 2.0  # of messages, changes or unread counts
+    batched_share: float = 0.5  # messages that are created in batches, of all messages
+    batch_size: int = 25
+    pages: float = 2.0  # of messages, changes or read markers
     searches: float = 0.02
-    applications: float = 0.1  # active ones, for each message a second
-    chats: float = 10.0  # active ones, for each message a second
+    applications: float = 0.1  # active applications, for each message a second
+    chats: float = 10.0  # active chats, for each message a second
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Bytes and rates of `make bench` and of 40,000 lines of 86 characters; times on Lambda are guesses."""
+    """Bytes and rates that were measured: by `make bench`, and on 40,000 lines of 86 characters.
+
+    The milliseconds are times of a function on Lambda. They are guesses.
+    """
 
     record_bytes: int = 350  # a record with one message
     message_bytes: int = 200  # a message in a batch
     row_bytes: int = 250  # in MySQL, with its indexes
-    document_bytes: int = 700  # in the index, without the copy
-    page_bytes: int = 9_000  # an answer with 50 messages
-    answer_bytes: int = 400
-    key_bytes: int = 400  # an Idempotency-Key in Valkey
+    document_bytes: int = 700  # in the index, without the replica
+    page_bytes: int = 9_000  # a response with 50 messages
+    response_bytes: int = 400
+    idempotency_key_bytes: int = 400  # in Valkey
     chat_bytes: int = 270  # an active chat in Valkey
     log_bytes: int = 1_050  # of a request or a batch, with Lambda's own lines
     chat_log_bytes: int = 400  # more for each chat in a batch
-    post_ms: int = 15
-    batch_ms: int = 30
+    create_ms: int = 15
+    create_batch_ms: int = 30
     read_ms: int = 10
     search_ms: int = 40
     persist_ms: float = 30.0
     persist_message_ms: float = 0.1
     index_ms: float = 50.0
     index_message_ms: float = 0.2
-    scripts: int = 26_000  # a second, of a shard
-    rows: int = 5_000  # a second, of a processor of MySQL
-    pages: int = 2_000  # the same
-    documents: int = 2_500  # a second, of a processor of OpenSearch, on both nodes
-    searches: int = 50  # the same
+    scripts: int = 26_000  # a second, on one shard
+    rows: int = 5_000  # a second, on one processor of MySQL
+    pages: int = 2_000  # a second, on one processor of MySQL
+    documents: int = 2_500  # a second, on one processor of OpenSearch, for both nodes
+    searches: int = 50  # a second, on one processor of OpenSearch
