@@ -1,6 +1,6 @@
-"""The one place that wires adapters to use cases.
+"""Wires the adapters to the use cases.
 
-Each is imported at its first use, so that a function loads only what it needs.
+Each adapter is imported at its first use, so that a function loads only what it needs.
 """
 
 from functools import cache, cached_property
@@ -10,7 +10,7 @@ from chalicelib.usecases.ports import Clock, Metrics, Queues, SearchIndex, Seque
 
 
 def resolve_secret(value: str) -> str:
-    """The secret that a setting names; a value that names none is left as it is."""
+    """The secret that a setting names. A value that is not the ARN of a secret is returned unchanged."""
     if not value.startswith("arn:"):
         return value
     from chalicelib.adapters.secrets import secret
@@ -19,14 +19,14 @@ def resolve_secret(value: str) -> str:
 
 
 def settings() -> Settings:
-    """The settings of this process, secrets revealed when they are needed."""
+    """The settings of this process. Secrets are resolved when they are needed."""
     return Settings.from_env(resolve_secret=resolve_secret)
 
 
 class Adapters:
-    """The real parts. It lives as long as the function's process, and so do its connections.
+    """All adapters of a process. Their connections stay open as long as the process runs.
 
-    `for_requests` says that clients wait for answers, so that the limits of time are short ones.
+    With `for_requests` the timeouts are short, because clients wait for responses.
     """
 
     def __init__(self, settings: Settings, for_requests: bool) -> None:
@@ -90,9 +90,9 @@ def worker_ports() -> Adapters:
 
 
 def migrate() -> list[str]:
-    """Bring MySQL and OpenSearch up to date, and say what was done. It may run any number of times.
+    """Bring MySQL and OpenSearch up to date; returns what was done. It may run any number of times.
 
-    Where the owner of the database is known, the user that the functions are is made as well.
+    If the settings have the owner of the database, this also creates the database user of the functions.
     """
     from chalicelib.adapters.mysql import migrate
     from chalicelib.adapters.opensearch import mapping

@@ -16,7 +16,7 @@ from chalicelib.domain.queue_records import (
     DocumentsRecord,
     MessagesRecord,
     PurgeRecord,
-    halves,
+    split_in_half,
 )
 
 # SQS takes at most ten entries in one call.
@@ -120,7 +120,7 @@ def split_to_fit(record: AnyRecord) -> Iterator[tuple[AnyRecord, bytes]]:
     if len(body) <= MAX_RECORD_BYTES:
         yield record, body
         return
-    parts = halves(record)
+    parts = split_in_half(record)
     if len(parts) == 1:
         raise PoisonError("a single version is larger than SQS accepts")
     for part in parts:

@@ -1,4 +1,12 @@
-"""Who makes a request, and what it may do: secret keys of applications, and user tokens signed with them."""
+"""Who sends a request, and what they may do: secret keys, and user tokens that are signed with them.
+
+A secret key is `ok_<version>_<mac>`. `mac` is HMAC-SHA-256 over `<token>:<version>` with the master key,
+in URL-safe base64 without padding. Keys are derived and never stored, so a check needs no look-up. But
+anyone who has the master key can make every key. The script that serves a request checks that the key's
+version is valid.
+
+A user token is a JWT that the application's own server signs (`docs/credentials.md`).
+"""
 
 import base64
 import hashlib
@@ -18,12 +26,6 @@ from chalicelib.domain.limits import (
 )
 from chalicelib.domain.rate_limits import Bucket
 
-# Secret keys of applications. They are derived, never stored: whoever holds the master key can make them.
-#
-# A key is `ok_<version>_<mac>`, where `mac` is HMAC-SHA-256 over `<token>:<version>` with the master key,
-# in URL-safe base64 without padding. To check one takes no look-up; whether its version is still valid is
-# checked by the script that serves the request.
-
 _PREFIX = "ok"
 _MAX_KEY_CHARS = 128
 _MAX_VERSION_DIGITS = 9
@@ -37,9 +39,9 @@ def derive_key(master_key: str, token: str, version: int) -> str:
 
 
 def check_key(master_key: str, token: str, key: str) -> int:
-    """The version of a key that fits this application; raises `UnauthenticatedError` otherwise.
+    """The version of a key. Raises `UnauthenticatedError` if the key does not belong to the application.
 
-    The comparison takes the same time wherever the difference is.
+    The comparison takes constant time.
     """
     prefix, _, rest = key.partition("_")
     if prefix != _PREFIX or len(key) > _MAX_KEY_CHARS:
@@ -51,26 +53,23 @@ def check_key(master_key: str, token: str, key: str) -> int:
 
 
 def key_version(text: str) -> int:
-    """The version that a key or a token names. Raises `UnauthenticatedError` where it is no number."""
+    """The version that a key or a user token names. Raises `UnauthenticatedError` if it is not a number."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_VERSION_DIGITS):
         raise UnauthenticatedError(NOT_OF_APPLICATION)
     return int(text)
 
 
 def check_admin_key(admin_key: str, key: str) -> None:
-    """Raises `UnauthenticatedError` unless `key` is the admin key."""
+    """Raises `UnauthenticatedError` if `key` is not the admin key."""
     if not admin_key or not hmac.compare_digest(key.encode(), admin_key.encode()):
-        raise UnauthenticatedError("this needs the admin key")
-
-
-# Who makes a request, and what it may do: an application by its secret key, or one of its users.
+        raise UnauthenticatedError("this operation needs the admin key")
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user of an application, as a token that the application signed says it.
+    """A user of an application, as a user token describes it.
 
-    `name` is the sender of what the user posts. `chats` are the only chats that the token opens; None
-    means all of them.
+    `name` is the sender of the user's messages. `chats` are the chats that the token is limited to; None
+    means all chats.
     """
 
     name: str
@@ -80,10 +79,10 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """An application whose secret key fits, in the version that the key has.
+    """An application that sent its secret key in this version, or a user token signed with that key.
 
-    `user` is set where it was not the key itself that came, but a token that was signed with it. Each
-    use case asks here first, before it looks anything up: so a refusal tells nothing of what is there.
+    `user` is set for a user token. Each use case calls the `require` methods before it looks anything up, so
+    a refusal says nothing about what exists.
     `buckets` are those of the rate limits; a request takes from them once, with its first script.
     """
 
@@ -97,40 +96,40 @@ class Tenant(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, buckets=())
 
     def require_key(self) -> None:
-        """Raises `ForbiddenError` where this is a user."""
+        """Raises `ForbiddenError` for a user."""
         if self.user:
-            raise ForbiddenError("this needs the application's secret key")
+            raise ForbiddenError("this operation needs the application's secret key")
 
     def require_read(self, chat: int | None) -> None:
-        """Raises `ForbiddenError` unless the chat may be read; None is the whole application."""
+        """Raises `ForbiddenError` if the chat may not be read; None is the whole application."""
         self.require_scope("read")
         self._require_chat(chat)
 
     def require_write(self, chat: int) -> None:
-        """Raises `ForbiddenError` unless messages of the chat may be written."""
+        """Raises `ForbiddenError` if messages of the chat may not be written."""
         self.require_scope("write")
         self._require_chat(chat)
 
     def require_scope(self, scope: str) -> None:
-        """Raises `ForbiddenError` where a user's token has not this scope, `read` or `write`."""
+        """Raises `ForbiddenError` if a user's token does not have this scope: `read` or `write`."""
         allowed = self.user is None or (
             self.user.may_read if scope == "read" else self.user.may_write
         )
         if not allowed:
-            raise ForbiddenError(f"the token has not the scope {scope}", scope)
+            raise ForbiddenError(f"the token does not have the scope {scope}", scope)
 
     def require_sender(self, sender: str | None) -> None:
-        """Raises `ForbiddenError` where the message is, or would be, another's than the user's."""
+        """Raises `ForbiddenError` if the sender of a message is not the user."""
         if self.user and sender != self.user.name:
-            raise ForbiddenError("users write, edit and delete messages of their own only")
+            raise ForbiddenError("a user may only post, edit and delete their own messages")
 
     def require_reader(self, user: str) -> None:
-        """Raises `ForbiddenError` where a read marker is another's than the user's."""
+        """Raises `ForbiddenError` if a read marker belongs to another user."""
         if self.user and user != self.user.name:
-            raise ForbiddenError("users have to do with the read marker of their own only")
+            raise ForbiddenError("a user may only access their own read marker")
 
     def scoped_to_user(self, idempotency: IdempotencyKey | None) -> IdempotencyKey | None:
-        """The mark of a request: each user has marks of its own."""
+        """The Idempotency-Key of the request. Each user has keys of their own."""
         return (
             msgspec.structs.replace(idempotency, user=self.user.name)
             if idempotency and self.user
@@ -140,14 +139,12 @@ class Tenant(msgspec.Struct, frozen=True):
     def _require_chat(self, chat: int | None) -> None:
         chats = self.user.chats if self.user else None
         if chats is not None and chat not in chats:
-            where = "this, but only single chats" if chat is None else "this chat"
-            raise ForbiddenError(f"the token does not open {where}")
+            raise ForbiddenError(
+                "this token is limited to specific chats"
+                if chat is None
+                else "this token does not allow access to this chat"
+            )
 
-
-# What a user token says: who the user is, until when, and what it may do.
-#
-# A token is a JWT that the application's own server signs; `docs/credentials.md` tells how. Its signature
-# is checked elsewhere, and before anything here is told.
 
 _SCOPES = {"read", "write"}
 
@@ -155,7 +152,7 @@ _Chat = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    """Claims that are read; others, which RFC 7519 lets anyone add, are not."""
+    """The claims that matter. Others are ignored (RFC 7519)."""
 
     sub: Annotated[str, Meta(min_length=1, max_length=MAX_SENDER_CHARS)]
     exp: float
@@ -166,35 +163,38 @@ class _Claims(msgspec.Struct, frozen=True):
 
 
 def user_of(claims: bytes, now_ms: int) -> User:
-    """The user that a token's JSON names. Raises `UnauthenticatedError` that names the faulty claim."""
+    """The user that the claims of a user token describe. The caller has checked the signature.
+
+    Raises `UnauthenticatedError`, which names the claim that is wrong.
+    """
     try:
-        found = msgspec.json.decode(claims, type=_Claims)
+        decoded = msgspec.json.decode(claims, type=_Claims)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise UnauthenticatedError(f"the token's claims cannot be read: {error}") from None
-    _check_times(found, now_ms / 1000)
-    # Whoever is named there is not this service: it has no name that tokens know.
-    if found.aud is not UNSET:
-        raise _refused("aud", "must not be there")
-    scopes = set(found.scope.split())
+    _check_times(decoded, now_ms / 1000)
+    # A token for another service. This one has no name that a token could have.
+    if decoded.aud is not UNSET:
+        raise _refused("aud", "is not allowed")
+    scopes = set(decoded.scope.split())
     if not scopes or scopes - _SCOPES:
-        raise _refused("scope", "must be read, write, or both with a space between")
+        raise _refused("scope", "must be `read`, `write`, or `read write`")
     return User(
-        name=found.sub,
+        name=decoded.sub,
         may_read="read" in scopes,
         may_write="write" in scopes,
-        chats=None if isinstance(found.chats, UnsetType) else frozenset(found.chats),
+        chats=None if isinstance(decoded.chats, UnsetType) else frozenset(decoded.chats),
     )
 
 
 def _check_times(claims: _Claims, now: float) -> None:
     early, late = now - USER_TOKEN_LEEWAY_SECONDS, now + USER_TOKEN_LEEWAY_SECONDS
     if claims.exp <= early:
-        raise _refused("exp", "is over")
+        raise _refused("exp", "is in the past")
     if claims.exp > late + MAX_USER_TOKEN_SECONDS:
         days = MAX_USER_TOKEN_SECONDS // (24 * 3600)
-        raise _refused("exp", f"must not be more than {days} days ahead")
+        raise _refused("exp", f"must not be more than {days} days in the future")
     if claims.nbf is not UNSET and claims.nbf > late:
-        raise _refused("nbf", "has not come yet")
+        raise _refused("nbf", "is in the future")
 
 
 def _refused(claim: str, rule: str) -> UnauthenticatedError:

@@ -1,9 +1,11 @@
-"""The changes of a chat's messages: each message once, in its newest stored state, in order.
+"""The change feed of a chat: each message once, in its newest stored version, in order.
 
-The order is that in which the states were stored: each takes the next position of its chat, under the
-lock of the chat's row. So what becomes visible later always has a higher position, whatever comes late,
-twice or out of order, and whatever memory was lost. Revisions have no such order, and a state that is
-only pending is none yet: it may go with Redis' memory, and who was told of it would keep it for ever.
+The order is the one in which the versions were stored. Each takes the next position of its chat, under the
+lock of the chat's row. So a version that is stored later always has a higher position, even if its record
+came late, twice or out of order, or an incarnation of Redis was lost. Revisions do not have such an order.
+
+A version that is only pending is not in the feed: Redis may lose it, and a client that had seen it would keep
+it for ever.
 """
 
 import re
@@ -21,9 +23,9 @@ _SINCE = re.compile(r"0|([0-9]{1,16})\.([0-9]{1,16})")
 
 
 class Since(msgspec.Struct, frozen=True):
-    """A place in the changes of a chat; all that was stored up to it was told. The default is the start.
+    """A position in the change feed: the client has everything up to it. The default is the start.
 
-    `number` orders the messages that were stored before positions were kept: all of these have 0.
+    Messages that were stored before there were positions all have position 0. `number` orders them.
     """
 
     position: int = 0
@@ -34,26 +36,26 @@ class Since(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The newest stored state of a message, and its position among those of the chat."""
+    """The newest stored version of a message, and its position in the change feed of the chat."""
 
     position: int
     message: Message
 
     @property
     def type(self) -> ChangeType:
-        """What the state is; the states before it may never have been told."""
+        """The kind of the change. A client may never have seen the versions before it."""
         if self.message.deleted_at:
             return "deleted"
         return "edited" if self.message.edited_at else "created"
 
     @property
     def since(self) -> Since:
-        """The place right behind it."""
+        """The position after this change."""
         return Since(self.position, self.message.number)
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Some changes, the place behind the last of them, and whether more are stored."""
+    """Some changes, the position after the last of them, and whether more are stored."""
 
     items: tuple[Change, ...]
     since: Since
@@ -61,9 +63,9 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def parse_since(text: str) -> Since:
-    """The place that a client names. Raises `InvalidError` where it is none."""
-    found = _SINCE.fullmatch(text)
-    place = Since(*map(int, found.groups(default="0"))) if found else None
-    if place is None or max(place.position, place.number) > MAX_NUMBER:
-        raise InvalidError("since", "must be 0, or the `since` of an earlier answer")
-    return place
+    """The position that a client sent. Raises `InvalidError` if it is not one."""
+    match = _SINCE.fullmatch(text)
+    since = Since(*map(int, match.groups(default="0"))) if match else None
+    if since is None or max(since.position, since.number) > MAX_NUMBER:
+        raise InvalidError("since", "must be 0, or the `since` of an earlier response")
+    return since

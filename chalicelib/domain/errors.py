@@ -1,19 +1,19 @@
-"""The tree of errors. Vendor errors become one of these in the adapters; the doors map each to an answer.
+"""The tree of errors. Adapters raise these for errors of their vendors; endpoints make responses of them.
 
 OrdinalError
  ├─ InvalidError            the request breaks rules; names the fields
- ├─ TooLargeError           the request's body is larger than can be taken
- ├─ UnauthenticatedError    no credential, or one that does not fit
- ├─ ForbiddenError          the credential fits, and does not allow this
- ├─ NotFoundError           there is no such thing
- ├─ GoneError               there was such a thing, and it was deleted
- ├─ ConflictError           someone else changes it at this moment; try again
- ├─ RevisionMismatchError   the state is not the one that `If-Match` names
+ ├─ TooLargeError           the body of the request is too large
+ ├─ UnauthenticatedError    there is no credential, or it is not valid
+ ├─ ForbiddenError          the credential is valid, and does not allow this
+ ├─ NotFoundError           there is no such application, chat or message
+ ├─ GoneError               the chat or message was deleted
+ ├─ ConflictError           another request changes it at this moment; try again
+ ├─ RevisionMismatchError   `If-Match` does not name the current revision
  ├─ KeyReusedError          the Idempotency-Key was used for another request
- ├─ InProgressError         the first request with this Idempotency-Key is still under way
- ├─ RateLimitedError        the application or the user asks for too much; try again later
- ├─ UnavailableError        a part is away or slow; trying again can help
- │   └─ BackpressureError        too much is waiting to be persisted
+ ├─ InProgressError         the first request with this Idempotency-Key is in progress
+ ├─ RateLimitedError        the application or the user sends too many requests; try later
+ ├─ UnavailableError        a part of the service is down or slow; try again
+ │   └─ BackpressureError   too much is waiting to be persisted
  └─ PoisonError             a record that can never be persisted or indexed
 """
 
@@ -29,7 +29,7 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 class OrdinalError(Exception):
-    """Base of all errors that the domain knows.
+    """The base of all errors of the domain.
 
     `code` is stable and public. If `retryable`, the same request can succeed later. `remaining` is what is
     left in the buckets of the request's rate limits, if the request has taken from them.
@@ -51,7 +51,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class InvalidError(OrdinalError):
-    """The request breaks a rule, or several: `faults` names each of them that was found."""
+    """The request breaks one or more rules: `violations` has one entry for each."""
 
     code = "invalid-request"
 
@@ -61,13 +61,13 @@ class InvalidError(OrdinalError):
 
 
 class TooLargeError(OrdinalError):
-    """The body of the request is larger than can be taken."""
+    """The body of the request is too large."""
 
     code = "request-too-large"
 
 
 class UnauthenticatedError(OrdinalError):
-    """There is no credential, or it does not fit what is asked for."""
+    """There is no credential (`is_sent` is False), or it is not valid."""
 
     code = "unauthenticated"
 
@@ -77,7 +77,7 @@ class UnauthenticatedError(OrdinalError):
 
 
 class ForbiddenError(OrdinalError):
-    """The credential is right, and does not allow this. `scope` is the one that a token lacks, if any."""
+    """The credential is valid, and does not allow this. `scope` is the one that a token lacks, if any."""
 
     code = "forbidden"
 
@@ -93,39 +93,39 @@ class NotFoundError(OrdinalError):
 
 
 class GoneError(OrdinalError):
-    """The chat or the message was deleted; its number stays taken."""
+    """The chat or the message was deleted. Its number is never used again."""
 
     code = "gone"
 
 
 class ConflictError(OrdinalError):
-    """Others kept changing the same thing; the same request can succeed later."""
+    """Other requests changed the same thing at the same time; the same request can succeed later."""
 
     code = "conflict"
     retryable = True
 
 
 class RevisionMismatchError(OrdinalError):
-    """The state has another revision than `If-Match` names."""
+    """`If-Match` does not name the current revision."""
 
     code = "revision-mismatch"
 
 
 class KeyReusedError(OrdinalError):
-    """The Idempotency-Key was used for a request with other content."""
+    """The Idempotency-Key was used for another request."""
 
     code = "idempotency-key-reused"
 
 
 class InProgressError(OrdinalError):
-    """The first request with this Idempotency-Key has no answer yet; later it will have one."""
+    """The first request with this Idempotency-Key has no response yet."""
 
     code = "request-in-progress"
     retryable = True
 
 
 class RateLimitedError(OrdinalError):
-    """The application, or the user, has asked for more than its share. `limit` says which."""
+    """The application, or the user, sends too many requests. `limit` names which."""
 
     code = "rate-limited"
     retryable = True
@@ -140,7 +140,7 @@ class RateLimitedError(OrdinalError):
 
 
 class UnavailableError(OrdinalError):
-    """A part that is needed is away, slow or not ready. Nothing is wrong with the request."""
+    """A part of the service is down, slow or not ready. The request itself is not the cause."""
 
     code = "unavailable"
     retryable = True
@@ -151,17 +151,17 @@ class UnavailableError(OrdinalError):
 
 
 class BackpressureError(UnavailableError):
-    """The workers cannot keep up: too much of the chat or the application waits to be persisted."""
+    """The workers are behind: too much of the chat or the application is waiting to be persisted."""
 
 
 class PoisonError(OrdinalError):
-    """A record that can never be persisted or indexed, whatever is up."""
+    """A record that can never be persisted or indexed."""
 
     code = "poison-record"
 
 
 def safe_text(error: OrdinalError) -> str:
-    """What the error says, for the log: without what stands in quotes, which may be content."""
+    """The text of the error for the log, without quoted parts, which may be content."""
     return _QUOTED.sub("'…'", str(error))
 
 

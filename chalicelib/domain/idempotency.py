@@ -1,4 +1,8 @@
-"""Requests that are sent again, and what is stored so that a retry gets the first response."""
+"""Idempotency-Keys: what is stored so that a retry gets the first response.
+
+A retry sends the request again. So what the request itself contains is not stored: edits of long messages
+would fill Redis for a day.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +16,9 @@ from chalicelib.domain.rate_limits import Result
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
-    """A client's Idempotency-Key and the fingerprint of the request that it came with.
+    """A client's Idempotency-Key, and the fingerprint of its request.
 
-    Each user has marks of its own: what one sent is never the answer to another.
+    Each user has keys of their own: a user never gets the response to another user.
     """
 
     key: str
@@ -23,9 +27,9 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
 
 
 class IdempotentWrite(msgspec.Struct, frozen=True):
-    """A change that goes straight to MySQL and is to be made once.
+    """A change that goes straight to MySQL, with its Idempotency-Key.
 
-    `scope` is who asks for it: an application's token, or `ADMIN`.
+    `scope` is the principal: an application's token, or `ADMIN`.
     """
 
     scope: str
@@ -46,42 +50,37 @@ class WriteResult[T](Result[T], frozen=True, kw_only=True):
     revision: int | None = None
 
 
-# No token: those are hexadecimal.
+# Not a token, because tokens are hexadecimal.
 ADMIN = "admin"
 
 
-# Requests that are sent again: what is kept of an edit so that a retry gets the same answer.
-#
-# A retry brings its request again, so what the request itself says is not kept: edits of long messages
-# must not fill Redis for a day.
-
-# What a request can change, and what stands for it where it is left out.
+# The fields that a request can change, and the values that replace them in a stored response.
 _LEFT_OUT: dict[type, dict[str, Any]] = {
     Message: {"body": "", "metadata": None},
     Chat: {"title": None, "metadata": None},
 }
 
 
-def compact_for_replay[T: (Message, Chat)](state: T, change: Callable[[T], T]) -> T:
-    """A state that was changed, without what the change brings again and what no answer shows."""
-    state = replace(state, idempotency_key=None)
-    if isinstance(state, Chat):
-        state = replace(state, messages_lease=None)
-    if state.deleted_at:
-        return state
-    left_out = _LEFT_OUT[type(state)]
-    brought = change(replace(state, **left_out))
+def compact_for_replay[T: (Message, Chat)](version: T, change: Callable[[T], T]) -> T:
+    """A changed version without the fields that `change` sets again, and without what no response shows."""
+    version = replace(version, idempotency_key=None)
+    if isinstance(version, Chat):
+        version = replace(version, messages_lease=None)
+    if version.deleted_at:
+        return version
+    left_out = _LEFT_OUT[type(version)]
+    changed = change(replace(version, **left_out))
     return replace(
-        state,
-        **{f: v for f, v in left_out.items() if getattr(brought, f) == getattr(state, f)},
+        version,
+        **{f: v for f, v in left_out.items() if getattr(changed, f) == getattr(version, f)},
     )
 
 
-def restore_for_replay[T: (Message, Chat)](kept: T, revision: int, change: Callable[[T], T]) -> T:
-    """The state as the first answer showed it: what was kept, and what the change brings again."""
-    kept = replace(kept, revision=revision)
-    if kept.deleted_at:
-        return kept
-    brought = change(kept)
-    missing = [f for f in _LEFT_OUT[type(kept)] if not getattr(kept, f)]
-    return replace(kept, **{f: getattr(brought, f) for f in missing})
+def restore_for_replay[T: (Message, Chat)](stored: T, revision: int, change: Callable[[T], T]) -> T:
+    """The version of the first response: what was stored, and what `change` sets again."""
+    stored = replace(stored, revision=revision)
+    if stored.deleted_at:
+        return stored
+    changed = change(stored)
+    missing = [f for f in _LEFT_OUT[type(stored)] if not getattr(stored, f)]
+    return replace(stored, **{f: getattr(changed, f) for f in missing})

@@ -1,7 +1,7 @@
-"""What other services put on the inbox queue: messages and chats that have no number yet.
+"""The records that other services put on the inbox queue: messages and chats without a number.
 
-The fields are those of the HTTP requests, and so are their rules. `key` takes the place of the
-Idempotency-Key: SQS delivers a record at least once, and two records with one key make one message.
+They have the fields and the rules of the HTTP requests. `key` is their Idempotency-Key: SQS may deliver a
+record more than once, and two records with the same key create one message.
 """
 
 from typing import Annotated, Literal
@@ -47,7 +47,7 @@ class _Type(msgspec.Struct, frozen=True):
 
 
 def decode_inbox(body: str, now: str) -> InboxRecord:
-    """The record, if it keeps all rules. Raises `ValueError` that names every fault."""
+    """The record. Raises `ValueError`, which names every violation."""
     try:
         data = body.encode()
         record: InboxRecord = decode(data, _BY_TYPE[decode(data, _Type).type])

@@ -1,17 +1,18 @@
-"""The words of the numbering protocol: counters, what a script answers, and pages of numbers.
+"""The numbering protocol: counters, leases, and what the scripts of Redis return (`docs/design.md`).
 
-A counter hands out a number only under a lease that its own memory holds; otherwise the answer says
-what has to happen first. `docs/design.md` tells the protocol.
+A counter issues a number only under a lease that the same incarnation of Redis holds. Otherwise the result is
+`NotReady`, and names what has to happen first.
 """
 
 import msgspec
 
-from chalicelib.domain.models import Lease, Message, Pending
+from chalicelib.domain.models import Lease, Pending
+from chalicelib.domain.queue_records import Document
 from chalicelib.domain.rate_limits import Remaining
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """Where numbers come from: the chats of an application, or the messages of one of its chats."""
+    """Issues the numbers of an application's chats, or of the messages of one chat."""
 
     token: str
     chat: int | None = None
@@ -23,7 +24,7 @@ def first_lease(holder: str, window: int) -> Lease:
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """Numbers `first` … `last` were given, with revisions that follow each other from `revision`.
+    """The numbers `first` … `last` were issued, with consecutive revisions from `revision`.
 
     `created_at` is the time of the first version. If `replayed`, an earlier request with the same
     Idempotency-Key got these numbers; `pending` then holds those of its versions that may not have reached
@@ -43,16 +44,16 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class ApplicationNotCached(msgspec.Struct, frozen=True):
-    """This memory does not know the application: look it up in MySQL.
+    """Redis has no copy of the application: it must be read from MySQL.
 
-    What is found is remembered only while `nonce` is there: where the key was changed since, it is not.
+    Redis takes the copy only while it still has `nonce`. A change of the key in between removes the nonce.
     """
 
     nonce: str
 
 
 class IssuedUpTo(msgspec.Struct, frozen=True):
-    """The highest number that a memory has given under its lease."""
+    """The highest number that an incarnation has issued under its lease."""
 
     holder: str
     epoch: int
@@ -60,10 +61,10 @@ class IssuedUpTo(msgspec.Struct, frozen=True):
 
 
 class LeaseMissing(msgspec.Struct, frozen=True):
-    """The counter is missing or another memory's. `nonce` was left beside it for this caller.
+    """The counter is missing, or belongs to another incarnation. `nonce` names this caller's attempt.
 
-    `chats` is how far this incarnation has numbered chats, if it knows. `abandoned_nonces` are the nonces of
-    earlier attempts in this incarnation: what MySQL granted to one of them was never installed.
+    `chats` says how far this incarnation has issued chat numbers, if it knows. `abandoned_nonces` are the
+    nonces of earlier attempts in this incarnation: what MySQL granted to one of them was never installed.
     """
 
     holder: str
@@ -73,17 +74,17 @@ class LeaseMissing(msgspec.Struct, frozen=True):
 
 
 class LeaseExhausted(msgspec.Struct, frozen=True):
-    """The counter is ours, and at the ceiling of this lease."""
+    """The counter has reached the ceiling of its lease."""
 
     lease: Lease
 
 
 class LeaseContended(msgspec.Struct, frozen=True):
-    """Another caller is beginning a lease at this moment."""
+    """Another caller is acquiring a lease at this moment."""
 
 
 class LeaseReleasing(msgspec.Struct, frozen=True):
-    """The counter was quiet, and hands out nothing any more: give the numbers above `last` back."""
+    """The counter was idle and issues no numbers any more. The numbers above `last` can be given back."""
 
     holder: str
     epoch: int
@@ -94,10 +95,10 @@ NotReady = ApplicationNotCached | LeaseMissing | LeaseExhausted | LeaseContended
 
 
 class LeaseGrant(msgspec.Struct, frozen=True):
-    """A new lease: numbers above `floor`, up to `lease.ceiling`.
+    """A new lease: the numbers above `floor`, up to `lease.ceiling`.
 
-    `lost` says that the lease before it was not given back: its memory was lost. `skipped` is how many
-    numbers were passed over that have no row.
+    If `lost`, the lease before it was not given back, because its incarnation was lost. `skipped` is how many
+    numbers below `floor` were skipped: they have no row.
     """
 
     floor: int
@@ -107,7 +108,7 @@ class LeaseGrant(msgspec.Struct, frozen=True):
 
 
 class PendingPage(msgspec.Struct, frozen=True):
-    """What Redis knows of a range of a counter: pending states by descending number.
+    """The pending versions of a page, in the order of the page.
 
     If `truncated`, more versions are pending than the page holds. `known` says that Redis has the counter,
     or the chat that it belongs to. `edits` is the number of edits that were accepted so far: a version that
@@ -125,8 +126,9 @@ class PendingPage(msgspec.Struct, frozen=True):
 
 
 class EditPrecondition(msgspec.Struct, frozen=True):
-    """What an edit is made from: the revision of the state, the `edits` of the look before it was read,
-    and the epoch of the newest lease, as MySQL had it by then."""
+    """What must still hold when an edit is accepted: the revision that was edited, the counter's `edits` from
+    before that version was read, and the epoch of the newest lease in MySQL.
+    """
 
     revision: int
     edits: int
@@ -134,19 +136,19 @@ class EditPrecondition(msgspec.Struct, frozen=True):
 
 
 class PersistedMessages(msgspec.Struct, frozen=True):
-    """What one transaction did: the states that the index must have, and the leases it raised.
+    """What one transaction did: the versions that the index must have, and the leases that it extended.
 
-    `documents` are token, chat and state of what is in MySQL now, also when it was there before.
-    `acknowledged` names, for each counter, the revision up to which a number is dealt with.
+    `documents` are the versions in MySQL now, even if they were there before. `acknowledged` has, for each
+    counter, the revision up to which a number is done.
     """
 
-    documents: tuple[tuple[str, int, Message], ...]
+    documents: tuple[Document, ...]
     extended: tuple[tuple[Counter, Lease], ...]
     acknowledged: dict[Counter, dict[int, int]]
 
 
 class PersistedChats(msgspec.Struct, frozen=True):
-    """What one transaction did: the leases it raised, and what is dealt with, as for messages."""
+    """What one transaction did: the leases that it extended, and what is done, as for messages."""
 
     extended: tuple[tuple[Counter, Lease], ...]
     acknowledged: dict[Counter, dict[int, int]]

@@ -1,15 +1,14 @@
-"""What the words mean: leases, messages, chats, and the records that carry them on the queues.
+"""The things that the service stores: applications, chats, messages, and the leases of their numbers.
 
-A record holds the full state of what it is about, with its revision, never a difference: it may come
-twice, late, or before the chat it belongs to, and the newer revision wins. Times are RFC 3339 in UTC
-with milliseconds (`2026-01-31T12:00:00.000Z`), so that they sort as text.
+A version of a chat or a message is complete: it is never a difference. Versions may arrive twice, late, or
+before the chat that they belong to; the newer revision wins.
 """
 
 from typing import Any, NamedTuple, NewType
 
 import msgspec
 
-# An application's public name. The secrets are called keys, and user tokens.
+# An application's public name. The secrets are keys and user tokens.
 AppToken = NewType("AppToken", str)
 # A user's name, as the application knows it.
 UserName = NewType("UserName", str)
@@ -17,16 +16,16 @@ ChatNumber = NewType("ChatNumber", int)
 MessageNumber = NewType("MessageNumber", int)
 Revision = NewType("Revision", int)
 Epoch = NewType("Epoch", int)
-# An RFC 3339 time in UTC with milliseconds.
+# An RFC 3339 time in UTC with milliseconds (`2026-01-31T12:00:00.000Z`): it sorts as text.
 Timestamp = NewType("Timestamp", str)
 
 Metadata = dict[str, Any]
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right of one Redis memory to hand out the numbers of a counter, up to `ceiling`.
+    """The right of one incarnation of Redis to issue the numbers of a counter, up to `ceiling`.
 
-    `holder` names the memory, `epoch` counts how often a memory has begun on this counter.
+    `holder` is the incarnation. `epoch` counts the leases of the counter.
     """
 
     holder: str
@@ -35,7 +34,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One state of a message. `deleted_at` marks a deleted one, which has no body."""
+    """One version of a message. A deleted one has `deleted_at` and no body."""
 
     number: int
     revision: int
@@ -49,10 +48,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One state of a chat.
+    """One version of a chat.
 
-    `messages_lease` is the first lease of its message numbers. It is part of the state until the
-    chat's row is there, because messages may be numbered before that.
+    `messages_lease` is the first lease of its message numbers. A version has it until the chat has a row,
+    because messages may get numbers before that.
     """
 
     number: int
@@ -67,17 +66,18 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A state that was accepted and is not known to be persisted yet."""
+    """A version that was accepted, and is not known to be persisted yet."""
 
     accepted_at_ms: int
     lease: Lease
-    state: Message | Chat
+    version: Message | Chat
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant as MySQL keeps it. `deleted_at` is set while what it held is still being removed.
+    """A tenant. `deleted_at` is set while its chats are still being removed.
 
-    The secret key is valid in the version `key_version`, and until `previous_key_until` in the one before.
+    The secret key is valid in the version `key_version`. The version before it is valid until
+    `previous_key_until`.
     """
 
     token: str
@@ -97,7 +97,7 @@ class PurgedItem(NamedTuple):
 
 
 class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A chat with what MySQL alone knows: its cached counts. A stub has revision 0."""
+    """A chat with its cached counts, which only MySQL knows. A stub has revision 0."""
 
     chat: Chat
     messages_count: int

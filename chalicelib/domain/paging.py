@@ -55,7 +55,7 @@ def fit_to_response[T](items: Sequence[T], chars: Callable[[T], int]) -> Sequenc
 
 def rows_to_fetch(page: PageRequest, pending_page: PendingPage) -> int:
     """How many rows of MySQL fill the page, whatever is pending, and show whether a next page exists."""
-    return page.limit + 1 + sum(1 for entry in pending_page.pending if entry.state.deleted_at)
+    return page.limit + 1 + sum(1 for entry in pending_page.pending if entry.version.deleted_at)
 
 
 def merge[T](
@@ -74,7 +74,7 @@ def merge[T](
     reliable = sorted(items, key=number, reverse=not page.ascending)
     last: int | None = None
     if pending_page.truncated:
-        last = pending_page.pending[-1].state.number
+        last = pending_page.pending[-1].version.number
         sign = 1 if page.ascending else -1
         reliable = [item for item in reliable if sign * number(item) <= sign * last]
     live: Sequence[T] = [item for item in reliable if not deleted(item)]

@@ -1,4 +1,4 @@
-"""The records on the queues: versions of chats and messages, on their way to MySQL and OpenSearch."""
+"""The records on the queues: versions of chats and messages on their way to MySQL and OpenSearch."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -11,7 +11,7 @@ RECORD_VERSION: Literal[1] = 1
 
 
 class MessagesRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="messages"):
-    """States of messages of one chat, with the lease under which they were numbered."""
+    """Versions of messages of one chat, with the lease under which they got their numbers."""
 
     v: Literal[1] = RECORD_VERSION
     token: str
@@ -21,7 +21,7 @@ class MessagesRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
 
 
 class ChatsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="chats"):
-    """States of chats of one application, with the lease under which they were numbered."""
+    """Versions of chats of one application, with the lease under which they got their numbers."""
 
     v: Literal[1] = RECORD_VERSION
     token: str
@@ -30,15 +30,22 @@ class ChatsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as the search index keeps it. A deleted one stays as a mark without a body."""
+    """A message in the search index. A deleted one stays there without a body, so that late records lose."""
 
     token: str
     chat: int
     message: Message
 
 
+class RefusedDocument(msgspec.Struct, frozen=True):
+    """A document that the search index can never take, and why."""
+
+    document: Document
+    reason: str
+
+
 class DocumentsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="documents"):
-    """Persisted states to index. `stored_at` is not after the commit; left out where it is not known."""
+    """Persisted versions to index. `stored_at` is not later than the commit; old records do not have it."""
 
     v: Literal[1] = RECORD_VERSION
     documents: list[Document]
@@ -46,7 +53,7 @@ class DocumentsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
 
 
 class PurgeRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="purge"):
-    """Everything of a chat, or of a whole application (`chat` is None), leaves the index."""
+    """A chat to remove from the index, or a whole application (`chat` is None)."""
 
     v: Literal[1] = RECORD_VERSION
     token: str
@@ -60,10 +67,10 @@ AnyRecord = MessagesRecord | ChatsRecord | DocumentsRecord | PurgeRecord
 def records_of(
     token: str, chat: int | None, pending: Iterable[Pending]
 ) -> list[MessagesRecord | ChatsRecord]:
-    """Pending states of one counter as records, one for each lease under which they were numbered."""
+    """Pending versions of one counter as records: one for each lease under which they got their numbers."""
     by_lease: dict[Lease, list[Any]] = {}
     for entry in pending:
-        by_lease.setdefault(entry.lease, []).append(entry.state)
+        by_lease.setdefault(entry.lease, []).append(entry.version)
     if chat is None:
         return [ChatsRecord(token=token, lease=k, chats=v) for k, v in by_lease.items()]
     return [
@@ -71,8 +78,8 @@ def records_of(
     ]
 
 
-def halves[R: msgspec.Struct](record: R) -> list[R]:
-    """The record's first and second half, or the record alone where it holds only one thing."""
+def split_in_half[R: msgspec.Struct](record: R) -> list[R]:
+    """The two halves of a record, or the record alone if it cannot be split."""
     field = next((f for f in ("messages", "chats", "documents") if hasattr(record, f)), None)
     items: list[Any] = getattr(record, field) if field else []
     if field is None or len(items) < 2:

@@ -1,4 +1,4 @@
-"""What clients send, and the rules that it must keep. What is accepted here is never refused later."""
+"""The bodies of requests, and their rules. What passes these rules is never refused later."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -24,20 +24,20 @@ from chalicelib.domain.models import Chat, Message, Metadata
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 
-# Rules that `check_request` checks, as the documentation shows them. What Python takes for white space and
-# JSON Schema's regular expressions do not, and the other way round, is named.
+# Rules of `check_request`, as the documentation shows them. The pattern names the characters that are white
+# space only for Python, or only for the regular expressions of JSON Schema.
 _NOT_BLANK = {"pattern": r"[^\s\u001c-\u001f\u0085]|\ufeff"}
-_A_TIME = {"format": "date-time"}
+_TIME = {"format": "date-time"}
 
 Name = Annotated[str, Meta(max_length=MAX_NAME_CHARS, extra_json_schema=_NOT_BLANK)]
 Title = Annotated[str, Meta(max_length=MAX_TITLE_CHARS, extra_json_schema=_NOT_BLANK)]
 Body = Annotated[str, Meta(max_length=MAX_BODY_CHARS, extra_json_schema=_NOT_BLANK)]
 Sender = Annotated[str, Meta(max_length=MAX_SENDER_CHARS)]
-Time = Annotated[str, Meta(extra_json_schema=_A_TIME)]
+Time = Annotated[str, Meta(extra_json_schema=_TIME)]
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A JSON object without fields that are not known."""
+    """A JSON object. Unknown fields are refused."""
 
 
 class ApplicationRequest(_Request, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class ApplicationRequest(_Request, frozen=True, kw_only=True):
 
 
 class KeyRequest(_Request, frozen=True, kw_only=True):
-    """Replace the secret key. For `overlap_seconds` the one before stays valid; 0 ends it at once."""
+    """Replace the secret key. The replaced key stays valid for `overlap_seconds`."""
 
     overlap_seconds: Annotated[int, Meta(ge=0, le=MAX_KEY_OVERLAP_SECONDS)]
 
@@ -71,18 +71,18 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
 
 
 class ChatChange(_Request, frozen=True, kw_only=True):
-    """Change what is given of a chat; null removes it."""
+    """Change the named fields of a chat. Null removes a field."""
 
     title: Title | None | UnsetType = UNSET
     metadata: Metadata | None | UnsetType = UNSET
 
     def apply(self, chat: Chat, now: str) -> Chat:
-        """The chat's next state."""
-        return msgspec.structs.replace(chat, edited_at=now, **_given(self))
+        """The next version of the chat."""
+        return msgspec.structs.replace(chat, edited_at=now, **_named_fields(self))
 
 
 class MessageRequest(_Request, frozen=True, kw_only=True):
-    """Post a message. `created_at` is for imports: when the message was first written."""
+    """Post a message. Imports set `created_at` to the time when the message was first written."""
 
     body: Body
     sender: Sender | None = None
@@ -103,87 +103,87 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
 
 
 class BatchRequest(_Request, frozen=True, kw_only=True):
-    """Post messages that get numbers following each other, all of them or none."""
+    """Post messages that get consecutive numbers: all of them or none."""
 
     messages: Annotated[list[MessageRequest], Meta(min_length=1, max_length=MAX_BATCH_MESSAGES)]
 
 
 class MessageChange(_Request, frozen=True, kw_only=True):
-    """Change what is given of a message."""
+    """Change the named fields of a message."""
 
     body: Body | UnsetType = UNSET
     metadata: Metadata | None | UnsetType = UNSET
 
     def apply(self, message: Message, now: str) -> Message:
-        """The message's next state."""
-        return msgspec.structs.replace(message, edited_at=now, **_given(self))
+        """The next version of the message."""
+        return msgspec.structs.replace(message, edited_at=now, **_named_fields(self))
 
 
 class MarkerRequest(_Request, frozen=True, kw_only=True):
-    """Move a read marker up to a message's number. 0 is before the first message."""
+    """Move a read marker up to the number of a message. 0 is before the first message."""
 
     number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
 def check_request(request: msgspec.Struct, now: str, user: User | None = None) -> None:
-    """Rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field.
+    """The rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field.
 
-    A user writes in its own name, and at this moment.
+    A user cannot write under another name, or with another time.
     """
-    faults = chain(_broken_rules(request, now, ""), _broken_by_user(request, user, ""))
-    if (first := next(faults, None)) is not None:
-        raise invalid(chain([first], faults))
+    violations = chain(_violations(request, now, ""), _user_violations(request, user, ""))
+    if (first := next(violations, None)) is not None:
+        raise invalid(chain([first], violations))
 
 
-def _broken_rules(request: msgspec.Struct, now: str, at: str) -> Iterator[Violation]:
+def _violations(request: msgspec.Struct, now: str, at: str) -> Iterator[Violation]:
     for field in request.__struct_fields__:
-        value, place = getattr(request, field), f"{at}/{field}"
+        value, pointer = getattr(request, field), f"{at}/{field}"
         match field:
             case "name" | "title" | "body" if isinstance(value, str) and not value.strip():
-                yield Violation(place, "must not be blank")
+                yield Violation(pointer, "must not be blank")
             case "metadata" if isinstance(value, dict):
-                yield from _broken_by_metadata(place, value)
+                yield from _metadata_violations(pointer, value)
             case "created_at" if value is not None:
-                yield from _broken_by_time(place, value, now)
+                yield from _time_violations(pointer, value, now)
             case "messages":
                 for i, message in enumerate(value):
-                    yield from _broken_rules(message, now, f"{place}/{i}")
-    if isinstance(request, ChatChange | MessageChange) and not _given(request):
+                    yield from _violations(message, now, f"{pointer}/{i}")
+    if isinstance(request, ChatChange | MessageChange) and not _named_fields(request):
         yield Violation(at, "must name at least one field to change")
 
 
-def _broken_by_user(request: msgspec.Struct, user: User | None, at: str) -> Iterator[Violation]:
+def _user_violations(request: msgspec.Struct, user: User | None, at: str) -> Iterator[Violation]:
     if user and isinstance(request, BatchRequest):
         for i, message in enumerate(request.messages):
-            yield from _broken_by_user(message, user, f"{at}/messages/{i}")
+            yield from _user_violations(message, user, f"{at}/messages/{i}")
     if user and isinstance(request, MessageRequest):
         if request.sender not in (None, user.name):
-            yield Violation(f"{at}/sender", "must be the user that the token names, or left out")
+            yield Violation(f"{at}/sender", "must be the user of the token, or left out")
         if request.created_at is not None:
-            yield Violation(f"{at}/created_at", "must not be there with a user's token")
+            yield Violation(f"{at}/created_at", "is not allowed with a user token")
 
 
-def _given(change: ChatChange | MessageChange) -> dict[str, Any]:
+def _named_fields(change: ChatChange | MessageChange) -> dict[str, Any]:
     return {f: v for f in change.__struct_fields__ if (v := getattr(change, f)) is not UNSET}
 
 
-def _broken_by_metadata(place: str, metadata: Metadata) -> Iterator[Violation]:
+def _metadata_violations(pointer: str, metadata: Metadata) -> Iterator[Violation]:
     if _depth(metadata) > MAX_METADATA_DEPTH:
-        yield Violation(place, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+        yield Violation(pointer, f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
     elif len(msgspec.json.encode(metadata)) > MAX_METADATA_BYTES:
-        yield Violation(place, f"must not be over {MAX_METADATA_BYTES} bytes as JSON")
+        yield Violation(pointer, f"must not have more than {MAX_METADATA_BYTES} bytes as JSON")
 
 
-def _broken_by_time(place: str, time: str, now: str) -> Iterator[Violation]:
+def _time_violations(pointer: str, time: str, now: str) -> Iterator[Violation]:
     try:
-        if parse_time(place, time) > now:
-            yield Violation(place, "must not be in the future")
+        if parse_time(pointer, time) > now:
+            yield Violation(pointer, "must not be in the future")
     except InvalidError as error:
         yield from error.violations
 
 
 def _depth(value: Any) -> int:
-    """How deep objects and arrays are nested, counted no further than one over the limit."""
+    """How deep objects and arrays are nested. The count stops one above the limit."""
     level, depth = [value], 0
     while level and depth <= MAX_METADATA_DEPTH:
         inner = [v for v in level if isinstance(v, dict | list)]

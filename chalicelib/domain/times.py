@@ -6,26 +6,26 @@ from chalicelib.domain.errors import InvalidError
 
 
 def rfc3339(ms: int) -> str:
-    """The text of a time that is given in milliseconds since 1970."""
+    """The text of a time in milliseconds since 1970."""
     at = datetime.fromtimestamp(ms // 1000, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
 def unix_ms(text: str) -> int:
-    """Milliseconds since 1970 of a time as `rfc3339` writes it."""
+    """The milliseconds since 1970 of a text that `rfc3339` has made."""
     at = datetime.fromisoformat(text)
     return int(at.timestamp()) * 1000 + at.microsecond // 1000
 
 
 def parse_time(name: str, text: str) -> str:
-    """Any RFC 3339 time, written as this service writes it; `name` is the field or parameter."""
+    """Any RFC 3339 time, in the form of `rfc3339`. Raises `InvalidError` for the field `name`."""
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise ValueError
         at = at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidError(name, "must be an RFC 3339 time with a zone") from None
+        raise InvalidError(name, "must be an RFC 3339 time with a time zone") from None
     if not 1970 <= at.year <= 9998:
-        raise InvalidError(name, "must be a time from 1970 on")
+        raise InvalidError(name, "must be a time in 1970 or later")
     return rfc3339(int(at.timestamp()) * 1000 + at.microsecond // 1000)

@@ -1,4 +1,4 @@
-"""Doors for whoever deploys and runs it; they are called by name, inside of the network."""
+"""Functions for the deployment. They are invoked by name, inside the network."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @blueprint.lambda_function(name="migrate")
 def migrate(event: dict[str, Any], context: Any) -> list[str]:
-    """Bring the stores up to date; says what was done. The deployment calls it."""
+    """Bring MySQL and OpenSearch up to date; returns what was done."""
     log.bind("operations", context)
     done = bootstrap.migrate()
     logger.info("migrate", extra={"done": done})

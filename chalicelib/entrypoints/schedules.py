@@ -1,4 +1,4 @@
-"""Doors of the clock."""
+"""The function that the schedule invokes every minute."""
 
 import logging
 from collections.abc import Callable
@@ -20,28 +20,28 @@ logger = logging.getLogger(__name__)
 _TASKS: dict[str, Callable[[Ports], int]] = {
     "dead_letters": maintenance.measure_dead_letters,
     "oldest_pending_ms": maintenance.measure_pending,
-    "sent_again": maintenance.repair_pending,
+    "resent": maintenance.repair_pending,
     "purged": maintenance.purge_deleted,
-    "leases_closed": maintenance.release_idle_leases,
+    "leases_released": maintenance.release_idle_leases,
 }
 
 
 @blueprint.schedule(Rate(1, unit=Rate.MINUTES), name="repair_pending")
 def repair_pending(event: CloudWatchEvent) -> dict[str, int]:
-    """Every task is tried, whatever becomes of the others. Raises the last one's error."""
-    live = worker_ports()
+    """Run every task, even if others fail. Raises the error of the last one that failed."""
+    ports = worker_ports()
     log.bind("schedules", event.context)
     done: dict[str, int] = {}
-    failure: OrdinalError | None = None
+    last_error: OrdinalError | None = None
     for name, task in _TASKS.items():
         try:
-            done[name] = task(live)
+            done[name] = task(ports)
         except OrdinalError as error:
-            failure = error
-            live.metrics.count(ERRORS, dimension=error.code)
+            last_error = error
+            ports.metrics.count(ERRORS, dimension=error.code)
             logger.error("a task failed", extra={"task": name, **error_fields(error)})
     logger.info("repair", extra=done)
-    live.metrics.flush("schedules")
-    if failure:
-        raise failure
+    ports.metrics.flush("schedules")
+    if last_error:
+        raise last_error
     return done

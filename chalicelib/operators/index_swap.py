@@ -20,10 +20,10 @@ import msgspec
 from opensearchpy import OpenSearch
 
 from chalicelib.adapters.opensearch.connection import READ_SECONDS, Connection, Response
-from chalicelib.adapters.opensearch.index import MAX_BULK_BYTES, OpenSearchIndex, Refused
+from chalicelib.adapters.opensearch.index import MAX_BULK_BYTES, OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import ALIAS, MAPPINGS, VERSION, migrate, settings
 from chalicelib.domain.errors import UnavailableError
-from chalicelib.domain.queue_records import Document
+from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.operators.scan import ScanPosition
 
 HITS_A_PAGE = 500
@@ -81,7 +81,7 @@ class IndexSwap:
         self._create(source)
         return False
 
-    def fill(self, documents: Sequence[Document]) -> Refused:
+    def fill(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Write versions; newer ones stay. Returns those that the index refused, with the reasons."""
         return self._target.index(documents)
 

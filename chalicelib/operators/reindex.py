@@ -11,8 +11,9 @@ The progress is stored in the new index: a reindex that was killed continues whe
 
 from collections.abc import Callable
 
-from chalicelib.adapters.opensearch.index import OpenSearchIndex, Refused
+from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.domain.queue_records import RefusedDocument
 from chalicelib.operators.errors import ReindexRunningError
 from chalicelib.operators.index_reader import IndexReader
 from chalicelib.operators.index_swap import IndexSwap
@@ -42,7 +43,7 @@ class ReindexJob:
         self._reader = IndexReader(opensearch_url, self._swap.filling)
         self._index = OpenSearchIndex(opensearch_url, self._swap.filling)
         self._log, self._progress = log, progress
-        self.refused: Refused = []
+        self.refused: list[RefusedDocument] = []
 
     @property
     def copied(self) -> int:

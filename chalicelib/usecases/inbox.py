@@ -1,4 +1,4 @@
-"""Accept what other services put on the inbox queue, as if it had come over HTTP."""
+"""Accept the records that other services put on the inbox queue, as if they had come over HTTP."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,16 +20,21 @@ from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAG
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import Numbered, assign_chat_number, assign_message_numbers, enqueue
+from chalicelib.usecases.accept import (
+    Numbered,
+    assign_chat_number,
+    assign_message_numbers,
+    enqueue,
+)
 from chalicelib.usecases.ports import Ports
 
 
 def accept_inbox(ports: Ports, records: Sequence[InboxRecord]) -> None:
-    """Each gets its number, then all are handed over together.
+    """Give each record its number, then enqueue all of them together.
 
-    Raises `PoisonError` where one can never be accepted, `UnavailableError` where it can succeed
-    later. Those before it may have numbers by then: the next time they are replays, because of their
-    keys, and what did not reach the queue is handed over then.
+    Raises `PoisonError` if a record can never be accepted, and `UnavailableError` if a retry can succeed.
+    The records before it may have numbers by then. When they are delivered again, their keys make them
+    replays, and what did not reach the queue is enqueued.
     """
     now = rfc3339(ports.clock.now_ms())
     tenants = {token: _tenant(ports, token) for token in dict.fromkeys(r.token for r in records)}
@@ -58,18 +63,18 @@ def _assign_number(
             ports, tenant, record.chat, [record.draft(now, record.key)], idempotency
         )
     except UnauthenticatedError as error:
-        raise UnavailableError("the application's key was rotated meanwhile") from error
+        raise UnavailableError("the application's key was rotated at the same time") from error
     except (NotFoundError, GoneError, KeyReusedError) as error:
         raise PoisonError(str(error)) from error
 
 
 def _tenant(ports: Ports, token: str) -> Tenant | None:
-    """Whoever may write to the queue may write for every application, so its key is taken as given."""
+    """The application, without a check of a key: a service that may use the queue may write for each."""
     application = ports.store.applications.get_application(token)
     return Tenant(token, application.key_version) if application else None
 
 
 def _idempotency(record: InboxRecord) -> IdempotencyKey:
-    """A line feed keeps the keys apart from those of HTTP, which are printable."""
+    """The record's key. A line feed keeps it apart from the keys of HTTP, which are printable."""
     fingerprint = hashlib.sha256(msgspec.json.encode(record)).hexdigest()
     return IdempotencyKey(f"inbox\n{record.key}", fingerprint)

@@ -1,13 +1,14 @@
-"""Runs what needs a lease: on a `NotReady`, get what is missing and try again. The protocol's slow path.
+"""Get what a script needs to issue numbers, mostly a lease, and run it again: the protocol's slow path.
 
-No number leaves a memory that holds no lease; the scripts guard that. This module only moves leases
-from MySQL to Redis, and every step of it may be lost, late or doubled without harm:
+The scripts guarantee that no incarnation of Redis issues a number without a lease. This module only moves
+leases from MySQL to Redis. Each of its steps may be lost, late or run twice without harm:
 
-- of two that begin at once, only one is installed, and a caller that was paused finds its nonce gone;
-- what was given and never installed is given again, so nothing is skipped while Redis keeps its memory:
-  MySQL gives a lease only while its epoch is the one that was seen when the nonce was still there, so
-  whoever took over has either been seen, or finds its own attempt refused;
-- a lease that is closing hands out nothing, so giving it back twice, or late, changes nothing.
+- If two callers acquire a lease at once, only one lease is installed. A caller that was paused finds that its
+  nonce was replaced.
+- A range that was granted and never installed is granted again, so no number is skipped while Redis keeps its
+  incarnation. MySQL grants a lease only if the epoch is still the one that was read while the nonce was in
+  Redis. So a caller that took over has either been seen, or its own attempt is refused.
+- A lease that is being released issues no numbers, so giving it back twice, or late, changes nothing.
 """
 
 from collections.abc import Callable
@@ -41,33 +42,40 @@ from chalicelib.usecases.ports import Ports
 
 _PATIENCE_MS = 4_000
 _PAUSE_SECONDS = 0.02
-# For so long a chat that was accepted may be on its way although Redis has lost its memory of it: until
-# somebody has mended a worker that stands still.
+# How long a chat that was accepted by a lost incarnation may still be on its way: the time in which somebody
+# repairs a worker that does not run.
 _CHAT_MAY_ARRIVE_MS = 24 * 3600_000
 
 
 def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
-    """Call `attempt` until it returns no `NotReady`. Raises `UnavailableError` when time is up."""
+    """Call `attempt` until it is ready. Raises `UnavailableError` after four seconds."""
     until = ports.clock.now_ms() + _PATIENCE_MS
     while True:
         result = attempt()
         if not isinstance(result, NotReady):
             return result
         if ports.clock.now_ms() > until:
-            raise UnavailableError("no lease could be had in time")
-        _supply(ports, counter, result)
+            raise UnavailableError("no lease could be acquired in time")
+        _make_ready(ports, counter, result)
 
 
-def _supply(ports: Ports, counter: Counter, need: NotReady) -> None:
-    match need:
+def release_lease(ports: Ports, counter: Counter, releasing: LeaseReleasing) -> None:
+    """Give the lease back to MySQL, then remove the counter from Redis."""
+    with suppress(GoneError):
+        ports.store.leases.release_lease(counter, releasing)
+    ports.sequencer.forget_released(counter, releasing)
+
+
+def _make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
+    match not_ready:
         case ApplicationNotCached():
-            _load_application(ports, counter.token, need.nonce)
+            _load_application(ports, counter.token, not_ready.nonce)
         case LeaseMissing():
-            _begin(ports, counter, need)
+            _acquire(ports, counter, not_ready)
         case LeaseExhausted():
-            _raise(ports, counter, need)
+            _extend(ports, counter, not_ready)
         case LeaseReleasing():
-            release_lease(ports, counter, need)
+            release_lease(ports, counter, not_ready)
         case LeaseContended():
             ports.clock.wait(_PAUSE_SECONDS)
 
@@ -79,35 +87,28 @@ def _load_application(ports: Ports, token: str, nonce: str) -> None:
     ports.sequencer.cache_application(application, nonce)
 
 
-def _begin(ports: Ports, counter: Counter, need: LeaseMissing) -> None:
+def _acquire(ports: Ports, counter: Counter, missing: LeaseMissing) -> None:
     try:
         epoch = ports.store.leases.lease_epoch(counter)
         if epoch is None:
-            raise _missing(ports, counter, need.chats)
+            raise _no_row(ports, counter, missing.chats)
     except OrdinalError:
-        ports.sequencer.abandon_nonce(counter, need.nonce)
+        ports.sequencer.abandon_nonce(counter, missing.nonce)
         raise
-    if not ports.sequencer.is_acquiring(counter, need.nonce):
+    if not ports.sequencer.is_acquiring(counter, missing.nonce):
         return
     now = rfc3339(ports.clock.now_ms())
-    # Where this fails, a lease may have been given: the nonce stays, so that it can be given again.
+    # If this fails, MySQL may have granted a lease. The nonce stays, so that the range is granted again.
     with suppress(ConflictError):
-        grant = ports.store.leases.acquire_lease(counter, need, epoch, ports.lease_window, now)
+        grant = ports.store.leases.acquire_lease(counter, missing, epoch, ports.lease_window, now)
         if grant is not None:
-            ports.sequencer.install_lease(counter, need.nonce, grant)
+            ports.sequencer.install_lease(counter, missing.nonce, grant)
             ports.metrics.count(LEASES_REACQUIRED if grant.lost else LEASES_ACQUIRED)
             ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
 
 
-def release_lease(ports: Ports, counter: Counter, closing: LeaseReleasing) -> None:
-    """Give a closing lease back to MySQL, then forget the counter."""
-    with suppress(GoneError):
-        ports.store.leases.release_lease(counter, closing)
-    ports.sequencer.forget_released(counter, closing)
-
-
-def _missing(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> OrdinalError:
-    """The counter's row is not there: because it never will be, or because it is not there yet."""
+def _no_row(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> OrdinalError:
+    """The error for a counter without a row: there will never be one, or it is not stored yet."""
     if counter.chat is None:
         return NotFoundError("there is no such application")
     since = rfc3339(ports.clock.now_ms() - _CHAT_MAY_ARRIVE_MS)
@@ -116,10 +117,10 @@ def _missing(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> Ordina
     return NotFoundError("there is no such chat")
 
 
-def _raise(ports: Ports, counter: Counter, need: LeaseExhausted) -> None:
-    extended = ports.store.leases.extend_lease(counter, need.lease, ports.lease_window)
+def _extend(ports: Ports, counter: Counter, exhausted: LeaseExhausted) -> None:
+    extended = ports.store.leases.extend_lease(counter, exhausted.lease, ports.lease_window)
     if extended is None:
-        ports.sequencer.discard_lease(counter, need.lease)
+        ports.sequencer.discard_lease(counter, exhausted.lease)
     else:
         ports.sequencer.extend_lease(counter, extended)
         ports.metrics.count(LEASES_EXTENDED)

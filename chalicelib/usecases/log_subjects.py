@@ -1,4 +1,4 @@
-"""Log lines about records: whose they are and what went wrong, and nothing of what they say."""
+"""Lines of the log about records: which chats and messages they hold, but never the content."""
 
 import logging
 from collections import Counter
@@ -17,13 +17,13 @@ from chalicelib.domain.queue_records import (
     PurgeRecord,
 )
 
-# Which messages or chats a record is about, and nothing of what they say: the part that may be logged.
+logger = logging.getLogger(__name__)
 
 
 class LogSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """States of one counter: lowest and highest number and revision, and how many they are.
+    """Versions of one counter: the lowest and highest number and revision, and how many versions.
 
-    Where `chat` is None the numbers are those of chats. A removal has no numbers.
+    If `chat` is None, the numbers are those of chats. A `PurgeRecord` has no numbers.
     """
 
     token: str
@@ -32,26 +32,35 @@ class LogSubject(msgspec.Struct, frozen=True, kw_only=True):
     last: int | None = None
     first_revision: int | None = None
     revision: int | None = None
-    states: int = 0
+    versions: int = 0
 
     def fields(self) -> dict[str, str | int]:
-        """What is known of it, as fields of a line of the log."""
+        """The known values, as fields of a line of the log."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
 
 
+def log_records(
+    level: int, text: str, records: Iterable[AnyRecord | InboxRecord], **fields: str
+) -> None:
+    """Write one line for each counter of which the records hold versions."""
+    if logger.isEnabledFor(level):
+        for subject in log_subjects(records):
+            logger.log(level, text, extra={**subject.fields(), **fields})
+
+
 def log_subjects(records: Iterable[AnyRecord | InboxRecord]) -> list[LogSubject]:
-    """One for each counter that the records hold states of. What is in the inbox has no number yet."""
-    found: dict[tuple[str, int | None], list[tuple[int, int]]] = {}
+    """One subject for each counter. Records of the inbox have no numbers yet."""
+    numbered: dict[tuple[str, int | None], list[tuple[int, int]]] = {}
     unnumbered: Counter[tuple[str, int | None]] = Counter()
     for record in records:
         match record:
             case MessagesRecord():
-                found.setdefault((record.token, record.chat), []).extend(_pairs(record.messages))
+                numbered.setdefault((record.token, record.chat), []).extend(_pairs(record.messages))
             case ChatsRecord():
-                found.setdefault((record.token, None), []).extend(_pairs(record.chats))
+                numbered.setdefault((record.token, None), []).extend(_pairs(record.chats))
             case DocumentsRecord():
                 for document in record.documents:
-                    pairs = found.setdefault((document.token, document.chat), [])
+                    pairs = numbered.setdefault((document.token, document.chat), [])
                     pairs.extend(_pairs([document.message]))
             case InboxChat():
                 unnumbered[record.token, None] += 1
@@ -60,23 +69,28 @@ def log_subjects(records: Iterable[AnyRecord | InboxRecord]) -> list[LogSubject]
             case PurgeRecord():
                 unnumbered[record.token, record.chat] += 0
     return [
-        *(_spanning(token, chat, pairs) for (token, chat), pairs in found.items()),
-        *(LogSubject(token=t, chat=chat, states=n) for (t, chat), n in unnumbered.items()),
+        *(_spanning(token, chat, pairs) for (token, chat), pairs in numbered.items()),
+        *(LogSubject(token=t, chat=chat, versions=n) for (t, chat), n in unnumbered.items()),
     ]
 
 
-def log_subject(token: str, chat: int | None, states: Sequence[Message | Chat]) -> LogSubject:
-    """The identity of states of one counter."""
-    return _spanning(token, chat, _pairs(states))
+def log_subject(token: str, chat: int | None, versions: Sequence[Message | Chat]) -> LogSubject:
+    """The subject for versions of one counter."""
+    return _spanning(token, chat, _pairs(versions))
 
 
 def log_subject_of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> LogSubject:
-    """The identity of numbers of one counter that were dealt with up to these revisions."""
+    """The subject for numbers of one counter, with the revision of each."""
     return _spanning(token, chat, revisions.items())
 
 
-def _pairs(states: Sequence[Message | Chat]) -> list[tuple[int, int]]:
-    return [(state.number, state.revision) for state in states]
+def error_fields(error: OrdinalError) -> dict[str, str]:
+    """The fields that describe an error."""
+    return {"code": error.code, "reason": safe_text(error)}
+
+
+def _pairs(versions: Sequence[Message | Chat]) -> list[tuple[int, int]]:
+    return [(version.number, version.revision) for version in versions]
 
 
 def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) -> LogSubject:
@@ -88,24 +102,5 @@ def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) ->
         last=max(numbers),
         first_revision=min(revisions),
         revision=max(revisions),
-        states=len(numbers),
+        versions=len(numbers),
     )
-
-
-# Lines of the log about records: whose they are and what went wrong, and nothing of what they say.
-
-logger = logging.getLogger(__name__)
-
-
-def log_records(
-    level: int, text: str, records: Iterable[AnyRecord | InboxRecord], **fields: str
-) -> None:
-    """One line for each counter that the records hold states of."""
-    if logger.isEnabledFor(level):
-        for identity in log_subjects(records):
-            logger.log(level, text, extra={**identity.fields(), **fields})
-
-
-def error_fields(error: OrdinalError) -> dict[str, str]:
-    """The fields that say what went wrong."""
-    return {"code": error.code, "reason": safe_text(error)}

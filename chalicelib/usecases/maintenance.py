@@ -1,4 +1,4 @@
-"""What the schedule does: repair, purge, release of idle leases, and measuring the backlog."""
+"""The tasks of the schedule: repair, purge, release of idle leases, and measuring the backlog."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -15,138 +15,94 @@ from chalicelib.usecases.leases import release_lease
 from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.ports import Ports
 
-# Walks all applications, a page of tokens at a time, so that as many are asked about in one round trip.
-
-_TOKENS_A_PAGE = 500
+logger = logging.getLogger(__name__)
 
 ListTokens = Callable[[str | None, int], list[str]]
 
+# One round trip serves all applications of a page.
+_TOKENS_PER_PAGE = 500
+# A long outage must not end with one very long run.
+_MAX_RESENT_PER_RUN = 2_000
+_MAX_RELEASED_PER_RUN = 2_000
+_MAX_ROWS_PER_RUN = 10_000
+_MIN_PAUSE_MS = 60_000
+# After this time, the index removes a deleted chat for the last time. Records of the chat may be on their way
+# until then: `index_messages` drops those that come later.
+LAST_REMOVAL_MS = 15 * 60_000
+# The first write to an idle chat costs two round trips to MySQL. A client that writes once an hour does not
+# notice them.
+IDLE_MS = 3_600_000
+
 
 def token_pages(list_tokens: ListTokens) -> Iterator[list[str]]:
-    """Tokens in the order of creation; `list_tokens` is the store's."""
+    """The tokens of all applications, in the order of creation. `list_tokens` is the store's."""
     after: str | None = None
-    while tokens := list_tokens(after, _TOKENS_A_PAGE):
+    while tokens := list_tokens(after, _TOKENS_PER_PAGE):
         yield tokens
         after = tokens[-1]
 
 
-# Send overdue pending states again: the API died between the script and the send, or the send failed.
-
-logger = logging.getLogger(__name__)
-
-_MAX_STATES_A_RUN = 2_000
-_MIN_PAUSE_MS = 60_000
-
-
 def repair_pending(ports: Ports) -> int:
-    """How many states were sent again. At most 2,000 a run, so that a long outage ends smoothly.
+    """Resend overdue pending versions; returns how many. A function died, or a send failed.
 
-    The pause before the next time is as long as the state is old, so it doubles: what keeps ending
-    in the dead-letter queue is sent ever more seldom, and is the operator's to redrive.
+    The pause before the next resend is as long as the version was pending, so it doubles. A version whose
+    records end in the dead-letter queue is resent less and less often, until the operator redrives it.
     """
-    sent = 0
+    resent = 0
     for tokens in token_pages(ports.store.applications.list_tokens):
-        overdue = islice(
-            ports.sequencer.list_overdue(tokens, _MAX_STATES_A_RUN - sent), _MAX_STATES_A_RUN - sent
-        )
+        limit = _MAX_RESENT_PER_RUN - resent
+        overdue = islice(ports.sequencer.list_overdue(tokens, limit), limit)
         for counter, numbers in _by_counter(overdue).items():
-            sent += _repair_counter(ports, counter, numbers)
-        if sent >= _MAX_STATES_A_RUN:
+            resent += _repair_counter(ports, counter, numbers)
+        if resent >= _MAX_RESENT_PER_RUN:
             break
-    return sent
-
-
-def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[int]]:
-    groups: dict[Counter, list[int]] = {}
-    for counter, number in overdue:
-        groups.setdefault(counter, []).append(number)
-    return groups
-
-
-def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
-    pending = {p.state.number: p for p in ports.sequencer.get_pending(counter, numbers)}
-    stored = ports.store.messages.revisions(counter, numbers)
-    # The worker died before it could tell Redis, or Redis has only the due time.
-    is_stored = [n for n in numbers if not _missing(pending.get(n), stored)]
-    ports.sequencer.acknowledge({counter: {n: stored.get(n, 0) for n in is_stored}})
-    missing = [p for p in pending.values() if _missing(p, stored)]
-    enqueue(ports, records_of(counter.token, counter.chat, missing))
-    now = ports.clock.now_ms()
-    ports.sequencer.postpone(
-        counter,
-        {p.state.number: now + max(_MIN_PAUSE_MS, now - p.accepted_at_ms) for p in missing},
-    )
-    if missing:
-        identity = log_subject(counter.token, counter.chat, [p.state for p in missing])
-        logger.info("sent again", extra=identity.fields())
-    ports.metrics.count(PENDING_RESENT, len(missing))
-    return len(missing)
-
-
-def _missing(pending: Pending | None, stored: dict[int, int]) -> bool:
-    if pending is None:
-        return False
-    return stored.get(pending.state.number, 0) < pending.state.revision
-
-
-# Remove, a little at a time, what deleted chats and applications held, and answers kept long enough.
-
-_ROWS_A_RUN = 10_000
-# Records of a deleted chat may still be on their way to the index; the last removal comes after those that
-# `index_messages` takes unasked.
-LAST_REMOVAL_MS = 15 * 60_000
+    return resent
 
 
 def purge_deleted(ports: Ports) -> int:
-    """How many chats and applications are now gone whole."""
+    """Remove some rows of deleted chats and applications; returns how many of these are now empty.
+
+    Stored responses of idempotent requests are removed after 24 hours.
+    """
     now = ports.clock.now_ms()
     ports.store.applications.delete_responses(
-        rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _ROWS_A_RUN
+        rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _MAX_ROWS_PER_RUN
     )
     before = rfc3339(now - LAST_REMOVAL_MS)
-    gone = ports.store.purge.purge_deleted(before, _ROWS_A_RUN)
-    ports.queues.send(PurgeRecord(token=token, chat=chat) for token, chat in gone)
-    for token, chat in gone:
-        if chat is None:
-            ports.sequencer.forget_application(token)
-    ports.store.purge.confirm_purged(gone)
-    return len(gone)
+    purged = ports.store.purge.purge_deleted(before, _MAX_ROWS_PER_RUN)
+    ports.queues.send(PurgeRecord(token=item.token, chat=item.chat) for item in purged)
+    for item in purged:
+        if item.chat is None:
+            ports.sequencer.forget_application(item.token)
+    ports.store.purge.confirm_purged(purged)
+    return len(purged)
 
 
-# Give the leases of quiet counters back, so that Redis holds what is active and not what ever was.
-#
-# Nothing is skipped: MySQL takes the ceiling down to the last number given, and the next lease begins there.
+def release_idle_leases(ports: Ports, idle_ms: int = IDLE_MS) -> int:
+    """Give the leases of idle counters back, so that Redis holds only active ones; returns how many.
 
-# The first write to a quiet chat costs two round trips to MySQL; who writes once an hour does not notice.
-QUIET_MS = 3_600_000
-_MAX_STATES_A_RUN = 2_000
-
-
-def release_idle_leases(ports: Ports, idle_ms: int = QUIET_MS) -> int:
-    """How many leases were given back. At most 2,000 a run; the rest comes with the next ones."""
-    closed = 0
+    No number is skipped: MySQL lowers the ceiling to the last issued number, and the next lease starts there.
+    """
+    released = 0
     for tokens in token_pages(ports.store.applications.list_tokens):
-        idle = ports.sequencer.list_idle(tokens, idle_ms, _MAX_STATES_A_RUN - closed)
-        for counter in islice(idle, _MAX_STATES_A_RUN - closed):
-            if closing := ports.sequencer.mark_releasing(counter, idle_ms):
-                release_lease(ports, counter, closing)
-                closed += 1
-        if closed >= _MAX_STATES_A_RUN:
+        limit = _MAX_RELEASED_PER_RUN - released
+        for counter in islice(ports.sequencer.list_idle(tokens, idle_ms, limit), limit):
+            if releasing := ports.sequencer.mark_releasing(counter, idle_ms):
+                release_lease(ports, counter, releasing)
+                released += 1
+        if released >= _MAX_RELEASED_PER_RUN:
             break
-    return closed
-
-
-# Measure what waits: how old the oldest pending state is, and how many dead letters there are.
+    return released
 
 
 def measure_pending(ports: Ports) -> int:
-    """Milliseconds since the oldest pending state of all applications was accepted; 0 without any."""
+    """The age of the oldest pending version of all applications, in milliseconds; 0 if none is pending."""
     now = ports.clock.now_ms()
-    found = [
+    accepted_at = [
         ports.sequencer.oldest_pending(tokens)
         for tokens in token_pages(ports.store.applications.list_tokens)
     ]
-    age = max((now - at for at in found if at is not None), default=0)
+    age = max((now - ms for ms in accepted_at if ms is not None), default=0)
     ports.metrics.measure(PENDING_AGE, age)
     return age
 
@@ -157,3 +113,37 @@ def measure_dead_letters(ports: Ports) -> int:
     for queue, depth in depths.items():
         ports.metrics.measure(DEAD_LETTERS, depth, dimension=queue)
     return sum(depths.values())
+
+
+def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[int]]:
+    groups: dict[Counter, list[int]] = {}
+    for counter, number in overdue:
+        groups.setdefault(counter, []).append(number)
+    return groups
+
+
+def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
+    pending = {
+        entry.version.number: entry for entry in ports.sequencer.get_pending(counter, numbers)
+    }
+    stored = ports.store.messages.revisions(counter, numbers)
+    # Stored, or not pending: the worker died before it acknowledged them, or Redis has only the due time.
+    done = [n for n in numbers if n not in pending or not _is_missing(pending[n], stored)]
+    ports.sequencer.acknowledge({counter: {n: stored.get(n, 0) for n in done}})
+    missing = [entry for entry in pending.values() if _is_missing(entry, stored)]
+    enqueue(ports, records_of(counter.token, counter.chat, missing))
+    now = ports.clock.now_ms()
+    due_at_ms = {
+        entry.version.number: now + max(_MIN_PAUSE_MS, now - entry.accepted_at_ms)
+        for entry in missing
+    }
+    ports.sequencer.postpone(counter, due_at_ms)
+    if missing:
+        subject = log_subject(counter.token, counter.chat, [entry.version for entry in missing])
+        logger.info("resent", extra=subject.fields())
+    ports.metrics.count(PENDING_RESENT, len(missing))
+    return len(missing)
+
+
+def _is_missing(entry: Pending, stored: dict[int, int]) -> bool:
+    return stored.get(entry.version.number, 0) < entry.version.revision

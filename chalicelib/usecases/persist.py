@@ -1,4 +1,4 @@
-"""Persist a batch of records: one transaction, then the search queue, then Redis."""
+"""Persist a batch of records: one transaction in MySQL, then the search queue, then Redis."""
 
 import logging
 from collections.abc import Sequence
@@ -21,8 +21,6 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.log_subjects import error_fields, log_subject_of_revisions
 from chalicelib.usecases.ports import Ports
 
-# Persist a batch of message records: one transaction, then the search queue, then Redis.
-
 logger = logging.getLogger(__name__)
 
 # A record on the search queue holds at most so many documents, all of one application.
@@ -30,52 +28,28 @@ MAX_DOCUMENTS_PER_RECORD = 250
 
 
 def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
-    """Everything is stored and on the way to the index when this returns.
+    """When this returns, everything is stored and on its way to the index.
 
-    Raises `UnavailableError` where it can succeed later, also when the commit went through but the
-    search queue did not answer: storing twice changes nothing, and never indexing must not happen.
-    Raises `PoisonError` where the batch holds something that can never be stored.
+    Raises `UnavailableError` if a retry can succeed, also if the commit succeeded but the search queue did
+    not respond: storing twice changes nothing, but a message that is never indexed is a defect. Raises
+    `PoisonError` if the batch holds something that can never be stored.
     """
     now = rfc3339(ports.clock.now_ms())
     persisted = ports.store.persistence.persist_messages(records, ports.lease_window)
     by_token: dict[str, list[Document]] = {}
-    for token, chat, message in persisted.documents:
-        by_token.setdefault(token, []).append(Document(token=token, chat=chat, message=message))
+    for document in persisted.documents:
+        by_token.setdefault(document.token, []).append(document)
     ports.queues.send(
         DocumentsRecord(documents=list(part), stored_at=now)
         for documents in by_token.values()
         for part in batched(documents, MAX_DOCUMENTS_PER_RECORD)
     )
     ports.metrics.count(MESSAGES_PERSISTED, len(persisted.documents))
-    publish_to_redis(ports, persisted.acknowledged, persisted.extended)
-
-
-def publish_to_redis(
-    ports: Ports,
-    acknowledged: dict[Counter, dict[int, int]],
-    extended: Sequence[tuple[Counter, Lease]],
-) -> None:
-    """Raise leases and drop what is persisted from the pending states.
-
-    What fails here is made good later: by the repair, and by the next request at the ceiling.
-    """
-    try:
-        for counter, lease in extended:
-            ports.sequencer.extend_lease(counter, lease)
-            ports.metrics.count(LEASES_EXTENDED)
-        ports.sequencer.acknowledge(acknowledged)
-    except UnavailableError as error:
-        for counter, revisions in acknowledged.items():
-            identity = log_subject_of_revisions(counter.token, counter.chat, revisions)
-            fields = {**identity.fields(), **error_fields(error)}
-            logger.warning("persisted, but Redis was not told", extra=fields)
-
-
-# Persist a batch of chat records: one transaction, then the search queue, then Redis.
+    _publish_to_redis(ports, persisted.acknowledged, persisted.extended)
 
 
 def persist_chats(ports: Ports, records: Sequence[ChatsRecord]) -> None:
-    """Raises `UnavailableError`, `PoisonError`, as `persist_messages`."""
+    """Raises `UnavailableError` and `PoisonError`, as `persist_messages`."""
     now = rfc3339(ports.clock.now_ms())
     records = [_deleted_at(now, record) for record in records]
     persisted = ports.store.persistence.persist_chats(records, ports.lease_window)
@@ -86,19 +60,43 @@ def persist_chats(ports: Ports, records: Sequence[ChatsRecord]) -> None:
         if chat.deleted_at
     )
     ports.metrics.count(CHATS_PERSISTED, sum(len(record.chats) for record in records))
-    _forget_deleted(ports, records)
-    publish_to_redis(ports, persisted.acknowledged, persisted.extended)
+    _block_deleted(ports, records)
+    _publish_to_redis(ports, persisted.acknowledged, persisted.extended)
+
+
+def _publish_to_redis(
+    ports: Ports,
+    acknowledged: dict[Counter, dict[int, int]],
+    extended: Sequence[tuple[Counter, Lease]],
+) -> None:
+    """Extend the leases, and drop the pending versions that are stored.
+
+    If this fails, the repair and the next request at the ceiling do it later.
+    """
+    try:
+        for counter, lease in extended:
+            ports.sequencer.extend_lease(counter, lease)
+            ports.metrics.count(LEASES_EXTENDED)
+        ports.sequencer.acknowledge(acknowledged)
+    except UnavailableError as error:
+        for counter, revisions in acknowledged.items():
+            subject = log_subject_of_revisions(counter.token, counter.chat, revisions)
+            fields = {**subject.fields(), **error_fields(error)}
+            logger.warning("persisted, but not acknowledged in Redis", extra=fields)
 
 
 def _deleted_at(now: str, record: ChatsRecord) -> ChatsRecord:
-    """A deletion counts from when it is stored, for until then messages of the chat are: the last
-    removal from the index must come after them."""
+    """The record, with the time of its deletions set to now.
+
+    Messages of the chat are stored until the deletion is. The last removal from the index must come after
+    them, and it is counted from this time.
+    """
     chats = [replace(chat, deleted_at=now) if chat.deleted_at else chat for chat in record.chats]
     return replace(record, chats=chats)
 
 
-def _forget_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
-    """A memory that was lost since has forgotten them, and would go on taking messages for them."""
+def _block_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
+    """Block the deleted chats: a later incarnation of Redis does not know of the deletion."""
     deleted: dict[str, list[int]] = {}
     for record in records:
         numbers = [chat.number for chat in record.chats if chat.deleted_at]
@@ -108,4 +106,4 @@ def _forget_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
         for token, numbers in deleted.items():
             ports.sequencer.block_chats(token, numbers)
     except UnavailableError as error:
-        logger.warning("deleted, but Redis was not told", extra=error_fields(error))
+        logger.warning("deleted, but not blocked in Redis", extra=error_fields(error))

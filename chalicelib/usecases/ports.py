@@ -1,4 +1,4 @@
-"""What the use cases need from the world: one adapter each in `chalicelib/adapters`, one fake in `tests`."""
+"""The ports of the use cases. Each has one adapter in `chalicelib/adapters` and one fake in `tests/fakes`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -24,13 +24,19 @@ from chalicelib.domain.metrics import Metric
 from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending, PurgedItem
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, Document, MessagesRecord
+from chalicelib.domain.queue_records import (
+    AnyRecord,
+    ChatsRecord,
+    Document,
+    MessagesRecord,
+    RefusedDocument,
+)
 from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats, UnreadCount
 
 
 class Clock(Protocol):
-    """Time. `wait` is the only way in which a use case pauses."""
+    """The time. A use case pauses only with `wait`."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970 in UTC."""
@@ -102,88 +108,90 @@ class Sequencer(Protocol):
         ...
 
     def cache_application(self, application: Application, nonce: str) -> bool:
-        """Note which keys MySQL says are valid, for an hour.
+        """Store for an hour which keys are valid. False if the copy was refused.
 
-        Only if the nonce of `ApplicationNotCached` is still there: a copy that was read before the key was
-        changed, or for another incarnation, is refused.
+        Redis takes the copy only if it still has the nonce of `ApplicationNotCached`. So it refuses a copy
+        that was read before the key was changed, or for another incarnation.
         """
         ...
 
     def invalidate_key_cache(self, token: str) -> None:
-        """Ask MySQL for the valid keys again: they were changed. Nothing that was read before is taken."""
+        """The keys were changed: the next request reads them from MySQL. Earlier copies are refused."""
         ...
 
     def block_application(self, token: str) -> None:
-        """Refuse the application's requests from now on: it was deleted."""
+        """The application was deleted: refuse all its requests."""
         ...
 
     def block_chats(self, token: str, numbers: Sequence[int]) -> None:
-        """Refuse requests to these chats from now on: their deletion is persisted."""
+        """The deletion of these chats is persisted: refuse all requests to them."""
         ...
 
     def install_lease(self, counter: Counter, nonce: str, grant: LeaseGrant) -> bool:
-        """Take a lease that MySQL gave, only where the nonce and the memory are still the same."""
+        """Install a lease that MySQL granted, if nonce and incarnation are unchanged. False if not."""
         ...
 
     def discard_lease(self, counter: Counter, lease: Lease) -> None:
-        """Give up a lease that MySQL will not raise; the next `accept` begins a new one."""
+        """Drop a lease that MySQL does not extend any more; the next `accept` acquires a new one."""
         ...
 
     def abandon_nonce(self, counter: Counter, nonce: str) -> None:
-        """Give up beginning, so that others need not wait. Only where the store gave no lease."""
+        """Stop acquiring, so that others need not wait. Only allowed if MySQL certainly granted nothing."""
         ...
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:
-        """Whether no other caller has taken over since this nonce was left."""
+        """Whether this nonce is still there: no other caller has taken over."""
         ...
 
     def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
-        """Counters that nothing has been pending of for so long; up to `limit` of an application."""
+        """Counters without a pending version for `idle_ms`: up to `limit` of each application."""
         ...
 
     def mark_releasing(self, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
-        """Hand out no number any more, if the counter is quiet and nothing of it is pending."""
+        """If the counter is idle and nothing of it is pending: issue no numbers any more."""
         ...
 
-    def forget_released(self, counter: Counter, closing: LeaseReleasing) -> None:
-        """Forget a counter whose lease was given back; the next `accept` begins a new one."""
+    def forget_released(self, counter: Counter, releasing: LeaseReleasing) -> None:
+        """Remove a counter whose lease was given back; the next `accept` acquires a new one."""
         ...
 
     def forget_application(self, token: str) -> None:
-        """Forget all counters of an application that is gone."""
+        """Remove all counters of a purged application."""
         ...
 
     def extend_lease(self, counter: Counter, lease: Lease) -> None:
-        """Take a higher ceiling, only where holder and epoch are still the same."""
+        """Take a higher ceiling, if holder and epoch are unchanged."""
         ...
 
     def acknowledge(self, acknowledged: Mapping[Counter, Mapping[int, int]]) -> None:
-        """Drop pending states (number → revision) of each counter unless a newer one is there by now.
+        """Drop the pending versions of each counter (number → revision), unless a newer one is pending.
 
-        One script for each counter, which may be run twice.
+        This is one script for each counter, and it may run twice.
         """
         ...
 
     def list_overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
-        """Counter and number of pending states that should have been persisted by now."""
+        """Counter and number of the pending versions that should be persisted by now."""
         ...
 
     def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
-        """The pending states of these numbers."""
+        """The pending versions of these numbers."""
         ...
 
     def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
-        """Say when pending states (by number) are overdue again."""
+        """Set when pending versions, by number, are overdue again."""
         ...
 
     def oldest_pending(self, tokens: Sequence[str]) -> int | None:
-        """When the oldest pending state of these applications was accepted, in ms since 1970.
+        """When the oldest pending version of these applications was accepted, in ms since 1970.
 
-        None where nothing is pending. Younger ones may hide one that was sent again, up to a minute.
+        None if nothing is pending. For up to a minute, a younger version may hide one that was resent.
         """
         ...
 
-    def ping(self) -> None: ...
+    def ping(self) -> None:
+        """Raises `UnavailableError` if Redis does not respond."""
+        ...
 
 
 class Applications(Protocol):
@@ -438,7 +446,7 @@ class Queues(Protocol):
     """SQS. Any call can raise `UnavailableError`."""
 
     def send(self, records: Iterable[AnyRecord]) -> None:
-        """Hand records to the queues of their types, as few sends as fit."""
+        """Send each record to the queue of its type, in as few requests as possible."""
         ...
 
     def dead_letter(self, queue: str, body: str, reason: str) -> None:
@@ -446,53 +454,56 @@ class Queues(Protocol):
         ...
 
     def dead_letters(self) -> dict[str, int]:
-        """About how many records are in the dead-letter queue of each queue."""
+        """The approximate number of records in the dead-letter queue of each queue."""
         ...
 
     def delay(self, queue: str, seconds_by_receipt: Mapping[str, int]) -> None:
-        """Say after how many seconds failed records come again."""
+        """Set after how many seconds SQS delivers these records again."""
         ...
 
-    def ping(self) -> None: ...
+    def ping(self) -> None:
+        """Raises `UnavailableError` if SQS does not respond."""
+        ...
 
 
 class SearchIndex(Protocol):
-    """OpenSearch."""
+    """OpenSearch. Any call can raise `UnavailableError`."""
 
-    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
-        """Index states; newer revisions win. Returns those refused for good, with the reason.
-
-        Raises `UnavailableError` where some may succeed later.
-        """
+    def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
+        """Index versions; the newest revision wins. Returns those that it can never take."""
         ...
 
     def purge(self, token: str, chat: int | None) -> None:
-        """Remove everything of a chat, or of an application."""
+        """Remove all documents of a chat, or of an application (`chat` is None)."""
         ...
 
-    def search(self, query: Query) -> SearchPage: ...
+    def search(self, query: Query) -> SearchPage:
+        """A page of hits. Raises `InvalidError` for a broken cursor."""
+        ...
 
-    def ping(self) -> None: ...
+    def ping(self) -> None:
+        """Raises `UnavailableError` if OpenSearch does not respond."""
+        ...
 
 
 class Metrics(Protocol):
-    """Metrics of one invocation. `of` is the value of the dimension that the metric names, if any."""
+    """The metrics of one invocation. `dimension` is the value of the dimension that the metric names."""
 
     def count(self, metric: Metric, value: int = 1, dimension: str | None = None) -> None:
-        """Add to what this invocation has counted."""
+        """Add to the count of this invocation."""
         ...
 
     def measure(self, metric: Metric, value: float, dimension: str | None = None) -> None:
-        """Note a value, in the metric's unit."""
+        """Add a value, in the unit of the metric."""
         ...
 
     def flush(self, service: str) -> None:
-        """Write out what was noted. Entrypoints do this once, at the end of an invocation."""
+        """Write the metrics. The entrypoints call this once, at the end of an invocation."""
         ...
 
 
 class Ports(Protocol):
-    """All of the above, as a use case is given them. The bootstrap makes each at its first use."""
+    """All ports, as a use case gets them. The bootstrap makes each adapter at its first use."""
 
     @property
     def clock(self) -> Clock: ...

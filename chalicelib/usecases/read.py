@@ -63,9 +63,9 @@ def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Result[Page[C
         rows = ports.store.chats.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
     newest = {row.chat.number: row for row in rows}
     for entry in pending_page.pending:
-        if isinstance(entry.state, Chat):
-            number = entry.state.number
-            newest[number] = newer_chat(newest.get(number), entry.state)
+        if isinstance(entry.version, Chat):
+            number = entry.version.number
+            newest[number] = newer_chat(newest.get(number), entry.version)
     chats = merge(
         page,
         pending_page,
@@ -91,7 +91,7 @@ def list_messages(
             require_chat(ports, tenant, chat, pending_page.known)
     newest = {row.number: row for row in rows}
     for entry in pending_page.pending:
-        version = entry.state
+        version = entry.version
         if isinstance(version, Message) and (
             version.number not in newest or version.revision > newest[version.number].revision
         ):
@@ -154,10 +154,10 @@ def resolve_message(
     """
     message = ports.store.messages.get_message(tenant.token, chat, number)
     for entry in pending_page.pending:
-        if isinstance(entry.state, Message) and (
-            message is None or entry.state.revision > message.revision
+        if isinstance(entry.version, Message) and (
+            message is None or entry.version.revision > message.revision
         ):
-            message = entry.state
+            message = entry.version
     if message is None:
         require_chat(ports, tenant, chat, pending_page.known)
         raise NotFoundError("there is no such message")
@@ -175,8 +175,8 @@ def resolve_chat(
     """
     row = ports.store.chats.get_chat(tenant.token, number)
     for entry in pending_page.pending:
-        if isinstance(entry.state, Chat):
-            row = newer_chat(row, entry.state)
+        if isinstance(entry.version, Chat):
+            row = newer_chat(row, entry.version)
     return Current(_existing(row), pending_page.edits)
 
 

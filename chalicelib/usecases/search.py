@@ -19,47 +19,32 @@ from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import NOTHING, read_pending, require_chat
 
-# Index a batch of search records: one bulk request, then the removals.
-#
-# What belongs to a chat that was deleted since would stay for ever where it comes after the last removal:
-# from a queue that stood still, or from the dead-letter queue. So MySQL is asked about what is late.
-
 logger = logging.getLogger(__name__)
 
-# The rest of the time is for clocks that differ, and for the bulk request itself.
+# A document is late after a third of the time until the last removal. The rest is for clocks that differ, and
+# for the bulk request itself.
 _LATE_MS = LAST_REMOVAL_MS // 3
 
 
 def index_messages(ports: Ports, records: Sequence[SearchRecord]) -> None:
-    """Raises `UnavailableError` where it can succeed later; newer revisions win, so order is free.
+    """Index a batch of search records: one bulk request, then the removals.
 
-    A document that OpenSearch refuses for good goes to the dead-letter queue alone.
+    Raises `UnavailableError` if a retry can succeed. The newest revision wins, so the order does not matter.
+    A document that OpenSearch can never take goes to the dead-letter queue alone.
     """
-    documents = _wanted(ports, [r for r in records if isinstance(r, DocumentsRecord)])
+    documents = _to_index(ports, [r for r in records if isinstance(r, DocumentsRecord)])
     refused = ports.index.index(documents) if documents else []
-    for document, reason in refused:
+    for item in refused:
+        document = item.document
         body = msgspec.json.encode(DocumentsRecord(documents=[document])).decode()
-        ports.queues.dead_letter("search", body, reason)
-        identity = log_subject(document.token, document.chat, [document.message])
-        logger.error("refused by the index and buried", extra=identity.fields())
+        ports.queues.dead_letter("search", body, item.reason)
+        subject = log_subject(document.token, document.chat, [document.message])
+        logger.error("refused by the index", extra=subject.fields())
     ports.metrics.count(RECORDS_DEAD_LETTERED, len(refused), dimension="search")
     ports.metrics.count(MESSAGES_INDEXED, len(documents) - len(refused))
     for record in records:
         if isinstance(record, PurgeRecord):
             ports.index.purge(record.token, record.chat)
-
-
-def _wanted(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
-    """All documents, but for late ones of chats that are not there any more."""
-    late_before = ports.clock.now_ms() - _LATE_MS
-    late = {
-        (document.token, document.chat)
-        for record in records
-        if not record.stored_at or unix_ms(record.stored_at) < late_before
-        for document in record.documents
-    }
-    gone = late - ports.store.chats.existing_chats(late) if late else late
-    return [d for r in records for d in r.documents if (d.token, d.chat) not in gone]
 
 
 def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Result[SearchPage]:
@@ -86,3 +71,25 @@ def search_chat_messages(
     with remaining_on_errors(pending_page.remaining):
         require_chat(ports, tenant, chat, pending_page.known)
         return Result(ports.index.search(replace(query, chat=chat)), pending_page.remaining)
+
+
+def _to_index(ports: Ports, records: Sequence[DocumentsRecord]) -> list[Document]:
+    """All documents, without late ones of chats that do not exist any more.
+
+    A document may come from a queue that stood still, or from the dead-letter queue. If it comes after the
+    last removal of its chat, it would stay in the index for ever. So MySQL decides about late documents.
+    """
+    late_before = ports.clock.now_ms() - _LATE_MS
+    late = {
+        (document.token, document.chat)
+        for record in records
+        if not record.stored_at or unix_ms(record.stored_at) < late_before
+        for document in record.documents
+    }
+    removed = late - ports.store.chats.existing_chats(late) if late else late
+    return [
+        document
+        for record in records
+        for document in record.documents
+        if (document.token, document.chat) not in removed
+    ]

@@ -33,7 +33,8 @@ def reindex_command(stack_file: Path | None) -> None:
         except OrdinalError as error:
             raise ChatctlError(f"{error}\nRun it again: it continues.") from error
     click.echo(f"{job.copied:,} messages indexed in {time.monotonic() - started_at:,.1f} s")
-    for document, reason in job.refused:
+    for item in job.refused:
+        document, reason = item.document, item.reason
         message = f"{document.token} chat {document.chat} message {document.message.number}"
         click.echo(f"Error: OpenSearch refused {message}: {reason}", err=True)
     if job.refused:

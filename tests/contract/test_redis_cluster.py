@@ -66,7 +66,7 @@ def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Clust
     acknowledged = {}
     for token in tokens:
         [pending] = sequencer.get_pending(Counter(token, 1), [1])
-        acknowledged[Counter(token, 1)] = {1: pending.state.revision}
+        acknowledged[Counter(token, 1)] = {1: pending.version.revision}
     # The script is not on any of the nodes yet.
     sequencer.acknowledge(acknowledged)
     assert sequencer.list_idle(tokens, 0, 10) == [Counter(token, 1) for token in tokens]

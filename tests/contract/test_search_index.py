@@ -14,7 +14,7 @@ from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import migrate
 from chalicelib.domain.errors import InvalidError, UnavailableError
 from chalicelib.domain.models import Message
-from chalicelib.domain.queue_records import Document
+from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.text import fold, folds_beyond_case
 from chalicelib.usecases.ports import SearchIndex
@@ -39,7 +39,7 @@ class Chat:
         self.index, self._refresh = place.index, place.refresh
         self.token = token or secrets.token_hex(8)
 
-    def put(self, *messages: Message, chat: int = 1) -> list[tuple[Document, str]]:
+    def put(self, *messages: Message, chat: int = 1) -> list[RefusedDocument]:
         refused = self.index.index([self.document(m, chat) for m in messages])
         self._refresh()
         return refused
@@ -318,8 +318,8 @@ def test_a_refused_document_does_not_stop_its_neighbours(chat: Chat) -> None:
     bad = said(2, created_at="yesterday")
     half = said(3, "half a character \ud83d")
     refused = chat.put(said(1), bad, half, said(4))
-    assert sorted(document.message.number for document, _ in refused) == [2, 3]
-    assert all(reason for _, reason in refused)
+    assert sorted(item.document.message.number for item in refused) == [2, 3]
+    assert all(item.reason for item in refused)
     assert chat.numbers("hello") == [4, 1]
 
 

@@ -119,7 +119,7 @@ def read_pending(
 
 
 def numbers(seen: PendingPage) -> list[int]:
-    return [p.state.number for p in seen.pending]
+    return [p.version.number for p in seen.pending]
 
 
 # --- which keys are valid
@@ -417,7 +417,7 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
     seen = read_pending(sequencer, chats)
-    state = seen.pending[0].state
+    state = seen.pending[0].version
     assert isinstance(state, Chat)
     assert state.messages_lease is not None
     sequencer.acknowledge({chats: {1: chat.revision}})
@@ -426,7 +426,7 @@ def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
         Tenant(chats.token, 1), chats, state, EditPrecondition(chat.revision, seen.edits, 0)
     )
     assert isinstance(edited, Accepted)
-    assert read_pending(sequencer, chats).pending[0].state == replace(
+    assert read_pending(sequencer, chats).pending[0].version == replace(
         state, revision=edited.revision, messages_lease=None
     )
 
@@ -438,7 +438,7 @@ def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lea
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
     seen = read_pending(sequencer, chats)
-    state = replace(seen.pending[0].state, messages_lease=None)
+    state = replace(seen.pending[0].version, messages_lease=None)
     edited = sequencer.edit(
         Tenant(chats.token, 1),
         chats,
@@ -583,7 +583,7 @@ def test_a_retry_gets_the_first_answer_and_what_is_pending(
     assert again.replayed
     assert (again.first, again.last, again.revision) == (first.first, first.last, first.revision)
     assert (again.created_at, again.lease) == (NOW, first.lease)
-    assert [p.state for p in again.pending] == [
+    assert [p.version for p in again.pending] == [
         replace(message("1"), number=1, revision=first.revision),
         replace(message("2"), number=2, revision=first.revision + 1),
     ]
@@ -612,7 +612,7 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     seen = sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, idempotency)
     assert isinstance(seen, PendingPage)
     assert seen.replayed is None
-    state = replace(seen.pending[0].state, body="new")
+    state = replace(seen.pending[0].version, body="new")
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
@@ -632,7 +632,7 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     )
     assert isinstance(again, Accepted)
     assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
-    assert [p.state for p in again.pending] == [replace(state, revision=edited.revision)]
+    assert [p.version for p in again.pending] == [replace(state, revision=edited.revision)]
     assert read_pending(sequencer, counter, ALL, idempotency).replayed == again
     assert len(read_pending(sequencer, counter).pending) == 1
     sequencer.acknowledge({counter: {1: edited.revision}})
@@ -647,7 +647,7 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, 
     of_chat, of_message = IdempotencyKey("chat", "f"), IdempotencyKey("message", "f")
     for counter, idempotency in ((messages, of_message), (chats, of_chat)):
         seen = read_pending(sequencer, counter)
-        state = replace(seen.pending[0].state, deleted_at=NOW)
+        state = replace(seen.pending[0].version, deleted_at=NOW)
         deleted = sequencer.edit(
             Tenant(counter.token, 1),
             counter,
@@ -672,7 +672,7 @@ def test_a_key_of_another_request_is_refused_by_looks_and_edits(
     acquire(sequencer, counter)
     accept(sequencer, counter, [message()], IdempotencyKey("a key", "fingerprint"))
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].state
+    state = seen.pending[0].version
     with pytest.raises(KeyReusedError):
         sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, other)
     with pytest.raises(KeyReusedError):
@@ -862,7 +862,7 @@ def test_a_state_comes_back_exactly(sequencer: Sequencer, token: str) -> None:
     draft = replace(message(body), metadata={"a|b": [1, None, 2.5, {"x": "}"}]})
     accepted = accept(sequencer, Counter(token, 1), [draft])
     pending = read_pending(sequencer, Counter(token, 1)).pending[0]
-    assert pending.state == replace(draft, number=1, revision=accepted.revision)
+    assert pending.version == replace(draft, number=1, revision=accepted.revision)
     assert pending.lease == accepted.lease
 
 
@@ -873,7 +873,7 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
     acquire(sequencer, counter)
     accept(sequencer, counter, [message()])
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].state
+    state = seen.pending[0].version
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
@@ -883,7 +883,7 @@ def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
     assert isinstance(edited, Accepted)
     assert edited.revision > state.revision
     now = read_pending(sequencer, counter).pending
-    assert [p.state for p in now] == [replace(state, body="new", revision=edited.revision)]
+    assert [p.version for p in now] == [replace(state, body="new", revision=edited.revision)]
     with pytest.raises(ConflictError):
         sequencer.edit(
             Tenant(counter.token, 1),
@@ -942,7 +942,7 @@ def test_an_edit_under_an_older_lease_asks_mysql_first(sequencer: Sequencer, tok
     acquire(sequencer, counter)
     lease = accept(sequencer, counter, [message()]).lease
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].state
+    state = seen.pending[0].version
     newer = EditPrecondition(state.revision, seen.edits, lease.epoch + 1)
     assert sequencer.edit(Tenant(counter.token, 1), counter, state, newer) == LeaseExhausted(lease)
     same = EditPrecondition(state.revision, seen.edits, lease.epoch)
@@ -953,7 +953,7 @@ def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) ->
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     first = accept(sequencer, counter, [message()])
-    state = read_pending(sequencer, counter).pending[0].state
+    state = read_pending(sequencer, counter).pending[0].version
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
@@ -972,7 +972,7 @@ def test_a_deleted_chat_takes_nothing_more(sequencer: Sequencer, token: str) -> 
     acquire(sequencer, chats)
     accept(sequencer, chats, [CHAT])
     accept(sequencer, messages, [message()])
-    state = read_pending(sequencer, chats).pending[0].state
+    state = read_pending(sequencer, chats).pending[0].version
     deleted = sequencer.edit(
         Tenant(chats.token, 1),
         chats,
@@ -1024,7 +1024,7 @@ def delete(sequencer: Sequencer, counter: Counter, number: int) -> int:
         sequencer, counter, PageRequest(limit=1, after=number - 1, before=number + 1)
     )
     stored = replace(message(), number=number, revision=1)
-    state = seen.pending[0].state if seen.pending else stored
+    state = seen.pending[0].version if seen.pending else stored
     deleted = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
@@ -1090,7 +1090,7 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(
     counter = Counter(token)
     acquire(sequencer, counter)
     accept(sequencer, counter, [CHAT, CHAT])
-    state = read_pending(sequencer, counter).pending[0].state
+    state = read_pending(sequencer, counter).pending[0].version
     assert read_unpersisted(sequencer, token, 1, 2, 3) == [
         UnpersistedChat(True),
         UnpersistedChat(True),
@@ -1134,7 +1134,7 @@ def test_what_is_not_settled_becomes_overdue(
     clock.wait(OVERDUE_AFTER_MS / 1000)
     sequencer.acknowledge({counter: {1: first.revision}})
     assert sequencer.list_overdue(["nobody", token], 10) == [(counter, 2)]
-    assert [p.state.number for p in sequencer.get_pending(counter, [1, 2])] == [2]
+    assert [p.version.number for p in sequencer.get_pending(counter, [1, 2])] == [2]
     sequencer.postpone(counter, {1: 0, 2: clock.now_ms() + 1})
     assert sequencer.list_overdue([token], 10) == []
     clock.wait(1)
@@ -1179,7 +1179,7 @@ def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Seq
     acquire(small, one)
     acquire(small, two)
     first = accept(small, one, [message()] * 3)
-    state = read_pending(small, one).pending[0].state
+    state = read_pending(small, one).pending[0].version
     with pytest.raises(UnavailableError):
         small.accept(Tenant(one.token, 1), one, [message()])
     with pytest.raises(UnavailableError):

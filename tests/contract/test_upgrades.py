@@ -319,14 +319,14 @@ def test_what_a_release_left_pending_is_read_as_it_was_accepted(
     sequencer: tuple[RedisSequencer, str],
 ) -> None:
     one, token = sequencer
-    found = {n: e.state for n, e in keys.pending(one, Counter(token, 1)).items()}
+    found = {n: e.version for n, e in keys.pending(one, Counter(token, 1)).items()}
     assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in found.items()} == {
         1: ("edited", acts.LATER, None),
         2: ("", None, acts.LATER),
         3: ("three", None, None),
     }
     [created] = keys.pending(one, Counter(token)).values()
-    assert created.state.title == keys.CHAT.title
+    assert created.version.title == keys.CHAT.title
     assert len(one.list_overdue([token], 10)) == 4
 
 
@@ -335,7 +335,7 @@ def test_numbers_marks_and_edits_go_on_where_a_release_left_them(
 ) -> None:
     one, token = sequencer
     messages, chats = Counter(token, 1), Counter(token)
-    before = max(entry.state.revision for entry in keys.pending(one, messages).values())
+    before = max(entry.version.revision for entry in keys.pending(one, messages).values())
     again = keys.accept(
         one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.idempotency("batch")
     )
@@ -353,7 +353,7 @@ def test_what_a_release_left_is_settled_and_its_counters_are_closed(
     for counter in (Counter(token, 1), Counter(token)):
         states = keys.pending(one, counter)
         one.acknowledge(
-            {counter: {number: entry.state.revision for number, entry in states.items()}}
+            {counter: {number: entry.version.revision for number, entry in states.items()}}
         )
         assert keys.pending(one, counter) == {}
     assert one.read_unpersisted(Tenant(token, 1), [1]) == UnpersistedChats(

@@ -6,7 +6,7 @@ from datetime import datetime
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight, matches, matches_words
 from chalicelib.domain.paging import fit_to_response
-from chalicelib.domain.queue_records import Document
+from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import (
     Query,
     SearchHit,
@@ -28,12 +28,12 @@ class FakeSearchIndex:
         self.away = False
         self.migrated = migrated
 
-    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
+    def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         self.ping()
-        refused: list[tuple[Document, str]] = []
+        refused: list[RefusedDocument] = []
         for document in documents:
             if reason := _refusal(document):
-                refused.append((document, reason))
+                refused.append(RefusedDocument(document, reason))
                 continue
             place = (document.token, document.chat, document.message.number)
             known = self.documents.get(place)

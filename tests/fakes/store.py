@@ -30,7 +30,7 @@ from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHA
 from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, PurgedItem
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
+from chalicelib.domain.queue_records import ChatsRecord, Document, MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.ports import (
@@ -422,14 +422,14 @@ class FakeStore:
             stored = self._persist_message(record, message)
             revisions[message.number] = max(revisions.get(message.number, 0), stored)
             given.add((counter, message.number, message.revision))
-        documents: list[tuple[str, int, Message]] = []
+        documents: list[Document] = []
         extended: list[tuple[Counter, Lease]] = []
         for counter, revisions in acknowledged.items():
             chat = self._open_chat(counter.token, counter.chat or 0)
             if chat is None:
                 continue
             documents += [
-                (counter.token, counter.chat or 0, message)
+                Document(token=counter.token, chat=counter.chat or 0, message=message)
                 for message in map(chat.messages.__getitem__, revisions)
                 if (counter, message.number, message.revision) in given
             ]

@@ -15,7 +15,7 @@ from chalicelib.domain.change_feed import Change, Changes, Since
 from chalicelib.domain.leases import Counter, PersistedMessages
 from chalicelib.domain.models import ChatRow, Lease, Message
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.queue_records import Document, MessagesRecord
+from chalicelib.domain.queue_records import Document, MessagesRecord, RefusedDocument
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.ports import Ports
@@ -172,10 +172,10 @@ def _list_changes_with_pending(
     stored = ports.store.messages.list_changes(tenant.token, chat, Since(), 1_000_000)
     revisions = {change.message.number: change.message.revision for change in stored}
     pending = [
-        Change(0, entry.state)
+        Change(0, entry.version)
         for entry in pending_page.pending
-        if isinstance(entry.state, Message)
-        and entry.state.revision > revisions.get(entry.state.number, 0)
+        if isinstance(entry.version, Message)
+        and entry.version.revision > revisions.get(entry.version.number, 0)
     ]
     changes = list_changes(ports, tenant, chat, since, limit).value
     return Result(Changes((*changes.items, *pending), changes.since, changes.more))
@@ -184,7 +184,7 @@ def _list_changes_with_pending(
 class _IndexesLast(FakeSearchIndex):
     """Indexes the last version that arrives, whatever its revision."""
 
-    def index(self, documents: Sequence[Document]) -> list[tuple[Document, str]]:
+    def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         for document in documents:
             self.documents.pop((document.token, document.chat, document.message.number), None)
         return super().index(documents)

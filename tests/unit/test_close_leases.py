@@ -12,7 +12,7 @@ from chalicelib.domain.models import Chat, Message
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.edit import edit_message
-from chalicelib.usecases.maintenance import QUIET_MS, purge_deleted, release_idle_leases
+from chalicelib.usecases.maintenance import IDLE_MS, purge_deleted, release_idle_leases
 from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -29,7 +29,7 @@ def ports() -> FakePorts:
     for _ in range(3):
         post(ports)
     ports.persist()
-    ports.clock.wait(QUIET_MS / 1000 + 1)
+    ports.clock.wait(IDLE_MS / 1000 + 1)
     return ports
 
 
@@ -128,7 +128,7 @@ def test_a_death_anywhere_in_closing_skips_nothing(ports: FakePorts) -> None:
     for calls in deaths(release_idle_leases, ports):
         given.append(post(ports))
         ports.persist()
-        ports.clock.wait(QUIET_MS / 1000 + calls)
+        ports.clock.wait(IDLE_MS / 1000 + calls)
     assert given == list(range(3, 3 + len(given)))
     assert len(given) > 5
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
@@ -141,7 +141,7 @@ def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
     last = post(ports)
     ports.queues.sent["messages"].clear()
     assert [
-        p.state.number for p in ports.sequencer.get_pending(MESSAGES, range(1, last + 1))
+        p.version.number for p in ports.sequencer.get_pending(MESSAGES, range(1, last + 1))
     ] == list(range(4, last + 1))
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 

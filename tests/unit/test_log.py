@@ -35,7 +35,7 @@ def test_a_message_is_followed_by_its_identity_through_all_stages(chat: Function
     chat.work("messages")
     chat.work("search")
     [accepted] = [line for line in chat.lines("request") if "chat" in line]
-    done = {line["queue"]: line for line in chat.lines("worked off") if "chat" in line}
+    done = {line["queue"]: line for line in chat.lines("processed") if "chat" in line}
     assert set(done) == {"messages", "search"}
     assert (accepted["service"], accepted["replayed"]) == ("api", False)
     assert identity(accepted) == (TOKEN, 1, 1, 1, accepted["revision"])
@@ -68,7 +68,7 @@ def test_a_batch_of_a_worker_has_one_line(chat: Functions) -> None:
         chat.request("POST", "/chats/1/messages", {"body": body})
     chat.work("messages")
     line = chat.lines("batch")[-1]
-    assert (line["queue"], line["records"], line["again"]) == ("messages", 2, 0)
+    assert (line["queue"], line["records"], line["to_retry"]) == ("messages", 2, 0)
 
 
 def test_what_was_accepted_and_not_sent_is_named(chat: Functions) -> None:
@@ -89,7 +89,7 @@ def test_records_that_come_again_are_named(
     monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", refuse)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
     assert chat.work("messages")["batchItemFailures"]
-    [line] = chat.lines("comes again")
+    [line] = chat.lines("will be retried")
     assert identity(line)[:4] == (TOKEN, 1, 1, 1)
     assert line["reason"] == "MySQL: (1062, '…')"
 
@@ -115,7 +115,7 @@ def test_what_redis_was_not_told_of_is_named(
     monkeypatch.setattr(chat.ports.sequencer, "acknowledge", refuse)
     chat.request("POST", "/chats/1/messages", {"body": "x"})
     chat.work("messages")
-    [line] = chat.lines("persisted, but Redis was not told")
+    [line] = chat.lines("persisted, but not acknowledged in Redis")
     assert identity(line)[:4] == (TOKEN, 1, 1, 1)
 
 

@@ -11,7 +11,7 @@ from chalicelib.adapters.metrics import EmfMetrics
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS
 from chalicelib.domain.errors import BackpressureError
 from chalicelib.domain.metrics import ALL, NAMESPACE
-from chalicelib.usecases.maintenance import QUIET_MS
+from chalicelib.usecases.maintenance import IDLE_MS
 from tests.fakes.ports import FakePorts
 from tests.unit.operator_view import LAG_MS, Functions, operated
 
@@ -111,7 +111,7 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
     post(chat, "a")
     for queue in ("messages", "search"):
         chat.work(queue)
-    chat.ports.clock.wait(2 * QUIET_MS / 1000)
+    chat.ports.clock.wait(2 * IDLE_MS / 1000)
     chat.minute()
     grant = chat.ports.metrics.counts["LeasesAcquired"]
     assert post(chat, "b") == 202
@@ -131,7 +131,7 @@ def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions)
     chat.minute()
     assert measured["OldestPendingAge"] == OVERDUE_AFTER_MS + 1000
     assert chat.ports.metrics.counts["PendingResent"] == 1
-    assert [(line["chat"], line["first"]) for line in chat.lines("sent again")] == [(1, 1)]
+    assert [(line["chat"], line["first"]) for line in chat.lines("resent")] == [(1, 1)]
 
 
 def test_dead_letters_are_counted_when_buried_and_as_they_stand(chat: Functions) -> None:

@@ -37,7 +37,7 @@ from chalicelib.adapters.mysql.locking import (
 from chalicelib.adapters.mysql.persist_chats import write_counts
 from chalicelib.domain.leases import Counter, PersistedMessages
 from chalicelib.domain.models import Lease, Message
-from chalicelib.domain.queue_records import MessagesRecord
+from chalicelib.domain.queue_records import Document, MessagesRecord
 
 ChatName = tuple[str, int]  # token, number
 
@@ -202,7 +202,7 @@ class WritePlan(msgspec.Struct):
     newer: list[MessageOfChat] = []
     deleted: list[MessageKey] = []
     undeleted: list[MessageKey] = []
-    documents: list[tuple[str, int, Message]] = []
+    documents: list[Document] = []
     extended: list[tuple[Counter, Lease]] = []
     acknowledged: dict[Counter, dict[int, int]] = {}
 
@@ -254,7 +254,8 @@ def _apply(
         stored = stored_versions.get(number, ABSENT)
         acknowledged[number] = max(message.revision, stored.revision)
         if message.revision >= stored.revision:
-            plan.documents.append((*name, message))
+            token, chat = name
+            plan.documents.append(Document(token=token, chat=chat, message=message))
         if message.revision > stored.revision:
             changes = plan.new if stored is ABSENT else plan.newer
             row.last_position += 1

@@ -22,7 +22,7 @@ from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight
 from chalicelib.domain.models import Message, Metadata
 from chalicelib.domain.paging import fit_to_response
-from chalicelib.domain.queue_records import Document
+from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import (
     Query,
     SearchHit,
@@ -189,7 +189,6 @@ MAX_PURGE_DOCUMENTS = 20_000
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
 
-Refused = list[tuple[Document, str]]
 Actions = list[tuple[Document, bytes]]
 
 
@@ -200,7 +199,7 @@ class OpenSearchIndex:
         self._connection = Connection(url)
         self._alias = alias
 
-    def index(self, documents: Sequence[Document]) -> Refused:
+    def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
         """Index versions; the highest revision wins. Returns those refused for good, with reasons."""
         actions, refused = _to_actions(documents)
         for chunk in _chunks(actions):
@@ -259,7 +258,7 @@ class OpenSearchIndex:
             lambda client: client.indices.get_alias(name=self._alias, params=options)
         )
 
-    def _send(self, chunk: Actions) -> Refused:
+    def _send(self, chunk: Actions) -> list[RefusedDocument]:
         body = b"".join(lines for _, lines in chunk)
         response = self._connection.call(
             lambda client: client.bulk(
@@ -267,23 +266,23 @@ class OpenSearchIndex:
             )
         )
         results = [item["index"] for item in response["items"]]
-        refused: Refused = []
+        refused: list[RefusedDocument] = []
         for (document, _), result in zip(chunk, results, strict=True):
             if result["status"] == _REFUSED:
-                refused.append((document, _reason(result["error"])))
+                refused.append(RefusedDocument(document, _reason(result["error"])))
             elif result["status"] >= _REFUSED and result["status"] != _OLDER_THAN_INDEXED:
                 raise UnavailableError(f"OpenSearch: {result['status']} {_reason(result['error'])}")
         return refused
 
 
-def _to_actions(documents: Sequence[Document]) -> tuple[Actions, Refused]:
+def _to_actions(documents: Sequence[Document]) -> tuple[Actions, list[RefusedDocument]]:
     actions: Actions = []
-    refused: Refused = []
+    refused: list[RefusedDocument] = []
     for document in documents:
         try:
             actions.append((document, to_action(document)))
         except UnicodeEncodeError as error:
-            refused.append((document, f"not valid Unicode: {error.reason}"))
+            refused.append(RefusedDocument(document, f"not valid Unicode: {error.reason}"))
     return actions, refused
 
 

@@ -61,7 +61,7 @@ def parse_entry(entry: bytes, kind: VersionType) -> Pending:
     return Pending(
         accepted_at_ms=int(accepted_at_ms),
         lease=Lease(holder.decode(), int(epoch), int(ceiling)),
-        state=msgspec.json.decode(json, type=kind),
+        version=msgspec.json.decode(json, type=kind),
     )
 
 

@@ -50,13 +50,13 @@ def accept(
 
 def pending(sequencer: Sequencer, counter: Counter) -> dict[int, Pending]:
     pending_page = sequencer.read_pending(Tenant(counter.token, 1), counter, PageRequest(limit=100))
-    return {entry.state.number: entry for entry in pending_page.pending}
+    return {entry.version.number: entry for entry in pending_page.pending}
 
 
 def change(sequencer: Sequencer, counter: Counter, number: int, **fields: Any) -> Accepted:
     """Edit or delete what is pending."""
     pending_page = sequencer.read_pending(Tenant(counter.token, 1), counter, PageRequest(limit=100))
-    state = pending(sequencer, counter)[number].state
+    state = pending(sequencer, counter)[number].version
     answer = sequencer.edit(
         Tenant(counter.token, 1),
         counter,

@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document, and the policy that it runs under."""
+"""The page that shows the OpenAPI document, and its content security policy."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ _FILE = Path(__file__).with_name("docs_page.html")
 
 @cache
 def docs_page() -> tuple[str, dict[str, str]]:
-    """The page and its headers. It runs its own script and style, and asks its own origin only."""
+    """The page and its headers. It runs only its own script and style, and calls only its own origin."""
     page = _FILE.read_text(encoding="utf-8")
     policy = (
         "default-src 'none'",
@@ -33,6 +33,6 @@ def docs_page() -> tuple[str, dict[str, str]]:
 
 
 def _hash_of(tag: str, page: str) -> str:
-    """What a policy calls the text of the page's one element of this kind."""
+    """The hash with which a policy names the page's only element of this kind."""
     [text] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
