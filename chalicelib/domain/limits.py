@@ -9,7 +9,7 @@ MAX_METADATA_BYTES = 4_096
 MAX_METADATA_DEPTH = 32
 MAX_BATCH_MESSAGES = 500
 MAX_IDEMPOTENCY_KEY_CHARS = 255
-IDEMPOTENCY_KEY_KEPT_SECONDS = 24 * 3600
+IDEMPOTENCY_KEY_LIFETIME_SECONDS = 24 * 3600
 # How long the previous key may stay valid after a rotation.
 MAX_KEY_OVERLAP_SECONDS = 7 * 24 * 3600
 # A single user token cannot be revoked, only the key that signed it. So its life is limited.

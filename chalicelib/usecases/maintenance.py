@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, PENDING_RESENT
 from chalicelib.domain.models import Pending
 from chalicelib.domain.queue_records import PurgeRecord, records_of
@@ -66,7 +66,7 @@ def purge_deleted(ports: Ports) -> int:
     """
     now = ports.clock.now_ms()
     ports.store.applications.delete_responses(
-        rfc3339(now - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000), _MAX_ROWS_PER_RUN
+        rfc3339(now - IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000), _MAX_ROWS_PER_RUN
     )
     before = rfc3339(now - LAST_REMOVAL_MS)
     purged = ports.store.purge.purge_deleted(before, _MAX_ROWS_PER_RUN)

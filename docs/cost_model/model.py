@@ -10,7 +10,7 @@ import msgspec
 
 from app import app
 from chalicelib.adapters.sqs import MAX_ENTRIES_PER_CALL
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.usecases.persist import MAX_DOCUMENTS_PER_RECORD
 from docs.cost_model.inputs import MONTH_SECONDS, PRICES, Measured, Mix
 
@@ -152,7 +152,7 @@ class Load(msgspec.Struct, frozen=True):
     @property
     def redis_bytes(self) -> float:
         """Bytes in Valkey: the Idempotency-Keys of a day, and the counters of active chats."""
-        keys = (self.creates + self.batches) * IDEMPOTENCY_KEY_KEPT_SECONDS
+        keys = (self.creates + self.batches) * IDEMPOTENCY_KEY_LIFETIME_SECONDS
         chats = self.rate * self.mix.chats
         return keys * self.measured.idempotency_key_bytes + chats * self.measured.chat_bytes
 

@@ -25,7 +25,7 @@ from tests.bench.api import CONTEXT, MESSAGES, Api, event
 from tests.bench.harness import Harness
 from tests.bench.measure import by_turns, compared, many, plain
 from tests.bench.rows import Row
-from tests.contract.states import application, hold_first_lease, introduce
+from tests.contract.factories import application, cache_application, hold_first_lease
 
 ROUNDS, CALLS, SCRIPTS = 25, 100, 500
 PENDING = 1_000_000
@@ -93,7 +93,7 @@ def _accepting(harness: Harness, holder: str) -> Callable[[], None]:
     """The sequencer's `accept`, for one message in a new chat."""
     sequencer = RedisSequencer(harness.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
     counter = Counter(secrets.token_hex(15), 1)
-    introduce(sequencer, application(counter.token))
+    cache_application(sequencer, application(counter.token))
     hold_first_lease(sequencer, counter, PENDING)
 
     tenant = Tenant(counter.token, 1, (bucket(PENDING),))

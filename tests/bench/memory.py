@@ -15,7 +15,7 @@ from chalicelib.domain.models import Message
 from tests.bench.harness import Harness
 from tests.bench.measure import plain
 from tests.bench.rows import Row
-from tests.contract.states import application, hold_first_lease, introduce
+from tests.contract.factories import application, cache_application, hold_first_lease
 
 COUNT, ROUNDS = 5_000, 3
 BODY = "x" * 100
@@ -40,7 +40,7 @@ def _measured(harness: Harness, client: "redis.Redis") -> Iterator[tuple[str, fl
         harness.redis_url, SystemClock(), 10 * COUNT, "", COUNT * 2, COUNT * 2
     )
     token = secrets.token_hex(15)
-    introduce(sequencer, application(token))
+    cache_application(sequencer, application(token))
     counters = [Counter(token, number) for number in range(1, COUNT + 1)]
 
     def accept(idempotency: Callable[[int], IdempotencyKey | None]) -> int:

@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 60
 
 
 def free_port() -> int:
-    """One that is free now, with its bus port, and that no outgoing connection is given (32,768 up)."""
+    """A port that is free now, with its bus port, below the range of outgoing connections (from 32,768)."""
     while True:
         port = random.randrange(12_000, 22_000)
         if _is_free(port) and _is_free(port + BUS):
@@ -45,13 +45,13 @@ def _is_free(port: int) -> bool:
 
 
 def rights() -> str:
-    """The access string out of the template."""
+    """The access string of the template."""
     [user] = of_type("data", "AWS::ElastiCache::User").values()
     return str(user["AccessString"])
 
 
 class Cluster:
-    """Its nodes by port."""
+    """The nodes by port."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """What the functions are given, with the password in it."""
+        """The URL of the functions, with the password."""
         return f"redis+cluster://ordinal:{self._password}@127.0.0.1:{self.ports[0]}/0"
 
     def start(self) -> None:
@@ -75,7 +75,7 @@ class Cluster:
         _wait_until(lambda: all(_is_whole(node) for node in self._nodes()))
 
     def client(self, port: int) -> "redis.Redis":
-        """The owner of one node."""
+        """A client of one node with all rights."""
         return redis.Redis(port=port, socket_timeout=5)
 
     def kill(self, port: int) -> None:
@@ -85,7 +85,7 @@ class Cluster:
 
     @contextmanager
     def paused(self, port: int) -> Iterator[None]:
-        """The node takes what it is sent and answers nothing."""
+        """The node accepts requests and does not respond."""
         self._processes[port].send_signal(signal.SIGSTOP)
         try:
             yield
@@ -93,7 +93,7 @@ class Cluster:
             self._processes[port].send_signal(signal.SIGCONT)
 
     def port_of(self, key: str) -> int:
-        """The node that has a key."""
+        """The node that holds a key."""
         with closing(self.client(self.ports[0])) as node:
             slot: Any = node.execute_command("CLUSTER KEYSLOT", key)
         return next(p for i, p in enumerate(self.ports) if slot < (i + 1) * SLOTS // NODES)
@@ -108,12 +108,12 @@ class Cluster:
                 yield node
 
     def _launch(self) -> int:
-        """Another program may take a port between the look and the start: then another one."""
+        """Start the nodes. If another program takes a port meanwhile, try other ports."""
         for _ in range(TRIES):
             port = free_port()
             process = self._processes[port] = self._run(port)
             with closing(self.client(port)) as node:
-                _wait_until(partial(_ended_or_answers, process, node))
+                _wait_until(partial(_ended_or_responds, process, node))
             if process.poll() is None:
                 return port
             del self._processes[port]
@@ -146,11 +146,11 @@ class Cluster:
         return subprocess.Popen([str(valkey_server()), *words], stdout=subprocess.DEVNULL)
 
 
-def _ended_or_answers(process: subprocess.Popen[bytes], node: "redis.Redis") -> bool:
-    return process.poll() is not None or _answers(node)
+def _ended_or_responds(process: subprocess.Popen[bytes], node: "redis.Redis") -> bool:
+    return process.poll() is not None or _responds(node)
 
 
-def _answers(node: "redis.Redis") -> bool:
+def _responds(node: "redis.Redis") -> bool:
     try:
         return bool(node.ping())
     except redis.ConnectionError:
@@ -166,12 +166,12 @@ def _wait_until(condition: Any) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < until, "the cluster did not come up"
-        time.sleep(0.05)  # the pause between two looks
+        time.sleep(0.05)  # the pause between two checks
 
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """Skips, saying so, where the server is not installed."""
+    """Skips, with a reason, if the server is not installed."""
     try:
         valkey_server()
     except StackError as missing:

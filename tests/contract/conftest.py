@@ -1,4 +1,4 @@
-"""The real parts that the contract tests talk to: the test stack's, or those that the environment names."""
+"""The real parts for the contract tests: those of the test stack, or those that the environment names."""
 
 import json
 import os
@@ -10,7 +10,7 @@ _STACK = Path(__file__).parents[2] / "var" / "test" / "stack.json"
 
 
 def part_url(part: str) -> str:
-    """The URL of a real part; skips, saying so, where there is none."""
+    """The URL of a real part. Skips, with a reason, if there is none."""
     if url := os.environ.get(f"ORDINAL_TEST_{part.upper()}_URL"):
         return url
     if not _STACK.exists():

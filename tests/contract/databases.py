@@ -1,4 +1,4 @@
-"""A database of its own on a real server, dropped at the end; skips where there is no server."""
+"""A new database on a real server, which is dropped at the end. Skips if there is no server."""
 
 import secrets
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from chalicelib.operators.index_reader import IndexReader
 from chalicelib.operators.scan import MessageScanner, ScanPosition
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
-from tests.contract.states import LEASE, NOW, chat, chats, message, messages
+from tests.contract.factories import LEASE, NOW, chat, chats, message, messages
 
 WINDOW = 1_000
 
@@ -45,8 +45,7 @@ class Indexed:
 
     def store_only(self, token: str, chat: int, *versions: Message) -> list[Document]:
         record = messages(token, *versions, chat=chat, lease=LEASE)
-        stored = self.store.persistence.persist_messages([record], WINDOW)
-        return [Document(token=t, chat=c, message=m) for t, c, m in stored.documents]
+        return list(self.store.persistence.persist_messages([record], WINDOW).documents)
 
     def fill(self, token: str, chat: int, count: int) -> None:
         self.store_and_index(token, chat, *(message(number) for number in range(1, count + 1)))
@@ -63,7 +62,7 @@ class Indexed:
         return self._scanners[-1]
 
     def stored(self) -> dict[tuple[str, int, int], int]:
-        """Revisions of what MySQL has."""
+        """The revisions in MySQL."""
         scanner = self.scanner()
         return {
             (chunk.token, *key): revision
@@ -72,7 +71,7 @@ class Indexed:
         }
 
     def indexed(self) -> dict[tuple[str, int, int], int]:
-        """Revisions of what OpenSearch has."""
+        """The revisions in OpenSearch."""
         self.reader.refresh()
         body = {"size": 10_000, "version": True, "query": {"match_all": {}}}
         hits: list[Any] = self.client.search(index=self.alias, body=body)["hits"]["hits"]

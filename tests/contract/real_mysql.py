@@ -1,10 +1,8 @@
 """A real MySQL for the contract tests, on a machine that has none and no Docker.
 
-Debian's unstable packages are put into a folder with debootstrap (so: Debian or Ubuntu, as root),
-once; the folder is kept. The server runs out of it on a free port of 127.0.0.1 and keeps nothing.
+debootstrap installs Debian's unstable packages into a folder, once (this needs Debian or Ubuntu, and root).
+The server runs from that folder, on a free port of 127.0.0.1, and its data is removed at the end.
 """
-
-from __future__ import annotations
 
 import fcntl
 import os
@@ -28,15 +26,14 @@ START_SECONDS = 60.0
 
 
 class NoRealMySqlError(RuntimeError):
-    """There is no real MySQL here; the message says why, and is a reason to skip."""
+    """There is no real MySQL here. The message says why, and is the reason to skip."""
 
 
 @contextmanager
 def real_mysql(folder: Path = FOLDER) -> Iterator[str]:
-    """A running MySQL's URL, with a user that may do everything; gone at the end.
+    """The URL of a running MySQL, for a user with all rights. The server stops at the end.
 
-    Raises:
-        NoRealMySqlError: it can't be had on this machine.
+    Raises `NoRealMySqlError` if it cannot be installed or started on this machine.
     """
     _install(folder)
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder / "root/tmp"))
@@ -93,7 +90,7 @@ def _run(*command: str, seconds: float) -> None:
 def _server(root: Path, data: Path) -> Iterator[str]:
     inside = "/" + str(data.relative_to(root))
     mysqld = ["chroot", str(root), "/usr/sbin/mysqld", "--no-defaults", "--user=root"]
-    # Empty: the folder it would use by default is made by a package that is not installed.
+    # Empty: a package that is not installed would create the default folder.
     mysqld += [f"--datadir={inside}/files", "--secure-file-priv="]
     _run(*mysqld, "--initialize-insecure", seconds=120)
     password, port = secrets.token_hex(8), _free_port()
@@ -123,7 +120,7 @@ def _server(root: Path, data: Path) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        _wait_until_it_answers(process, port, password, log)
+        _wait_until_it_responds(process, port, password, log)
         yield f"mysql://ordinal:{password}@127.0.0.1:{port}/ordinal"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -134,7 +131,7 @@ def _server(root: Path, data: Path) -> Iterator[str]:
             process.wait()
 
 
-def _wait_until_it_answers(
+def _wait_until_it_responds(
     process: subprocess.Popen[bytes], port: int, password: str, log: Path
 ) -> None:
     deadline = time.monotonic() + START_SECONDS
@@ -147,9 +144,9 @@ def _wait_until_it_answers(
         except (pymysql.MySQLError, OSError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 lines = log.read_text(errors="replace").splitlines()
-                told = [line for line in lines if "[ERROR]" in line][:1] or lines[-1:]
-                raise NoRealMySqlError(f"mysqld did not start: {' '.join(told)}") from error
-            time.sleep(0.1)  # the pause between two looks, with a deadline
+                errors = [line for line in lines if "[ERROR]" in line][:1] or lines[-1:]
+                raise NoRealMySqlError(f"mysqld did not start: {' '.join(errors)}") from error
+            time.sleep(0.1)  # the pause between two checks, with a deadline
 
 
 def _free_port() -> int:

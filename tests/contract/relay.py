@@ -1,4 +1,4 @@
-"""A TCP listener in front of a real part, which can hang, refuse or reset in its stead."""
+"""A TCP listener in front of a real part. It can hang, refuse or reset connections."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """`connections` counts those that were made. `turn` changes how it treats old and new ones."""
+    """`connections` counts connections. `turn` changes how open and new connections are treated."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

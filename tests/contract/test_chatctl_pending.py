@@ -10,7 +10,7 @@ from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
 from chalicelib.domain.models import Chat, Lease, Message
 from chalicelib.operators.pending import PendingBacklog, connect, measure_backlog
 from tests.contract.conftest import part_url
-from tests.contract.states import application, introduce
+from tests.contract.factories import application, cache_application
 from tests.fakes.clock import FakeClock
 
 NOW = "2026-09-21T14:13:20.000Z"
@@ -22,7 +22,7 @@ def clock() -> FakeClock:
 
 
 def accept(sequencer: RedisSequencer, counter: Counter, drafts: list[Message] | list[Chat]) -> None:
-    introduce(sequencer, application(counter.token))
+    cache_application(sequencer, application(counter.token))
     result = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
     if isinstance(result, LeaseMissing):
         sequencer.install_lease(counter, result.nonce, LeaseGrant(0, Lease(result.holder, 1, 1000)))

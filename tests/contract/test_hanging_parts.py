@@ -27,14 +27,14 @@ from tests.aws_clients import local_client
 from tests.contract.conftest import part_url
 from tests.contract.relay import Mood, Relay, relay_to
 
-# What a call may take over its limit on a machine that is busy.
+# How much longer than its limit a call may take on a busy machine.
 MARGIN_SECONDS = 1.5
 # How long the circuits of these tests stay open.
 OPEN_SECONDS = 1.0
 
 
 class Part(msgspec.Struct, frozen=True):
-    """An adapter behind a relay: a call that the part answers, and one that it answers with an error."""
+    """An adapter behind a relay, with a call that succeeds and a call that the part refuses."""
 
     relay: Relay
     limit_seconds: float
@@ -131,25 +131,27 @@ def seconds_to_fail(call: Callable[[], object]) -> float:
 
 
 def fail_until_open(part: Part) -> None:
-    """Clients at once, so that their waits do not add up: neither here nor, by a lock, in the adapter."""
+    """Several clients at the same time. No lock in the adapter may make their waits add up."""
     clients = circuit.FAILURES_TO_OPEN
     with ThreadPoolExecutor(clients) as pool:
         waits = list(pool.map(lambda _: seconds_to_fail(part.call), range(clients)))
     assert max(waits) < part.limit_seconds + MARGIN_SECONDS
 
 
-def wait_for_answer(call: Callable[[], object], seconds: float) -> None:
+def wait_for_response(call: Callable[[], object], seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with suppress(UnavailableError):
             call()
             return
-        time.sleep(0.05)  # the pause between two looks, not the wait itself
+        time.sleep(0.05)  # the pause between two checks, not the wait itself
     pytest.fail(f"no answer in {seconds} s")
 
 
 @pytest.mark.parametrize("mood", [mood for mood in get_args(Mood) if mood != "forward"])
-def test_a_part_that_does_not_answer_is_left_alone_until_it_answers(part: Part, mood: Mood) -> None:
+def test_a_part_that_does_not_respond_gets_no_calls_until_it_responds(
+    part: Part, mood: Mood
+) -> None:
     part.relay.turn(mood)
     fail_until_open(part)
     part.relay.turn("forward")
@@ -158,11 +160,11 @@ def test_a_part_that_does_not_answer_is_left_alone_until_it_answers(part: Part, 
         part.call()
     assert refused.value.retry_after_seconds == OPEN_SECONDS
     assert part.relay.connections == connections
-    wait_for_answer(part.call, OPEN_SECONDS + MARGIN_SECONDS)
+    wait_for_response(part.call, OPEN_SECONDS + MARGIN_SECONDS)
     part.call()
 
 
-def test_a_part_that_still_does_not_answer_is_left_alone_again(part: Part) -> None:
+def test_a_part_that_still_does_not_respond_gets_no_calls_again(part: Part) -> None:
     part.relay.turn("reset")
     fail_until_open(part)
     connections = part.relay.connections
@@ -170,13 +172,13 @@ def test_a_part_that_still_does_not_answer_is_left_alone_again(part: Part) -> No
     while part.relay.connections == connections:
         assert time.monotonic() < until, "nobody tried again"
         seconds_to_fail(part.call)
-        time.sleep(0.05)  # the pause between two looks, not the wait itself
+        time.sleep(0.05)  # the pause between two checks, not the wait itself
     connections = part.relay.connections
     seconds_to_fail(part.call)
     assert part.relay.connections == connections
 
 
-def test_an_error_that_a_part_answers_does_not_open_its_circuit(part: Part) -> None:
+def test_an_error_response_does_not_open_the_circuit(part: Part) -> None:
     for _ in range(circuit.FAILURES_TO_OPEN + 1):
         with pytest.raises(UnavailableError) as refused:
             part.refused()
@@ -184,17 +186,17 @@ def test_an_error_that_a_part_answers_does_not_open_its_circuit(part: Part) -> N
     part.call()
 
 
-def test_an_open_circuit_is_that_of_one_adapter() -> None:
+def test_an_open_circuit_affects_one_adapter() -> None:
     url = urlsplit(part_url("redis"))
     assert url.hostname is not None
     assert url.port is not None
     with relay_to(url.hostname, url.port) as relay:
         moved = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{relay.port}")).geturl()
         with (
-            closing(RedisSequencer(moved, SystemClock(), 10)) as away,
-            closing(RedisSequencer(url.geturl(), SystemClock(), 10)) as there,
+            closing(RedisSequencer(moved, SystemClock(), 10)) as unreachable,
+            closing(RedisSequencer(url.geturl(), SystemClock(), 10)) as reachable,
         ):
             relay.turn("refuse")
             for _ in range(circuit.FAILURES_TO_OPEN + 1):
-                seconds_to_fail(lambda: away.acknowledge({Counter("t", 1): {1: 1}}))
-            there.ping()
+                seconds_to_fail(lambda: unreachable.acknowledge({Counter("t", 1): {1: 1}}))
+            reachable.ping()

@@ -1,4 +1,4 @@
-"""What only a real server can show: lost connections, refusals, plans, migrations, repairs."""
+"""Behaviour that only a real server has: lost connections, refusals, plans, migrations, repairs."""
 
 import secrets
 import socket
@@ -34,7 +34,7 @@ from chalicelib.domain.unread import ReadMarker
 from chalicelib.operators.advance_counters import AdvanceCounters
 from chalicelib.operators.recount import CountMismatch, Recount
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
+from tests.contract.factories import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 
 _FOLDER = Path(message_reads.__file__).parent / "migrations"
 MIGRATIONS = sorted(path.name for path in _FOLDER.glob("*.sql"))
@@ -83,7 +83,7 @@ def others(database: Database) -> list[int]:
 # --- connections
 
 
-def test_a_kept_connection_that_was_killed_is_replaced(
+def test_a_reused_connection_that_was_killed_is_replaced(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     steps: list[Callable[[], object]] = [
@@ -117,7 +117,7 @@ def test_a_transaction_whose_connection_is_killed_half_way_runs_again_once(
     assert len(attempts) == 2
 
 
-def test_a_connection_lost_during_commit_is_unavailable_not_run_again(
+def test_a_transaction_does_not_run_again_if_its_connection_is_lost_during_commit(
     database: Database, url: str
 ) -> None:
     attempts: list[int] = []
@@ -135,7 +135,7 @@ def test_a_connection_lost_during_commit_is_unavailable_not_run_again(
     assert len(attempts) == 1
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_a_server_that_does_not_exist_is_unavailable() -> None:
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -143,7 +143,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
         MySqlStore(f"mysql://root@127.0.0.1:{port}/x").ping()
 
 
-def test_tables_that_are_not_there_are_unavailable_not_poison(url: str) -> None:
+def test_missing_tables_are_unavailable_and_not_poison(url: str) -> None:
     with fresh_database(url) as empty, closing(MySqlStore(empty)) as store:
         for step in (
             store.ping,
@@ -165,9 +165,7 @@ def test_a_url_without_a_database_is_refused() -> None:
         MySqlStore("mysql://127.0.0.1")
 
 
-def test_a_lock_that_others_hold_is_not_waited_for_again_and_again(
-    url: str, database: Database, token: str
-) -> None:
+def test_waiting_for_a_lock_has_a_limit(url: str, database: Database, token: str) -> None:
     def rename(cursor: Cursor) -> int:
         return cursor.execute("UPDATE applications SET name = 'other' WHERE token = %s", (token,))
 
@@ -185,7 +183,7 @@ def test_a_lock_that_others_hold_is_not_waited_for_again_and_again(
     assert database.transact(while_it_is_locked) < limit + 1
 
 
-def test_two_transactions_that_deadlock_both_come_through(url: str, database: Database) -> None:
+def test_two_transactions_that_deadlock_both_succeed(url: str, database: Database) -> None:
     run(database, "CREATE TABLE forks (id INT PRIMARY KEY, uses INT NOT NULL)")
     run(database, "INSERT INTO forks VALUES (1, 0), (2, 0)")
 
@@ -230,7 +228,7 @@ def test_content_that_a_column_refuses_is_poison(
     assert store.chats.get_chat(token, 1) is None
 
 
-def test_a_check_constraint_refuses_for_good(
+def test_a_check_constraint_makes_a_record_poison(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     run(database, "ALTER TABLE messages ADD CONSTRAINT no_bad_word CHECK (body <> 'bad word')")
@@ -240,7 +238,9 @@ def test_a_check_constraint_refuses_for_good(
     run(database, "ALTER TABLE messages DROP CONSTRAINT no_bad_word")
 
 
-def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token: str) -> None:
+def test_a_trigger_that_refuses_makes_a_record_poison(
+    store: MySqlStore, database: Database, token: str
+) -> None:
     run(
         database,
         "CREATE TRIGGER censor BEFORE INSERT ON chats FOR EACH ROW"
@@ -256,7 +256,7 @@ def test_a_trigger_refuses_for_good(store: MySqlStore, database: Database, token
 
 
 def assert_range(plan: list[tuple[object, ...]], index: str = "PRIMARY") -> None:
-    """Servers write plans in different ways; the last line is the table that counts."""
+    """Servers format plans differently. The last line is the table that matters."""
     text = str(plan[-1])
     assert "range" in text
     assert index in text
@@ -267,8 +267,8 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     lease = replace(LEASE, ceiling=5000)
-    states = [message(n) for n in range(1, 2001)]
-    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
+    versions = [message(n) for n in range(1, 2001)]
+    store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
         sql = message_reads.LIST.format(direction=direction)
@@ -279,8 +279,8 @@ def test_changes_are_one_range_of_their_index(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     lease = replace(LEASE, ceiling=5000)
-    states = [message(n) for n in range(1, 2001)]
-    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
+    versions = [message(n) for n in range(1, 2001)]
+    store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for position in (0, 900, 1990):
         plan = run(
@@ -302,7 +302,7 @@ def test_locking_chats_touches_no_other_rows(
 # --- requests that are made once
 
 
-def test_a_request_whose_first_try_is_under_way_is_refused_and_changes_nothing(
+def test_a_retry_during_the_first_request_is_refused_and_changes_nothing(
     store: MySqlStore, database: Database
 ) -> None:
     key = IdempotentWrite("scope", IdempotencyKey(secrets.token_hex(8), "f"), 1_790_000_000_000)
@@ -347,16 +347,16 @@ def test_messages_without_a_position_come_first_and_in_the_order_of_their_number
     )
     store.persistence.persist_messages([messages(token, message(2, 9), message(5, 8))], 10)
     numbers, since = [], Since()
-    while found := store.messages.list_changes(token, 1, since, 2):
-        numbers += [change.message.number for change in found]
-        since = found[-1].since
+    while page := store.messages.list_changes(token, 1, since, 2):
+        numbers += [change.message.number for change in page]
+        since = page[-1].since
     assert numbers == [1, 3, 4, 5, 2]
 
 
 # --- repairs
 
 
-def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
+def test_recount_reports_and_repairs_wrong_counts(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     store.persistence.persist_messages([messages(token, message(1), message(2), deleted(3, 2))], 10)
@@ -390,7 +390,7 @@ def test_recount_finds_what_was_changed_by_hand_and_sets_it_right(
 # --- after a restore
 
 
-def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
+def test_advanced_counters_continue_above_every_number_that_may_have_been_issued(
     store: MySqlStore, token: str
 ) -> None:
     store.persistence.persist_chats([chats(token, chat(1), chat(2))], 10)
@@ -415,7 +415,7 @@ def test_after_a_lift_every_counter_goes_on_above_what_may_have_been_given(
     assert AdvanceCounters(store.database).advance("nobody", 1_000, NOW) == 0
 
 
-def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, token: str) -> None:
+def test_advancing_counters_ends_every_lease(store: MySqlStore, token: str) -> None:
     store.persistence.persist_chats([chats(token, chat(1))], 10)
     counter = Counter(token, 1)
     grant = acquire(store, counter, "memory-2", 10, NOW)
@@ -430,7 +430,7 @@ def test_who_held_a_lease_before_a_lift_has_none_after_it(store: MySqlStore, tok
     assert again.floor == grant.lease.ceiling + 1_000
 
 
-def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
+def test_a_range_granted_before_a_restore_is_not_granted_again(
     store: MySqlStore, token: str
 ) -> None:
     store.persistence.persist_chats([chats(token, chat(1))], 10)
@@ -442,27 +442,23 @@ def test_what_was_given_to_an_attempt_before_a_restore_is_not_given_again(
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
     epoch = store.leases.lease_epoch(counter)
     assert epoch is not None
-    need = LeaseMissing("memory-2", "nonce-2", abandoned_nonces=("nonce-1",))
-    again = store.leases.acquire_lease(counter, need, epoch, 10, NOW)
+    not_ready = LeaseMissing("memory-2", "nonce-2", abandoned_nonces=("nonce-1",))
+    again = store.leases.acquire_lease(counter, not_ready, epoch, 10, NOW)
     assert again
     assert again.floor == grant.lease.ceiling + 1_000
 
 
-def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
+def test_a_chat_that_arrives_after_counters_were_advanced_gets_advanced_counters(
     store: MySqlStore, token: str
 ) -> None:
     store.persistence.persist_chats([chats(token, chat(1))], 10)
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
-    lost, filled_in, new = 7, 8, 5_000
-    begun_with = Lease("memory-1", 3, 10)
-    store.persistence.persist_messages(
-        [messages(token, message(2), chat=lost, lease=begun_with)], 10
-    )
-    store.persistence.persist_chats([chats(token, chat(filled_in, messages_lease=begun_with))], 10)
-    store.persistence.persist_messages(
-        [messages(token, message(2), chat=new, lease=begun_with)], 10
-    )
-    for number in (lost, filled_in):
+    stub, filled_in, new = 7, 8, 5_000
+    lease = Lease("memory-1", 3, 10)
+    store.persistence.persist_messages([messages(token, message(2), chat=stub, lease=lease)], 10)
+    store.persistence.persist_chats([chats(token, chat(filled_in, messages_lease=lease))], 10)
+    store.persistence.persist_messages([messages(token, message(2), chat=new, lease=lease)], 10)
+    for number in (stub, filled_in):
         grant = acquire(store, Counter(token, number), "memory-1", 10, NOW)
         assert grant
         assert grant.floor == 10 + 1_000
@@ -472,23 +468,23 @@ def test_a_chat_that_comes_back_after_a_lift_is_lifted_as_it_comes(
     assert grant.floor == 10
 
 
-def test_who_follows_a_chat_misses_nothing_that_is_stored_after_a_lift(
+def test_a_follower_misses_nothing_that_is_stored_after_counters_were_advanced(
     store: MySqlStore, token: str
 ) -> None:
     store.persistence.persist_messages([messages(token, message(1))], 10)
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
-    told_before_the_restore = Since(position=1_000, number=600)
+    since_before_the_restore = Since(position=1_000, number=600)
     store.persistence.persist_messages([messages(token, message(2))], 10)
     store.persistence.persist_messages([messages(token, message(3), chat=2)], 10)
     for chat_number, number in ((1, 2), (2, 3)):
-        changed = store.messages.list_changes(token, chat_number, told_before_the_restore, 10)
+        changed = store.messages.list_changes(token, chat_number, since_before_the_restore, 10)
         assert [change.message.number for change in changed] == [number]
 
 
 # --- what a begin has to look at
 
 
-def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quick(
+def test_the_floor_rises_with_stored_messages_so_that_a_long_chat_acquires_a_lease_quickly(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     def floors() -> list[tuple[object, ...]]:
@@ -510,12 +506,12 @@ def test_the_floor_follows_what_is_stored_so_that_a_begin_on_a_long_chat_is_quic
     assert messages_floor in range(80, 91)
 
 
-def test_the_floor_waits_for_a_number_that_is_missing(
+def test_the_floor_stays_below_a_missing_number(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     for first in range(1, 61, 4):
-        some = [message(number) for number in range(first, first + 4) if number != 20]
-        store.persistence.persist_messages([messages(token, *some)], 10)
+        present = [message(number) for number in range(first, first + 4) if number != 20]
+        store.persistence.persist_messages([messages(token, *present)], 10)
     acquire(store, Counter(token, 1), "b", 10, NOW)
     assert store.leases.skipped_numbers(token, 1)[0] == NumberRange(20, 20)
 
@@ -549,15 +545,15 @@ def test_deletions_that_were_stored_before_are_counted(url: str) -> None:
 # --- readers
 
 
-def test_a_marker_does_not_wait_for_those_who_persist(
+def test_a_marker_does_not_wait_for_a_worker(
     url: str, store: MySqlStore, database: Database, token: str
 ) -> None:
     store.persistence.persist_messages([messages(token, message(1))], 10)
 
     def while_it_is_locked(cursor: Cursor) -> None:
-        found = locking.find_applications(cursor, [token])
-        locking.lock_applications(cursor, found.values())
-        ids = locking.find_chats(cursor, [(found[token], 1)])
+        applications = locking.find_applications(cursor, [token])
+        locking.lock_applications(cursor, applications.values())
+        ids = locking.find_chats(cursor, [(applications[token], 1)])
         assert locking.lock_chats(cursor, ids.values())
         with closing(MySqlStore(url, REQUEST_READ_TIMEOUT_SECONDS)) as reader:
             reader.read_markers.mark_read(token, "ann", ReadMarker(1, 1), 0)
@@ -568,7 +564,7 @@ def test_a_marker_does_not_wait_for_those_who_persist(
     ]
 
 
-def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
+def test_read_markers_and_deletions_are_purged_with_their_chat_and_application(
     store: MySqlStore, database: Database, token: str
 ) -> None:
     def left() -> list[int]:
@@ -581,16 +577,16 @@ def test_what_was_read_and_deleted_goes_with_its_chat_and_its_application(
         return [n for sql in counts for (n,) in database.read(sql, (token,))]
 
     def purge(*expected: int | None) -> None:
-        told: list[int | None] = []
+        listed: list[int | None] = []
         for _ in range(100):
-            gone = store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 3)
-            told += [number for one, number in gone if one == token]
-            store.purge.confirm_purged(gone)
-        assert told == list(expected)
+            purged = store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 3)
+            listed += [item.chat for item in purged if item.token == token]
+            store.purge.confirm_purged(purged)
+        assert listed == list(expected)
 
     for number in (1, 2):
-        states = (message(1), *(deleted(n, 2) for n in range(2, 9)))
-        store.persistence.persist_messages([messages(token, *states, chat=number)], 10)
+        versions = (message(1), *(deleted(n, 2) for n in range(2, 9)))
+        store.persistence.persist_messages([messages(token, *versions, chat=number)], 10)
         for user in ("ann", "bob", "cem", "dan"):
             store.read_markers.mark_read(token, user, ReadMarker(number, 1), 0)
     store.read_markers.mark_read(token, "ann", ReadMarker(77, 1), 1)

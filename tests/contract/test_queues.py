@@ -31,12 +31,14 @@ NOW = "2026-01-01T00:00:00.000Z"
 
 
 def messages(count: int, body: str = "hello") -> MessagesRecord:
-    states = [Message(number=i, revision=i, body=body, created_at=NOW) for i in range(1, count + 1)]
-    return MessagesRecord(token="t", chat=1, lease=LEASE, messages=states)
+    versions = [
+        Message(number=i, revision=i, body=body, created_at=NOW) for i in range(1, count + 1)
+    ]
+    return MessagesRecord(token="t", chat=1, lease=LEASE, messages=versions)
 
 
 class Both:
-    """Queues, and a way to take from them what was sent."""
+    """Queues, and a function that receives from them."""
 
     def __init__(self, queues: Any, take: Callable[[str], list[str]]) -> None:
         self.queues = queues
@@ -88,7 +90,7 @@ def real_queues(url: str) -> Iterator[Both]:
         client.delete_queue(QueueUrl=url)
 
 
-def test_each_record_goes_to_the_queue_of_its_type_and_comes_back_the_same(both: Both) -> None:
+def test_each_record_goes_to_the_queue_of_its_type_unchanged(both: Both) -> None:
     message = Message(
         number=1,
         revision=5,
@@ -116,7 +118,7 @@ def test_each_record_goes_to_the_queue_of_its_type_and_comes_back_the_same(both:
         assert sorted(map(repr, both.take(queue))) == sorted(map(repr, records))
 
 
-def test_more_records_than_one_call_takes_all_arrive(both: Both) -> None:
+def test_records_for_several_calls_all_arrive(both: Both) -> None:
     both.queues.send(PurgeRecord(token="t", chat=i) for i in range(1, 35))
     got = both.take("search")
     assert sorted(r.chat for r in got if isinstance(r, PurgeRecord) and r.chat) == list(
@@ -124,7 +126,7 @@ def test_more_records_than_one_call_takes_all_arrive(both: Both) -> None:
     )
 
 
-def test_a_record_that_is_too_large_is_split_into_few_that_fit(both: Both) -> None:
+def test_a_record_that_is_too_large_is_split_until_each_part_fits(both: Both) -> None:
     whole = messages(100, "ä" * 20_000)
     both.queues.send([whole])
     parts = [r for r in both.take("messages") if isinstance(r, MessagesRecord)]
@@ -133,7 +135,7 @@ def test_a_record_that_is_too_large_is_split_into_few_that_fit(both: Both) -> No
     assert sorted(m.number for part in parts for m in part.messages) == list(range(1, 101))
 
 
-def test_nothing_to_send_is_fine(both: Both) -> None:
+def test_sending_nothing_does_nothing(both: Both) -> None:
     both.queues.send([])
     assert both.take("messages") == []
 
@@ -144,7 +146,7 @@ def test_dead_letters_are_counted_by_queue(both: Both) -> None:
     assert both.queues.dead_letters() == {"inbox": 0, "chats": 0, "messages": 2, "search": 1}
 
 
-def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queues_that_are_down_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -161,7 +163,7 @@ def test_queues_that_are_away_are_unavailable(monkeypatch: pytest.MonkeyPatch) -
             call()
 
 
-def test_a_buried_record_carries_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_lettered_record_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

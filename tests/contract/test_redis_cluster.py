@@ -1,4 +1,4 @@
-"""What is different where the keys lie on several servers."""
+"""Behaviour that differs if the keys are on several servers."""
 
 import secrets
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from chalicelib.operators.pending import connect, measure_backlog
 from tests.contract.cluster import Cluster, running_cluster
-from tests.contract.states import application, hold_first_lease, introduce
+from tests.contract.factories import application, cache_application, hold_first_lease
 from tests.fakes.clock import FakeClock
 
 DRAFT = Message(number=0, revision=0, body="hello", created_at="2026-09-21T14:13:20.000Z")
@@ -36,7 +36,7 @@ def sequencer(cluster: Cluster) -> Iterator[RedisSequencer]:
 def application_on(cluster: Cluster, sequencer: RedisSequencer, port: int) -> str:
     """The token of an application whose keys are on this node, with a lease for chat 1."""
     token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
-    introduce(sequencer, application(token))
+    cache_application(sequencer, application(token))
     hold_first_lease(sequencer, Counter(token, 1), 1000)
     return token
 
@@ -47,13 +47,13 @@ def accept(sequencer: RedisSequencer, token: str) -> Accepted:
     return accepted
 
 
-def test_each_node_is_a_memory_of_its_own(cluster: Cluster, sequencer: RedisSequencer) -> None:
+def test_each_node_is_its_own_incarnation(cluster: Cluster, sequencer: RedisSequencer) -> None:
     tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
     holders = {accept(sequencer, token).lease.holder for token in tokens}
     assert len(holders) == len(cluster.ports)
 
 
-def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Cluster) -> None:
+def test_reads_of_many_applications_reach_all_nodes(cluster: Cluster) -> None:
     clock = FakeClock()
     sequencer = RedisSequencer(cluster.url, clock, 1000)
     tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
@@ -67,7 +67,7 @@ def test_what_is_asked_of_many_applications_is_asked_of_all_nodes(cluster: Clust
     for token in tokens:
         [pending] = sequencer.get_pending(Counter(token, 1), [1])
         acknowledged[Counter(token, 1)] = {1: pending.version.revision}
-    # The script is not on any of the nodes yet.
+    # No node has the script yet.
     sequencer.acknowledge(acknowledged)
     assert sequencer.list_idle(tokens, 0, 10) == [Counter(token, 1) for token in tokens]
     sequencer.close()
@@ -84,7 +84,7 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     assert (seen.entries, seen.applications) == (3, 3)
 
 
-def test_a_node_that_is_gone_takes_only_its_own_applications_along(
+def test_a_lost_node_affects_only_its_own_applications(
     cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
     first, *others = [application_on(cluster, sequencer, port) for port in cluster.ports]
@@ -94,7 +94,7 @@ def test_a_node_that_is_gone_takes_only_its_own_applications_along(
     assert [accept(sequencer, token).first for token in others] == [1, 1]
 
 
-def test_a_script_whose_answer_does_not_come_is_not_sent_again(
+def test_a_script_without_a_reply_is_not_sent_again(
     cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
     port = cluster.ports[1]

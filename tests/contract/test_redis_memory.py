@@ -1,4 +1,4 @@
-"""What a chat costs in a real Valkey: nothing while it is quiet, little while it is written to."""
+"""The RAM of a chat in a real Valkey: none while it is idle, little while it is active."""
 
 import secrets
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.contract.conftest import part_url
-from tests.contract.states import application, hold_first_lease, introduce
+from tests.contract.factories import application, cache_application, hold_first_lease
 
 CHATS = 300
 BODY = "x" * 100
 NOW = "2026-09-21T14:13:20.000Z"
-# Rounded up from what Valkey 9.1 was seen to take (docs/reliability.md).
+# Rounded up from measurements with Valkey 9.1 (docs/reliability.md).
 MOST_BYTES_OF_ACTIVE_CHAT = 350
 MOST_BYTES_OF_PENDING_MESSAGE = 1_400
 
@@ -37,17 +37,15 @@ def valkey() -> Iterator["redis.Redis"]:
 
 
 def size(valkey: "redis.Redis", token: str) -> int:
-    """Bytes of all keys of an application but what it has once."""
+    """Bytes of all keys of an application, except those that it has once."""
     keys = valkey.scan_iter(match=f"{{{token}}}:*", count=1000)
     idempotency = f"{{{token}}}:application".encode()
     return sum(valkey.memory_usage(key, samples=0) for key in keys if key != idempotency)
 
 
-def test_memory_follows_the_chats_that_are_written_to(
-    sequencer: RedisSequencer, valkey: "redis.Redis"
-) -> None:
+def test_ram_grows_with_active_chats_only(sequencer: RedisSequencer, valkey: "redis.Redis") -> None:
     token = secrets.token_hex(15)
-    introduce(sequencer, application(token))
+    cache_application(sequencer, application(token))
     revisions = {
         number: write_to(sequencer, Counter(token, number)) for number in range(1, CHATS + 1)
     }

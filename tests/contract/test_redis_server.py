@@ -1,4 +1,4 @@
-"""The Redis in memory answers as a real one does, whatever it is asked."""
+"""The Redis in memory replies as a real one, for random commands and for the scripts."""
 
 import secrets
 from typing import Any
@@ -66,7 +66,9 @@ def valkey() -> Any:
 
 @settings(max_examples=300)
 @given(st.lists(COMMANDS, max_size=30))
-def test_commands_answer_alike(valkey: Any, commands: list[tuple[Any, ...]]) -> None:
+def test_commands_reply_the_same_on_the_fake_and_on_valkey(
+    valkey: Any, commands: list[tuple[Any, ...]]
+) -> None:
     server, prefix = RedisServer(FakeClock()), f"test:{secrets.token_hex(8)}:"
     with valkey.pipeline(transaction=False) as pipeline:
         for name, *parts in commands:
@@ -75,13 +77,13 @@ def test_commands_answer_alike(valkey: Any, commands: list[tuple[Any, ...]]) -> 
             pipeline.execute_command(name, *named)
         pipeline.delete(*(prefix + key for key in ["h1", "h2", "z1", "z2", "s1", "s2"]))
         real = pipeline.execute()[:-1]
-    fake = [server.execute(*one) for one in commands]
-    for one, ours, theirs in zip(commands, fake, real, strict=True):
-        assert _alike(ours, theirs), (one, ours, theirs)
+    fake = [server.execute(*command) for command in commands]
+    for command, ours, theirs in zip(commands, fake, real, strict=True):
+        assert _alike(ours, theirs), (command, ours, theirs)
 
 
 def _alike(ours: Reply, theirs: Any) -> bool:
-    """redis-py turns some replies into values of Python."""
+    """redis-py converts some replies to Python values."""
     if isinstance(theirs, bool):
         return ours in ((b"OK", 1) if theirs else (None, 0))
     if isinstance(theirs, float):
@@ -116,14 +118,14 @@ REPLIES = [
 
 
 @pytest.mark.parametrize("returned", REPLIES)
-def test_scripts_answer_alike(valkey: Any, returned: str) -> None:
+def test_scripts_reply_the_same_on_the_fake_and_on_valkey(valkey: Any, returned: str) -> None:
     text = f"return {returned}"
     server = RedisServer(FakeClock())
     ours = LuaScripts(lambda name, _: text).run(server, "read_pending", ["k"], ["x", 4])
     assert ours == valkey.eval(text, 1, "k", "x", 4)
 
 
-def test_what_expires_is_gone() -> None:
+def test_expired_keys_are_gone() -> None:
     clock = FakeClock()
     server = RedisServer(clock)
     server.execute("SET", "s", "1", "PX", 100)
@@ -136,10 +138,10 @@ def test_what_expires_is_gone() -> None:
     assert [server.execute("EXISTS", key) for key in "shz"] == [0, 0, 1]
 
 
-def test_a_copy_is_another_memory() -> None:
+def test_a_copied_server_is_another_incarnation() -> None:
     server = RedisServer(FakeClock())
     server.execute("HSET", "h", "a", "1")
-    replica = RedisServer(FakeClock(), server.memory.copy())
+    replica = RedisServer(FakeClock(), server.dataset.copy())
     replica.execute("HSET", "h", "a", "2")
     assert server.execute("HGET", "h", "a") == b"1"
     assert server.run_id != replica.run_id

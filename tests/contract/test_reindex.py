@@ -10,8 +10,8 @@ from chalicelib.domain.errors import UnavailableError
 from chalicelib.operators.errors import ReindexRunningError
 from chalicelib.operators.reindex import LOCK, ReindexJob
 from chalicelib.operators.scan import MessageScanner
+from tests.contract.factories import deleted, message
 from tests.contract.indexed import Indexed, indexed
-from tests.contract.states import deleted, message
 
 
 class KilledError(Exception):

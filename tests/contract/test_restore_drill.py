@@ -40,8 +40,8 @@ from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.contract.conftest import part_url
 from tests.contract.databases import fresh_database
+from tests.contract.factories import NOW
 from tests.contract.indexed import Indexed, indexed
-from tests.contract.states import NOW
 from tests.fakes.metrics import FakeMetrics
 from tests.fakes.queues import FakeQueues
 
@@ -54,7 +54,7 @@ SECONDS = 120
 
 
 class SharedQueues(FakeQueues):
-    """For those who post and those who work off at the same time."""
+    """For posting and processing at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class SharedQueues(FakeQueues):
 
 
 class Drill:
-    """An application, what its clients were told, and the world that told it."""
+    """An application, the responses that its clients got, and the ports that it runs on."""
 
     lease_window = WINDOW
 
@@ -81,31 +81,31 @@ class Drill:
         self.token = secrets.token_hex(15)
         self.store.applications.create_application(self.token, "a drill", NOW)
         self.tenant = Tenant(self.token, 1)
-        self.given: dict[int, dict[int, str]] = {}
+        self.issued: dict[int, dict[int, str]] = {}
         self.newest: dict[int, int] = {}  # the highest revision of each chat
 
     def use(self, stores: Indexed) -> None:
-        """Work with these from now on."""
+        """Use these stores from now on."""
         self.stores, self.store, self.index = stores, stores.store, stores.index
 
     def new_chat(self) -> int:
         number = create_chat(
             self, self.tenant, Chat(number=0, revision=0, created_at=NOW)
         ).value.number
-        assert number not in self.given, "a chat's number was given twice"
-        self.given[number], self.newest[number] = {}, 0
+        assert number not in self.issued, "a chat's number was issued twice"
+        self.issued[number], self.newest[number] = {}, 0
         return number
 
     def post(self, chat: int) -> None:
         body = f"needle {secrets.token_hex(4)}"
         draft = Message(number=0, revision=0, body=body, created_at=NOW)
         message = create_message(self, self.tenant, chat, draft).value
-        assert message.number not in self.given[chat], "a number was given twice"
-        assert message.revision > self.newest[chat], "a revision was given twice"
-        self.given[chat][message.number], self.newest[chat] = body, message.revision
+        assert message.number not in self.issued[chat], "a number was issued twice"
+        assert message.revision > self.newest[chat], "a revision was issued twice"
+        self.issued[chat][message.number], self.newest[chat] = body, message.revision
 
     def process_batch(self) -> None:
-        """What is on the queues now."""
+        """Process everything that is on the queues now."""
         if chats := self._taken("chats", ChatsRecord):
             persist_chats(self, chats)
         if messages := self._taken("messages", MessagesRecord):
@@ -114,14 +114,14 @@ class Drill:
             index_messages(self, documents)
 
     def waiting(self) -> dict[tuple[int, int], str]:
-        """Bodies of the messages on their queue."""
+        """Bodies of the messages that are on their queue."""
         records = [
             msgspec.json.decode(r, type=MessagesRecord) for r in self.queues.sent["messages"]
         ]
         return {(r.chat, m.number): m.body for r in records for m in r.messages}
 
     def dead_letter(self, chat: int) -> list[str]:
-        """Take the records of a chat's messages off the queue for good."""
+        """Remove the records of a chat's messages from their queue."""
         records = self.queues.take("messages")
         of_chat = [r for r in records if msgspec.json.decode(r, type=MessagesRecord).chat == chat]
         self.queues.sent["messages"] += [r for r in records if r not in of_chat]
@@ -147,14 +147,14 @@ class Drill:
             }
 
     def follow(self, chat: int, since: Since) -> tuple[set[int], Since]:
-        """The numbers that changed, and the place behind them."""
+        """The numbers that changed after `since`, and the new position."""
         numbers: set[int] = set()
-        while found := self.store.messages.list_changes(self.token, chat, since, 500):
-            numbers |= {change.message.number for change in found}
-            since = found[-1].since
+        while page := self.store.messages.list_changes(self.token, chat, since, 500):
+            numbers |= {change.message.number for change in page}
+            since = page[-1].since
         return numbers, since
 
-    def found(self, chat: int) -> int:
+    def count_hits(self, chat: int) -> int:
         self.stores.reader.refresh()
         query = Query(token=self.token, chat=chat, terms=parse_query("needle"), limit=1)
         return self.index.search(query).total
@@ -173,7 +173,7 @@ class Drill:
             return verify(self.store, client, check, self.token)
 
     def forget(self) -> None:
-        """Redis loses everything, and is the same memory afterwards."""
+        """Redis loses all data, and is the same incarnation afterwards."""
         with connect(part_url("redis")) as client:
             for key in client.scan_iter(match=f"{{{self.token}}}:*", count=1000):
                 client.delete(key)
@@ -181,7 +181,7 @@ class Drill:
 
 @contextmanager
 def going_on(*works: Callable[[], None]) -> Iterator[None]:
-    """Each is done again and again meanwhile, on a thread of its own."""
+    """Run each function again and again during the block, each on its own thread."""
     ended = threading.Event()
 
     def again(work: Callable[[], None]) -> None:
@@ -194,15 +194,15 @@ def going_on(*works: Callable[[], None]) -> Iterator[None]:
             yield
         finally:
             ended.set()
-    for one in running:
-        one.result()
+    for future in running:
+        future.result()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < until
-        time.sleep(0.02)  # the pause between two looks
+        time.sleep(0.02)  # the pause between two checks
 
 
 def client_of(tool: str, url: str) -> list[str]:
@@ -225,7 +225,7 @@ def dump(url: str) -> bytes:
 
 @contextmanager
 def restored(backup: bytes) -> Iterator[Indexed]:
-    """Another database with what the dump has, and an alias with no index behind it."""
+    """Another database with the content of the dump, and an alias without an index."""
     with fresh_database(part_url("mysql")) as url:
         command = [*client_of("mariadb", url), urlsplit(url).path[1:]]
         subprocess.run(command, input=backup, check=True, capture_output=True, timeout=SECONDS)
@@ -234,22 +234,24 @@ def restored(backup: bytes) -> Iterator[Indexed]:
 
 
 @pytest.mark.parametrize("redis", ["gone", "kept"])
-def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(redis: str) -> None:
+def test_a_restore_issues_no_number_twice_and_loses_nothing_of_the_dump(redis: str) -> None:
     with ExitStack() as stack:
         drill = Drill(stack.enter_context(indexed()))
         stack.enter_context(closing(drill.sequencer))
         chats = [drill.new_chat() for _ in range(CHATS)]
         drill.process_batch()
         backup, newer, letter = lose_what_came_after_a_dump(drill, chats)
-        told = {chat: dict(numbers) for chat, numbers in drill.given.items()}
-        places = {chat: drill.follow(chat, Since())[1] for chat in chats}
+        issued_before = {chat: dict(numbers) for chat, numbers in drill.issued.items()}
+        positions = {chat: drill.follow(chat, Since())[1] for chat in chats}
 
         drill.use(stack.enter_context(restored(backup)))
-        kept = drill.stored()
-        assert len(kept) > CHATS * WINDOW
+        restored_rows = drill.stored()
+        assert len(restored_rows) > CHATS * WINDOW
         ceilings = drill.ceilings()
         assert newer not in ceilings
-        assert all(max(told[chat]) > ceilings[chat] for chat in chats), "nothing was forgotten"
+        assert all(max(issued_before[chat]) > ceilings[chat] for chat in chats), (
+            "the dump has everything"
+        )
         if redis == "gone":
             drill.forget()
 
@@ -261,29 +263,29 @@ def test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has(red
         drill.queues.sent["messages"].append(letter)
         drill.process_batch()
 
-        everybody = [*chats, newer, drill.new_chat()]
+        all_chats = [*chats, newer, drill.new_chat()]
         for _ in range(3 * WINDOW):
-            for chat in everybody:
+            for chat in all_chats:
                 drill.post(chat)
             drill.process_batch()
         drill.process_batch()
 
         stored = drill.stored()
-        assert kept.items() <= stored.items()
+        assert restored_rows.items() <= stored.items()
         assert waiting.items() <= stored.items()
         for (chat, number), body in stored.items():
-            assert drill.given[chat][number] == body
-        for chat in everybody:
+            assert drill.issued[chat][number] == body
+        for chat in all_chats:
             skipped = [
-                range(gap.first, gap.last + 1)
-                for gap in drill.store.leases.skipped_numbers(drill.token, chat)
+                range(numbers.first, numbers.last + 1)
+                for numbers in drill.store.leases.skipped_numbers(drill.token, chat)
             ]
-            lost = {n for n in drill.given[chat] if (chat, n) not in stored}
-            assert all(any(number in gap for gap in skipped) for number in lost)
-            assert drill.found(chat) == len(drill.given[chat]) - len(lost)
+            missing = {n for n in drill.issued[chat] if (chat, n) not in stored}
+            assert all(any(number in numbers for numbers in skipped) for number in missing)
+            assert drill.count_hits(chat) == len(drill.issued[chat]) - len(missing)
         for chat in chats:
-            since = drill.given[chat].keys() - told[chat].keys()
-            assert since <= drill.follow(chat, places[chat])[0]
+            since = drill.issued[chat].keys() - issued_before[chat].keys()
+            assert since <= drill.follow(chat, positions[chat])[0]
         assert Recount(drill.store.database).recount(drill.token) == []
         report = drill.verify()
         assert not report.differs, report
@@ -294,14 +296,14 @@ def lose_what_came_after_a_dump(drill: Drill, chats: list[int]) -> tuple[bytes, 
 
     The letter holds the first message of that chat, of which everything else was persisted.
     """
-    given = drill.given
+    issued = drill.issued
     with going_on(*(partial(drill.post, chat) for chat in chats)):
         with going_on(drill.process_batch):
-            wait_until(lambda: all(len(given[chat]) > 2 * WINDOW for chat in chats))
+            wait_until(lambda: all(len(issued[chat]) > 2 * WINDOW for chat in chats))
             backup = dump(drill.stores.mysql_url)
-            drill.forget()  # so there are leases, too, that the dump does not know
-            then = {chat: len(given[chat]) for chat in chats}
-            wait_until(lambda: all(len(given[c]) > then[c] + SINCE_THE_DUMP for c in chats))
+            drill.forget()  # so that there are also leases that the dump does not have
+            then = {chat: len(issued[chat]) for chat in chats}
+            wait_until(lambda: all(len(issued[c]) > then[c] + SINCE_THE_DUMP for c in chats))
         newer = drill.new_chat()
         drill.post(newer)
         [letter] = drill.dead_letter(newer)

@@ -1,4 +1,4 @@
-"""What the ledger promises, on the server in memory, on a real Valkey and on a cluster of it."""
+"""What the sequencer promises, on the server in memory, on a real Valkey and on a cluster of it."""
 
 import secrets
 import time
@@ -42,7 +42,7 @@ from chalicelib.domain.unread import UnpersistedChat, UnpersistedChats
 from chalicelib.usecases.ports import Sequencer
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.conftest import part_url
-from tests.contract.states import application, introduce
+from tests.contract.factories import application, cache_application
 from tests.fakes.clock import FakeClock
 from tests.fakes.sequencer import InMemorySequencer
 
@@ -81,7 +81,7 @@ def sequencer(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Sequ
 @pytest.fixture
 def token(sequencer: Sequencer) -> str:
     token = secrets.token_hex(15)
-    introduce(sequencer, application(token))
+    cache_application(sequencer, application(token))
     return token
 
 
@@ -89,10 +89,10 @@ def acquire(
     sequencer: Sequencer, counter: Counter, floor: int = 0, epoch: int = 1, window: int = 1000
 ) -> None:
     drafts = [CHAT] if counter.chat is None else [message()]
-    need = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
-    assert isinstance(need, LeaseMissing)
-    grant = LeaseGrant(floor, Lease(need.holder, epoch, floor + window))
-    assert sequencer.install_lease(counter, need.nonce, grant)
+    not_ready = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
+    assert isinstance(not_ready, LeaseMissing)
+    grant = LeaseGrant(floor, Lease(not_ready.holder, epoch, floor + window))
+    assert sequencer.install_lease(counter, not_ready.nonce, grant)
 
 
 def accept(
@@ -129,14 +129,14 @@ FAR = "2999-01-01T00:00:00.000Z"
 PAST = "2001-01-01T00:00:00.000Z"
 
 
-def asked(sequencer: Sequencer, token: str, version: int = 1) -> ApplicationNotCached:
-    need = sequencer.read_pending(Tenant(token, version), Counter(token), ALL)
-    assert isinstance(need, ApplicationNotCached)
-    return need
+def not_cached(sequencer: Sequencer, token: str, version: int = 1) -> ApplicationNotCached:
+    not_ready = sequencer.read_pending(Tenant(token, version), Counter(token), ALL)
+    assert isinstance(not_ready, ApplicationNotCached)
+    return not_ready
 
 
 def is_valid(sequencer: Sequencer, token: str, version: int) -> bool:
-    """Whether the key opens reading; it must open writing just the same."""
+    """Whether the key may read. It must be able to write if, and only if, it can read."""
     draft = [message()]
     try:
         sequencer.read_pending(Tenant(token, version), Counter(token, 1), ALL)
@@ -154,17 +154,19 @@ def is_valid(sequencer: Sequencer, token: str, version: int) -> bool:
     return True
 
 
-def test_an_unknown_application_is_asked_for_by_all_with_one_nonce(sequencer: Sequencer) -> None:
+def test_all_requests_for_an_application_that_is_not_cached_share_one_nonce(
+    sequencer: Sequencer,
+) -> None:
     token = secrets.token_hex(15)
-    need = sequencer.accept(Tenant(token, 1), Counter(token, 1), [message()])
-    assert isinstance(need, ApplicationNotCached)
+    not_ready = sequencer.accept(Tenant(token, 1), Counter(token, 1), [message()])
+    assert isinstance(not_ready, ApplicationNotCached)
     assert (
         sequencer.edit(Tenant(token, 1), Counter(token, 1), message(), EditPrecondition(0, 0, 0))
-        == need
+        == not_ready
     )
-    assert asked(sequencer, token, 2) == need
-    assert sequencer.cache_application(application(token), need.nonce)
-    assert not sequencer.cache_application(application(token), need.nonce)
+    assert not_cached(sequencer, token, 2) == not_ready
+    assert sequencer.cache_application(application(token), not_ready.nonce)
+    assert not sequencer.cache_application(application(token), not_ready.nonce)
     assert is_valid(sequencer, token, 1)
 
 
@@ -173,35 +175,35 @@ def test_another_version_of_the_key_is_refused(sequencer: Sequencer, token: str)
     assert not is_valid(sequencer, token, 0)
 
 
-def test_a_version_that_is_newer_than_what_is_known_is_looked_up_once(
+def test_a_key_version_newer_than_the_cache_is_read_from_mysql_once(
     sequencer: Sequencer, token: str
 ) -> None:
-    first = asked(sequencer, token, 2)
-    assert asked(sequencer, token, 1) == first
+    first = not_cached(sequencer, token, 2)
+    assert not_cached(sequencer, token, 1) == first
     assert sequencer.cache_application(application(token), first.nonce)
     assert is_valid(sequencer, token, 1)
     assert not is_valid(sequencer, token, 2)
-    second = asked(sequencer, token, 3)
+    second = not_cached(sequencer, token, 3)
     assert second != first
     assert sequencer.cache_application(application(token, 3), second.nonce)
     assert [is_valid(sequencer, token, n) for n in (1, 2, 3)] == [False, False, True]
     sequencer.invalidate_key_cache(token)
-    introduce(sequencer, application(token, 2))
-    assert asked(sequencer, token, 3)
+    cache_application(sequencer, application(token, 2))
+    assert not_cached(sequencer, token, 3)
 
 
-def test_only_the_version_before_is_valid_beside_the_newest_and_only_for_its_time(
+def test_only_the_newest_key_version_and_for_its_time_the_previous_one_are_valid(
     sequencer: Sequencer,
 ) -> None:
     for until, before in ((FAR, True), (PAST, False), (None, False)):
         token = secrets.token_hex(15)
-        introduce(sequencer, application(token, 3, until))
+        cache_application(sequencer, application(token, 3, until))
         assert [is_valid(sequencer, token, n) for n in (1, 2, 3)] == [False, before, True]
 
 
 def test_the_version_before_ends_to_the_millisecond(clock: FakeClock) -> None:
     sequencer, token = InMemorySequencer(clock), secrets.token_hex(15)
-    introduce(sequencer, application(token, 2, rfc3339(clock.now_ms() + 2_000)))
+    cache_application(sequencer, application(token, 2, rfc3339(clock.now_ms() + 2_000)))
     clock.wait(1.999)
     assert is_valid(sequencer, token, 1)
     clock.wait(0.001)
@@ -209,61 +211,61 @@ def test_the_version_before_ends_to_the_millisecond(clock: FakeClock) -> None:
     assert is_valid(sequencer, token, 2)
 
 
-def test_a_changed_key_is_asked_for_again(sequencer: Sequencer, token: str) -> None:
+def test_a_changed_key_is_read_again(sequencer: Sequencer, token: str) -> None:
     sequencer.invalidate_key_cache(token)
-    introduce(sequencer, application(token, 2))
+    cache_application(sequencer, application(token, 2))
     assert not is_valid(sequencer, token, 1)
     assert is_valid(sequencer, token, 2)
 
 
 def lose(sequencer: Sequencer, token: str) -> None:
-    """The copy expires, or Redis is wiped."""
+    """The cache expires, or Redis is wiped."""
     assert isinstance(sequencer, RedisSequencer)
     sequencer._pipeline([("UNLINK", keys.application(token))])
 
 
-def test_what_was_read_before_the_key_was_changed_is_not_taken(sequencer: Sequencer) -> None:
+def test_keys_read_before_a_change_are_not_cached(sequencer: Sequencer) -> None:
     old, new = (application(token := secrets.token_hex(15), version) for version in (1, 2))
-    need = asked(sequencer, token)
+    not_ready = not_cached(sequencer, token)
     sequencer.invalidate_key_cache(token)
-    assert not sequencer.cache_application(old, need.nonce)
-    introduce(sequencer, new)
-    assert not sequencer.cache_application(old, need.nonce)
+    assert not sequencer.cache_application(old, not_ready.nonce)
+    cache_application(sequencer, new)
+    assert not sequencer.cache_application(old, not_ready.nonce)
     lose(sequencer, token)
-    assert not sequencer.cache_application(old, need.nonce)
-    later = asked(sequencer, token)
-    assert later != need
-    assert not sequencer.cache_application(old, need.nonce)
+    assert not sequencer.cache_application(old, not_ready.nonce)
+    later = not_cached(sequencer, token)
+    assert later != not_ready
+    assert not sequencer.cache_application(old, not_ready.nonce)
     assert sequencer.cache_application(new, later.nonce)
     assert not is_valid(sequencer, token, 1)
 
 
-def test_what_is_told_late_of_a_changed_key_brings_nothing_back(
-    sequencer: Sequencer, token: str
-) -> None:
+def test_a_late_read_of_a_changed_key_is_not_cached(sequencer: Sequencer, token: str) -> None:
     for _ in range(2):
         sequencer.invalidate_key_cache(token)
-        introduce(sequencer, application(token, 3))
+        cache_application(sequencer, application(token, 3))
         assert is_valid(sequencer, token, 3)
         assert not is_valid(sequencer, token, 2)
 
 
-def test_a_copy_of_another_memory_is_not_believed(sequencer: Sequencer, token: str) -> None:
+def test_a_counter_copied_from_another_incarnation_issues_nothing(
+    sequencer: Sequencer, token: str
+) -> None:
     other = secrets.token_hex(15)
-    need = asked(sequencer, other)
+    not_ready = not_cached(sequencer, other)
     assert isinstance(sequencer, RedisSequencer)
     sequencer._fixed_holder = "the memory of a snapshot"
-    assert not sequencer.cache_application(application(other), need.nonce)
-    assert asked(sequencer, other) != need
-    introduce(sequencer, application(token, 2))
+    assert not sequencer.cache_application(application(other), not_ready.nonce)
+    assert not_cached(sequencer, other) != not_ready
+    cache_application(sequencer, application(token, 2))
     assert not is_valid(sequencer, token, 1)
 
 
-def test_a_deleted_application_is_not_found_and_not_remembered_again(
+def test_a_blocked_application_is_refused_and_not_cached_again(
     sequencer: Sequencer, token: str
 ) -> None:
     unknown = secrets.token_hex(15)
-    nonces = {unknown: asked(sequencer, unknown).nonce, token: "a nonce"}
+    nonces = {unknown: not_cached(sequencer, unknown).nonce, token: "a nonce"}
     for gone, nonce in nonces.items():
         sequencer.block_application(gone)
         sequencer.invalidate_key_cache(gone)
@@ -275,36 +277,38 @@ def test_a_deleted_application_is_not_found_and_not_remembered_again(
 # --- leases
 
 
-def test_without_a_lease_no_number_is_given(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
-    assert isinstance(need, LeaseMissing)
+def test_without_a_lease_no_number_is_issued(sequencer: Sequencer, token: str) -> None:
+    not_ready = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
+    assert isinstance(not_ready, LeaseMissing)
     assert numbers(read_pending(sequencer, Counter(token))) == []
 
 
-def test_one_caller_begins_and_the_others_wait(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
+def test_one_caller_acquires_the_lease_and_the_others_wait(
+    sequencer: Sequencer, token: str
+) -> None:
+    not_ready = sequencer.accept(Tenant(token, 1), Counter(token), [CHAT])
     assert sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]) == LeaseContended()
-    assert isinstance(need, LeaseMissing)
+    assert isinstance(not_ready, LeaseMissing)
     sequencer.abandon_nonce(Counter(token), "another nonce")
     assert sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]) == LeaseContended()
-    sequencer.abandon_nonce(Counter(token), need.nonce)
+    sequencer.abandon_nonce(Counter(token), not_ready.nonce)
     assert isinstance(sequencer.accept(Tenant(token, 1), Counter(token), [CHAT]), LeaseMissing)
 
 
-def take_over(sequencer: Sequencer, counter: Counter, clock: FakeClock) -> LeaseMissing:
-    """Begin as soon as who began before is no longer waited for: 5 s, by the server's clock."""
+def acquire_after_another(sequencer: Sequencer, counter: Counter, clock: FakeClock) -> LeaseMissing:
+    """Acquire as soon as nobody waits for the earlier attempt any more: after 5 s, by the server's clock."""
     until = time.monotonic() + 20
     while isinstance(
-        need := sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseContended
+        not_ready := sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseContended
     ):
         assert time.monotonic() < until
         clock.wait(1)
-        time.sleep(0.05)  # the pause between two looks
-    assert isinstance(need, LeaseMissing)
-    return need
+        time.sleep(0.05)  # the pause between two checks
+    assert isinstance(not_ready, LeaseMissing)
+    return not_ready
 
 
-def test_who_gave_up_is_named_to_who_begins_next(
+def test_an_abandoned_nonce_is_passed_to_the_next_attempt(
     sequencer: Sequencer, token: str, clock: FakeClock
 ) -> None:
     counter = Counter(token)
@@ -312,10 +316,10 @@ def test_who_gave_up_is_named_to_who_begins_next(
     assert isinstance(first, LeaseMissing)
     assert first.abandoned_nonces == ()
     assert sequencer.is_acquiring(counter, first.nonce)
-    second = take_over(sequencer, counter, clock)
+    second = acquire_after_another(sequencer, counter, clock)
     assert second.abandoned_nonces == (first.nonce,)
     assert not sequencer.is_acquiring(counter, first.nonce)
-    sequencer.abandon_nonce(counter, second.nonce)  # MySQL gave it nothing
+    sequencer.abandon_nonce(counter, second.nonce)  # MySQL granted it nothing
     third = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(third, LeaseMissing)
     assert third.abandoned_nonces == (first.nonce,)
@@ -329,7 +333,7 @@ def test_who_gave_up_is_named_to_who_begins_next(
 # --- closing the leases of quiet counters
 
 
-def quiet_chat(sequencer: Sequencer, token: str) -> Counter:
+def idle_chat(sequencer: Sequencer, token: str) -> Counter:
     """A chat with two messages, both persisted."""
     counter = Counter(token, 1)
     acquire(sequencer, counter)
@@ -338,14 +342,14 @@ def quiet_chat(sequencer: Sequencer, token: str) -> Counter:
     return counter
 
 
-def test_many_counters_are_settled_at_once_also_where_the_script_is_not_known(
+def test_many_counters_are_acknowledged_at_once_even_if_the_server_lost_the_script(
     sequencer: Sequencer, token: str
 ) -> None:
     acknowledged = {}
     for counter in (Counter(token, 2), Counter(token, 3), Counter(token)):
         acquire(sequencer, counter)
-        states = [CHAT] if counter.chat is None else [message()]
-        acknowledged[counter] = {1: accept(sequencer, counter, states).revision}
+        versions = [CHAT] if counter.chat is None else [message()]
+        acknowledged[counter] = {1: accept(sequencer, counter, versions).revision}
     if not isinstance(sequencer, InMemorySequencer):
         assert isinstance(sequencer, RedisSequencer)
         sequencer._scripts.client.script_flush()
@@ -354,7 +358,7 @@ def test_many_counters_are_settled_at_once_also_where_the_script_is_not_known(
     sequencer.acknowledge({})
 
 
-def test_a_counter_is_quiet_when_nothing_is_pending_of_it(sequencer: Sequencer, token: str) -> None:
+def test_a_counter_is_idle_when_nothing_of_it_is_pending(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     accepted = accept(sequencer, counter, [message("1"), message("2")])
@@ -367,10 +371,10 @@ def test_a_counter_is_quiet_when_nothing_is_pending_of_it(sequencer: Sequencer, 
     assert accept(sequencer, counter, [message()]).first == 3
 
 
-def test_a_closing_counter_gives_nothing_until_its_lease_was_given_back(
+def test_a_releasing_counter_issues_nothing_until_its_lease_is_released(
     sequencer: Sequencer, token: str
 ) -> None:
-    counter = quiet_chat(sequencer, token)
+    counter = idle_chat(sequencer, token)
     closing = sequencer.mark_releasing(counter, 0)
     assert closing is not None
     assert (closing.epoch, closing.last) == (1, 2)
@@ -387,10 +391,8 @@ def test_a_closing_counter_gives_nothing_until_its_lease_was_given_back(
     assert accept(sequencer, counter, [message()]).first == 3
 
 
-def test_a_late_end_of_a_closing_leaves_the_next_lease_alone(
-    sequencer: Sequencer, token: str
-) -> None:
-    counter = quiet_chat(sequencer, token)
+def test_a_late_release_does_not_remove_the_next_lease(sequencer: Sequencer, token: str) -> None:
+    counter = idle_chat(sequencer, token)
     closing = sequencer.mark_releasing(counter, 0)
     assert closing is not None
     sequencer.forget_released(counter, closing)
@@ -399,7 +401,7 @@ def test_a_late_end_of_a_closing_leaves_the_next_lease_alone(
     assert accept(sequencer, counter, [message()]).first == 3
 
 
-def test_a_chat_that_is_pending_keeps_its_counter(sequencer: Sequencer, token: str) -> None:
+def test_the_counter_of_a_pending_chat_is_not_released(sequencer: Sequencer, token: str) -> None:
     acquire(sequencer, Counter(token))
     chat = accept(sequencer, Counter(token), [CHAT])
     counter = Counter(token, chat.first)
@@ -410,39 +412,39 @@ def test_a_chat_that_is_pending_keeps_its_counter(sequencer: Sequencer, token: s
     assert sequencer.mark_releasing(counter, 0) is not None
 
 
-def test_a_state_made_while_its_chat_was_pending_brings_no_first_lease_back(
+def test_an_edit_made_from_a_pending_chat_does_not_restore_the_first_lease(
     sequencer: Sequencer, token: str
 ) -> None:
     chats = Counter(token)
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
     seen = read_pending(sequencer, chats)
-    state = seen.pending[0].version
-    assert isinstance(state, Chat)
-    assert state.messages_lease is not None
+    version = seen.pending[0].version
+    assert isinstance(version, Chat)
+    assert version.messages_lease is not None
     sequencer.acknowledge({chats: {1: chat.revision}})
-    state = replace(state, title="new", metadata={"messages_lease": {"a": "b"}})
+    version = replace(version, title="new", metadata={"messages_lease": {"a": "b"}})
     edited = sequencer.edit(
-        Tenant(chats.token, 1), chats, state, EditPrecondition(chat.revision, seen.edits, 0)
+        Tenant(chats.token, 1), chats, version, EditPrecondition(chat.revision, seen.edits, 0)
     )
     assert isinstance(edited, Accepted)
     assert read_pending(sequencer, chats).pending[0].version == replace(
-        state, revision=edited.revision, messages_lease=None
+        version, revision=edited.revision, messages_lease=None
     )
 
 
-def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lease(
+def test_an_edit_made_from_the_row_of_a_pending_chat_retains_the_first_lease(
     sequencer: Sequencer, token: str
 ) -> None:
     chats = Counter(token)
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
     seen = read_pending(sequencer, chats)
-    state = replace(seen.pending[0].version, messages_lease=None)
+    version = replace(seen.pending[0].version, messages_lease=None)
     edited = sequencer.edit(
         Tenant(chats.token, 1),
         chats,
-        replace(state, title="new"),
+        replace(version, title="new"),
         EditPrecondition(chat.revision, seen.edits, 0),
     )
     assert isinstance(edited, Accepted)
@@ -451,10 +453,8 @@ def test_a_state_made_from_the_row_while_its_chat_is_pending_keeps_the_first_lea
     assert accept(sequencer, Counter(token, 1), [message()]).first == 2
 
 
-def test_an_application_that_is_gone_leaves_nothing_behind(
-    sequencer: Sequencer, token: str
-) -> None:
-    quiet_chat(sequencer, token)
+def test_forgetting_an_application_leaves_no_keys(sequencer: Sequencer, token: str) -> None:
+    idle_chat(sequencer, token)
     acquire(sequencer, Counter(token, 2))
     accept(sequencer, Counter(token, 2), [message()])
     delete(sequencer, Counter(token, 2), 1)
@@ -467,7 +467,7 @@ def test_an_application_that_is_gone_leaves_nothing_behind(
     assert numbers(read_pending(sequencer, Counter(token, 2))) == []
 
 
-def test_a_counter_that_has_given_nothing_yet_is_quiet(sequencer: Sequencer, token: str) -> None:
+def test_a_counter_that_has_issued_nothing_is_idle(sequencer: Sequencer, token: str) -> None:
     chats, counter = Counter(token), Counter(token, 1)
     acquire(sequencer, chats)
     chat = accept(sequencer, chats, [CHAT])
@@ -478,22 +478,22 @@ def test_a_counter_that_has_given_nothing_yet_is_quiet(sequencer: Sequencer, tok
     assert not read_pending(sequencer, counter).known
 
 
-def test_a_lease_is_installed_only_under_its_nonce_and_in_its_memory(
+def test_a_lease_is_installed_only_under_its_nonce_and_in_its_incarnation(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token)
-    need = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
-    assert isinstance(need, LeaseMissing)
-    good = LeaseGrant(0, Lease(need.holder, 1, 1000))
+    not_ready = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
+    assert isinstance(not_ready, LeaseMissing)
+    good = LeaseGrant(0, Lease(not_ready.holder, 1, 1000))
     assert not sequencer.install_lease(counter, "a late caller", good)
     assert not sequencer.install_lease(
-        counter, need.nonce, LeaseGrant(0, Lease("another memory", 1, 1000))
+        counter, not_ready.nonce, LeaseGrant(0, Lease("another memory", 1, 1000))
     )
-    assert sequencer.install_lease(counter, need.nonce, good)
-    assert not sequencer.install_lease(counter, need.nonce, good)
+    assert sequencer.install_lease(counter, not_ready.nonce, good)
+    assert not sequencer.install_lease(counter, not_ready.nonce, good)
 
 
-def test_numbers_begin_above_the_floor_and_follow_each_other(
+def test_numbers_start_above_the_floor_and_are_consecutive(
     sequencer: Sequencer, token: str
 ) -> None:
     acquire(sequencer, Counter(token), floor=40)
@@ -503,31 +503,35 @@ def test_numbers_begin_above_the_floor_and_follow_each_other(
     assert second.revision == first.revision + 1
 
 
-def test_a_batch_gets_numbers_in_a_row_or_none(sequencer: Sequencer, token: str) -> None:
+def test_a_batch_gets_consecutive_numbers_or_none(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 7)
     acquire(sequencer, counter, window=10)
     assert accept(sequencer, counter, [message(str(i)) for i in range(8)]).last == 8
-    need = sequencer.accept(Tenant(counter.token, 1), counter, [message(str(i)) for i in range(3)])
-    assert isinstance(need, LeaseExhausted)
-    assert need.lease.ceiling == 10
+    not_ready = sequencer.accept(
+        Tenant(counter.token, 1), counter, [message(str(i)) for i in range(3)]
+    )
+    assert isinstance(not_ready, LeaseExhausted)
+    assert not_ready.lease.ceiling == 10
     assert accept(sequencer, counter, [message()]).first == 9
 
 
-def test_at_the_ceiling_a_raise_goes_on_without_a_skip(sequencer: Sequencer, token: str) -> None:
+def test_a_lease_extended_at_its_ceiling_skips_no_number(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token)
     acquire(sequencer, counter, window=1)
     accept(sequencer, counter, [CHAT])
-    need = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
-    assert isinstance(need, LeaseExhausted)
-    sequencer.extend_lease(counter, replace(need.lease, epoch=9, ceiling=5))
-    sequencer.extend_lease(counter, replace(need.lease, holder="another", ceiling=5))
+    not_ready = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
+    assert isinstance(not_ready, LeaseExhausted)
+    sequencer.extend_lease(counter, replace(not_ready.lease, epoch=9, ceiling=5))
+    sequencer.extend_lease(counter, replace(not_ready.lease, holder="another", ceiling=5))
     assert isinstance(sequencer.accept(Tenant(counter.token, 1), counter, [CHAT]), LeaseExhausted)
-    sequencer.extend_lease(counter, replace(need.lease, ceiling=5))
-    sequencer.extend_lease(counter, replace(need.lease, ceiling=3))
+    sequencer.extend_lease(counter, replace(not_ready.lease, ceiling=5))
+    sequencer.extend_lease(counter, replace(not_ready.lease, ceiling=3))
     assert [accept(sequencer, counter, [CHAT]).first for _ in range(4)] == [2, 3, 4, 5]
 
 
-def test_a_released_lease_begins_anew(sequencer: Sequencer, token: str) -> None:
+def test_a_counter_whose_lease_was_discarded_acquires_another(
+    sequencer: Sequencer, token: str
+) -> None:
     counter = Counter(token)
     acquire(sequencer, counter, window=1)
     lease = accept(sequencer, counter, [CHAT]).lease
@@ -555,17 +559,21 @@ def test_a_chat_takes_messages_before_it_is_persisted(sequencer: Sequencer, toke
     assert (accepted.first, accepted.lease) == (1, Lease(chat.lease.holder, 1, 1000))
 
 
-def test_a_settled_chat_keeps_its_first_lease(sequencer: Sequencer, token: str) -> None:
+def test_an_acknowledged_chat_retains_the_first_lease_of_its_messages(
+    sequencer: Sequencer, token: str
+) -> None:
     acquire(sequencer, Counter(token))
     chat = accept(sequencer, Counter(token), [CHAT])
     sequencer.acknowledge({Counter(token): {chat.first: chat.revision}})
     assert accept(sequencer, Counter(token, chat.first), [message()]).first == 1
 
 
-def test_an_unknown_chat_says_how_far_chats_were_numbered(sequencer: Sequencer, token: str) -> None:
-    need = sequencer.accept(Tenant(token, 1), Counter(token, 5), [message()])
-    assert isinstance(need, LeaseMissing)
-    assert need.chats is None
+def test_a_request_to_an_unknown_chat_gets_the_last_chat_number(
+    sequencer: Sequencer, token: str
+) -> None:
+    not_ready = sequencer.accept(Tenant(token, 1), Counter(token, 5), [message()])
+    assert isinstance(not_ready, LeaseMissing)
+    assert not_ready.chats is None
     acquire(sequencer, Counter(token))
     accept(sequencer, Counter(token), [CHAT])
     other = sequencer.accept(Tenant(token, 1), Counter(token, 6), [message()])
@@ -573,7 +581,7 @@ def test_an_unknown_chat_says_how_far_chats_were_numbered(sequencer: Sequencer, 
     assert other.chats == IssuedUpTo(other.holder, 1, 1)
 
 
-def test_a_retry_gets_the_first_answer_and_what_is_pending(
+def test_a_retry_gets_the_first_response_and_its_pending_versions(
     sequencer: Sequencer, token: str
 ) -> None:
     acquire(sequencer, Counter(token, 1))
@@ -603,7 +611,7 @@ def test_a_key_used_for_another_request_is_refused(sequencer: Sequencer, token: 
         )
 
 
-def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
+def test_a_retry_of_an_edit_gets_the_first_response_at_the_read_and_at_the_edit(
     sequencer: Sequencer, token: str
 ) -> None:
     counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
@@ -612,12 +620,12 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     seen = sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, idempotency)
     assert isinstance(seen, PendingPage)
     assert seen.replayed is None
-    state = replace(seen.pending[0].version, body="new")
+    version = replace(seen.pending[0].version, body="new")
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        state,
-        EditPrecondition(state.revision, seen.edits, 0),
+        version,
+        EditPrecondition(version.revision, seen.edits, 0),
         idempotency,
         b'{"a": 1}',
     )
@@ -625,21 +633,23 @@ def test_a_retry_of_an_edit_gets_the_first_answer_at_the_look_and_at_the_edit(
     again = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        state,
-        EditPrecondition(state.revision, seen.edits, 0),
+        version,
+        EditPrecondition(version.revision, seen.edits, 0),
         idempotency,
         b"another",
     )
     assert isinstance(again, Accepted)
     assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
-    assert [p.version for p in again.pending] == [replace(state, revision=edited.revision)]
+    assert [p.version for p in again.pending] == [replace(version, revision=edited.revision)]
     assert read_pending(sequencer, counter, ALL, idempotency).replayed == again
     assert len(read_pending(sequencer, counter).pending) == 1
     sequencer.acknowledge({counter: {1: edited.revision}})
     assert read_pending(sequencer, counter, ALL, idempotency).replayed == replace(again, pending=())
 
 
-def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, token: str) -> None:
+def test_a_retry_of_a_deletion_is_replayed_although_the_chat_is_gone(
+    sequencer: Sequencer, token: str
+) -> None:
     chats, messages = Counter(token), Counter(token, 1)
     acquire(sequencer, chats)
     accept(sequencer, chats, [CHAT])
@@ -647,12 +657,12 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, 
     of_chat, of_message = IdempotencyKey("chat", "f"), IdempotencyKey("message", "f")
     for counter, idempotency in ((messages, of_message), (chats, of_chat)):
         seen = read_pending(sequencer, counter)
-        state = replace(seen.pending[0].version, deleted_at=NOW)
+        version = replace(seen.pending[0].version, deleted_at=NOW)
         deleted = sequencer.edit(
             Tenant(counter.token, 1),
             counter,
-            state,
-            EditPrecondition(state.revision, seen.edits, 0),
+            version,
+            EditPrecondition(version.revision, seen.edits, 0),
             idempotency,
             b"",
         )
@@ -665,22 +675,22 @@ def test_a_retry_of_a_deletion_is_no_look_at_what_is_gone(sequencer: Sequencer, 
         sequencer.read_pending(Tenant(messages.token, 1), messages, ALL)
 
 
-def test_a_key_of_another_request_is_refused_by_looks_and_edits(
+def test_a_key_of_another_request_is_refused_by_reads_and_edits(
     sequencer: Sequencer, token: str
 ) -> None:
     counter, other = Counter(token, 1), IdempotencyKey("a key", "other")
     acquire(sequencer, counter)
     accept(sequencer, counter, [message()], IdempotencyKey("a key", "fingerprint"))
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].version
+    version = seen.pending[0].version
     with pytest.raises(KeyReusedError):
         sequencer.read_pending(Tenant(counter.token, 1), counter, ALL, other)
     with pytest.raises(KeyReusedError):
         sequencer.edit(
             Tenant(counter.token, 1),
             counter,
-            state,
-            EditPrecondition(state.revision, seen.edits, 0),
+            version,
+            EditPrecondition(version.revision, seen.edits, 0),
             other,
             b"",
         )
@@ -718,9 +728,7 @@ def test_a_request_takes_one_and_a_batch_one_for_each_message(
     assert left(unpersisted.remaining) == [("application", 3)]
 
 
-def test_beyond_the_bucket_nothing_is_given_and_nothing_taken(
-    sequencer: Sequencer, token: str
-) -> None:
+def test_an_empty_bucket_refuses_and_nothing_is_taken(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     sequencer.accept(limited(counter), counter, [message()] * 3)
@@ -756,20 +764,18 @@ def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
         clock.wait(10)
 
 
-def test_an_application_that_is_refused_holds_up_no_other(sequencer: Sequencer, token: str) -> None:
+def test_an_application_that_is_refused_delays_no_other(sequencer: Sequencer, token: str) -> None:
     counter, other = Counter(token), Counter(secrets.token_hex(15))
-    introduce(sequencer, application(other.token))
-    one = of_application(size=1)
-    sequencer.read_pending(limited(counter, one), counter, ALL)
+    cache_application(sequencer, application(other.token))
+    first_chat = of_application(size=1)
+    sequencer.read_pending(limited(counter, first_chat), counter, ALL)
     with pytest.raises(RateLimitedError):
-        sequencer.read_pending(limited(counter, one), counter, ALL)
-    seen = read_pending(sequencer, other, ALL, None, one)
+        sequencer.read_pending(limited(counter, first_chat), counter, ALL)
+    seen = read_pending(sequencer, other, ALL, None, first_chat)
     assert left(seen.remaining) == [("application", 0)]
 
 
-def test_a_user_is_held_to_both_buckets_and_takes_from_both_or_none(
-    sequencer: Sequencer, token: str
-) -> None:
+def test_a_user_takes_from_both_buckets_or_from_none(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token)
 
     def read_as(user: str | None) -> list[tuple[str, int]]:
@@ -817,7 +823,7 @@ def test_a_tenant_without_buckets_takes_nothing(sequencer: Sequencer, token: str
     assert left(seen.remaining) == [("application", 3)]
 
 
-def test_a_replay_takes_as_its_request_did(sequencer: Sequencer, token: str) -> None:
+def test_a_replay_takes_as_much_as_its_request(sequencer: Sequencer, token: str) -> None:
     counter, idempotency = Counter(token, 1), IdempotencyKey("a key", "fingerprint")
     acquire(sequencer, counter)
     for still in (3, 1):
@@ -841,7 +847,7 @@ def test_a_read_of_a_deleted_chat_takes_and_a_post_to_it_does_not(
     assert post.value.remaining == ()
 
 
-def test_pending_states_come_by_number_and_page(sequencer: Sequencer, token: str) -> None:
+def test_pending_versions_are_read_by_number_and_page(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     accept(sequencer, counter, [message(str(i)) for i in range(1, 13)])
@@ -856,7 +862,7 @@ def test_pending_states_come_by_number_and_page(sequencer: Sequencer, token: str
     ]
 
 
-def test_a_state_comes_back_exactly(sequencer: Sequencer, token: str) -> None:
+def test_a_version_is_read_exactly_as_it_was_accepted(sequencer: Sequencer, token: str) -> None:
     acquire(sequencer, Counter(token, 1))
     body = 'pipes | and "quotes" and \\ and \x00 and 😀 and \u202e }'
     draft = replace(message(body), metadata={"a|b": [1, None, 2.5, {"x": "}"}]})
@@ -866,34 +872,34 @@ def test_a_state_comes_back_exactly(sequencer: Sequencer, token: str) -> None:
     assert pending.lease == accepted.lease
 
 
-def test_an_edit_replaces_the_pending_state_with_a_newer_revision(
+def test_an_edit_replaces_the_pending_version_with_a_newer_revision(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     accept(sequencer, counter, [message()])
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].version
+    version = seen.pending[0].version
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        replace(state, body="new"),
-        EditPrecondition(state.revision, seen.edits, 0),
+        replace(version, body="new"),
+        EditPrecondition(version.revision, seen.edits, 0),
     )
     assert isinstance(edited, Accepted)
-    assert edited.revision > state.revision
+    assert edited.revision > version.revision
     now = read_pending(sequencer, counter).pending
-    assert [p.version for p in now] == [replace(state, body="new", revision=edited.revision)]
+    assert [p.version for p in now] == [replace(version, body="new", revision=edited.revision)]
     with pytest.raises(ConflictError):
         sequencer.edit(
             Tenant(counter.token, 1),
             counter,
-            replace(state, body="late"),
-            EditPrecondition(state.revision, seen.edits, 0),
+            replace(version, body="late"),
+            EditPrecondition(version.revision, seen.edits, 0),
         )
 
 
-def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
+def test_an_edit_of_a_stored_version_conflicts_after_any_other_edit(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token, 1)
@@ -919,7 +925,9 @@ def test_an_edit_of_a_stored_state_conflicts_when_any_edit_came_since(
         )
 
 
-def test_a_new_lease_makes_earlier_looks_conflict(sequencer: Sequencer, token: str) -> None:
+def test_an_edit_from_a_page_read_before_a_new_lease_conflicts(
+    sequencer: Sequencer, token: str
+) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     first = accept(sequencer, counter, [message()])
@@ -937,28 +945,32 @@ def test_a_new_lease_makes_earlier_looks_conflict(sequencer: Sequencer, token: s
         )
 
 
-def test_an_edit_under_an_older_lease_asks_mysql_first(sequencer: Sequencer, token: str) -> None:
+def test_an_edit_under_an_older_lease_is_refused_until_mysql_extends_it(
+    sequencer: Sequencer, token: str
+) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     lease = accept(sequencer, counter, [message()]).lease
     seen = read_pending(sequencer, counter)
-    state = seen.pending[0].version
-    newer = EditPrecondition(state.revision, seen.edits, lease.epoch + 1)
-    assert sequencer.edit(Tenant(counter.token, 1), counter, state, newer) == LeaseExhausted(lease)
-    same = EditPrecondition(state.revision, seen.edits, lease.epoch)
-    assert isinstance(sequencer.edit(Tenant(counter.token, 1), counter, state, same), Accepted)
+    version = seen.pending[0].version
+    newer = EditPrecondition(version.revision, seen.edits, lease.epoch + 1)
+    assert sequencer.edit(Tenant(counter.token, 1), counter, version, newer) == LeaseExhausted(
+        lease
+    )
+    same = EditPrecondition(version.revision, seen.edits, lease.epoch)
+    assert isinstance(sequencer.edit(Tenant(counter.token, 1), counter, version, same), Accepted)
 
 
-def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) -> None:
+def test_acknowledging_leaves_a_newer_edit_pending(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     first = accept(sequencer, counter, [message()])
-    state = read_pending(sequencer, counter).pending[0].version
+    version = read_pending(sequencer, counter).pending[0].version
     edited = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        replace(state, body="new"),
-        EditPrecondition(state.revision, 0, 0),
+        replace(version, body="new"),
+        EditPrecondition(version.revision, 0, 0),
     )
     assert isinstance(edited, Accepted)
     sequencer.acknowledge({counter: {1: first.revision}})
@@ -967,17 +979,17 @@ def test_settling_leaves_a_newer_edit_alone(sequencer: Sequencer, token: str) ->
     assert numbers(read_pending(sequencer, counter)) == []
 
 
-def test_a_deleted_chat_takes_nothing_more(sequencer: Sequencer, token: str) -> None:
+def test_a_deleted_chat_refuses_writes(sequencer: Sequencer, token: str) -> None:
     chats, messages = Counter(token), Counter(token, 1)
     acquire(sequencer, chats)
     accept(sequencer, chats, [CHAT])
     accept(sequencer, messages, [message()])
-    state = read_pending(sequencer, chats).pending[0].version
+    version = read_pending(sequencer, chats).pending[0].version
     deleted = sequencer.edit(
         Tenant(chats.token, 1),
         chats,
-        replace(state, deleted_at=NOW),
-        EditPrecondition(state.revision, 0, 0),
+        replace(version, deleted_at=NOW),
+        EditPrecondition(version.revision, 0, 0),
     )
     assert isinstance(deleted, Accepted)
     for _ in range(2):
@@ -988,11 +1000,13 @@ def test_a_deleted_chat_takes_nothing_more(sequencer: Sequencer, token: str) -> 
         sequencer.acknowledge({chats: {1: deleted.revision}})
 
 
-def test_a_lease_begun_before_the_deletion_opens_nothing(sequencer: Sequencer, token: str) -> None:
+def test_a_lease_acquired_before_the_deletion_opens_nothing(
+    sequencer: Sequencer, token: str
+) -> None:
     chats, messages = Counter(token), Counter(token, 9)
     acquire(sequencer, chats)
-    need = sequencer.accept(Tenant(messages.token, 1), messages, [message()])
-    assert isinstance(need, LeaseMissing)
+    not_ready = sequencer.accept(Tenant(messages.token, 1), messages, [message()])
+    assert isinstance(not_ready, LeaseMissing)
     stored = replace(CHAT, number=9, revision=5, deleted_at=NOW)
     assert isinstance(
         sequencer.edit(
@@ -1003,7 +1017,9 @@ def test_a_lease_begun_before_the_deletion_opens_nothing(sequencer: Sequencer, t
         ),
         Accepted,
     )
-    sequencer.install_lease(messages, need.nonce, LeaseGrant(0, Lease(need.holder, 2, 1000)))
+    sequencer.install_lease(
+        messages, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, 2, 1000))
+    )
     with pytest.raises(GoneError):
         sequencer.accept(Tenant(messages.token, 1), messages, [message()])
 
@@ -1019,41 +1035,41 @@ def read_unpersisted(sequencer: Sequencer, token: str, *chats: int) -> list[Unpe
 
 
 def delete(sequencer: Sequencer, counter: Counter, number: int) -> int:
-    """Its revision."""
+    """Delete a message. Returns its revision."""
     seen = read_pending(
         sequencer, counter, PageRequest(limit=1, after=number - 1, before=number + 1)
     )
     stored = replace(message(), number=number, revision=1)
-    state = seen.pending[0].version if seen.pending else stored
+    version = seen.pending[0].version if seen.pending else stored
     deleted = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        replace(state, deleted_at=NOW),
-        EditPrecondition(state.revision, seen.edits, 0),
+        replace(version, deleted_at=NOW),
+        EditPrecondition(version.revision, seen.edits, 0),
     )
     assert isinstance(deleted, Accepted)
     return deleted.revision
 
 
-def test_the_highest_pending_number_is_told_of_each_chat(sequencer: Sequencer, token: str) -> None:
-    one, two = Counter(token, 1), Counter(token, 2)
-    acquire(sequencer, one)
-    acquire(sequencer, two, floor=500)
-    first = accept(sequencer, one, [message('"number":9'), message(), message()])
-    accept(sequencer, two, [message()])
+def test_each_chat_has_its_highest_pending_number(sequencer: Sequencer, token: str) -> None:
+    first_chat, second_chat = Counter(token, 1), Counter(token, 2)
+    acquire(sequencer, first_chat)
+    acquire(sequencer, second_chat, floor=500)
+    first = accept(sequencer, first_chat, [message('"number":9'), message(), message()])
+    accept(sequencer, second_chat, [message()])
     assert read_unpersisted(sequencer, token, 2, 3, 1) == [
         UnpersistedChat(True, last=501),
         UnpersistedChat(),
         UnpersistedChat(True, last=3),
     ]
-    sequencer.acknowledge({one: dict.fromkeys((2, 3), first.revision + 2)})
+    sequencer.acknowledge({first_chat: dict.fromkeys((2, 3), first.revision + 2)})
     assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True, last=1)]
-    sequencer.acknowledge({one: {1: first.revision}})
+    sequencer.acknowledge({first_chat: {1: first.revision}})
     assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
     assert read_unpersisted(sequencer, token) == []
 
 
-def test_pending_deletions_are_told_until_they_are_settled(
+def test_pending_deletions_are_listed_until_they_are_acknowledged(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token, 1)
@@ -1073,7 +1089,9 @@ def test_pending_deletions_are_told_until_they_are_settled(
     assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
 
 
-def test_the_deletion_of_a_stored_message_is_told(sequencer: Sequencer, token: str) -> None:
+def test_the_pending_deletion_of_a_stored_message_is_listed(
+    sequencer: Sequencer, token: str
+) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     first = accept(sequencer, counter, [message(), message()])
@@ -1084,13 +1102,11 @@ def test_the_deletion_of_a_stored_message_is_told(sequencer: Sequencer, token: s
     assert read_unpersisted(sequencer, token, 1) == [UnpersistedChat(True)]
 
 
-def test_chats_that_are_pending_or_deleted_are_told_as_such(
-    sequencer: Sequencer, token: str
-) -> None:
+def test_pending_and_deleted_chats_are_recognized(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token)
     acquire(sequencer, counter)
     accept(sequencer, counter, [CHAT, CHAT])
-    state = read_pending(sequencer, counter).pending[0].version
+    version = read_pending(sequencer, counter).pending[0].version
     assert read_unpersisted(sequencer, token, 1, 2, 3) == [
         UnpersistedChat(True),
         UnpersistedChat(True),
@@ -1099,8 +1115,8 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(
     deleted = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        replace(state, deleted_at=NOW),
-        EditPrecondition(state.revision, 0, 0),
+        replace(version, deleted_at=NOW),
+        EditPrecondition(version.revision, 0, 0),
     )
     assert isinstance(deleted, Accepted)
     for _ in range(2):
@@ -1111,7 +1127,7 @@ def test_chats_that_are_pending_or_deleted_are_told_as_such(
         sequencer.acknowledge({counter: {2: deleted.revision}})
 
 
-def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
+def test_unpersisted_chats_are_read_only_with_a_valid_key_of_a_cached_application(
     sequencer: Sequencer, token: str
 ) -> None:
     assert isinstance(
@@ -1124,7 +1140,7 @@ def test_what_is_ahead_is_told_to_the_right_key_of_a_known_application(
         sequencer.read_unpersisted(Tenant(token, 1), [])
 
 
-def test_what_is_not_settled_becomes_overdue(
+def test_entries_that_are_not_acknowledged_become_overdue(
     sequencer: Sequencer, token: str, clock: FakeClock
 ) -> None:
     counter = Counter(token, 1)
@@ -1141,7 +1157,7 @@ def test_what_is_not_settled_becomes_overdue(
     assert sequencer.list_overdue([token], 10) == [(counter, 2)]
 
 
-def test_the_oldest_pending_state_is_that_of_any_application_and_counter(
+def test_the_oldest_pending_version_is_searched_in_all_applications_and_counters(
     sequencer: Sequencer, token: str, clock: FakeClock
 ) -> None:
     assert sequencer.oldest_pending([]) is None
@@ -1163,7 +1179,7 @@ def test_the_oldest_pending_state_is_that_of_any_application_and_counter(
 
 @pytest.fixture(params=["fake", "valkey"])
 def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Sequencer]:
-    """A ledger that takes three pending entries a counter and five an application."""
+    """A sequencer that accepts three pending entries a counter and five an application."""
     if request.param == "fake":
         yield InMemorySequencer(clock, 1000, 3, 5)
         return
@@ -1172,23 +1188,28 @@ def small(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Sequence
     sequencer.close()
 
 
-def test_what_is_pending_is_bounded_for_a_chat_and_for_an_application(small: Sequencer) -> None:
+def test_pending_entries_are_limited_for_a_chat_and_for_an_application(small: Sequencer) -> None:
     token = secrets.token_hex(15)
-    introduce(small, application(token))
-    one, two = Counter(token, 1), Counter(token, 2)
-    acquire(small, one)
-    acquire(small, two)
-    first = accept(small, one, [message()] * 3)
-    state = read_pending(small, one).pending[0].version
+    cache_application(small, application(token))
+    first_chat, second_chat = Counter(token, 1), Counter(token, 2)
+    acquire(small, first_chat)
+    acquire(small, second_chat)
+    first = accept(small, first_chat, [message()] * 3)
+    version = read_pending(small, first_chat).pending[0].version
     with pytest.raises(UnavailableError):
-        small.accept(Tenant(one.token, 1), one, [message()])
+        small.accept(Tenant(first_chat.token, 1), first_chat, [message()])
     with pytest.raises(UnavailableError):
-        small.edit(Tenant(one.token, 1), one, state, EditPrecondition(state.revision, 0, 0))
+        small.edit(
+            Tenant(first_chat.token, 1),
+            first_chat,
+            version,
+            EditPrecondition(version.revision, 0, 0),
+        )
     with pytest.raises(UnavailableError):
-        small.accept(Tenant(two.token, 1), two, [message()] * 3)
-    accept(small, two, [message()] * 2)
-    small.acknowledge({one: {1: first.revision}})
-    assert accept(small, one, [message()]).first == 4
+        small.accept(Tenant(second_chat.token, 1), second_chat, [message()] * 3)
+    accept(small, second_chat, [message()] * 2)
+    small.acknowledge({first_chat: {1: first.revision}})
+    assert accept(small, first_chat, [message()]).first == 4
 
 
 def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
@@ -1196,16 +1217,16 @@ def test_many_at_once_never_share_a_number(clock: FakeClock) -> None:
         RedisSequencer(part_url("redis"), clock, 1000),
         Counter(secrets.token_hex(15), 1),
     )
-    introduce(sequencer, application(counter.token))
+    cache_application(sequencer, application(counter.token))
     acquire(sequencer, counter)
 
     def twenty(_: int) -> list[int]:
         return [accept(sequencer, counter, [message()]).first for _ in range(20)]
 
     with ThreadPoolExecutor(8) as pool:
-        given = sorted(chain.from_iterable(pool.map(twenty, range(8))))
+        issued = sorted(chain.from_iterable(pool.map(twenty, range(8))))
     sequencer.close()
-    assert given == list(range(1, 161))
+    assert issued == list(range(1, 161))
 
 
 def test_a_redis_that_is_away_is_unavailable(clock: FakeClock) -> None:

@@ -31,7 +31,7 @@ from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
+from tests.contract.factories import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 from tests.fakes.store import FakeStore
 
 LATER = "2026-02-01T08:15:30.007Z"
@@ -75,12 +75,15 @@ def chats_count(store: Store, token: str) -> int:
 
 
 def numbers(store: Store, token: str, page: PageRequest = ALL, chat: int = 1) -> list[int]:
-    return [state.number for state in store.messages.list_messages(token, chat, page, page.limit)]
+    return [
+        version.number for version in store.messages.list_messages(token, chat, page, page.limit)
+    ]
 
 
 def documents(store: Store, *records: MessagesRecord) -> list[tuple[int, int]]:
-    done = store.persistence.persist_messages(records, WINDOW).documents
-    return sorted((state.number, state.revision) for _, _, state in done)
+    persisted = store.persistence.persist_messages(records, WINDOW)
+    versions = [document.message for document in persisted.documents]
+    return sorted((version.number, version.revision) for version in versions)
 
 
 # --- applications
@@ -93,14 +96,14 @@ def test_an_application_is_read_as_it_was_created(store: Store, token: str) -> N
     assert (application.chats_count, application.key_version) == (0, 1)
 
 
-def test_an_application_is_renamed_also_to_the_name_it_has(store: Store, token: str) -> None:
+def test_an_application_can_be_renamed_to_the_name_it_has(store: Store, token: str) -> None:
     for _ in range(2):
         renamed = store.applications.rename_application(token, "Zoë 🦊")
         assert renamed is not None
         assert renamed.name == "Zoë 🦊"
 
 
-def test_a_deleted_application_is_not_there(store: Store, token: str) -> None:
+def test_a_deleted_application_cannot_be_read(store: Store, token: str) -> None:
     assert store.applications.delete_application(token, NOW)
     assert not store.applications.delete_application(token, LATER)
     assert store.applications.get_application(token) is None
@@ -119,13 +122,13 @@ def test_a_key_gets_its_next_version_once(store: Store, token: str) -> None:
     assert store.applications.list_applications(None, 1) == [again]
 
 
-def test_who_is_deleted_or_never_was_gets_no_key(store: Store, token: str) -> None:
+def test_a_deleted_or_unknown_application_gets_no_key(store: Store, token: str) -> None:
     store.applications.delete_application(token, NOW)
     assert store.applications.rotate_key(token, 1, LATER) is None
     assert store.applications.rotate_key("nobody", 1, LATER) is None
 
 
-def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) -> None:
+def test_reads_of_unknown_names_return_nothing(store: Store, token: str) -> None:
     for unknown in ("nobody", "é", "x" * 500, ""):
         assert store.applications.get_application(unknown) is None
         assert store.chats.get_chat(unknown, 1) is None
@@ -139,19 +142,19 @@ def test_what_is_not_there_is_answered_with_nothing(store: Store, token: str) ->
 
 
 def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Store) -> None:
-    one, two, three = (new_application(store) for _ in range(3))
-    store.applications.delete_application(two, NOW)
-    assert [a.token for a in store.applications.list_applications(None, 2)] == [three, one]
-    assert [a.token for a in store.applications.list_applications(three, 1)] == [one]
-    assert store.applications.list_tokens(one, 10) == [three]
-    assert store.applications.list_tokens(None, 1000)[-2:] == [one, three]
+    first, second, third = (new_application(store) for _ in range(3))
+    store.applications.delete_application(second, NOW)
+    assert [a.token for a in store.applications.list_applications(None, 2)] == [third, first]
+    assert [a.token for a in store.applications.list_applications(third, 1)] == [first]
+    assert store.applications.list_tokens(first, 10) == [third]
+    assert store.applications.list_tokens(None, 1000)[-2:] == [first, third]
 
 
 # --- messages
 
 
-def test_a_message_comes_back_exactly(store: Store, token: str) -> None:
-    state = Message(
+def test_a_message_is_read_exactly_as_it_was_stored(store: Store, token: str) -> None:
+    version = Message(
         number=1,
         revision=2**32 + 7,
         body="NUL \0 quote ' \" back \\ percent %s %% \r\n\x1a 🦊 \u2028 trailing  ",
@@ -161,8 +164,8 @@ def test_a_message_comes_back_exactly(store: Store, token: str) -> None:
         edited_at=LATER,
         idempotency_key="key ü",
     )
-    store.persistence.persist_messages([messages(token, state)], WINDOW)
-    assert store.messages.get_message(token, 1, 1) == state
+    store.persistence.persist_messages([messages(token, version)], WINDOW)
+    assert store.messages.get_message(token, 1, 1) == version
 
 
 def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token: str) -> None:
@@ -173,16 +176,18 @@ def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token
     assert stored.body == body
 
 
-def test_a_batch_larger_than_one_statement_is_stored_whole(store: Store, token: str) -> None:
-    states = [message(n, body="\0" * 20_000) for n in range(1, 121)]
+def test_a_batch_that_needs_several_statements_is_stored_completely(
+    store: Store, token: str
+) -> None:
+    versions = [message(n, body="\0" * 20_000) for n in range(1, 121)]
     lease = replace(LEASE, ceiling=1000)
-    store.persistence.persist_messages([messages(token, *states, lease=lease)], 1000)
+    store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)
     assert counts(store, token) == (120, 120)
 
 
 def test_pages_follow_the_numbers(store: Store, token: str) -> None:
-    states = [deleted(3, 2) if n == 3 else message(n) for n in range(1, 8)]
-    store.persistence.persist_messages([messages(token, *states)], WINDOW)
+    versions = [deleted(3, 2) if n == 3 else message(n) for n in range(1, 8)]
+    store.persistence.persist_messages([messages(token, *versions)], WINDOW)
     assert numbers(store, token) == [7, 6, 5, 4, 2, 1]
     assert numbers(store, token, PageRequest(limit=2, before=5)) == [4, 2]
     assert numbers(store, token, PageRequest(limit=2, after=2)) == [4, 5]
@@ -191,7 +196,7 @@ def test_pages_follow_the_numbers(store: Store, token: str) -> None:
     assert numbers(store, token, PageRequest(limit=9, after=1, before=4)) == [2]
 
 
-def test_redelivery_changes_nothing_and_still_hands_over_the_documents(
+def test_redelivery_changes_nothing_and_still_returns_the_documents(
     store: Store, token: str
 ) -> None:
     record = messages(token, message(1), message(2))
@@ -201,7 +206,7 @@ def test_redelivery_changes_nothing_and_still_hands_over_the_documents(
     assert chats_count(store, token) == 1
 
 
-def test_an_older_state_that_comes_late_is_settled_with_the_newer_revision(
+def test_an_older_version_that_arrives_late_is_acknowledged_with_the_newer_revision(
     store: Store, token: str
 ) -> None:
     store.persistence.persist_messages([messages(token, message(1, 5))], WINDOW)
@@ -211,25 +216,32 @@ def test_an_older_state_that_comes_late_is_settled_with_the_newer_revision(
     assert store.messages.revisions(Counter(token, 1), [1, 2]) == {1: 5}
 
 
-def test_of_states_of_one_number_in_a_batch_the_newest_wins(store: Store, token: str) -> None:
+def test_the_newest_version_of_a_message_in_a_batch_wins(store: Store, token: str) -> None:
     records = [messages(token, message(1, 2), message(1, 3)), messages(token, message(1, 1))]
     assert documents(store, *records) == [(1, 3)]
     assert counts(store, token) == (1, 1)
 
 
-STATES = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4), deleted(2, 5), message(3, 6)]
+VERSIONS = [
+    message(1, 1),
+    message(1, 2),
+    deleted(1, 3),
+    message(2, 4),
+    deleted(2, 5),
+    message(3, 6),
+]
 
 
 @pytest.mark.parametrize("in_one_batch", [True, False])
-def test_every_order_of_create_edit_and_delete_ends_alike(
+def test_every_order_of_create_edit_and_delete_has_the_same_result(
     store: Store, token: str, in_one_batch: bool
 ) -> None:
-    for number, order in enumerate(permutations(STATES[:4]), 1):
+    for number, order in enumerate(permutations(VERSIONS[:4]), 1):
         if in_one_batch:
             store.persistence.persist_messages([messages(token, *order, chat=number)], WINDOW)
         else:
-            for state in order:
-                store.persistence.persist_messages([messages(token, state, chat=number)], WINDOW)
+            for version in order:
+                store.persistence.persist_messages([messages(token, version, chat=number)], WINDOW)
         assert counts(store, token, number) == (1, 2)
         assert numbers(store, token, chat=number) == [2]
 
@@ -237,24 +249,24 @@ def test_every_order_of_create_edit_and_delete_ends_alike(
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(batches=st.lists(st.lists(st.sampled_from(STATES), min_size=1), max_size=5))
-def test_counts_are_those_of_the_newest_states_however_they_come(
+@given(batches=st.lists(st.lists(st.sampled_from(VERSIONS), min_size=1), max_size=5))
+def test_counts_are_those_of_the_newest_versions_in_any_order_of_arrival(
     store: Store, batches: list[list[Message]]
 ) -> None:
     token = new_application(store)
     newest: dict[int, Message] = {}
     for batch in batches:
-        store.persistence.persist_messages([messages(token, state) for state in batch], WINDOW)
-        for state in batch:
-            newest[state.number] = max(
-                state, newest.get(state.number, state), key=lambda one: one.revision
+        store.persistence.persist_messages([messages(token, version) for version in batch], WINDOW)
+        for version in batch:
+            newest[version.number] = max(
+                version, newest.get(version.number, version), key=lambda other: other.revision
             )
-        alive = [state for state in newest.values() if state.deleted_at is None]
+        alive = [version for version in newest.values() if version.deleted_at is None]
         assert counts(store, token) == (len(alive), max(newest))
     assert chats_count(store, token) == (1 if batches else 0)
 
 
-def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
+def test_one_batch_stores_messages_of_many_chats_and_applications(store: Store) -> None:
     tokens = [new_application(store) for _ in range(3)]
     records = [messages(t, message(n), chat=c) for n in (1, 2) for t in tokens for c in (2, 1)]
     done = store.persistence.persist_messages(records, WINDOW)
@@ -263,7 +275,9 @@ def test_one_batch_spreads_over_chats_and_applications(store: Store) -> None:
     assert done.acknowledged[Counter(tokens[0], 2)] == {1: 1, 2: 1}
 
 
-def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(store: Store) -> None:
+def test_messages_of_a_deleted_or_unknown_chat_or_application_are_dropped_and_acknowledged(
+    store: Store,
+) -> None:
     gone, open_ = new_application(store), new_application(store)
     store.persistence.persist_messages([messages(gone, message(1))], WINDOW)
     store.applications.delete_application(gone, NOW)
@@ -275,7 +289,7 @@ def test_messages_for_what_was_deleted_or_never_was_are_dropped_and_settled(stor
     assert counts(store, open_) == (0, 0)
 
 
-def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
+def test_persisting_nothing_does_nothing(store: Store, token: str) -> None:
     assert store.persistence.persist_messages([messages(token)], WINDOW).acknowledged == {}
     assert store.persistence.persist_chats([], WINDOW).acknowledged == {}
     assert store.chats.get_chat(token, 1) is None
@@ -284,33 +298,31 @@ def test_nothing_to_persist_is_persisted(store: Store, token: str) -> None:
 # --- changes
 
 
-def states_since(store: Store, token: str, since: Since, limit: int = 100) -> list[tuple[int, int]]:
-    """Number and revision of what the changes of chat 1 tell."""
+def revisions_since(
+    store: Store, token: str, since: Since, limit: int = 100
+) -> list[tuple[int, int]]:
+    """Number and revision of each change of chat 1."""
     changes = store.messages.list_changes(token, 1, since, limit)
     return [(c.message.number, c.message.revision) for c in changes]
 
 
-def test_changes_follow_the_order_in_which_states_were_stored_and_not_their_revisions(
-    store: Store, token: str
-) -> None:
-    for state in (message(3, 9), message(1, 4), message(2, 6)):
-        store.persistence.persist_messages([messages(token, state)], WINDOW)
-    assert states_since(store, token, Since()) == [(3, 9), (1, 4), (2, 6)]
+def test_changes_are_in_the_order_of_storing_and_not_of_revisions(store: Store, token: str) -> None:
+    for version in (message(3, 9), message(1, 4), message(2, 6)):
+        store.persistence.persist_messages([messages(token, version)], WINDOW)
+    assert revisions_since(store, token, Since()) == [(3, 9), (1, 4), (2, 6)]
     [_, second, _] = store.messages.list_changes(token, 1, Since(), 100)
-    assert states_since(store, token, second.since) == [(2, 6)]
-    assert states_since(store, token, Since(), 2) == [(3, 9), (1, 4)]
+    assert revisions_since(store, token, second.since) == [(2, 6)]
+    assert revisions_since(store, token, Since(), 2) == [(3, 9), (1, 4)]
     assert second.message == message(1, 4)
 
 
-def test_what_is_stored_together_is_told_in_the_order_of_revisions(
-    store: Store, token: str
-) -> None:
+def test_changes_of_one_batch_are_in_the_order_of_revisions(store: Store, token: str) -> None:
     records = [messages(token, message(3, 5), message(1, 9)), messages(token, message(2, 7))]
     store.persistence.persist_messages(records, WINDOW)
-    assert states_since(store, token, Since()) == [(3, 5), (2, 7), (1, 9)]
+    assert revisions_since(store, token, Since()) == [(3, 5), (2, 7), (1, 9)]
 
 
-def test_a_message_is_told_once_in_its_newest_state_also_when_deleted(
+def test_a_change_feed_has_each_message_once_in_its_newest_version(
     store: Store, token: str
 ) -> None:
     store.persistence.persist_messages([messages(token, message(1, 1), message(2, 2))], WINDOW)
@@ -318,31 +330,33 @@ def test_a_message_is_told_once_in_its_newest_state_also_when_deleted(
     edited = message(1, 3, edited_at=LATER)
     store.persistence.persist_messages([messages(token, edited)], WINDOW)
     store.persistence.persist_messages([messages(token, deleted(2, 4))], WINDOW)
-    assert states_since(store, token, Since()) == [(1, 3), (2, 4)]
-    assert states_since(store, token, last.since) == [(1, 3), (2, 4)]
+    assert revisions_since(store, token, Since()) == [(1, 3), (2, 4)]
+    assert revisions_since(store, token, last.since) == [(1, 3), (2, 4)]
     assert [c.type for c in store.messages.list_changes(token, 1, last.since, 9)] == [
         "edited",
         "deleted",
     ]
 
 
-def test_what_changes_nothing_is_not_told_again(store: Store, token: str) -> None:
+def test_a_record_that_changes_nothing_adds_no_change(store: Store, token: str) -> None:
     records = [messages(token, message(1, 2)), messages(token, message(2, 3))]
     store.persistence.persist_messages(records, WINDOW)
     [_, last] = store.messages.list_changes(token, 1, Since(), 100)
     for again in (records[0], messages(token, message(2, 1)), messages(token, message(1, 2))):
         store.persistence.persist_messages([again], WINDOW)
     store.persistence.persist_chats([chats(token, chat(1, 5, title="late"))], WINDOW)
-    assert states_since(store, token, last.since) == []
+    assert revisions_since(store, token, last.since) == []
     store.persistence.persist_messages([messages(token, message(3, 4))], WINDOW)
-    assert states_since(store, token, last.since) == [(3, 4)]
+    assert revisions_since(store, token, last.since) == [(3, 4)]
 
 
 def test_changes_of_a_chat_are_its_own(store: Store, token: str) -> None:
     other = new_application(store)
-    for of, number in ((token, 1), (token, 2), (other, 1)):
-        store.persistence.persist_messages([messages(of, message(7, number), chat=number)], WINDOW)
-    assert states_since(store, token, Since()) == [(7, 1)]
+    for owner, number in ((token, 1), (token, 2), (other, 1)):
+        store.persistence.persist_messages(
+            [messages(owner, message(7, number), chat=number)], WINDOW
+        )
+    assert revisions_since(store, token, Since()) == [(7, 1)]
     assert store.messages.list_changes(token, 3, Since(), 9) == []
     assert store.messages.list_changes("nobody", 1, Since(), 9) == []
 
@@ -350,11 +364,11 @@ def test_changes_of_a_chat_are_its_own(store: Store, token: str) -> None:
 def test_a_deleted_chat_has_no_changes(store: Store, token: str) -> None:
     store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     store.persistence.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
-    assert states_since(store, token, Since()) == []
+    assert revisions_since(store, token, Since()) == []
 
 
 def follow(store: Store, token: str, copy: dict[int, Message], since: Since) -> Since:
-    """Bring a copy of chat 1 up to date, three changes at a time; each is newer than what it had."""
+    """Update a copy of chat 1, three changes at a time. Each change is newer than the copy."""
     while changes := store.messages.list_changes(token, 1, since, 3):
         for change in changes:
             held = copy.get(change.message.number)
@@ -364,12 +378,14 @@ def follow(store: Store, token: str, copy: dict[int, Message], since: Since) -> 
     return since
 
 
-def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, token: str) -> None:
+def test_a_follower_during_many_writes_ends_with_the_stored_versions(
+    store: Store, token: str
+) -> None:
     lease = replace(LEASE, ceiling=1000)
     records = [
-        messages(token, state, lease=lease)
+        messages(token, version, lease=lease)
         for n in range(1, 61)
-        for state in (message(n, n), message(n, 100 + n, edited_at=NOW))
+        for version in (message(n, n), message(n, 100 + n, edited_at=NOW))
     ]
     records += [messages(token, deleted(n, 200 + n), lease=lease) for n in range(1, 61, 3)]
     done = Event()
@@ -397,21 +413,21 @@ def test_who_follows_while_many_write_ends_with_what_is_stored(store: Store, tok
     stored = {n: deleted(n, 200 + n) if n % 3 == 1 else None for n in range(1, 61)}
     for copy in copies:
         assert copy == {
-            n: state or message(n, 100 + n, edited_at=NOW) for n, state in stored.items()
+            n: version or message(n, 100 + n, edited_at=NOW) for n, version in stored.items()
         }
 
 
 # --- chats
 
 
-def test_a_chat_comes_back_exactly(store: Store, token: str) -> None:
-    state = chat(3, 9, title="🦊\0'", metadata={"a": {"b": []}}, edited_at=LATER)
+def test_a_chat_is_read_exactly_as_it_was_stored(store: Store, token: str) -> None:
+    version = chat(3, 9, title="🦊\0'", metadata={"a": {"b": []}}, edited_at=LATER)
     done = store.persistence.persist_chats(
-        [chats(token, replace(state, messages_lease=LEASE))], WINDOW
+        [chats(token, replace(version, messages_lease=LEASE))], WINDOW
     )
     row = store.chats.get_chat(token, 3)
     assert row is not None
-    assert (row.chat, row.messages_count, row.last_message_number) == (state, 0, 0)
+    assert (row.chat, row.messages_count, row.last_message_number) == (version, 0, 0)
     assert done.acknowledged == {Counter(token): {3: 9}}
 
 
@@ -430,12 +446,16 @@ def test_a_stub_is_counted_once_and_filled_in_by_its_chat(store: Store, token: s
     assert chats_count(store, token) == 1
 
 
-def test_every_order_of_chat_states_and_messages_ends_alike(store: Store) -> None:
-    states = [chat(1, 1, title="a"), chat(1, 2, title="b"), chat(1, 3, title="c", deleted_at=LATER)]
+def test_every_order_of_chat_versions_and_messages_has_the_same_result(store: Store) -> None:
+    versions = [
+        chat(1, 1, title="a"),
+        chat(1, 2, title="b"),
+        chat(1, 3, title="c", deleted_at=LATER),
+    ]
     steps: list[Callable[[str], object]] = [
-        lambda t: store.persistence.persist_chats([chats(t, states[0])], WINDOW),
-        lambda t: store.persistence.persist_chats([chats(t, states[1])], WINDOW),
-        lambda t: store.persistence.persist_chats([chats(t, states[2])], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, versions[0])], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, versions[1])], WINDOW),
+        lambda t: store.persistence.persist_chats([chats(t, versions[2])], WINDOW),
         lambda t: store.persistence.persist_messages([messages(t, message(1))], WINDOW),
     ]
     for order in permutations(steps):
@@ -450,7 +470,7 @@ def test_every_order_of_chat_states_and_messages_ends_alike(store: Store) -> Non
         assert store.messages.get_message(token, 1, 1) is None
 
 
-def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
+def test_a_late_record_never_restores_a_deleted_chat_whatever_its_revision(
     store: Store, token: str
 ) -> None:
     store.persistence.persist_chats([chats(token, chat(1, 5), chat(1, 6, deleted_at=NOW))], WINDOW)
@@ -465,21 +485,21 @@ def test_a_late_record_never_brings_a_chat_back_whatever_its_revision(
     assert chats_count(store, token) == 0
 
 
-def test_live_chats_are_those_that_are_there(store: Store, token: str) -> None:
+def test_existing_chats_have_a_row_and_are_not_deleted(store: Store, token: str) -> None:
     other = store.applications.create_application(secrets.token_hex(16), "another", NOW).token
     store.persistence.persist_chats([chats(token, chat(1), chat(2, 2, deleted_at=NOW))], WINDOW)
     store.persistence.persist_messages([messages(token, message(1), chat=3)], WINDOW)
     store.persistence.persist_chats([chats(other, chat(1))], WINDOW)
-    asked = {(token, n) for n in range(1, 1_000)} | {(other, 1), ("nobody", 1)}
-    assert store.chats.existing_chats(asked) == {(token, 1), (token, 3), (other, 1)}
+    candidates = {(token, n) for n in range(1, 1_000)} | {(other, 1), ("nobody", 1)}
+    assert store.chats.existing_chats(candidates) == {(token, 1), (token, 3), (other, 1)}
     store.applications.delete_application(other, NOW)
-    assert store.chats.existing_chats(asked) == {(token, 1), (token, 3)}
+    assert store.chats.existing_chats(candidates) == {(token, 1), (token, 3)}
     assert store.chats.existing_chats(set()) == set()
 
 
 def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: str) -> None:
-    states = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
-    store.persistence.persist_chats([chats(token, *states)], WINDOW)
+    versions = [chat(n, 1, deleted_at=LATER if n == 3 else None) for n in range(1, 6)]
+    store.persistence.persist_chats([chats(token, *versions)], WINDOW)
 
     def listed(page: PageRequest) -> list[int]:
         return [row.chat.number for row in store.chats.list_chats(token, page, page.limit)]
@@ -493,7 +513,7 @@ def test_chats_are_listed_by_number_without_deleted_ones(store: Store, token: st
 # --- leases
 
 
-def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: str) -> None:
+def test_a_lease_starts_above_the_highest_ceiling_ever_granted(store: Store, token: str) -> None:
     counter = Counter(token)
     first = acquire(store, counter, "a", WINDOW, NOW)
     assert first == LeaseGrant(0, Lease("a", 1, 10))
@@ -507,7 +527,7 @@ def test_leases_begin_above_the_highest_ceiling_ever_given(store: Store, token: 
     )
 
 
-def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
+def test_extending_a_lease_never_lowers_its_ceiling(store: Store, token: str) -> None:
     counter = Counter(token)
     grant = acquire(store, counter, "a", 100, NOW)
     assert grant is not None
@@ -515,7 +535,7 @@ def test_a_raise_never_lowers_the_ceiling(store: Store, token: str) -> None:
     assert store.leases.extend_lease(counter, low, WINDOW) == Lease("a", 1, 100)
 
 
-def test_a_lease_needs_its_row(store: Store, token: str) -> None:
+def test_a_counter_without_a_row_has_no_lease(store: Store, token: str) -> None:
     for counter in (Counter("nobody"), Counter(token, 1)):
         assert store.leases.lease_epoch(counter) is None
         assert store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
@@ -524,7 +544,7 @@ def test_a_lease_needs_its_row(store: Store, token: str) -> None:
         store.leases.extend_lease(Counter(token, 1), LEASE, WINDOW)
 
 
-def test_no_lease_begins_on_what_was_deleted(store: Store, token: str) -> None:
+def test_no_lease_is_acquired_for_a_deleted_chat_or_application(store: Store, token: str) -> None:
     store.persistence.persist_chats([chats(token, chat(1, 1, deleted_at=NOW))], WINDOW)
     refuse_leases(store, Counter(token, 1))
     store.applications.delete_application(token, NOW)
@@ -541,9 +561,7 @@ def refuse_leases(store: Store, counter: Counter) -> None:
         store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
 
 
-def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
-    store: Store, token: str
-) -> None:
+def test_a_lease_is_acquired_only_if_the_epoch_is_unchanged(store: Store, token: str) -> None:
     counter = Counter(token)
     assert store.leases.lease_epoch(counter) == 0
     acquire(store, counter, "a", WINDOW, NOW)
@@ -555,7 +573,7 @@ def test_a_lease_begins_only_while_its_epoch_is_the_one_that_was_seen(
     )
 
 
-def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
+def test_a_range_granted_to_an_attempt_that_was_never_installed_is_granted_again(
     store: Store, token: str
 ) -> None:
     counter = Counter(token)
@@ -574,7 +592,7 @@ def test_what_was_given_to_an_attempt_that_was_never_installed_is_given_again(
     )
 
 
-def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, token: str) -> None:
+def test_a_released_lease_returns_the_numbers_it_never_issued(store: Store, token: str) -> None:
     counter = Counter(token, 1)
     record = messages(token, message(1), message(2), lease=Lease("a", 1, 10))
     store.persistence.persist_messages([record], WINDOW)
@@ -584,7 +602,7 @@ def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, toke
     assert store.leases.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
     store.persistence.persist_messages(
         [record], WINDOW
-    )  # comes once more, with the ceiling of then
+    )  # delivered once more, with its old ceiling
     store.persistence.persist_chats(
         [chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW
     )
@@ -597,9 +615,7 @@ def test_a_lease_that_is_closed_gives_back_what_it_never_gave(store: Store, toke
     assert store.leases.skipped_numbers(token, 1) == [NumberRange(3, 12)]
 
 
-def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
-    store: Store, token: str
-) -> None:
+def test_the_lease_of_chat_numbers_is_released_in_the_same_way(store: Store, token: str) -> None:
     counter = Counter(token)
     grant = acquire(store, counter, "a", WINDOW, NOW)
     assert grant is not None
@@ -610,7 +626,7 @@ def test_the_chats_lease_of_an_application_is_closed_in_the_same_way(
     assert acquire(store, counter, "a", WINDOW, NOW) == LeaseGrant(1, Lease("a", 2, 11))
 
 
-def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> None:
+def test_a_stub_has_the_lease_of_its_messages(store: Store, token: str) -> None:
     store.persistence.persist_messages(
         [messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW
     )
@@ -619,7 +635,7 @@ def test_a_stub_holds_the_lease_of_its_messages(store: Store, token: str) -> Non
     )
 
 
-def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) -> None:
+def test_the_row_of_a_chat_has_the_first_lease_of_its_messages(store: Store, token: str) -> None:
     first = Lease("a", 1, 40)
     store.persistence.persist_chats([chats(token, chat(1, 1, messages_lease=first))], WINDOW)
     store.persistence.persist_chats(
@@ -630,7 +646,7 @@ def test_a_chat_holds_the_first_lease_of_its_messages(store: Store, token: str) 
     )
 
 
-def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
+def test_persisting_messages_extends_their_lease_once_half_of_it_is_used(
     store: Store, token: str
 ) -> None:
     counter = Counter(token, 1)
@@ -642,7 +658,7 @@ def test_messages_raise_the_lease_they_were_numbered_under_once_half_is_used(
     )
 
 
-def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token: str) -> None:
+def test_messages_of_an_older_lease_extend_nothing(store: Store, token: str) -> None:
     counter = Counter(token, 1)
     store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     acquire(store, counter, "b", WINDOW, NOW)
@@ -652,7 +668,7 @@ def test_messages_of_a_lease_that_was_outlived_raise_nothing(store: Store, token
     )
 
 
-def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, token: str) -> None:
+def test_a_newer_lease_in_a_record_raises_the_ceiling(store: Store, token: str) -> None:
     store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     unknown = messages(token, message(2), lease=Lease("b", 2, 500))
     assert store.persistence.persist_messages([unknown], WINDOW).extended == ()
@@ -661,7 +677,7 @@ def test_a_lease_that_mysql_does_not_know_yet_lifts_the_ceiling(store: Store, to
     )
 
 
-def test_chats_raise_the_lease_of_their_application(store: Store, token: str) -> None:
+def test_persisting_chats_extends_the_lease_of_their_application(store: Store, token: str) -> None:
     grant = acquire(store, Counter(token), "a", WINDOW, NOW)
     assert grant is not None
     few = [chat(n) for n in range(1, 6)]
@@ -676,9 +692,7 @@ def test_chats_raise_the_lease_of_their_application(store: Store, token: str) ->
 # --- what was passed over
 
 
-def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
-    store: Store, token: str
-) -> None:
+def test_a_number_is_skipped_until_its_message_arrives(store: Store, token: str) -> None:
     used = [message(n) for n in (1, 2, 4, 7)]
     store.persistence.persist_messages(
         [messages(token, *used, lease=replace(LEASE, ceiling=20))], WINDOW
@@ -698,20 +712,20 @@ def test_skipped_says_what_is_missing_and_no_longer_once_it_arrives(
     ]
 
 
-def test_ranges_that_touch_are_told_as_one(store: Store, token: str) -> None:
+def test_skipped_ranges_that_touch_are_merged(store: Store, token: str) -> None:
     store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     for holder in ("b", "c", "d"):
         acquire(store, Counter(token, 1), holder, WINDOW, NOW)
     assert store.leases.skipped_numbers(token, 1) == [NumberRange(2, 30)]
 
 
-def test_a_deleted_message_is_not_missing(store: Store, token: str) -> None:
+def test_a_deleted_message_is_not_skipped(store: Store, token: str) -> None:
     store.persistence.persist_messages([messages(token, message(1), deleted(2, 2))], WINDOW)
     acquire(store, Counter(token, 1), "b", WINDOW, NOW)
     assert store.leases.skipped_numbers(token, 1) == [NumberRange(3, 10)]
 
 
-def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token: str) -> None:
+def test_a_chat_may_arrive_unless_it_was_skipped_long_ago(store: Store, token: str) -> None:
     assert not store.leases.chat_may_arrive(token, 1, None, LATER)
     acquire(store, Counter(token), "a", WINDOW, NOW)
     assert store.leases.chat_may_arrive(token, 10, None, LATER)
@@ -729,7 +743,7 @@ def test_a_chat_may_come_unless_it_was_passed_over_long_ago(store: Store, token:
 @pytest.mark.parametrize(
     "older", [IssuedUpTo("a", 1, 3), IssuedUpTo("b", 1, 3), IssuedUpTo("a", 2, 3)]
 )
-def test_a_chat_may_come_that_another_memory_has_numbered(
+def test_a_chat_that_another_incarnation_numbered_may_arrive(
     store: Store, token: str, older: IssuedUpTo
 ) -> None:
     acquire(store, Counter(token), "a", WINDOW, NOW)
@@ -751,15 +765,15 @@ def new_key() -> str:
     return secrets.token_hex(8)
 
 
-def test_a_change_leaves_its_answer_under_the_key_of_its_request(store: Store) -> None:
+def test_a_change_stores_its_response_under_its_idempotency_key(store: Store) -> None:
     token, keys = secrets.token_hex(16), [idempotency(new_key()) for _ in range(3)]
     assert store.applications.find_response(keys[0]) is None
     made = store.applications.create_application(token, "a name", NOW, keys[0])
     renamed = store.applications.rename_application(token, "another", keys[1])
     assert store.applications.delete_application(token, LATER, keys[2])
-    answers = [store.applications.find_response(key) for key in keys]
-    assert [json.decode(a or b"", type=Application) for a in answers[:2]] == [made, renamed]
-    assert answers[2] == b""
+    responses = [store.applications.find_response(key) for key in keys]
+    assert [json.decode(a or b"", type=Application) for a in responses[:2]] == [made, renamed]
+    assert responses[2] == b""
     assert store.applications.find_response(replace(keys[0], scope="another")) is None
     with pytest.raises(KeyReusedError):
         store.applications.find_response(
@@ -781,7 +795,7 @@ def test_a_second_change_with_a_key_changes_nothing(store: Store, token: str) ->
     assert (application.name, store.applications.get_application(other)) == ("first", None)
 
 
-def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
+def test_of_many_simultaneous_requests_with_one_key_one_creates(store: Store) -> None:
     key, tokens = idempotency(new_key()), [secrets.token_hex(16) for _ in range(8)]
 
     def create(token: str) -> bool:
@@ -797,14 +811,14 @@ def test_of_many_at_once_with_one_key_one_is_made(store: Store) -> None:
     assert [store.applications.get_application(token) is not None for token in tokens] == made
 
 
-def test_what_did_not_happen_leaves_no_answer(store: Store) -> None:
+def test_a_change_that_did_not_happen_stores_no_response(store: Store) -> None:
     key = idempotency(new_key())
     assert store.applications.rename_application("nobody", "a name", key) is None
     assert not store.applications.delete_application("nobody", NOW, key)
     assert store.applications.find_response(key) is None
 
 
-def test_an_answer_is_kept_for_a_day_and_then_removed(store: Store, token: str) -> None:
+def test_a_response_is_stored_for_a_day_and_then_removed(store: Store, token: str) -> None:
     day, key = 24 * 3_600_000, idempotency(new_key())
     store.applications.rename_application(token, "first", key)
     assert store.applications.find_response(replace(key, now_ms=key.now_ms + day)) is not None
@@ -822,27 +836,27 @@ def test_an_answer_is_kept_for_a_day_and_then_removed(store: Store, token: str) 
 
 
 def purge_all(store: Store, token: str, before: str) -> list[int | None]:
-    """Purge until nothing happens any more; what was told of this application."""
-    told: list[int | None] = []
+    """Purge until nothing is left. Returns the chat numbers that were returned for this application."""
+    listed: list[int | None] = []
     for _ in range(400):
-        gone = store.purge.purge_deleted(before, 3)
-        told += [number for one, number in gone if one == token]
-        store.purge.confirm_purged(gone)
-    return told
+        purged = store.purge.purge_deleted(before, 3)
+        listed += [item.chat for item in purged if item.token == token]
+        store.purge.confirm_purged(purged)
+    return listed
 
 
-def test_a_deleted_chat_is_emptied_at_once_and_told_of_once_it_is_due(
+def test_a_deleted_chat_is_emptied_at_once_and_returned_once_it_is_due(
     store: Store, token: str
 ) -> None:
     for number in (1, 2):
-        states = [message(n) for n in range(1, 8)]
-        store.persistence.persist_messages([messages(token, *states, chat=number)], WINDOW)
+        versions = [message(n) for n in range(1, 8)]
+        store.persistence.persist_messages([messages(token, *versions, chat=number)], WINDOW)
     store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=LATER))], WINDOW)
     assert purge_all(store, token, NOW) == []
     assert store.messages.revisions(Counter(token, 1), [1, 7]) == {}
     assert (token, 1) in store.purge.purge_deleted(
         MUCH_LATER, 3
-    )  # and again, because nobody said `forget`
+    )  # and again, because nobody confirmed
     assert purge_all(store, token, MUCH_LATER) == [1]
     assert purge_all(store, token, MUCH_LATER) == []
     assert counts(store, token, 2) == (7, 7)
@@ -850,7 +864,7 @@ def test_a_deleted_chat_is_emptied_at_once_and_told_of_once_it_is_due(
     assert chats_count(store, token) == 1
 
 
-def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
+def test_a_deleted_application_is_purged_completely(store: Store, token: str) -> None:
     for number in (1, 2):
         store.persistence.persist_messages([messages(token, message(1), chat=number)], WINDOW)
     store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
@@ -866,7 +880,7 @@ def test_a_deleted_application_goes_whole(store: Store, token: str) -> None:
 # --- poison
 
 
-def test_what_no_column_takes_is_poison_and_nothing_of_its_batch_is_kept(
+def test_content_too_long_for_its_column_is_poison_and_its_batch_is_not_stored(
     store: Store, token: str
 ) -> None:
     with pytest.raises(PoisonError):
@@ -882,14 +896,16 @@ def test_what_no_column_takes_is_poison_and_nothing_of_its_batch_is_kept(
 # --- many at once
 
 
-def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, token: str) -> None:
+def test_simultaneous_workers_on_the_same_chats_lose_nothing_and_count_exactly(
+    store: Store, token: str
+) -> None:
     lease = replace(LEASE, ceiling=1000)
     records = [
         messages(token, *(message(n) for n in range(first, first + 5)), chat=number, lease=lease)
         for first in range(1, 101, 5)
         for number in (1, 2, 3, 4)
     ]
-    states = [chats(token, chat(number, 1, title="t")) for number in (1, 2, 3, 4)]
+    versions = [chats(token, chat(number, 1, title="t")) for number in (1, 2, 3, 4)]
 
     def work(turn: int) -> None:
         scoped_to_user = (
@@ -899,7 +915,7 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
             store.persistence.persist_messages(
                 scoped_to_user[start : start + 7][:: -1 if turn % 2 else 1], 1000
             )
-            store.persistence.persist_chats(states[:: 1 if turn % 2 else -1], 1000)
+            store.persistence.persist_chats(versions[:: 1 if turn % 2 else -1], 1000)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
@@ -907,11 +923,12 @@ def test_workers_on_the_same_chats_lose_nothing_and_count_exactly(store: Store, 
     assert chats_count(store, token) == 4
 
 
-def test_two_callers_that_begin_at_once_get_ranges_of_their_own(store: Store, token: str) -> None:
+def test_two_callers_that_acquire_at_once_get_separate_ranges(store: Store, token: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        grant = list(
+        grants = list(
             pool.map(lambda n: acquire(store, Counter(token), f"m{n}", 10, NOW), range(12))
         )
-    floors = sorted(one.floor for one in grant if one is not None)
+    granted = [grant for grant in grants if grant is not None]
+    floors = sorted(grant.floor for grant in granted)
     assert floors == list(range(0, 120, 10))
-    assert sorted(one.lease.epoch for one in grant if one is not None) == list(range(1, 13))
+    assert sorted(grant.lease.epoch for grant in granted) == list(range(1, 13))

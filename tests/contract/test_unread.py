@@ -17,7 +17,7 @@ from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import LEASE, NOW, acquire, chat, chats, deleted, message, messages
+from tests.contract.factories import LEASE, NOW, acquire, chat, chats, deleted, message, messages
 from tests.fakes.store import FakeStore
 
 WINDOW = 10
@@ -46,7 +46,7 @@ def new_application(store: Store) -> str:
 
 
 def move(store: Store, token: str, user: str, number: int, chat: int = 1, pending: int = 0) -> int:
-    """Where the marker stands after it was moved."""
+    """Move a marker. Returns its number afterwards."""
     store.read_markers.mark_read(token, user, ReadMarker(chat, number), pending)
     markers = {
         marker.chat: marker.number
@@ -58,10 +58,10 @@ def move(store: Store, token: str, user: str, number: int, chat: int = 1, pendin
 def reading(
     store: Store, token: str, marker: int = 0, unpersisted: UnpersistedChat | None = None
 ) -> UnreadCount:
-    [found] = store.read_markers.count_unread(
+    [count] = store.read_markers.count_unread(
         token, [ReadMarker(1, marker)], {1: unpersisted or UnpersistedChat()}
     )
-    return found
+    return count
 
 
 def unread(
@@ -70,9 +70,9 @@ def unread(
     return reading(store, token, marker, unpersisted).unread
 
 
-def persist(store: Store, token: str, *states: Message, chat: int = 1) -> None:
+def persist(store: Store, token: str, *versions: Message, chat: int = 1) -> None:
     lease = replace(LEASE, ceiling=100)
-    store.persistence.persist_messages([messages(token, *states, chat=chat, lease=lease)], WINDOW)
+    store.persistence.persist_messages([messages(token, *versions, chat=chat, lease=lease)], WINDOW)
 
 
 def post(store: Store, token: str, *numbers: int, chat: int = 1) -> None:
@@ -102,17 +102,19 @@ def test_a_marker_can_be_set_before_its_chat_is_stored(store: Store, token: str)
     assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == [ReadMarker(9, 4)]
 
 
-def test_a_marker_at_nothing_is_a_marker(store: Store, token: str) -> None:
+def test_a_marker_at_zero_is_a_marker(store: Store, token: str) -> None:
     assert move(store, token, "ann", 0) == 0
 
 
-def test_users_are_told_apart_by_every_character(store: Store, token: str) -> None:
+def test_users_differ_if_one_character_differs(store: Store, token: str) -> None:
     post(store, token, *range(1, 12))
     names = ["ann", "ANN", "änn", "a\u0308nn", "ann ", " ann", "🦊" * 255, "%", "_", "'", "\\"]
     for number, name in enumerate(names, 1):
         assert move(store, token, name, number) == number
-    found = [store.read_markers.list_read_markers(token, name, ALL, 10)[0].number for name in names]
-    assert found == list(range(1, len(names) + 1))
+    numbers = [
+        store.read_markers.list_read_markers(token, name, ALL, 10)[0].number for name in names
+    ]
+    assert numbers == list(range(1, len(names) + 1))
     assert store.read_markers.list_read_markers(token, "nobody", ALL, 10) == []
 
 
@@ -138,18 +140,18 @@ def test_markers_are_listed_by_chat_and_page(store: Store, token: str) -> None:
     assert listed(ALL) == [7, 5, 4, 3, 2, 1]
 
 
-def test_no_marker_is_set_in_what_was_deleted(store: Store, token: str) -> None:
+def test_no_marker_is_set_in_a_deleted_chat_or_application(store: Store, token: str) -> None:
     store.persistence.persist_chats([chats(token, chat(1, 2, deleted_at=NOW))], WINDOW)
     store.read_markers.mark_read(token, "ann", ReadMarker(1, 3), 5)
     assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == []
     assert move(store, token, "ann", 1, chat=2, pending=1) == 1
     store.applications.delete_application(token, NOW)
-    for one in (token, "nobody"):
-        store.read_markers.mark_read(one, "ann", ReadMarker(2, 2), 5)
-        assert store.read_markers.list_read_markers(one, "ann", ALL, 10) == []
+    for owner in (token, "nobody"):
+        store.read_markers.mark_read(owner, "ann", ReadMarker(2, 2), 5)
+        assert store.read_markers.list_read_markers(owner, "ann", ALL, 10) == []
 
 
-def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: str) -> None:
+def test_of_many_simultaneous_requests_the_highest_number_wins(store: Store, token: str) -> None:
     post(store, token, *range(1, 41))
 
     def idempotency(number: int) -> None:
@@ -163,27 +165,25 @@ def test_of_many_requests_at_once_the_highest_number_stays(store: Store, token: 
 # --- what is unread
 
 
-def test_unread_is_what_lies_above_the_marker(store: Store, token: str) -> None:
+def test_messages_above_the_marker_are_unread(store: Store, token: str) -> None:
     post(store, token, *range(1, 8))
     assert reading(store, token, 3) == UnreadCount(1, 3, 4, 7)
     assert reading(store, token, 7) == UnreadCount(1, 7, 0, 7)
     assert reading(store, token) == UnreadCount(1, 0, 7, 7)
 
 
-def test_a_marker_that_was_set_before_memory_was_lost_proves_its_number(
-    store: Store, token: str
-) -> None:
+def test_a_marker_from_before_redis_was_lost_proves_its_number(store: Store, token: str) -> None:
     post(store, token, 1, 2, 3)
     assert reading(store, token, 5) == UnreadCount(1, 5, 0, 5)
 
 
-def test_what_is_pending_is_unread(store: Store, token: str) -> None:
+def test_pending_messages_are_unread(store: Store, token: str) -> None:
     post(store, token, 1, 2, 3)
     assert reading(store, token, 1, UnpersistedChat(known=True, last=6)) == UnreadCount(1, 1, 5, 6)
     assert reading(store, token, 1, UnpersistedChat(known=True, last=2)) == UnreadCount(1, 1, 2, 3)
 
 
-def test_chats_that_are_not_there_are_left_out(store: Store, token: str) -> None:
+def test_markers_in_chats_that_do_not_exist_are_left_out(store: Store, token: str) -> None:
     post(store, token, 1, 2, chat=1)
     post(store, token, 1, 2, chat=2)
     post(store, token, 1, 2, chat=3)
@@ -225,19 +225,19 @@ def test_a_pending_message_whose_deletion_is_pending_is_not_unread(
     assert unread(store, token, 0, UnpersistedChat(known=True, last=4, deletions=(3,))) == 3
 
 
-STATES = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4)]
+VERSIONS = [message(1, 1), message(1, 2), deleted(1, 3), message(2, 4)]
 
 
-def test_every_order_of_create_edit_and_delete_counts_alike(store: Store) -> None:
-    for order in permutations(STATES):
+def test_every_order_of_create_edit_and_delete_counts_the_same(store: Store) -> None:
+    for order in permutations(VERSIONS):
         token = new_application(store)
-        for state in (*order, *order[:2]):
-            persist(store, token, state)
+        for version in (*order, *order[:2]):
+            persist(store, token, version)
         assert reading(store, token) == UnreadCount(1, 0, 1, 2)
 
 
-def test_a_state_newer_than_a_deletion_is_unread_again(store: Store, token: str) -> None:
-    for state, expected in [
+def test_a_version_newer_than_a_deletion_is_unread_again(store: Store, token: str) -> None:
+    for version, expected in [
         (deleted(1, 5), 0),
         (message(1, 4), 0),
         (message(1, 6), 1),
@@ -246,13 +246,13 @@ def test_a_state_newer_than_a_deletion_is_unread_again(store: Store, token: str)
         (deleted(1, 8), 0),
         (deleted(1, 9), 0),
     ]:
-        persist(store, token, state)
+        persist(store, token, version)
         assert unread(store, token) == expected
 
 
-def test_what_was_passed_over_is_not_unread_until_it_arrives(store: Store, token: str) -> None:
+def test_a_skipped_number_is_not_unread_until_its_message_arrives(store: Store, token: str) -> None:
     post(store, token, 1, 2, 4, 7)
-    acquire(store, Counter(token, 1), "b", WINDOW, NOW)  # 3, 5, 6 and 8 to 100 are passed over
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)  # 3, 5, 6 and 8 to 100 are skipped
     assert reading(store, token) == UnreadCount(1, 0, 4, 7)
     post(store, token, 101, 102)
     assert reading(store, token) == UnreadCount(1, 0, 6, 102)
@@ -265,7 +265,7 @@ def test_what_was_passed_over_is_not_unread_until_it_arrives(store: Store, token
     assert unread(store, token, 55, UnpersistedChat(known=True, last=110, deletions=(60, 102))) == 9
 
 
-def test_a_deletion_of_a_number_that_was_passed_over_counts_once(store: Store, token: str) -> None:
+def test_a_deletion_of_a_skipped_number_counts_once(store: Store, token: str) -> None:
     post(store, token, 1, 2)
     acquire(store, Counter(token, 1), "b", WINDOW, NOW)
     post(store, token, 101)
@@ -286,12 +286,12 @@ STEPS = st.one_of(
     pending=st.integers(0, 20),
     deletions=st.sets(st.integers(1, 20), max_size=4),
 )
-def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
+def test_every_marker_counts_what_exists_in_any_order_of_arrival(
     store: Store, steps: list[tuple[str, int]], pending: int, deletions: set[int]
 ) -> None:
     token = new_application(store)
     newest: dict[int, Message] = {}
-    passed_over: set[int] = set()
+    skipped_numbers: set[int] = set()
     revisions = {"create": 1, "edit": 3, "delete": 2}
     post(store, token, 1)
     newest[1] = message(1)
@@ -299,21 +299,23 @@ def test_every_marker_counts_what_is_there_whatever_came_in_which_order(
         if what == "begin":
             grant = acquire(store, Counter(token, 1), str(holder), 5, NOW)
             assert grant is not None
-            passed_over |= set(range(1, grant.floor + 1)) - set(newest)
+            skipped_numbers |= set(range(1, grant.floor + 1)) - set(newest)
             continue
-        state = (deleted if what == "delete" else message)(number, revisions[what])
+        version = (deleted if what == "delete" else message)(number, revisions[what])
         store.persistence.persist_messages(
-            [messages(token, state, lease=replace(LEASE, ceiling=14))], 5
+            [messages(token, version, lease=replace(LEASE, ceiling=14))], 5
         )
-        newest[number] = max(state, newest.get(number, state), key=lambda one: one.revision)
+        newest[number] = max(version, newest.get(number, version), key=lambda other: other.revision)
     last = max(pending, *newest)
-    gone = {n for n, state in newest.items() if state.deleted_at} | (passed_over - set(newest))
-    there = set(range(1, last + 1)) - gone - deletions
+    gone = {n for n, version in newest.items() if version.deleted_at} | (
+        skipped_numbers - set(newest)
+    )
+    existing = set(range(1, last + 1)) - gone - deletions
     unpersisted = UnpersistedChat(
         known=True, last=pending, deletions=tuple(n for n in deletions if n <= last)
     )
     expected = [
-        UnreadCount(1, marker, sum(number > marker for number in there), last)
+        UnreadCount(1, marker, sum(number > marker for number in existing), last)
         for marker in range(last + 1)
     ]
     markers = [ReadMarker(1, marker) for marker in range(last + 1)]

@@ -1,7 +1,7 @@
-"""Every earlier release's tables, records and keys, brought to today's code: all is there, counts are exact.
+"""Tables, records and keys of every earlier release work with today's code, and counts are exact.
 
-What a release said to its tables is recorded (`releases/`). The fake, which is held to the same suite as the
-real store, plays the same acts, and says what must be there.
+The statements of each release are recorded (`releases/`). The fake store passes the same suite as the real
+one, so it plays the same acts, and the tests compare the two.
 """
 
 import secrets
@@ -35,6 +35,7 @@ from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.search import index_messages
 from tests.contract.conftest import part_url
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
+from tests.contract.factories import acquire, application, cache_application
 from tests.contract.indexed import Indexed
 from tests.contract.releases import acts, keys
 from tests.contract.releases.acts import CHANGES, READERS, TOKEN, WINDOW
@@ -47,14 +48,13 @@ from tests.contract.releases.recordings import (
     play,
     script,
 )
-from tests.contract.states import acquire, application, introduce
 from tests.fakes.clock import FakeClock
 from tests.fakes.ports import FakePorts
 from tests.fakes.store import FakeStore
 
 FAR, START = PageRequest(limit=100), Since()
 IN_2030_MS = 1_900_000_000_000
-# As the first release wrote them; those of all later ones are the same.
+# As the first release wrote them. All later releases write the same.
 RECORDS = (FOLDER / "records.ndjson").read_text().splitlines()
 HANDLERS: dict[str, tuple[Any, Any]] = {
     "messages": (MessagesRecord, persist_messages),
@@ -75,7 +75,7 @@ def release(request: pytest.FixtureRequest) -> Recording:
 
 
 class Upgraded:
-    """A database that a release filled and that was migrated then, and the fake that had the same."""
+    """A database that a release filled and that was migrated then, and the fake with the same content."""
 
     def __init__(self, url: str, release: Recording) -> None:
         self.url, self.release = url, release
@@ -103,9 +103,9 @@ def upgraded(server: str, release: Recording) -> Iterator[Upgraded]:
 
 
 def stored(store: Store) -> dict[str, Any]:
-    """All that can be read of the application."""
+    """Everything that can be read of the application."""
     chats = [store.chats.get_chat(TOKEN, number) for number in acts.CHATS]
-    kept = store.applications.find_response(acts.ONCE)
+    response = store.applications.find_response(acts.ONCE)
     markers = [
         m
         for user in ("ann", "bob", "cem")
@@ -126,39 +126,37 @@ def stored(store: Store) -> dict[str, Any]:
             [ReadMarker(n, 0) for n in acts.CHATS] + markers,
             {n: UnpersistedChat() for n in acts.CHATS},
         ),
-        "kept": None if kept is None else msgspec.json.decode(kept, type=Application),
+        "response": None if response is None else msgspec.json.decode(response, type=Application),
     }
 
 
 def changes(store: Store, chat: int, since: Since = START) -> list[Change]:
-    found: list[Change] = []
+    listed: list[Change] = []
     while page := store.messages.list_changes(TOKEN, chat, since, 3):
-        found += page
+        listed += page
         since = page[-1].since
-    return found
+    return listed
 
 
-def latest(found: list[Change]) -> dict[int, Message]:
-    numbers = [change.message.number for change in found]
+def latest(listed: list[Change]) -> dict[int, Message]:
+    numbers = [change.message.number for change in listed]
     assert len(numbers) == len(set(numbers))
-    return {change.message.number: change.message for change in found}
+    return {change.message.number: change.message for change in listed}
 
 
 def todays_code_goes_on(store: Store) -> None:
-    """Writes of every kind, to what the release left."""
+    """Writes of every kind on the rows of the release."""
     grant = acquire(store, Counter(TOKEN, 1), "memory-4", WINDOW, acts.LATER)
     assert grant
     number, revision = grant.floor + 1, grant.lease.epoch << 32
     more = [acts.message(number, revision), acts.message(number + 1, revision + 1)]
-    acts.say(store, 1, *more, lease=grant.lease)
-    acts.say(store, 1, acts.edited(2, revision + 2, "edited today"), lease=grant.lease)
-    acts.say(store, 1, acts.deleted(1, revision + 3), lease=grant.lease)
-    acts.say(store, 1, acts.edited(3, revision + 4, "brought back"), lease=grant.lease)
-    acts.say(store, 1, acts.message(6, 6), acts.deleted(17, 5))  # again, and late
-    acts.say(store, 4, acts.deleted(2, 9), acts.message(3, 10))
-    acts.lock_or_create_chats(
-        store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4)
-    )
+    acts.persist_in(store, 1, *more, lease=grant.lease)
+    acts.persist_in(store, 1, acts.edited(2, revision + 2, "edited today"), lease=grant.lease)
+    acts.persist_in(store, 1, acts.deleted(1, revision + 3), lease=grant.lease)
+    acts.persist_in(store, 1, acts.edited(3, revision + 4, "brought back"), lease=grant.lease)
+    acts.persist_in(store, 1, acts.message(6, 6), acts.deleted(17, 5))  # again, and late
+    acts.persist_in(store, 4, acts.deleted(2, 9), acts.message(3, 10))
+    acts.persist_all(store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4))
     store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, number), 0)
     store.read_markers.mark_read(TOKEN, "dan", ReadMarker(2, 2), 0)
     while gone := store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 100):
@@ -166,12 +164,14 @@ def todays_code_goes_on(store: Store) -> None:
 
 
 def bodies(queue: str) -> list[str]:
-    """The records that go to a queue."""
-    return [one for one in RECORDS if queue_of(msgspec.json.decode(one, type=AnyRecord)) == queue]
+    """The recorded bodies for one queue."""
+    return [
+        body for body in RECORDS if queue_of(msgspec.json.decode(body, type=AnyRecord)) == queue
+    ]
 
 
 def work(ports: FakePorts, queue: str, records: list[str]) -> list[str]:
-    """Work off a queue's records as its worker does; what must come again."""
+    """Process records as the worker of the queue does. Returns the records that must be retried."""
     kind, handle = HANDLERS[queue]
     received = [Received(str(at), str(at), body, 1, 0) for at, body in enumerate(records)]
     decode = msgspec.json.Decoder(kind).decode
@@ -188,71 +188,75 @@ def test_every_release_is_recorded() -> None:
     assert RECORDINGS[newest].has == MIGRATIONS.keys()
 
 
-def test_what_a_release_stored_is_whole_after_the_migrations(upgraded: Upgraded) -> None:
+def test_rows_of_an_earlier_release_are_complete_after_the_migrations(upgraded: Upgraded) -> None:
     assert stored(upgraded.store) == stored(upgraded.fake)
     assert Recount(upgraded.store.database).recount(TOKEN) == []
 
 
-def test_today_s_code_goes_on_with_what_a_release_stored(upgraded: Upgraded) -> None:
+def test_todays_code_continues_with_the_rows_of_an_earlier_release(upgraded: Upgraded) -> None:
     ends = {n: changes(upgraded.store, n)[-1:] for n in (1, 2, 4)}
     for store in (upgraded.store, upgraded.fake):
         todays_code_goes_on(store)
     assert stored(upgraded.store) == stored(upgraded.fake)
     assert Recount(upgraded.store.database).recount(TOKEN) == []
     for number, [last] in ends.items():
-        told = [change.message for change in changes(upgraded.store, number, last.since)]
-        of_fake = [change.message for change in changes(upgraded.fake, number)]
-        assert told == of_fake[len(of_fake) - len(told) :]
-        assert {one.number for one in told} == {1: {2, 1, 3, 37, 38}, 2: set(), 4: {2, 3}}[number]
+        listed = [change.message for change in changes(upgraded.store, number, last.since)]
+        expected = [change.message for change in changes(upgraded.fake, number)]
+        assert listed == expected[len(expected) - len(listed) :]
+        assert {message.number for message in listed} == {
+            1: {2, 1, 3, 37, 38},
+            2: set(),
+            4: {2, 3},
+        }[number]
 
 
-def test_a_release_goes_on_while_the_tables_are_those_of_later_ones(upgraded: Upgraded) -> None:
+def test_a_release_works_on_the_tables_of_later_releases(upgraded: Upgraded) -> None:
     store, has = upgraded.store, upgraded.release.has
     upgraded.old_code_goes_on()
     wrong = Recount(store.database).recount(TOKEN, repair=True)
     assert wrong == ([] if READERS in has else [CountMismatch(1, "deleted_messages", 2, 3)])
     assert stored(store) == stored(upgraded.fake)
-    for one in (store, upgraded.fake):
-        todays_code_goes_on(one)
+    for either in (store, upgraded.fake):
+        todays_code_goes_on(either)
     assert stored(store) == stored(upgraded.fake)
     assert Recount(store.database).recount(TOKEN) == []
 
 
-def test_who_asks_for_changes_while_a_release_without_positions_goes_on_asks_again_from_the_start(
+def test_a_follower_during_a_release_without_positions_starts_again_from_the_start(
     upgraded: Upgraded,
 ) -> None:
     [*_, last] = changes(upgraded.store, 1)
     upgraded.old_code_goes_on()
-    told = latest(changes(upgraded.store, 1, last.since))
+    listed = latest(changes(upgraded.store, 1, last.since))
     changed = {18, 19, 8, 1, 4, 5}
-    assert told.keys() == (changed if CHANGES in upgraded.release.has else {18, 19})
+    assert listed.keys() == (changed if CHANGES in upgraded.release.has else {18, 19})
     assert latest(changes(upgraded.store, 1)) == latest(changes(upgraded.fake, 1))
 
 
-def test_an_upgrade_that_was_cut_off_after_any_statement_goes_on(server: str) -> None:
+def test_an_upgrade_interrupted_after_any_statement_can_be_continued(server: str) -> None:
     oldest = RECORDINGS[min(RECORDINGS)]
     missing = [s for version in sorted(MIGRATIONS.keys() - oldest.has) for s in script(version)]
     for done in range(1, len(missing) + 1):
         with fresh_database(server) as url, closing(Database(url)) as database:
             migrate_as(database, oldest.has)
             play(database, oldest.before)
-            play(database, missing[:done])  # and none of them noted
+            play(database, missing[:done])  # and none of them recorded as applied
             migrate(url)
             with closing(MySqlStore(url)) as store:
-                acts.say(store, 1, acts.deleted(6, 12))
+                acts.persist_in(store, 1, acts.deleted(6, 12))
                 assert Recount(store.database).recount(TOKEN) == []
                 assert latest(changes(store, 1))[6].deleted_at
 
 
-def test_the_index_is_built_anew_from_what_a_release_stored(upgraded: Upgraded) -> None:
+def test_the_index_is_rebuilt_from_the_rows_of_an_earlier_release(upgraded: Upgraded) -> None:
     with closing(Indexed(upgraded.url, part_url("opensearch"))) as system:
         ReindexJob(
             system.scanner(), system.opensearch_url, lambda _: None, lambda *_: None, system.alias
         ).run()
         expected = {
-            (TOKEN, chat, number): state.revision
+            (TOKEN, chat, number): version.revision
             for chat in acts.CHATS
-            for number, state in latest(changes(upgraded.fake, chat)).items()
+            for number, version in latest(changes(upgraded.fake, chat)).items()
         }
         assert system.indexed() == system.stored() == expected
 
@@ -289,12 +293,12 @@ def test_records_of_every_release_are_stored_and_indexed(server: str) -> None:
 
 
 @pytest.mark.parametrize("body", RECORDS)
-def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body: str) -> None:
+def test_a_record_of_a_later_release_is_dead_lettered_unchanged(body: str) -> None:
     ports, later = FakePorts(), body.replace('"v":1', '"v":2')
     queue = queue_of(msgspec.json.decode(body, type=AnyRecord))
     assert work(ports, queue, [later]) == []
-    [(buried_in, kept, reason)] = ports.queues.dead
-    assert (buried_in, kept) == (queue, later)
+    [(dead_lettered_in, dead_body, reason)] = ports.queues.dead
+    assert (dead_lettered_in, dead_body) == (queue, later)
     assert "not a record that this version can read" in reason
 
 
@@ -303,64 +307,69 @@ def test_a_record_of_a_later_release_waits_unchanged_among_the_dead_letters(body
 
 @pytest.fixture(params=keys.RECORDED)
 def sequencer(request: pytest.FixtureRequest) -> Iterator[tuple[RedisSequencer, str]]:
-    """A ledger on what a release left, and the token that has it."""
+    """A sequencer on the keys of a release, and the application's token."""
     url, token = part_url("redis"), secrets.token_hex(15)
     with (
         redis.Redis.from_url(url) as client,
         closing(RedisSequencer(url, FakeClock(IN_2030_MS), WINDOW, FIXED_HOLDER)) as sequencer,
     ):
         keys.put(client, token, keys.RECORDED[request.param])
-        introduce(sequencer, application(token))
+        cache_application(sequencer, application(token))
         yield sequencer, token
         client.delete(*client.scan_iter(match=f"{{{token}}}*"))
 
 
-def test_what_a_release_left_pending_is_read_as_it_was_accepted(
+def test_pending_entries_of_an_earlier_release_are_read_as_they_were_accepted(
     sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = sequencer
-    found = {n: e.version for n, e in keys.pending(one, Counter(token, 1)).items()}
+    redis_sequencer, token = sequencer
+    found = {n: e.version for n, e in keys.pending(redis_sequencer, Counter(token, 1)).items()}
     assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in found.items()} == {
         1: ("edited", acts.LATER, None),
         2: ("", None, acts.LATER),
         3: ("three", None, None),
     }
-    [created] = keys.pending(one, Counter(token)).values()
+    [created] = keys.pending(redis_sequencer, Counter(token)).values()
     assert created.version.title == keys.CHAT.title
-    assert len(one.list_overdue([token], 10)) == 4
+    assert len(redis_sequencer.list_overdue([token], 10)) == 4
 
 
-def test_numbers_marks_and_edits_go_on_where_a_release_left_them(
+def test_numbers_idempotency_keys_and_edits_continue_from_an_earlier_release(
     sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = sequencer
+    redis_sequencer, token = sequencer
     messages, chats = Counter(token, 1), Counter(token)
-    before = max(entry.version.revision for entry in keys.pending(one, messages).values())
+    before = max(
+        entry.version.revision for entry in keys.pending(redis_sequencer, messages).values()
+    )
     again = keys.accept(
-        one, messages, [keys.draft("Grüße 👋"), keys.draft("two")], keys.idempotency("batch")
+        redis_sequencer,
+        messages,
+        [keys.draft("Grüße 👋"), keys.draft("two")],
+        keys.idempotency("batch"),
     )
     assert (again.first, again.last, again.replayed) == (1, 2, True)
-    assert keys.accept(one, chats, [keys.CHAT], keys.idempotency("chat")).replayed
-    assert keys.accept(one, messages, [keys.draft("four")]).first == 4
-    assert keys.accept(one, chats, [keys.CHAT]).first == 2
-    assert keys.change(one, messages, 1, body="edited again").revision > before
+    assert keys.accept(redis_sequencer, chats, [keys.CHAT], keys.idempotency("chat")).replayed
+    assert keys.accept(redis_sequencer, messages, [keys.draft("four")]).first == 4
+    assert keys.accept(redis_sequencer, chats, [keys.CHAT]).first == 2
+    assert keys.change(redis_sequencer, messages, 1, body="edited again").revision > before
 
 
-def test_what_a_release_left_is_settled_and_its_counters_are_closed(
+def test_entries_of_an_earlier_release_are_acknowledged_and_its_counters_released(
     sequencer: tuple[RedisSequencer, str],
 ) -> None:
-    one, token = sequencer
+    redis_sequencer, token = sequencer
     for counter in (Counter(token, 1), Counter(token)):
-        states = keys.pending(one, counter)
-        one.acknowledge(
-            {counter: {number: entry.version.revision for number, entry in states.items()}}
+        versions = keys.pending(redis_sequencer, counter)
+        redis_sequencer.acknowledge(
+            {counter: {number: entry.version.revision for number, entry in versions.items()}}
         )
-        assert keys.pending(one, counter) == {}
-    assert one.read_unpersisted(Tenant(token, 1), [1]) == UnpersistedChats(
+        assert keys.pending(redis_sequencer, counter) == {}
+    assert redis_sequencer.read_unpersisted(Tenant(token, 1), [1]) == UnpersistedChats(
         {1: UnpersistedChat(known=True)}
     )
-    assert one.list_overdue([token], 10) == []
-    assert set(one.list_idle([token], -1, 10)) == {Counter(token), Counter(token, 1)}
-    closing_ = one.mark_releasing(Counter(token, 1), -1)
+    assert redis_sequencer.list_overdue([token], 10) == []
+    assert set(redis_sequencer.list_idle([token], -1, 10)) == {Counter(token), Counter(token, 1)}
+    closing_ = redis_sequencer.mark_releasing(Counter(token, 1), -1)
     assert closing_
     assert closing_.last == 3

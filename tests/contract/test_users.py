@@ -1,4 +1,4 @@
-"""The user that the functions are, as the migration makes it on a real server."""
+"""The database user of the functions, as the migration creates it on a real server."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from chalicelib.adapters.mysql.migrate import owner_url, put_user
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.domain.errors import UnavailableError
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.states import NOW
+from tests.contract.factories import NOW
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -26,7 +26,7 @@ def owner(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def user(owner: str) -> Iterator[str]:
-    """The URL of a user that is not there yet; gone at the end."""
+    """The URL of a user that does not exist yet. It is removed at the end."""
     url = as_user(owner, f"user_{secrets.token_hex(4)}", "p@ss/w:rd")
     yield url
     with closing(Database(owner)) as database:
@@ -39,7 +39,7 @@ def as_user(owner: str, name: str, password: str) -> str:
     return f"{owner_url(owner, secret)}?ssl=unverified"
 
 
-def test_it_reads_and_writes_rows(owner: str, user: str) -> None:
+def test_the_user_reads_and_writes_rows(owner: str, user: str) -> None:
     put_user(owner, user)
     with closing(MySqlStore(user)) as store:
         made = store.applications.create_application(secrets.token_hex(16), "an application", NOW)
@@ -47,7 +47,7 @@ def test_it_reads_and_writes_rows(owner: str, user: str) -> None:
         assert store.applications.delete_application(made.token, NOW)
 
 
-def test_it_can_do_nothing_to_tables(owner: str, user: str) -> None:
+def test_the_user_cannot_change_tables(owner: str, user: str) -> None:
     put_user(owner, user)
 
     def work(cursor: Cursor) -> None:
@@ -57,7 +57,7 @@ def test_it_can_do_nothing_to_tables(owner: str, user: str) -> None:
         database.transact(work)
 
 
-def test_it_is_not_let_in_without_tls(owner: str, user: str) -> None:
+def test_the_user_cannot_connect_without_tls(owner: str, user: str) -> None:
     put_user(owner, user)
     name, password, schema = credentials(user)
     parts = urlsplit(user)
@@ -72,7 +72,7 @@ def test_it_is_not_let_in_without_tls(owner: str, user: str) -> None:
         )
 
 
-def test_another_password_is_taken_over(owner: str, user: str) -> None:
+def test_a_changed_password_is_set(owner: str, user: str) -> None:
     put_user(owner, user)
     name, _, _ = credentials(user)
     changed = as_user(owner, name, "another")

@@ -20,8 +20,16 @@ from chalicelib.operators.verify import Report, verify
 from chalicelib.operators.verify_counters import incarnation
 from chalicelib.operators.verify_index import IndexCheck
 from tests.contract.conftest import part_url
+from tests.contract.factories import (
+    NOW,
+    application,
+    cache_application,
+    chat,
+    chats,
+    deleted,
+    message,
+)
 from tests.contract.indexed import Indexed, indexed
-from tests.contract.states import NOW, application, chat, chats, deleted, introduce, message
 from tests.fakes.clock import FakeClock
 
 
@@ -156,7 +164,7 @@ def test_documents_of_a_deleted_chat_are_temporary_until_their_last_removal(
 def accepted(system: Indexed, client: redis.Redis, token: str, count: int) -> RedisSequencer:
     """Redis has issued numbers of chat 1, under a lease that MySQL knows."""
     sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
-    introduce(sequencer, application(token))
+    cache_application(sequencer, application(token))
     drafts = [Message(number=0, revision=0, body="b", created_at=NOW) for _ in range(count)]
     counter = Counter(token, 1)
     missing = sequencer.accept(Tenant(counter.token, 1), counter, drafts)
@@ -193,7 +201,7 @@ def test_a_counter_that_mysql_contradicts_is_counted(system: Indexed, client: re
     assert not verified(system, client).differs
 
 
-def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Redis) -> None:
+def test_the_counter_of_chat_numbers_is_compared_too(system: Indexed, client: redis.Redis) -> None:
     token = system.application(3)
     name = keys.counter(Counter(token))
     client.hset(name, mapping={"last": 2, "ceiling": 5, "holder": incarnation(client)})
@@ -204,7 +212,7 @@ def test_the_counter_of_chats_is_compared_too(system: Indexed, client: redis.Red
 
 def test_the_incarnation_has_the_name_that_the_scripts_give_it(client: redis.Redis) -> None:
     sequencer = RedisSequencer(part_url("redis"), FakeClock(), 1000)
-    introduce(sequencer, application("incarnation"))
+    cache_application(sequencer, application("incarnation"))
     draft = Message(number=0, revision=0, body="b", created_at=NOW)
     missing = sequencer.accept(Tenant("incarnation", 1), Counter("incarnation", 1), [draft])
     assert isinstance(missing, LeaseMissing)

@@ -14,8 +14,8 @@ import pytest
 
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord
 from tests.bench.api import event
-from tests.bench.flow import event_of
-from tests.contract.states import NOW, chat, chats, message, messages
+from tests.bench.pipeline import event_of
+from tests.contract.factories import NOW, chat, chats, message, messages
 from tests.e2e.conftest import Stack, wait_until
 from tests.e2e.in_production import (
     OWNER_SECRET,

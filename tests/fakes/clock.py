@@ -1,4 +1,4 @@
-"""A clock that stands still until it is moved; waiting moves it."""
+"""The `Clock` port: time stands still, and `wait` moves it forward."""
 
 
 class FakeClock:

@@ -1,4 +1,4 @@
-"""The adapter's own Lua scripts, run on a `RedisServer` in memory."""
+"""Runs the adapter's own Lua scripts on a `RedisServer` in memory."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _FOLDER = Path(connection.__file__).with_name("scripts")
 
 
 def unchanged(name: str, text: str) -> str:
-    """A script as it is."""
+    """The unchanged script."""
     return text
 
 
@@ -27,7 +27,7 @@ class LuaScripts:
         self._lua: Any = LuaRuntime(encoding=None, register_eval=False)
         self._compiled: dict[str, Any] = {}
         self._server: RedisServer | None = None
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
         self._null = self._lua.table()
         libraries = self._lua.execute(
             b"return function(call, decode, null)"
@@ -36,7 +36,7 @@ class LuaScripts:
         libraries(self._call, self._decode, self._null)
 
     def run(self, server: RedisServer, name: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
-        """The reply of a script, as a client gets it."""
+        """The reply of a script, in the types that a Redis client returns."""
         script = self._compiled.get(name)
         if script is None:
             text = (_FOLDER / "common.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
@@ -44,7 +44,7 @@ class LuaScripts:
             script = self._lua.execute(f"return function(KEYS, ARGV) {text}\nend".encode())
             self._compiled[name] = script
         table = self._lua.table_from
-        with self._one_at_a_time:
+        with self._lock:
             self._server = server
             reply = script(table([as_bytes(k) for k in keys]), table([as_bytes(a) for a in args]))
             return self._reply(reply)

@@ -1,4 +1,4 @@
-"""A meter that can be asked what was noted."""
+"""The `Metrics` port in memory: tests read what was counted and measured."""
 
 from chalicelib.domain.metrics import ALL, Metric
 
@@ -22,8 +22,8 @@ class FakeMetrics:
         self.flushed.append(service)
 
 
-def _series(metric: Metric, unit: str, of: str | None) -> str:
+def _series(metric: Metric, unit: str, dimension: str | None) -> str:
     assert metric in ALL
     assert metric.unit == unit
-    assert (metric.by is None) == (of is None), metric.name
-    return metric.name if of is None else f"{metric.name}:{of}"
+    assert (metric.by is None) == (dimension is None), metric.name
+    return metric.name if dimension is None else f"{metric.name}:{dimension}"

@@ -1,4 +1,4 @@
-"""Moto as a server of its own: for what talks to AWS without boto3."""
+"""Moto as a server in this process, for code that calls AWS without boto3."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from moto.server import ThreadedMotoServer
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Its URL; it is empty at first."""
+    """The URL of an empty server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -17,7 +17,7 @@ def moto_server() -> Iterator[str]:
         url = f"http://{host}:{port}"
         urlopen(
             Request(f"{url}/moto-api/reset", method="POST")
-        ).close()  # what it has is the process's
+        ).close()  # moto's data belongs to the process
         yield url
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""All fakes together, and a way to run the workers on what is queued."""
+"""All fakes together, and `persist`, which runs the workers on the queued records."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SETTINGS = Settings(master_key="a master key", admin_key="an admin key", lease_w
 
 
 class FakePorts:
-    """Fakes in place of Redis, MySQL, SQS and OpenSearch; leases of ten numbers."""
+    """The `Ports` with fakes instead of Redis, MySQL, SQS and OpenSearch. A lease has ten numbers."""
 
     settings = SETTINGS
     lease_window = SETTINGS.lease_window
@@ -33,7 +33,7 @@ class FakePorts:
         self.metrics = FakeMetrics()
 
     def persist(self) -> None:
-        """Work off all three queues."""
+        """Run the workers on everything in the queues `chats`, `messages` and `search`."""
         work: list[tuple[str, Any, Any]] = [
             ("chats", ChatsRecord, persist_chats),
             ("messages", MessagesRecord, persist_messages),

@@ -1,4 +1,4 @@
-"""Queues in memory. What is sent is encoded and split as the real adapter does."""
+"""The `Queues` port in memory. It encodes and splits records as the real adapter does."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,13 +9,13 @@ from chalicelib.settings import QUEUES
 
 
 class FakeQueues:
-    """`away` makes every call fail; `dead` holds (queue, body, reason)."""
+    """`is_down` makes every call fail. `dead` holds (queue, body, reason) of dead letters."""
 
     def __init__(self) -> None:
         self.sent: dict[str, list[str]] = {queue: [] for queue in QUEUES}
         self.dead: list[tuple[str, str, str]] = []
         self.delays: dict[str, int] = {}
-        self.away = False
+        self.is_down = False
 
     def send(self, records: Iterable[AnyRecord]) -> None:
         for record in records:
@@ -37,8 +37,8 @@ class FakeQueues:
         self.delays.update(seconds_by_receipt)
 
     def ping(self) -> None:
-        if self.away:
-            raise UnavailableError("SQS is away")
+        if self.is_down:
+            raise UnavailableError("SQS is down")
 
     def take(self, queue: str) -> list[str]:
         """Take all records off a queue."""

@@ -1,6 +1,6 @@
-"""A Redis in memory: data and those commands that the adapter uses, with expiry by a clock.
+"""A Redis server in memory: its data, and the commands that the adapter uses. Expiry follows a clock.
 
-`tests/contract/test_redis_server.py` holds it to a real Valkey.
+`tests/contract/test_redis_server.py` compares it with a real Valkey.
 """
 
 import math
@@ -54,15 +54,15 @@ class SortedSet:
 type Value = bytes | dict[bytes, bytes] | SortedSet
 
 
-class Memory:
-    """What a server holds; it can be copied, as a snapshot or a replica is."""
+class Dataset:
+    """The data of a server. It can be copied, as for a snapshot or a replica."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
 
-    def copy(self) -> "Memory":
-        other = Memory()
+    def copy(self) -> "Dataset":
+        other = Dataset()
         other.values = {
             key: value if isinstance(value, bytes) else value.copy()
             for key, value in self.values.items()
@@ -72,22 +72,22 @@ class Memory:
 
 
 class RedisServer:
-    """One server. A server that starts has another name for its memory, whatever it holds."""
+    """One server. Each start gives it new ids, so it is another incarnation, whatever data it has."""
 
     def __init__(
-        self, clock: Clock, memory: Memory | None = None, chance: random.Random = _SYSTEM
+        self, clock: Clock, dataset: Dataset | None = None, chance: random.Random = _SYSTEM
     ) -> None:
         self._clock = clock
         self._chance = chance
-        self.memory = memory or Memory()
+        self.dataset = dataset or Dataset()
         self.start()
 
     def start(self) -> None:
         self.run_id, self.replid = (b"%040x" % self._chance.getrandbits(160) for _ in range(2))
 
     def wipe(self) -> None:
-        """FLUSHALL: the data is gone, the server has still the same name."""
-        self.memory = Memory()
+        """FLUSHALL: the data is gone, and the incarnation is the same."""
+        self.dataset = Dataset()
 
     def execute(self, *command: Any) -> Reply:
         """One command; raises `ValueError` for what a server would refuse."""
@@ -95,20 +95,20 @@ class RedisServer:
         return _COMMANDS[name](self, *args)
 
     def _value[V](self, key: bytes, kind: type[V], make: bool = False) -> V | None:
-        memory = self.memory
-        until = memory.expires.get(key)
+        dataset = self.dataset
+        until = dataset.expires.get(key)
         if until is not None and until <= self._clock.now_ms():
             self._drop(key)
-        value = memory.values.get(key)
+        value = dataset.values.get(key)
         if value is None and make:
-            value = memory.values[key] = kind()  # type: ignore[assignment]
+            value = dataset.values[key] = kind()  # type: ignore[assignment]
         if value is not None and not isinstance(value, kind):
             raise ValueError("WRONGTYPE")
         return value
 
     def _drop(self, key: bytes) -> int:
-        self.memory.expires.pop(key, None)
-        return self.memory.values.pop(key, None) is not None
+        self.dataset.expires.pop(key, None)
+        return self.dataset.values.pop(key, None) is not None
 
     def _drop_empty(self, key: bytes, value: Any) -> None:
         if not value:
@@ -131,7 +131,7 @@ class RedisServer:
 
     def set(self, key: bytes, value: bytes, *life: bytes) -> Reply:
         self._drop(key)
-        self.memory.values[key] = value
+        self.dataset.values[key] = value
         if life:
             assert life[0].upper() == b"PX"
             self.pexpire(key, life[1])
@@ -149,38 +149,38 @@ class RedisServer:
     def pexpire(self, key: bytes, ms: bytes) -> Reply:
         if not self.exists(key):
             return 0
-        self.memory.expires[key] = self._clock.now_ms() + int(ms)
+        self.dataset.expires[key] = self._clock.now_ms() + int(ms)
         return 1
 
     def hget(self, key: bytes, field: bytes) -> Reply:
         return (self._value(key, dict) or {}).get(field)
 
-    def hmget(self, key: bytes, *fields: bytes) -> Reply:
-        found: dict[bytes, bytes] = self._value(key, dict) or {}
-        return [found.get(field) for field in fields]
+    def hmget(self, key: bytes, *names: bytes) -> Reply:
+        fields: dict[bytes, bytes] = self._value(key, dict) or {}
+        return [fields.get(name) for name in names]
 
     def hgetall(self, key: bytes) -> Reply:
-        found: dict[bytes, bytes] = self._value(key, dict) or {}
-        return [part for pair in found.items() for part in pair]
+        fields: dict[bytes, bytes] = self._value(key, dict) or {}
+        return [part for pair in fields.items() for part in pair]
 
     def hset(self, key: bytes, *pairs: bytes) -> Reply:
         if not pairs or len(pairs) % 2:
             raise ValueError("wrong number of arguments")
-        found = self._value(key, dict, make=True)
-        assert found is not None
-        before = len(found)
-        found.update(zip(pairs[::2], pairs[1::2], strict=True))
-        return len(found) - before
+        fields = self._value(key, dict, make=True)
+        assert fields is not None
+        before = len(fields)
+        fields.update(zip(pairs[::2], pairs[1::2], strict=True))
+        return len(fields) - before
 
     def hsetnx(self, key: bytes, field: bytes, value: bytes) -> Reply:
         if field in (self._value(key, dict) or {}):
             return 0
         return self.hset(key, field, value)
 
-    def hdel(self, key: bytes, *fields: bytes) -> Reply:
-        found: dict[bytes, bytes] = self._value(key, dict) or {}
-        gone = sum(found.pop(field, None) is not None for field in fields)
-        self._drop_empty(key, found)
+    def hdel(self, key: bytes, *names: bytes) -> Reply:
+        fields: dict[bytes, bytes] = self._value(key, dict) or {}
+        gone = sum(fields.pop(name, None) is not None for name in names)
+        self._drop_empty(key, fields)
         return gone
 
     def hincrby(self, key: bytes, field: bytes, by: bytes) -> Reply:
@@ -194,19 +194,19 @@ class RedisServer:
     def zadd(self, key: bytes, *args: bytes) -> Reply:
         only_known = args[0].upper() == b"XX"
         pairs = args[1:] if only_known else args
-        found = self._value(key, SortedSet, make=not only_known)
-        if found is None:
+        fields = self._value(key, SortedSet, make=not only_known)
+        if fields is None:
             return 0
-        before = len(found)
+        before = len(fields)
         for score, member in zip(pairs[::2], pairs[1::2], strict=True):
-            if not only_known or member in found.scores:
-                found.add(member, float(score))
-        return len(found) - before
+            if not only_known or member in fields.scores:
+                fields.add(member, float(score))
+        return len(fields) - before
 
     def zrem(self, key: bytes, *members: bytes) -> Reply:
-        found = self._set(key)
-        gone = sum(found.remove(member) for member in members)
-        self._drop_empty(key, found)
+        fields = self._set(key)
+        gone = sum(fields.remove(member) for member in members)
+        self._drop_empty(key, fields)
         return gone
 
     def zcard(self, key: bytes) -> Reply:

@@ -17,15 +17,15 @@ from chalicelib.domain.search import (
 )
 from chalicelib.domain.text import fold
 
-_Place = tuple[str, int, int]
+_Key = tuple[str, int, int]
 
 
 class FakeSearchIndex:
-    """`away` makes every call fail; `migrated` says whether the index was put."""
+    """`is_down` makes every call fail. `migrated` says whether the index exists."""
 
     def __init__(self, migrated: bool = True) -> None:
-        self.documents: dict[_Place, Document] = {}
-        self.away = False
+        self.documents: dict[_Key, Document] = {}
+        self.is_down = False
         self.migrated = migrated
 
     def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
@@ -35,38 +35,40 @@ class FakeSearchIndex:
             if reason := _refusal(document):
                 refused.append(RefusedDocument(document, reason))
                 continue
-            place = (document.token, document.chat, document.message.number)
-            known = self.documents.get(place)
-            if known is None or document.message.revision >= known.message.revision:
-                self.documents[place] = document
+            key = (document.token, document.chat, document.message.number)
+            indexed = self.documents.get(key)
+            if indexed is None or document.message.revision >= indexed.message.revision:
+                self.documents[key] = document
         return refused
 
     def purge(self, token: str, chat: int | None) -> None:
         self.ping()
-        for place in list(self.documents):
-            if place[0] == token and chat in (None, place[1]):
-                del self.documents[place]
+        for key in list(self.documents):
+            if key[0] == token and chat in (None, key[1]):
+                del self.documents[key]
 
     def search(self, query: Query) -> SearchPage:
         after = None if query.cursor is None else decode_cursor(query.cursor, query.sort)
         self.ping()
-        found = [d for d in self.documents.values() if _is_hit(query, d)]
-        placed = sorted(((_sort_values(query, d), d) for d in found), key=_first, reverse=True)
-        rest = [(v, d) for v, d in placed if after is None or v < after]
-        page = fit_to_response(rest[: query.limit], lambda placed: len(placed[1].message.body))
+        matching = [d for d in self.documents.values() if _is_hit(query, d)]
+        ranked = sorted(((_sort_values(query, d), d) for d in matching), key=_first, reverse=True)
+        rest = [(v, d) for v, d in ranked if after is None or v < after]
+        page = fit_to_response(rest[: query.limit], lambda hit: len(hit[1].message.body))
         return SearchPage(
             hits=tuple(_hit(query, document) for _, document in page),
-            total=len(found),
+            total=len(matching),
             cursor=encode_cursor(query.sort, page[-1][0]) if len(rest) > len(page) else None,
         )
 
     def ping(self) -> None:
-        if self.away or not self.migrated:
-            raise UnavailableError("OpenSearch is away" if self.away else "there is no index")
+        if self.is_down or not self.migrated:
+            raise UnavailableError(
+                "OpenSearch is down" if self.is_down else "the index does not exist"
+            )
 
 
-def _first(placed: tuple[SortValues, Document]) -> SortValues:
-    return placed[0]
+def _first(ranked: tuple[SortValues, Document]) -> SortValues:
+    return ranked[0]
 
 
 def _refusal(document: Document) -> str | None:

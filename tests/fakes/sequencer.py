@@ -1,4 +1,4 @@
-"""The real ledger, with its real scripts, on a server in memory."""
+"""The real `RedisSequencer` with its real scripts, on a Redis server in memory."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +19,7 @@ def _scripts() -> LuaScripts:
 
 
 class _Pipeline:
-    """What redis-py's pipeline does, as far as the ledger uses it."""
+    """The part of redis-py's pipeline that the sequencer uses."""
 
     def __init__(self, server: Callable[[], RedisServer]) -> None:
         self._server = server
@@ -40,7 +40,7 @@ class _Pipeline:
 
 
 class _Connection:
-    """Stands in for the adapter's `Scripts`: runs scripts and pipelines on whatever server is asked."""
+    """Replaces the adapter's `Scripts`: it runs scripts and pipelines on the server of the moment."""
 
     def __init__(self, server: Callable[[], RedisServer], scripts: LuaScripts) -> None:
         self._server, self._scripts = server, scripts
@@ -64,7 +64,7 @@ class _Connection:
 
 
 class InMemorySequencer(RedisSequencer):
-    """`server` can be wiped or started anew. `find_server` says for each call which one answers it."""
+    """`server` can be wiped or restarted. `find_server` chooses the server of each call."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The `Store` port in memory. It counts what it holds instead of caching counts."""
+"""The `Store` port in memory. It counts messages and chats when it is read, and caches no counts."""
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from chalicelib.domain.leases import (
     PersistedChats,
     PersistedMessages,
 )
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS, MAX_TITLE_CHARS
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS, MAX_TITLE_CHARS
 from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, PurgedItem
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
@@ -46,7 +46,7 @@ from chalicelib.usecases.ports import (
 
 @dataclass
 class _Numbering:
-    """The lease of a counter, and the numbers that were passed over (with when)."""
+    """The lease of a counter, and its skipped numbers with the time of recording."""
 
     holder: str = ""
     epoch: int = 0
@@ -55,16 +55,16 @@ class _Numbering:
     nonce: str = ""
     skipped: list[tuple[int, str]] = field(default_factory=list)
 
-    def carry(self, leases: Iterable[Lease]) -> None:
-        since = self.epoch if self.holder else self.epoch + 1
-        carried = (lease.ceiling for lease in leases if lease.epoch >= since)
-        self.ceiling = max([self.ceiling, *carried])
+    def raise_ceiling(self, leases: Iterable[Lease]) -> None:
+        oldest_epoch = self.epoch if self.holder else self.epoch + 1
+        ceilings = (lease.ceiling for lease in leases if lease.epoch >= oldest_epoch)
+        self.ceiling = max([self.ceiling, *ceilings])
 
-    def follow(self, leases: Iterable[Lease], last: int, window: int) -> Lease | None:
+    def extend(self, leases: Iterable[Lease], last: int, window: int) -> Lease | None:
         leases = list(leases)
-        self.carry(leases)
-        ours = any((lease.holder, lease.epoch) == (self.holder, self.epoch) for lease in leases)
-        if not ours or 2 * (self.ceiling - last) >= window:
+        self.raise_ceiling(leases)
+        is_used = any((lease.holder, lease.epoch) == (self.holder, self.epoch) for lease in leases)
+        if not is_used or 2 * (self.ceiling - last) >= window:
             return None
         self.ceiling = last + window
         return Lease(self.holder, self.epoch, self.ceiling)
@@ -72,7 +72,7 @@ class _Numbering:
 
 @dataclass
 class _Chat:
-    state: Chat
+    version: Chat
     numbering: _Numbering
     messages: dict[int, Message] = field(default_factory=dict)
     last: int = 0
@@ -81,10 +81,10 @@ class _Chat:
     purged: bool = False
 
     def row(self) -> ChatRow:
-        deleted = self.state.deleted_at is not None
+        deleted = self.version.deleted_at is not None
         count = sum(message.deleted_at is None for message in self.messages.values())
         return ChatRow(
-            chat=self.state,
+            chat=self.version,
             messages_count=0 if deleted else count,
             last_message_number=self.last,
         )
@@ -106,7 +106,7 @@ class _Application:
         return Application(
             token=self.token,
             name=self.name,
-            chats_count=sum(chat.state.deleted_at is None for chat in self.chats.values()),
+            chats_count=sum(chat.version.deleted_at is None for chat in self.chats.values()),
             created_at=self.created_at,
             key_version=self.key_version,
             previous_key_until=self.previous_key_until,
@@ -115,7 +115,7 @@ class _Application:
 
 
 def _transaction[**P, T](method: Callable[P, T]) -> Callable[P, T]:
-    """One call at a time, as if each locked all rows."""
+    """Run one call at a time, as if each call locked all rows."""
 
     @wraps(method)
     def locked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -129,11 +129,14 @@ _LOCK = threading.RLock()
 
 
 class FakeStore:
-    """Held to the same suite as MySQL: `tests/contract/test_store.py`."""
+    """The `Store` port with all its roles in one object.
+
+    It passes the same suite as MySQL: `tests/contract/test_store.py`.
+    """
 
     def __init__(self) -> None:
         self._applications: dict[str, _Application] = {}
-        self._answers: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
+        self._responses: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
 
     @property
     def applications(self) -> Applications:
@@ -176,14 +179,14 @@ class FakeStore:
 
     def _open_chat(self, token: str, number: int) -> _Chat | None:
         chat = self._chat(token, number)
-        return chat if chat and chat.state.deleted_at is None else None
+        return chat if chat and chat.version.deleted_at is None else None
 
     @_transaction
     def create_application(
         self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
     ) -> Application:
         application = _Application(token, name, created_at)
-        self._keep_answer(idempotency, msgspec.json.encode(application.shown()))
+        self._store_response(idempotency, msgspec.json.encode(application.shown()))
         self._applications[token] = application
         return application.shown()
 
@@ -214,7 +217,7 @@ class FakeStore:
         if application is None:
             return None
         shown = msgspec.structs.replace(application.shown(), name=name)
-        self._keep_answer(idempotency, msgspec.json.encode(shown))
+        self._store_response(idempotency, msgspec.json.encode(shown))
         application.name = name
         return shown
 
@@ -232,7 +235,7 @@ class FakeStore:
         rotated = msgspec.structs.replace(
             application.shown(), key_version=version + 1, previous_key_until=previous_until
         )
-        self._keep_answer(idempotency, msgspec.json.encode(rotated))
+        self._store_response(idempotency, msgspec.json.encode(rotated))
         application.key_version, application.previous_key_until = version + 1, previous_until
         return rotated
 
@@ -243,38 +246,38 @@ class FakeStore:
         application = self._alive(token)
         if application is None:
             return False
-        self._keep_answer(idempotency, b"")
+        self._store_response(idempotency, b"")
         application.deleted_at = at
         return True
 
-    def _keep_answer(self, idempotency: IdempotentWrite | None, answer: bytes) -> None:
+    def _store_response(self, idempotency: IdempotentWrite | None, response: bytes) -> None:
         if idempotency is None:
             return
-        if self._answer(idempotency):
+        if self._response(idempotency):
             raise InProgressError("a request with this Idempotency-Key is under way")
-        self._answers[idempotency.scope, idempotency.key.key] = (idempotency, answer)
+        self._responses[idempotency.scope, idempotency.key.key] = (idempotency, response)
 
-    def _answer(self, idempotency: IdempotentWrite) -> tuple[IdempotentWrite, bytes] | None:
-        found = self._answers.get((idempotency.scope, idempotency.key.key))
-        kept_ms = IDEMPOTENCY_KEY_KEPT_SECONDS * 1000
-        return found if found and found[0].now_ms >= idempotency.now_ms - kept_ms else None
+    def _response(self, idempotency: IdempotentWrite) -> tuple[IdempotentWrite, bytes] | None:
+        stored = self._responses.get((idempotency.scope, idempotency.key.key))
+        lifetime_ms = IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000
+        return stored if stored and stored[0].now_ms >= idempotency.now_ms - lifetime_ms else None
 
     @_transaction
     def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
-        found = self._answer(idempotency)
-        if found and found[0].key.fingerprint != idempotency.key.fingerprint:
+        stored = self._response(idempotency)
+        if stored and stored[0].key.fingerprint != idempotency.key.fingerprint:
             raise KeyReusedError("the Idempotency-Key was used for another request")
-        return found[1] if found else None
+        return stored[1] if stored else None
 
     @_transaction
     def delete_responses(self, before: str, rows: int) -> int:
         old = [
             key
-            for key, (idempotency, _) in self._answers.items()
+            for key, (idempotency, _) in self._responses.items()
             if rfc3339(idempotency.now_ms) < before
         ]
         for key in old[:rows]:
-            del self._answers[key]
+            del self._responses[key]
         return len(old[:rows])
 
     def _numbering(self, counter: Counter) -> tuple[_Numbering, set[int]] | None:
@@ -289,31 +292,33 @@ class FakeStore:
         chat = application.chats.get(counter.chat)
         if chat is None:
             return None
-        if chat.state.deleted_at is not None:
+        if chat.version.deleted_at is not None:
             raise GoneError("the chat was deleted")
         return chat.numbering, set(chat.messages)
 
     @_transaction
     def lease_epoch(self, counter: Counter) -> int | None:
-        found = self._numbering(counter)
-        return found[0].epoch if found else None
+        counted = self._numbering(counter)
+        return counted[0].epoch if counted else None
 
     @_transaction
     def acquire_lease(
         self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
     ) -> LeaseGrant | None:
-        found = self._numbering(counter)
-        if found is None:
+        counted = self._numbering(counter)
+        if counted is None:
             return None
-        numbering, used = found
+        numbering, used = counted
         if numbering.epoch != epoch:
-            raise ConflictError("another lease was begun")
-        anew = numbering.holder != missing.holder or numbering.nonce not in missing.abandoned_nonces
-        lost = anew and numbering.holder != ""
+            raise ConflictError("another lease was acquired meanwhile")
+        is_new_range = (
+            numbering.holder != missing.holder or numbering.nonce not in missing.abandoned_nonces
+        )
+        lost = is_new_range and numbering.holder != ""
         skipped: list[tuple[int, str]] = []
-        if anew:
-            passed_over = range(numbering.floor + 1, numbering.ceiling + 1)
-            skipped = [(number, at) for number in passed_over if number not in used]
+        if is_new_range:
+            missing_numbers = range(numbering.floor + 1, numbering.ceiling + 1)
+            skipped = [(number, at) for number in missing_numbers if number not in used]
             numbering.skipped += skipped
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
         numbering.holder, numbering.epoch, numbering.nonce = (
@@ -326,16 +331,16 @@ class FakeStore:
 
     @_transaction
     def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        found = self._numbering(counter)
-        if found and (found[0].holder, found[0].epoch) == (releasing.holder, releasing.epoch):
-            found[0].ceiling, found[0].holder, found[0].nonce = releasing.last, "", ""
+        counted = self._numbering(counter)
+        if counted and (counted[0].holder, counted[0].epoch) == (releasing.holder, releasing.epoch):
+            counted[0].ceiling, counted[0].holder, counted[0].nonce = releasing.last, "", ""
 
     @_transaction
     def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
-        found = self._numbering(counter)
-        if found is None:
-            raise UnavailableError("the row that keeps this lease is not there yet")
-        numbering = found[0]
+        counted = self._numbering(counter)
+        if counted is None:
+            raise UnavailableError("the row of this lease does not exist yet")
+        numbering = counted[0]
         if (numbering.holder, numbering.epoch) != (lease.holder, lease.epoch):
             return None
         numbering.ceiling = max(numbering.ceiling, lease.ceiling + window)
@@ -349,17 +354,19 @@ class FakeStore:
         if application is None:
             return False
         numbering = application.numbering
-        passed_over = any(number == one and at < since for one, at in numbering.skipped)
+        is_skipped = any(number == skipped and at < since for skipped, at in numbering.skipped)
         newest = (numbering.holder, numbering.epoch)
         is_newest = chats is not None and (chats.holder, chats.epoch) == newest
         last = chats.last if chats and is_newest else numbering.ceiling
-        return number <= last and not passed_over
+        return number <= last and not is_skipped
 
     @_transaction
     def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
-        found = self._open_chat(token, chat)
+        open_chat = self._open_chat(token, chat)
         numbers = (
-            [n for n, _ in found.numbering.skipped if n not in found.messages] if found else []
+            [n for n, _ in open_chat.numbering.skipped if n not in open_chat.messages]
+            if open_chat
+            else []
         )
         ranges: list[NumberRange] = []
         for number in sorted(numbers):
@@ -381,9 +388,11 @@ class FakeStore:
                 stored = self._persist_chat(record.token, chat)
                 revisions[chat.number] = max(revisions.get(chat.number, 0), stored)
         extended = []
-        for token, carried in leases.items():
+        for token, record_leases in leases.items():
             application, last = self._alive(token), max(acknowledged[Counter(token)])
-            lease = application.numbering.follow(carried, last, window) if application else None
+            lease = (
+                application.numbering.extend(record_leases, last, window) if application else None
+            )
             if lease:
                 extended.append((Counter(token), lease))
         return PersistedChats(tuple(extended), acknowledged)
@@ -401,11 +410,11 @@ class FakeStore:
             numbering = _Numbering(first.holder, first.epoch, 0, first.ceiling)
             application.chats[chat.number] = _Chat(chat, numbering)
             return chat.revision
-        row.numbering.carry([first])
-        revision = max(row.state.revision, chat.revision)
-        is_newer = chat.deleted_at is not None or chat.revision > row.state.revision
-        if row.state.deleted_at is None and is_newer:
-            row.state = msgspec.structs.replace(chat, revision=revision)
+        row.numbering.raise_ceiling([first])
+        revision = max(row.version.revision, chat.revision)
+        is_newer = chat.deleted_at is not None or chat.revision > row.version.revision
+        if row.version.deleted_at is None and is_newer:
+            row.version = msgspec.structs.replace(chat, revision=revision)
         return revision
 
     @_transaction
@@ -413,15 +422,15 @@ class FakeStore:
         _refuse_poison(m.sender for record in records for m in record.messages)
         acknowledged: dict[Counter, dict[int, int]] = {}
         leases: dict[Counter, list[Lease]] = {}
-        given: set[tuple[Counter, int, int]] = set()
-        states = [(record, message) for record in records for message in record.messages]
-        for record, message in sorted(states, key=lambda pair: pair[1].revision):
+        received: set[tuple[Counter, int, int]] = set()
+        versions = [(record, message) for record in records for message in record.messages]
+        for record, message in sorted(versions, key=lambda pair: pair[1].revision):
             counter = Counter(record.token, record.chat)
             leases.setdefault(counter, []).append(record.lease)
             revisions = acknowledged.setdefault(counter, {})
             stored = self._persist_message(record, message)
             revisions[message.number] = max(revisions.get(message.number, 0), stored)
-            given.add((counter, message.number, message.revision))
+            received.add((counter, message.number, message.revision))
         documents: list[Document] = []
         extended: list[tuple[Counter, Lease]] = []
         for counter, revisions in acknowledged.items():
@@ -431,9 +440,9 @@ class FakeStore:
             documents += [
                 Document(token=counter.token, chat=counter.chat or 0, message=message)
                 for message in map(chat.messages.__getitem__, revisions)
-                if (counter, message.number, message.revision) in given
+                if (counter, message.number, message.revision) in received
             ]
-            lease = chat.numbering.follow(leases[counter], chat.last, window)
+            lease = chat.numbering.extend(leases[counter], chat.last, window)
             extended += [(counter, lease)] if lease else []
         return PersistedMessages(tuple(documents), tuple(extended), acknowledged)
 
@@ -447,7 +456,7 @@ class FakeStore:
             lease = record.lease
             chat = _Chat(stub, _Numbering(lease.holder, lease.epoch, 0, lease.ceiling))
             application.chats[record.chat] = chat
-        if chat.state.deleted_at is not None:
+        if chat.version.deleted_at is not None:
             return message.revision
         stored = chat.messages.get(message.number)
         if stored is None or message.revision > stored.revision:
@@ -464,32 +473,32 @@ class FakeStore:
 
     @_transaction
     def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        return {place for place in chats if self._open_chat(*place)}
+        return {key for key in chats if self._open_chat(*key)}
 
     @_transaction
     def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
         application = self._alive(token)
         chats = application.chats if application else {}
-        alive = [n for n, chat in chats.items() if chat.state.deleted_at is None]
+        alive = [n for n, chat in chats.items() if chat.version.deleted_at is None]
         return [chats[number].row() for number in _of_page(alive, page)[:limit]]
 
     @_transaction
     def get_message(self, token: str, chat: int, number: int) -> Message | None:
-        found = self._open_chat(token, chat)
-        return found.messages.get(number) if found else None
+        open_chat = self._open_chat(token, chat)
+        return open_chat.messages.get(number) if open_chat else None
 
     @_transaction
     def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
-        found = self._open_chat(token, chat)
-        messages = found.messages if found else {}
+        open_chat = self._open_chat(token, chat)
+        messages = open_chat.messages if open_chat else {}
         alive = [number for number, message in messages.items() if message.deleted_at is None]
         return [messages[number] for number in _of_page(alive, page)[:limit]]
 
     @_transaction
     def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
-        found = self._open_chat(token, chat)
-        messages = found.messages.items() if found else ()
-        changes = [Change(found.positions[n], message) for n, message in messages if found]
+        open_chat = self._open_chat(token, chat)
+        messages = open_chat.messages.items() if open_chat else ()
+        changes = [Change(open_chat.positions[n], message) for n, message in messages if open_chat]
         after = (since.position, since.number)
         behind = [c for c in changes if (c.position, c.message.number) > after]
         return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
@@ -498,11 +507,11 @@ class FakeStore:
     def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
         application = self._alive(token)
         chat = self._chat(token, marker.chat)
-        if application is None or (chat and chat.state.deleted_at is not None):
+        if application is None or (chat and chat.version.deleted_at is not None):
             return
-        place = (user, marker.chat)
+        key = (user, marker.chat)
         number = min(marker.number, max(pending_last, chat.last if chat else 0))
-        application.readers[place] = max(number, application.readers.get(place, 0))
+        application.readers[key] = max(number, application.readers.get(key, 0))
 
     @_transaction
     def list_read_markers(
@@ -524,7 +533,7 @@ class FakeStore:
         readings: list[UnreadCount] = []
         for marker in markers:
             chat, redis = self._chat(token, marker.chat), unpersisted[marker.chat]
-            if redis.gone or (chat.state.deleted_at is not None if chat else not redis.known):
+            if redis.gone or (chat.version.deleted_at is not None if chat else not redis.known):
                 continue
             last = max(marker.number, redis.last, chat.last if chat else 0)
             unread = set(range(marker.number + 1, last + 1)) - set(redis.deletions)
@@ -537,23 +546,23 @@ class FakeStore:
     @_transaction
     def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
         application = self._applications.get(counter.token)
-        states: dict[int, int] = {}
+        stored: dict[int, int] = {}
         if application and counter.chat is None:
-            states = {number: chat.state.revision for number, chat in application.chats.items()}
+            stored = {number: chat.version.revision for number, chat in application.chats.items()}
         elif application and counter.chat in application.chats:
             messages = application.chats[counter.chat].messages
-            states = {number: message.revision for number, message in messages.items()}
-        return {number: states[number] for number in numbers if states.get(number, 0) > 0}
+            stored = {number: message.revision for number, message in messages.items()}
+        return {number: stored[number] for number in numbers if stored.get(number, 0) > 0}
 
     @_transaction
     def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
-        gone: list[PurgedItem] = []
+        purged: list[PurgedItem] = []
         for application in list(self._applications.values()):
             for number, chat in list(application.chats.items()):
-                deleted_at = application.deleted_at or chat.state.deleted_at
+                deleted_at = application.deleted_at or chat.version.deleted_at
                 if deleted_at is None or (chat.purged and application.deleted_at is None):
                     continue
-                readers = [place for place in application.readers if place[1] == number]
+                readers = [key for key in application.readers if key[1] == number]
                 while (chat.messages or readers) and rows > 0:
                     if chat.messages:
                         chat.messages.popitem()
@@ -564,10 +573,10 @@ class FakeStore:
                     del application.chats[number]
                     rows -= 1
                 elif rows > 0 and deleted_at < before:
-                    gone.append(PurgedItem(application.token, number))
+                    purged.append(PurgedItem(application.token, number))
             if (application.deleted_at or before) < before and not application.chats:
-                gone.append(PurgedItem(application.token, None))
-        return gone
+                purged.append(PurgedItem(application.token, None))
+        return purged
 
     def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
         for token, number in purged:
@@ -591,6 +600,6 @@ def _of_page(numbers: Iterable[int], page: PageRequest) -> list[int]:
 
 
 def _refuse_poison(texts: Iterable[str | None]) -> None:
-    """What no column takes."""
+    """Raise `PoisonError` for text that no column accepts."""
     if any(text is not None and len(text) > MAX_TITLE_CHARS for text in texts):
         raise PoisonError("too long for its column")

@@ -4,7 +4,7 @@ import random
 from collections import deque
 
 from chalicelib.usecases.ports import Clock
-from tests.fakes.redis_server import Memory, RedisServer
+from tests.fakes.redis_server import Dataset, RedisServer
 from tests.invariants.history import TWO_PRIMARIES, History, Loss
 from tests.simulation.processes import Processes
 
@@ -17,8 +17,8 @@ class Primaries:
     def __init__(self, clock: Clock, processes: Processes, history: History) -> None:
         self._clock, self._processes, self._history = clock, processes, history
         self._incarnations = random.Random(1)
-        self.servers = [self._server(Memory())]
-        self._snapshots: deque[Memory] = deque([Memory()], _SNAPSHOTS)
+        self.servers = [self._server(Dataset())]
+        self._snapshots: deque[Dataset] = deque([Dataset()], _SNAPSHOTS)
         self._split: Loss | None = None
         # True: Redis itself never loses an acknowledged write, whichever server takes over.
         self.is_durable = False
@@ -30,7 +30,7 @@ class Primaries:
 
     def take_snapshot(self) -> None:
         """Copy the data. A lagging replica or an old backup has one of the last copies."""
-        self._snapshots.append(self.servers[0].memory.copy())
+        self._snapshots.append(self.servers[0].dataset.copy())
 
     def wipe(self) -> None:
         """FLUSHALL."""
@@ -47,8 +47,8 @@ class Primaries:
         """A lagging replica, or an old snapshot, becomes the primary."""
         if not self.is_durable:
             self._history.record_loss("failed over")
-        memory = self.servers[0].memory.copy() if self.is_durable else self._old(age)
-        self.servers[0] = self._server(memory)
+        dataset = self.servers[0].dataset.copy() if self.is_durable else self._old(age)
+        self.servers[0] = self._server(dataset)
 
     def split(self, age: int) -> bool:
         """A lagging replica becomes a primary while the old primary still serves some processes."""
@@ -67,8 +67,8 @@ class Primaries:
         self._split = None
         return True
 
-    def _old(self, age: int) -> Memory:
+    def _old(self, age: int) -> Dataset:
         return self._snapshots[-1 - age % len(self._snapshots)].copy()
 
-    def _server(self, memory: Memory) -> RedisServer:
-        return RedisServer(self._clock, memory, self._incarnations)
+    def _server(self, dataset: Dataset) -> RedisServer:
+        return RedisServer(self._clock, dataset, self._incarnations)

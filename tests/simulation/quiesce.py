@@ -56,9 +56,9 @@ def _quiesce_without_application(simulation: Simulation, chance: random.Random) 
         _deliver(simulation, chance)
         simulation.processes.now += _LATE_MS
     _deliver(simulation, chance)
-    memory = simulation.redis.servers[0].memory
+    dataset = simulation.redis.servers[0].dataset
     # Keys with an expiry leave by themselves. An older snapshot may bring forgotten keys back.
-    remaining = [name.decode() for name in memory.values if name not in memory.expires]
+    remaining = [name.decode() for name in dataset.values if name not in dataset.expires]
     return Stored(
         chats_count=dict.fromkeys(simulation.store._applications, 0),
         indexed=_indexed(simulation),
@@ -133,7 +133,7 @@ def _send(simulation: Simulation, request: Request) -> None:
 
 def _live(simulation: Simulation) -> list[int]:
     chats = _application(simulation).chats
-    return [number for number, chat in chats.items() if chat.state.deleted_at is None]
+    return [number for number, chat in chats.items() if chat.version.deleted_at is None]
 
 
 def read_stored(simulation: Simulation) -> Stored:

@@ -120,10 +120,10 @@ def test_a_retry_after_a_failed_send_is_one_message(ports: FakePorts, tenant: Te
     create_chat(ports, tenant, CHAT)
     ports.persist()
     idempotency = IdempotencyKey("key", "fingerprint")
-    ports.queues.away = True
+    ports.queues.is_down = True
     with pytest.raises(UnavailableError):
         create_messages(ports, tenant, 1, [draft()], idempotency)
-    ports.queues.away = False
+    ports.queues.is_down = False
     assert create_messages(ports, tenant, 1, [draft()], idempotency).value.first == 1
     ports.persist()
     assert create_messages(ports, tenant, 1, [draft()], idempotency).value.first == 1

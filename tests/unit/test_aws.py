@@ -1,4 +1,4 @@
-"""Signed calls: the signature is botocore's, and what gets lost on the way is tried once more."""
+"""Signed calls: the signature is botocore's, and a lost call is sent once more."""
 
 import threading
 from collections.abc import Iterator
@@ -29,10 +29,10 @@ def test_a_request_is_signed_as_botocore_signs_it(body: bytes, token: str) -> No
 
 
 class Script:
-    """What a server answers, call by call: a status and a body, or nothing, with the line cut."""
+    """The responses of a server, call by call: a status and a body, or None for a closed connection."""
 
-    def __init__(self, *answers: tuple[int, str] | None, close: bool = False) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: tuple[int, str] | None, close: bool = False) -> None:
+        self.responses = list(responses)
         self.close = close
         self.connections: list[object] = []
         self.targets: list[str] = []
@@ -47,16 +47,16 @@ def server(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]
             self.rfile.read(int(self.headers["Content-Length"]))
             script.connections.append(self.client_address)
             script.targets.append(self.headers["X-Amz-Target"])
-            answer = script.answers.pop(0)
-            if answer is None:
+            response = script.responses.pop(0)
+            if response is None:
                 self.close_connection = True
                 return
-            self.send_response(answer[0])
-            self.send_header("Content-Length", str(len(answer[1].encode())))
+            self.send_response(response[0])
+            self.send_header("Content-Length", str(len(response[1].encode())))
             if script.close:
                 self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(answer[1].encode())
+            self.wfile.write(response[1].encode())
 
         def log_message(self, *words: object) -> None:
             pass
@@ -89,7 +89,7 @@ def test_one_connection_serves_many_calls(monkeypatch: pytest.MonkeyPatch) -> No
     assert script.targets == [f"AmazonSQS.{name}" for name in ("One", "Two", "Three", "Four")]
 
 
-def test_a_connection_that_was_lost_meanwhile_is_opened_again(
+def test_a_lost_connection_is_opened_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = Script((200, "{}"), None, (200, '{"a":2}'))
@@ -99,7 +99,7 @@ def test_a_connection_that_was_lost_meanwhile_is_opened_again(
     assert len(set(script.connections)) == 2
 
 
-def test_a_server_that_closes_after_each_answer_is_asked_once(
+def test_a_server_that_closes_after_each_response_gets_each_request_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = Script((200, "{}"), (200, "{}"), close=True)
@@ -109,17 +109,17 @@ def test_a_server_that_closes_after_each_answer_is_asked_once(
     assert script.targets == ["AmazonSQS.One", "AmazonSQS.Two"]
 
 
-def test_a_service_that_fails_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_call_is_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script((200, "<html>"), (503, '{"__type":"Busy","message":"later"}'))
     with (
         server(script, monkeypatch) as service,
         pytest.raises(NoResponseError, match="Busy: later"),
     ):
         service.call("One", {})
-    assert not script.answers
+    assert not script.responses
 
 
-def test_a_refusal_is_an_answer_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_raises_an_error_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script((400, '{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}'))
     with server(script, monkeypatch) as service, pytest.raises(AwsError) as refused:
         service.call("One", {})
@@ -130,14 +130,14 @@ def test_a_refusal_is_an_answer_with_its_code(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def test_who_has_no_credentials_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_raise_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     with pytest.raises(AwsError, match="NoCredentials"):
         Service("sqs", "AmazonSQS.", json="1.0").call("One", {})
 
 
-def test_a_service_that_is_away_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_is_down_raises_no_response_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""How the stores of AWS are spoken to: known servers, and requests that are signed."""
+"""Connections to the stores of AWS: verified servers, and signed requests."""
 
 import ssl
 from datetime import UTC, datetime
@@ -30,12 +30,12 @@ def test_requests_to_a_domain_of_aws_are_signed_with_the_functions_role(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9200", "https://user:word@search.example"])
-def test_no_other_server_is_shown_a_signature(url: str) -> None:
+def test_requests_to_other_servers_are_not_signed(url: str) -> None:
     [node] = Connection(url).client.transport.connection_pool.connections
     assert not isinstance(node.http_auth, Urllib3AWSV4SignerAuth)
 
 
-def test_valkey_must_show_a_certificate_that_the_system_trusts(
+def test_the_certificate_of_valkey_must_be_trusted_by_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[Any] = []
@@ -52,22 +52,24 @@ def test_valkey_must_show_a_certificate_that_the_system_trusts(
     assert made.check_hostname is True
 
 
-def test_mysql_must_be_a_server_of_rds_under_its_own_name() -> None:
+def test_the_certificate_of_mysql_must_be_from_rds_and_match_the_host() -> None:
     options = mysql._options("mysql://ordinal:word@mysql.example/ordinal?ssl_ca=rds", 4)
     assert options["ssl_verify_identity"] is True
     assert options["ssl_ca"] == str(mysql.RDS_AUTHORITIES)
 
 
-def test_the_authorities_of_rds_hold_for_years() -> None:
+def test_the_authorities_of_rds_stay_valid_for_years() -> None:
     context = ssl.create_default_context(cafile=str(mysql.RDS_AUTHORITIES))
     known: list[Any] = context.get_ca_certs()
     assert len(known) == 27
-    for one in known:
-        ends = datetime.strptime(one["notAfter"], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+    for certificate in known:
+        ends = datetime.strptime(certificate["notAfter"], "%b %d %H:%M:%S %Y %Z").replace(
+            tzinfo=UTC
+        )
         assert ends.year > 2050
 
 
-def test_the_owner_of_the_database_is_who_the_secret_of_rds_says() -> None:
+def test_the_owner_of_the_database_comes_from_the_secret_of_rds() -> None:
     secret = msgspec.json.encode({"username": "owner", "password": "a:b/c@d"}).decode()
     url = owner_url("mysql://ordinal:word@mysql.example:3306/ordinal?ssl_ca=rds", secret)
     parts = urlsplit(url)

@@ -148,5 +148,5 @@ def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
 
 def counters(ports: FakePorts) -> set[str]:
     """The keys that a counter has or leaves behind."""
-    keys = (key.decode() for key in ports.sequencer.server.memory.values)
+    keys = (key.decode() for key in ports.sequencer.server.dataset.values)
     return {key for key in keys if not key.endswith(":application")}

@@ -222,12 +222,12 @@ def test_a_retried_change_of_a_chat_has_the_counts_of_the_first_answer(
 
 def test_a_retry_after_a_failed_send_sends_the_edit(ports: FakePorts, tenant: Tenant) -> None:
     ports.persist()
-    ports.queues.away = True
+    ports.queues.is_down = True
     with pytest.raises(UnavailableError):
         edited(ports, tenant, "second")
     with pytest.raises(UnavailableError):
         edited(ports, tenant, "second")
-    ports.queues.away = False
+    ports.queues.is_down = False
     assert edited(ports, tenant, "second").replayed
     assert len(ports.queues.sent["messages"]) == 1
     ports.persist()
@@ -259,7 +259,7 @@ def test_a_key_of_another_edit_is_refused(ports: FakePorts, tenant: Tenant) -> N
 
 def test_what_a_retry_brings_is_not_kept(ports: FakePorts, tenant: Tenant) -> None:
     edited(ports, tenant, "x" * 10_000)
-    marks = [v for k, v in ports.sequencer.server.memory.values.items() if b":mark:" in k]
+    marks = [v for k, v in ports.sequencer.server.dataset.values.items() if b":mark:" in k]
     assert [len(str(idempotency)) < 1_000 for idempotency in marks] == [True]
     assert len(edited(ports, tenant, "x" * 10_000).value.body) == 10_000
 

@@ -188,7 +188,7 @@ def test_an_application_is_made_once_for_a_key_and_its_secret_key_is_told_again(
     )
     assert (again.status_code, again.json_body) == (201, first.json_body)
     assert again.headers["Location"] == first.headers["Location"]
-    assert first.json_body["secret_key"] not in str(ports.store._answers)
+    assert first.json_body["secret_key"] not in str(ports.store._responses)
     other = client.http.post("/applications", headers=headers, body=b'{"name": "other"}')
     assert other.json_body["type"] == "urn:ordinal:problem:idempotency-key-reused"
     assert len(client.http.get("/applications", headers=ADMIN).json_body["items"]) == 1
@@ -304,7 +304,7 @@ def test_a_chat_is_changed_and_deleted(chat: Api) -> None:
 
 
 def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, ports: FakePorts) -> None:
-    ports.queues.away = True
+    ports.queues.is_down = True
     status, problem, headers = chat("POST", "/chats/1/messages", {"body": "x"})
     assert (status, problem["type"]) == (503, "urn:ordinal:problem:unavailable")
     assert int(headers["Retry-After"]) >= 1
@@ -525,7 +525,7 @@ def test_a_fault_of_a_middleware_has_the_shape_of_all_errors(
 def test_health_is_said_without_a_key(client: Client, ports: FakePorts) -> None:
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200
-    ports.queues.away = True
+    ports.queues.is_down = True
     ready = client.http.get("/health/ready")
     assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")
 

@@ -122,10 +122,10 @@ def test_bad_records_are_buried_with_their_reasons_and_take_no_other_along(inbox
 
 def test_what_cannot_be_accepted_now_comes_again_and_is_accepted_once(inbox: Inbox) -> None:
     inbox.deliver(inbox.chat("c"))
-    inbox.ports.queues.away = True
+    inbox.ports.queues.is_down = True
     batch = [inbox.message("a", "x"), inbox.message("b", "y")]
     assert inbox.deliver(*batch) == ["id-0", "id-1"]
-    inbox.ports.queues.away = False
+    inbox.ports.queues.is_down = False
     assert inbox.deliver(*batch) == []
     inbox.ports.persist()
     assert inbox.messages() == [(1, "x", None), (2, "y", None)]

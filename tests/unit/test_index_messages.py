@@ -1,4 +1,4 @@
-"""What comes late to the index: nothing of a deleted chat stays in it."""
+"""Late documents: nothing of a deleted chat stays in the index."""
 
 import msgspec
 import pytest
@@ -9,7 +9,7 @@ from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.maintenance import purge_deleted
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
-from tests.contract.states import NOW, chat, chats, message, messages
+from tests.contract.factories import NOW, chat, chats, message, messages
 from tests.fakes.ports import FakePorts
 
 TOKEN = "an application"
@@ -18,7 +18,7 @@ HOUR_SECONDS = 3600
 
 @pytest.fixture
 def ports() -> FakePorts:
-    """An application with two chats; a message of each is on its way to the index."""
+    """An application with two chats. A message of each is queued for the index."""
     ports = FakePorts()
     ports.store.applications.create_application(TOKEN, "x", NOW)
     ports.store.persistence.persist_chats([chats(TOKEN, chat(1), chat(2))], 10)
@@ -35,12 +35,12 @@ def documents(ports: FakePorts, stored_at: str | msgspec.UnsetType) -> list[Sear
     ]
 
 
-def found(ports: FakePorts) -> set[int]:
+def hits(ports: FakePorts) -> set[int]:
     return {chat for _, chat, _ in ports.index.documents}
 
 
 def delete(ports: FakePorts, number: int) -> None:
-    """The record says that it was deleted long ago; it is stored only now, and the schedule runs."""
+    """The deletion has an old time, but is stored only now. Then the schedule runs."""
     persist_chats(ports, [chats(TOKEN, chat(number, 2, deleted_at=NOW))])
     purge_deleted(ports)
     ports.persist()
@@ -52,7 +52,7 @@ def test_late_documents_of_a_deleted_chat_are_left_out(ports: FakePorts, is_know
     delete(ports, 2)
     ports.clock.wait(HOUR_SECONDS)
     index_messages(ports, records)
-    assert found(ports) == {1}
+    assert hits(ports) == {1}
 
 
 def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) -> None:
@@ -63,27 +63,27 @@ def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) 
         purge_deleted(ports)
     assert not ports.store.applications.list_tokens(None, 10)
     index_messages(ports, records)
-    assert found(ports) == set()
+    assert hits(ports) == set()
 
 
-def test_what_comes_in_time_is_removed_later(
+def test_documents_indexed_before_the_last_removal_are_removed_by_it(
     ports: FakePorts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MySQL is not asked about it: the last removal of a deleted chat comes after it."""
+    """Nothing is read from MySQL: the last removal of the deleted chat comes afterwards."""
     records = documents(ports, rfc3339(ports.clock.now_ms()))
     delete(ports, 2)
     with monkeypatch.context() as patched:
         patched.delattr(type(ports.store.chats), "existing_chats")
         ports.clock.wait(299)
         index_messages(ports, records)
-    assert found(ports) == {1, 2}
+    assert hits(ports) == {1, 2}
     ports.clock.wait(602)
     purge_deleted(ports)
     ports.persist()
-    assert found(ports) == {1}
+    assert hits(ports) == {1}
 
 
-def test_what_is_persisted_says_when(ports: FakePorts) -> None:
+def test_a_document_record_has_the_time_of_storing(ports: FakePorts) -> None:
     persist_messages(ports, [messages(TOKEN, message(1))])
     [body] = ports.queues.take("search")
     assert msgspec.json.decode(body)["stored_at"] == rfc3339(ports.clock.now_ms())

@@ -51,7 +51,7 @@ class Api:
         return [
             {
                 k: getattr(v, "scores", v)
-                for k, v in ports.sequencer.server.memory.copy().values.items()
+                for k, v in ports.sequencer.server.dataset.copy().values.items()
             },
             {k: v for k, v in ports.queues.sent.items() if v},
             dict(ports.index.documents),

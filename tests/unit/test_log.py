@@ -72,7 +72,7 @@ def test_a_batch_of_a_worker_has_one_line(chat: Functions) -> None:
 
 
 def test_what_was_accepted_and_not_sent_is_named(chat: Functions) -> None:
-    chat.ports.queues.away = True
+    chat.ports.queues.is_down = True
     assert chat.request("POST", "/chats/1/messages", {"body": "x"}) == 503
     [line] = chat.lines("accepted, but not sent")
     assert identity(line)[:4] == (TOKEN, 1, 1, 1)

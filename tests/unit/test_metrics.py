@@ -1,4 +1,4 @@
-"""Metrics: noted where they should be, and written as CloudWatch reads them."""
+"""Metrics are counted at each stage, and written in CloudWatch's format."""
 
 import json
 import re
@@ -79,13 +79,13 @@ def test_errors_are_counted_by_their_code(chat: Functions, monkeypatch: pytest.M
     assert errors == {"Errors:not-found": 1, "Errors:invalid-request": 1, "Errors:internal": 1}
 
 
-def test_requests_that_are_held_back_are_told_from_those_that_fail(
+def test_backpressure_is_counted_apart_from_errors(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise BackpressureError("full", 5)
 
-    chat.ports.queues.away = True
+    chat.ports.queues.is_down = True
     assert post(chat, "a") == 503
     assert "BackpressureRefusals" not in chat.ports.metrics.counts
     monkeypatch.setattr(chat.ports.sequencer, "accept", full)
@@ -93,7 +93,7 @@ def test_requests_that_are_held_back_are_told_from_those_that_fail(
     assert chat.ports.metrics.counts["BackpressureRefusals"] == 1
 
 
-def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
+def test_acquired_and_lost_leases_are_counted(chat: Functions) -> None:
     post(chat, "a")
     chat.work("messages")
     counts = chat.ports.metrics.counts
@@ -107,7 +107,7 @@ def test_leases_are_counted_and_a_lost_memory_is_told(chat: Functions) -> None:
     assert counts["NumbersSkipped"] > 0
 
 
-def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions) -> None:
+def test_a_released_lease_does_not_count_as_lost(chat: Functions) -> None:
     post(chat, "a")
     for queue in ("messages", "search"):
         chat.work(queue)
@@ -120,7 +120,7 @@ def test_a_lease_that_was_given_back_is_not_taken_for_a_lost_one(chat: Functions
     assert chat.ports.metrics.counts.get("NumbersSkipped", 0) == 0
 
 
-def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions) -> None:
+def test_the_schedule_measures_the_age_of_the_oldest_pending_entry(chat: Functions) -> None:
     measured = chat.ports.metrics.measured
     chat.minute()
     assert measured["OldestPendingAge"] == 0
@@ -134,7 +134,7 @@ def test_the_schedule_tells_how_old_the_oldest_pending_entry_is(chat: Functions)
     assert [(line["chat"], line["first"]) for line in chat.lines("resent")] == [(1, 1)]
 
 
-def test_dead_letters_are_counted_when_buried_and_as_they_stand(chat: Functions) -> None:
+def test_dead_letters_are_counted_when_sent_and_by_the_schedule(chat: Functions) -> None:
     chat.work("messages", "not a record")
     chat.minute()
     metrics = chat.ports.metrics
@@ -143,12 +143,12 @@ def test_dead_letters_are_counted_when_buried_and_as_they_stand(chat: Functions)
     assert metrics.measured["DeadLetters:search"] == 0
 
 
-def test_a_task_that_fails_does_not_keep_the_schedule_from_the_others(
+def test_a_task_that_fails_does_not_stop_the_other_tasks_of_the_schedule(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat.work("messages", "not a record")
-    chat.ports.queues.away = True
-    with pytest.raises(Exception, match="SQS is away"):
+    chat.ports.queues.is_down = True
+    with pytest.raises(Exception, match="SQS is down"):
         chat.minute()
     assert "OldestPendingAge" in chat.ports.metrics.measured
     assert [line["task"] for line in chat.lines("a task failed")] == ["dead_letters"]
@@ -158,14 +158,14 @@ def test_a_task_that_fails_does_not_keep_the_schedule_from_the_others(
 def test_the_adapter_writes_what_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = EmfMetrics("a-stage")
     for metric in ALL:
-        of = "x" if metric.by else None
+        dimension = "x" if metric.by else None
         if metric.unit == "Count":
-            metrics.count(metric, 2, of)
-            metrics.count(metric, 3, of)
+            metrics.count(metric, 2, dimension)
+            metrics.count(metric, 3, dimension)
         else:
-            metrics.measure(metric, 2.5, of)
+            metrics.measure(metric, 2.5, dimension)
     metrics.flush("a-service")
-    found = {}
+    written = {}
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         [directive] = line["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == NAMESPACE
@@ -173,14 +173,14 @@ def test_the_adapter_writes_what_cloudwatch_reads(capsys: pytest.CaptureFixture[
         assert (line["stage"], line["service"]) == ("a-stage", "a-service")
         for metric in directive["Metrics"]:
             by = set(dimensions) - {"stage", "service"}
-            found[metric["Name"]] = (metric["Unit"], by, line[metric["Name"]])
-    assert found == {
+            written[metric["Name"]] = (metric["Unit"], by, line[metric["Name"]])
+    assert written == {
         m.name: (m.unit, {m.by} if m.by else set(), [5.0] if m.unit == "Count" else [2.5])
         for m in ALL
     }
 
 
-def test_what_was_flushed_is_not_written_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_flushed_values_are_not_written_again(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = EmfMetrics("a-stage")
     metrics.count(ALL[0])
     metrics.flush("api")

@@ -33,11 +33,11 @@ RUN_BY = {
     ),
     "chatctl recount": (
         "tests/contract/test_mysql.py",
-        "test_recount_finds_what_was_changed_by_hand_and_sets_it_right",
+        "test_recount_reports_and_repairs_wrong_counts",
     ),
     "chatctl advance-counters": (
         "tests/contract/test_restore_drill.py",
-        "test_a_restore_gives_no_number_twice_and_loses_nothing_that_the_dump_has",
+        "test_a_restore_issues_no_number_twice_and_loses_nothing_of_the_dump",
     ),
     "make deploy": (
         DEPLOYMENT,

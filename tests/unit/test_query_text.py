@@ -1,4 +1,4 @@
-"""How the search box is read, and where terms are found in a text."""
+"""How a query is parsed, and where its terms match in a text."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_query_is_split_into_terms(q: str, terms: list[Term]) -> None:
     ids=["empty", "blank", "empty phrase", "blank phrase", "lone accent", "501 characters",
          "a term of 256", "21 terms", "half a character"],
 )  # fmt: skip
-def test_what_cannot_be_looked_for_is_invalid(q: str) -> None:
+def test_a_query_without_terms_is_invalid(q: str) -> None:
     with pytest.raises(InvalidError) as error:
         parse_query(q)
     assert error.value.violations[0].pointer == "q"
@@ -58,20 +58,20 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("École", "ecole"), ("Straße", "STRASSE"), ("e\u0301", "é"), ("ΟΔΟΣ", "οδος"), ("й", "и"),
         ("“don’t”", '"don\'t"'), ("İstanbul", "istanbul"), ("ﬁle", "file"), ("Ａｂｃ", "abc"),
         ("ǿ", "o"), ("x\u0301", "x"),
     ],
 )  # fmt: skip
-def test_spellings_that_differ_in_case_and_accents_are_the_same(one: str, other: str) -> None:
-    assert fold(one) == fold(other)
+def test_spellings_that_differ_in_case_and_accents_are_the_same(first: str, second: str) -> None:
+    assert fold(first) == fold(second)
 
 
-@pytest.mark.parametrize(("one", "other"), [("≠", "="), ("か", "が"), ("n", "m")])
-def test_other_signs_stay_apart(one: str, other: str) -> None:
-    assert fold(one) != fold(other)
+@pytest.mark.parametrize(("first", "second"), [("≠", "="), ("か", "が"), ("n", "m")])
+def test_other_characters_are_not_folded_together(first: str, second: str) -> None:
+    assert fold(first) != fold(second)
 
 
 def test_folding_twice_is_folding_once() -> None:
@@ -79,7 +79,7 @@ def test_folding_twice_is_folding_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "body", "found"),
+    ("term", "body", "is_match"),
     [
         (part("art"), "starting", True),
         (part("c++"), "I like C++11", True),
@@ -91,8 +91,8 @@ def test_folding_twice_is_folding_once() -> None:
         (phrase("東京"), "私は東京に", True),
     ],
 )
-def test_a_term_is_found_where_it_stands(term: Term, body: str, found: bool) -> None:
-    assert matches(term, fold(body)) is found
+def test_a_term_matches_where_it_occurs(term: Term, body: str, is_match: bool) -> None:
+    assert matches(term, fold(body)) is is_match
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_a_term_is_found_where_it_stands(term: Term, body: str, found: bool) -> 
         ("nothing here", [part("x")], "nothing here"),
     ],
 )
-def test_what_was_found_is_marked(body: str, terms: list[Term], shown: str) -> None:
+def test_matches_are_highlighted(body: str, terms: list[Term], shown: str) -> None:
     assert highlight(body, terms) == shown
 
 
-def test_a_long_body_is_shown_around_what_was_found() -> None:
+def test_a_fragment_of_a_long_body_surrounds_the_match() -> None:
     shown = highlight("before " * 300 + "needle " + "after " * 300, [part("needle")])
     assert "<em>needle</em>" in shown
     assert shown.startswith("before ")

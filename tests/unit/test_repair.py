@@ -19,7 +19,7 @@ DRAFT = Message(number=0, revision=0, body="hello", created_at=NOW)
 
 def lose_sends(ports: FakePorts, tenant: Tenant) -> None:
     """A chat and a message whose sends fail."""
-    ports.queues.away = True
+    ports.queues.is_down = True
     for attempt in (
         lambda: create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW)),
         lambda: create_messages(ports, tenant, 1, [DRAFT]),
@@ -29,7 +29,7 @@ def lose_sends(ports: FakePorts, tenant: Tenant) -> None:
         except UnavailableError:
             continue
         raise AssertionError("the send was expected to fail")
-    ports.queues.away = False
+    ports.queues.is_down = False
 
 
 def later(ports: FakePorts) -> None:

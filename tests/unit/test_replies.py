@@ -110,7 +110,7 @@ def test_an_error_after_the_rate_limit_was_taken_shows_what_is_left(
 
 
 def test_a_post_that_did_not_reach_the_queue_shows_what_is_left(functions: Functions) -> None:
-    functions.ports.queues.away = True
+    functions.ports.queues.is_down = True
     path = f"/applications/{TOKEN}/chats/1/messages"
     response = functions.send("POST", path, {"body": "hello"})
     assert response.status_code == 503

@@ -21,7 +21,7 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.applications import delete_application, rotate_key
 from chalicelib.usecases.read import list_chats
 from tests.fakes.ports import FakePorts
-from tests.fakes.redis_server import Memory
+from tests.fakes.redis_server import Dataset
 from tests.fakes.sequencer import InMemorySequencer
 
 
@@ -125,14 +125,14 @@ def test_a_copy_that_is_lost_brings_no_replaced_key_back(
     ports: FakePorts, tenant: Tenant, loss: str
 ) -> None:
     assert valid(ports, tenant) == [1]
-    snapshot: Memory = ports.sequencer.server.memory.copy()
+    snapshot: Dataset = ports.sequencer.server.dataset.copy()
     rotate_key(ports, tenant.token, tenant, 0)
     if loss == "expiry":
         ports.clock.wait(3601)
     elif loss == "wipe":
         ports.sequencer.wipe()
     else:
-        ports.sequencer.server.memory = snapshot
+        ports.sequencer.server.dataset = snapshot
         ports.sequencer.restart()
     assert valid(ports, tenant) == [2]
 

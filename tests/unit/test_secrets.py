@@ -1,4 +1,4 @@
-"""Secrets stay where they are until they are needed, and are asked for once."""
+"""Secrets are read when they are needed, and once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ def made(manager: Any, text: str) -> str:
     return str(manager.create_secret(Name="one", SecretString=text)["ARN"])
 
 
-def test_a_setting_that_names_no_secret_is_left_as_it_is() -> None:
+def test_a_setting_that_names_no_secret_is_unchanged() -> None:
     assert resolve_secret("ok_1_abc") == "ok_1_abc"
 
 
@@ -50,7 +50,7 @@ def test_a_secret_is_read_once_in_the_life_of_a_process(manager: Any) -> None:
     assert settings.require("master_key") == "a master key"
 
 
-def test_a_secret_that_could_not_be_read_is_asked_for_again(manager: Any) -> None:
+def test_a_secret_that_could_not_be_read_is_read_again(manager: Any) -> None:
     with pytest.raises(UnavailableError):
         resolve_secret(NOWHERE)
     assert resolve_secret(made(manager, "text")) == "text"

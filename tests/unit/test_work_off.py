@@ -91,5 +91,5 @@ def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
 
 def test_a_poison_record_that_cannot_be_buried_comes_again() -> None:
     ports = FakePorts()
-    ports.queues.away = True
+    ports.queues.is_down = True
     assert process_batch(ports, "messages", received("x"), decode, Storage()) == ["id-0"]

@@ -21,7 +21,7 @@ from chalicelib.adapters.mysql.database import (
 )
 from chalicelib.domain.errors import InProgressError, KeyReusedError
 from chalicelib.domain.idempotency import IdempotentWrite
-from chalicelib.domain.limits import IDEMPOTENCY_KEY_KEPT_SECONDS
+from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.domain.models import Application
 from chalicelib.domain.times import rfc3339
 
@@ -187,7 +187,7 @@ def _key(idempotency: IdempotentWrite) -> tuple[str, str]:
 
 
 def _oldest(idempotency: IdempotentWrite) -> str | None:
-    return to_db_time(rfc3339(idempotency.now_ms - IDEMPOTENCY_KEY_KEPT_SECONDS * 1000))
+    return to_db_time(rfc3339(idempotency.now_ms - IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000))
 
 
 def _application(row: Row) -> Application:

@@ -3,7 +3,7 @@
 Promises 2 and 7: each version is stored once, however often and in whatever order its records arrive, and
 counts change in the transaction that changes the rows they count. Two things could break this. Two workers
 on one chat: the lock of the chat's row separates them. A late record: the highest revision wins. Tests:
-"redelivery", "order" and "threads" in `tests/contract/test_store.py`.
+"redelivery", "every order" and "simultaneous" in `tests/contract/test_store.py`.
 
 A message may arrive before its chat. Its record carries the lease of the message numbers, so that the chat
 gets a stub: a row with that lease and no content. The chat's own record fills the stub in.

@@ -111,5 +111,5 @@ class Scripts:
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    no_answer = redis.ConnectionError | redis.TimeoutError | RedisClusterException
-    return isinstance(error, no_answer)
+    no_response = redis.ConnectionError | redis.TimeoutError | RedisClusterException
+    return isinstance(error, no_response)

@@ -30,7 +30,7 @@ from chalicelib.domain.leases import (
     PendingPage,
 )
 from chalicelib.domain.limits import (
-    IDEMPOTENCY_KEY_KEPT_SECONDS,
+    IDEMPOTENCY_KEY_LIFETIME_SECONDS,
     MAX_PENDING_OF_APPLICATION,
     MAX_PENDING_OF_CHAT,
 )
@@ -409,7 +409,7 @@ class RedisSequencer:
             self._max_pending_of_counter,
             self._max_pending_of_application,
             idempotency.fingerprint if idempotency else "",
-            IDEMPOTENCY_KEY_KEPT_SECONDS * 1000,
+            IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000,
             created_at,
         ]
 

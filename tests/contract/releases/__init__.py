@@ -1,1 +1,1 @@
-"""What each release said to its tables and put on its queues, recorded: upgrades are held to it."""
+"""What each release wrote to its tables, queues and keys, recorded. Tests run upgrades on it."""

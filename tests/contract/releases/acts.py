@@ -1,8 +1,8 @@
-"""What a release does with its tables, before the migrations of the next ones and after them.
+"""What a release does with its tables, before the migrations of later releases and after them.
 
-Each act is played by the code of a release on an empty database (`record.py`), and by the fake, which says
-what must be there in the end. `has` names the migrations that the release has: what needs a later one,
-it does not do. The same calls always give the same statements.
+The code of a release plays each act on an empty database (`record.py`). The fake plays it too, and has the
+expected result. `has` are the migrations of the release: it does nothing that needs a later one. The same
+calls always send the same statements.
 """
 
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat
 from chalicelib.usecases.ports import Store
 
-BEGINNINGS, CHANGES, READERS, KEYS, IDEMPOTENCY = 2, 3, 4, 5, 6
+RELEASES_OF_LEASES, CHANGES, READERS, KEYS, IDEMPOTENCY = 2, 3, 4, 5, 6
 TOKEN, LEFT = "acme", "left"
 WINDOW = 10
 CHATS = range(1, 7)
@@ -47,62 +47,66 @@ def chat(number: int, revision: int = 1, title: str | None = None) -> Chat:
     return Chat(number=number, revision=revision, title=title, created_at=NOW, messages_lease=FIRST)
 
 
-def say(
-    store: Store, number: int, *states: Message, lease: Lease = FIRST, token: str = TOKEN
+def persist_in(
+    store: Store, number: int, *versions: Message, lease: Lease = FIRST, token: str = TOKEN
 ) -> None:
-    record = MessagesRecord(token=token, chat=number, lease=lease, messages=list(states))
+    record = MessagesRecord(token=token, chat=number, lease=lease, messages=list(versions))
     store.persistence.persist_messages([record], WINDOW)
 
 
-def lock_or_create_chats(store: Store, *states: Chat, token: str = TOKEN) -> None:
+def persist_all(store: Store, *versions: Chat, token: str = TOKEN) -> None:
     store.persistence.persist_chats(
-        [ChatsRecord(token=token, lease=FIRST, chats=list(states))], WINDOW
+        [ChatsRecord(token=token, lease=FIRST, chats=list(versions))], WINDOW
     )
 
 
 def before(store: Store, has: Collection[int]) -> None:
-    """The release alone: creations, edits, deletions, late and repeated records, a lost memory."""
+    """The release alone: creations, edits, deletions, late and repeated records, a lost Redis."""
     store.applications.create_application(
         TOKEN, "Acme", NOW, *([ONCE] if IDEMPOTENCY in has else [])
     )
     store.applications.create_application(LEFT, "leaves", NOW)
     store.applications.rename_application(TOKEN, "Acme & Söhne ☕")
-    lock_or_create_chats(
+    persist_all(
         store, replace(chat(1, title="Général ☕"), metadata={"a": [1, None]}), chat(2), chat(3)
     )
     written = replace(message(1, 1, "Grüße 👋\n'quoted'"), sender="ann", metadata={"b": 2})
-    say(store, 1, written, replace(message(2, 2), idempotency_key="key"), message(3, 3))
-    say(store, 1, message(5, 5), message(4, 4), message(6, 6))
-    say(store, 1, message(2, 2), edited(2, 9, "edited"), deleted(3, 10))  # again, and changed
-    say(store, 1, message(2, 2), message(3, 3), deleted(5, 11))  # late
-    say(store, 2, deleted(1, 2), message(2, 3))
-    say(store, 2, message(1, 1))
-    say(store, 3, message(1, 1), message(2, 2))
-    say(store, 4, message(2, 2), message(1, 1))  # before their chat
-    _begin(store, Counter(TOKEN, 1), SECOND, epoch=1)
-    say(store, 1, message(17, 2 << 32), lease=SECOND)
+    persist_in(store, 1, written, replace(message(2, 2), idempotency_key="key"), message(3, 3))
+    persist_in(store, 1, message(5, 5), message(4, 4), message(6, 6))
+    persist_in(
+        store, 1, message(2, 2), edited(2, 9, "edited"), deleted(3, 10)
+    )  # again, and changed
+    persist_in(store, 1, message(2, 2), message(3, 3), deleted(5, 11))  # late
+    persist_in(store, 2, deleted(1, 2), message(2, 3))
+    persist_in(store, 2, message(1, 1))
+    persist_in(store, 3, message(1, 1), message(2, 2))
+    persist_in(store, 4, message(2, 2), message(1, 1))  # before their chat
+    _acquire(store, Counter(TOKEN, 1), SECOND, epoch=1)
+    persist_in(store, 1, message(17, 2 << 32), lease=SECOND)
     store.leases.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW)
-    lock_or_create_chats(store, replace(chat(3, 5), deleted_at=LATER))
-    lock_or_create_chats(store, chat(1), token=LEFT)
-    say(store, 1, message(1, 1), message(2, 2), token=LEFT)
+    persist_all(store, replace(chat(3, 5), deleted_at=LATER))
+    persist_all(store, chat(1), token=LEFT)
+    persist_in(store, 1, message(1, 1), message(2, 2), token=LEFT)
     store.applications.delete_application(LEFT, LATER)
     if READERS in has:
         store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, 4), 0)
         store.read_markers.mark_read(TOKEN, "bob", ReadMarker(2, 1), 0)
-    _look(store, has)
+    _read_everything(store, has)
 
 
 def after(store: Store, has: Collection[int]) -> None:
-    """The release goes on while the tables are already those of later ones."""
-    lock_or_create_chats(store, chat(4, title="late"), chat(5))
-    say(store, 1, message(18, 3 << 32), message(19, (3 << 32) + 1), lease=SECOND)
-    say(store, 1, message(8, 8))  # one that was passed over
-    say(store, 1, edited(1, (3 << 32) + 2, "edited later"), lease=SECOND)
-    say(store, 1, deleted(18, (3 << 32) + 3), deleted(4, (3 << 32) + 4), lease=SECOND)
-    say(store, 1, edited(5, (3 << 32) + 5, "back"), lease=SECOND)  # made from a state before
-    say(store, 6, message(1, 1))
-    _begin(store, Counter(TOKEN, 1), THIRD, epoch=2)
-    if BEGINNINGS in has:
+    """The release continues on the tables of later releases."""
+    persist_all(store, chat(4, title="late"), chat(5))
+    persist_in(store, 1, message(18, 3 << 32), message(19, (3 << 32) + 1), lease=SECOND)
+    persist_in(store, 1, message(8, 8))  # a skipped number
+    persist_in(store, 1, edited(1, (3 << 32) + 2, "edited later"), lease=SECOND)
+    persist_in(store, 1, deleted(18, (3 << 32) + 3), deleted(4, (3 << 32) + 4), lease=SECOND)
+    persist_in(
+        store, 1, edited(5, (3 << 32) + 5, "back"), lease=SECOND
+    )  # made from an earlier version
+    persist_in(store, 6, message(1, 1))
+    _acquire(store, Counter(TOKEN, 1), THIRD, epoch=2)
+    if RELEASES_OF_LEASES in has:
         store.leases.release_lease(Counter(TOKEN, 1), LeaseReleasing(THIRD.holder, THIRD.epoch, 36))
     store.applications.create_application("other", "another", NOW)
     store.purge.purge_deleted(LATER, 2)
@@ -113,16 +117,16 @@ def after(store: Store, has: Collection[int]) -> None:
         store.applications.rotate_key(TOKEN, 1, LATER)
     if IDEMPOTENCY in has:
         store.applications.delete_responses(NOW, 10)
-    _look(store, has)
+    _read_everything(store, has)
 
 
-def _begin(store: Store, counter: Counter, lease: Lease, epoch: int) -> None:
-    need = LeaseMissing(lease.holder, f"nonce-{lease.epoch}")
-    store.leases.acquire_lease(counter, need, epoch, WINDOW, LATER)
+def _acquire(store: Store, counter: Counter, lease: Lease, epoch: int) -> None:
+    not_ready = LeaseMissing(lease.holder, f"nonce-{lease.epoch}")
+    store.leases.acquire_lease(counter, not_ready, epoch, WINDOW, LATER)
 
 
-def _look(store: Store, has: Collection[int]) -> None:
-    """What is asked of the tables, so that each way to read them is in the recording."""
+def _read_everything(store: Store, has: Collection[int]) -> None:
+    """Read everything in every way, so that the recording has each statement that reads."""
     store.applications.get_application(TOKEN)
     store.applications.list_applications(None, 10)
     store.applications.list_tokens(None, 10)

@@ -1,7 +1,7 @@
-"""What a release leaves in Redis: a chat, messages, an edit and a deletion, all of them still pending.
+"""What a release leaves in Redis: a chat, messages, an edit and a deletion, all of them pending.
 
-The memory has a name of its own, as where the store keeps every write: so the keys can be put into another
-server and are still its own.
+The incarnation has a fixed name, as for a Redis that never loses a write. So the keys can be loaded into
+another server, and belong to its incarnation.
 """
 
 import json
@@ -35,17 +35,20 @@ def idempotency(key: str) -> IdempotencyKey:
 
 
 def accept(
-    sequencer: Sequencer, counter: Counter, drafts: Any, of: IdempotencyKey | None = None
+    sequencer: Sequencer,
+    counter: Counter,
+    drafts: Any,
+    idempotency_key: IdempotencyKey | None = None,
 ) -> Accepted:
-    """Accept in an application that is known, with a lease where there is none yet."""
-    answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
-    if isinstance(answer, LeaseMissing):
+    """Accept in a cached application. Installs a lease if there is none yet."""
+    accepted = sequencer.accept(Tenant(counter.token, 1), counter, drafts, idempotency_key)
+    if isinstance(accepted, LeaseMissing):
         assert sequencer.install_lease(
-            counter, answer.nonce, LeaseGrant(0, Lease(FIXED_HOLDER, 1, WINDOW))
+            counter, accepted.nonce, LeaseGrant(0, Lease(FIXED_HOLDER, 1, WINDOW))
         )
-        answer = sequencer.accept(Tenant(counter.token, 1), counter, drafts, of)
-    assert isinstance(answer, Accepted), answer
-    return answer
+        accepted = sequencer.accept(Tenant(counter.token, 1), counter, drafts, idempotency_key)
+    assert isinstance(accepted, Accepted), accepted
+    return accepted
 
 
 def pending(sequencer: Sequencer, counter: Counter) -> dict[int, Pending]:
@@ -54,22 +57,22 @@ def pending(sequencer: Sequencer, counter: Counter) -> dict[int, Pending]:
 
 
 def change(sequencer: Sequencer, counter: Counter, number: int, **fields: Any) -> Accepted:
-    """Edit or delete what is pending."""
+    """Edit or delete a pending version."""
     pending_page = sequencer.read_pending(Tenant(counter.token, 1), counter, PageRequest(limit=100))
-    state = pending(sequencer, counter)[number].version
-    answer = sequencer.edit(
+    version = pending(sequencer, counter)[number].version
+    accepted = sequencer.edit(
         Tenant(counter.token, 1),
         counter,
-        replace(state, **fields),
-        EditPrecondition(state.revision, pending_page.edits, 0),
+        replace(version, **fields),
+        EditPrecondition(version.revision, pending_page.edits, 0),
     )
-    assert isinstance(answer, Accepted), answer
-    return answer
+    assert isinstance(accepted, Accepted), accepted
+    return accepted
 
 
-def write(sequencer: Sequencer, introduce: Callable[[], None]) -> None:
-    """What a release does."""
-    introduce()
+def write(sequencer: Sequencer, cache_application: Callable[[], None]) -> None:
+    """Write what a release writes."""
+    cache_application()
     accept(sequencer, Counter(TOKEN), [CHAT], idempotency("chat"))
     messages = Counter(TOKEN, 1)
     accept(sequencer, messages, [draft("Grüße 👋"), draft("two")], idempotency("batch"))
@@ -79,7 +82,7 @@ def write(sequencer: Sequencer, introduce: Callable[[], None]) -> None:
 
 
 def taken(client: "redis.Redis") -> list[list[str]]:
-    """The commands that make the application's keys again. Bytes are written as Latin-1."""
+    """The commands that create the application's keys again. Bytes are written as Latin-1."""
     commands: list[list[Any]] = []
     for key in sorted(client.scan_iter(match=f"{{{TOKEN}}}*")):
         kind = client.type(key)
@@ -98,7 +101,7 @@ def taken(client: "redis.Redis") -> list[list[str]]:
 
 
 def put(client: "redis.Redis", token: str, commands: Sequence[Sequence[str]]) -> None:
-    """Make these keys for another application."""
+    """Create these keys for another application."""
     for name, key, *parts in commands:
         key = key.replace(f"{{{TOKEN}}}", f"{{{token}}}")
         client.execute_command(name, key, *(part.encode("latin-1") for part in parts))

@@ -1,7 +1,7 @@
-"""`python -m tests.contract.releases.record`: write down what today's code says to its tables, and its keys.
+"""`python -m tests.contract.releases.record`: record the statements and the keys of today's code.
 
-Run it in the last commit before a new migration: from then on, the tests hold every upgrade to that. It
-takes MariaDB and Valkey of the test stack. The files are named after the newest migration.
+Run it in the last commit before a new migration. From then on, the tests check every upgrade with the
+recording. It needs MariaDB and Valkey of the test stack. The files are named after the newest migration.
 """
 
 import re
@@ -16,41 +16,41 @@ from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
+from tests.contract.factories import application, cache_application
 from tests.contract.releases import acts, keys
 from tests.contract.releases.recordings import FOLDER, MIGRATIONS, Recording
-from tests.contract.states import application, introduce
 from tests.fakes.clock import FakeClock
 
 
 def record(store: MySqlStore, has: Collection[int]) -> Recording:
-    """Play both acts on an empty database, and listen."""
-    said: list[str] = []
+    """Play both acts on an empty database, and record the statements."""
+    statements: list[str] = []
 
     class Listening(Cursor):
         def _query(self, query: Any) -> Any:
             text = query if isinstance(query, str) else bytes(query).decode()
-            said.append(text.strip())
+            statements.append(text.strip())
             return super()._query(query)
 
     store.database._options |= {"cursorclass": Listening}
     acts.before(store, has)
-    middle = len(said)
+    middle = len(statements)
     acts.after(store, has)
-    return Recording(frozenset(has), _worth(said[:middle]), _worth(said[middle:]))
+    return Recording(frozenset(has), _worth(statements[:middle]), _worth(statements[middle:]))
 
 
-def _worth(said: list[str]) -> list[str]:
-    """All that is written, in order, and each way to read once."""
+def _worth(statements: list[str]) -> list[str]:
+    """All statements that write, in order, and each kind of statement that reads once."""
     reads: set[str] = set()
-    kept = []
-    for statement in said:
+    recorded = []
+    for statement in statements:
         way = re.sub(r"'[^']*'|\d+", "?", statement)
         way = re.sub(r"\?(,\s*\?)+", "?", way)
         if "SET SESSION" not in statement and way not in reads:
-            kept.append(statement)
+            recorded.append(statement)
         if statement.startswith("SELECT"):
             reads.add(way)
-    return kept
+    return recorded
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         redis.Redis.from_url(url) as client,
         closing(RedisSequencer(url, FakeClock(), acts.WINDOW, FIXED_HOLDER)) as sequencer,
     ):
-        keys.write(sequencer, lambda: introduce(sequencer, application(acts.TOKEN)))
+        keys.write(sequencer, lambda: cache_application(sequencer, application(acts.TOKEN)))
         (FOLDER / f"{newest}.keys.ndjson").write_text(keys.text(keys.taken(client)))
         sequencer.forget_application(acts.TOKEN)
 

@@ -1,4 +1,4 @@
-"""The recordings beside this file, and playing them to a database."""
+"""Loads the recordings in this folder, and plays them on a database."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -38,9 +38,9 @@ def recording(path: Path) -> Recording:
 RECORDINGS = {path.stem: recording(path) for path in sorted(FOLDER.glob("*.sql"))}
 
 
-def play(database: Database, said: list[str]) -> None:
-    """Each statement in a transaction of its own: what it locks, nobody else is there to want."""
-    for statement in said:
+def play(database: Database, statements: list[str]) -> None:
+    """Run each statement in its own transaction. Nobody else uses the database."""
+    for statement in statements:
         database.transact(lambda cursor, statement=statement: cursor.execute(statement))
 
 
@@ -51,7 +51,7 @@ def script(version: int) -> list[str]:
 
 
 def migrate_as(database: Database, has: frozenset[int]) -> None:
-    """The tables as a release leaves them that had only these migrations."""
+    """The tables that a release with only these migrations has."""
     play(database, [VERSIONS_TABLE])
     for version in sorted(has):
         note = f"INSERT INTO schema_migrations VALUES ({version}, '{MIGRATIONS[version]}', NOW(3))"

@@ -1,4 +1,4 @@
-"""States and records as short as a test's sentence wants them."""
+"""Short calls that make versions, records and leases for tests."""
 
 import secrets
 from contextlib import suppress
@@ -18,24 +18,24 @@ LEASE = Lease("memory-1", 1, 10)
 
 
 def message(number: int, revision: int = 1, **fields: object) -> Message:
-    state = Message(number=number, revision=revision, body=f"{number}.{revision}", created_at=NOW)
-    return replace(state, **fields)
+    version = Message(number=number, revision=revision, body=f"{number}.{revision}", created_at=NOW)
+    return replace(version, **fields)
 
 
 def deleted(number: int, revision: int) -> Message:
     return message(number, revision, body="", deleted_at=NOW)
 
 
-def messages(token: str, *states: Message, chat: int = 1, lease: Lease = LEASE) -> MessagesRecord:
-    return MessagesRecord(token=token, chat=chat, lease=lease, messages=list(states))
+def messages(token: str, *versions: Message, chat: int = 1, lease: Lease = LEASE) -> MessagesRecord:
+    return MessagesRecord(token=token, chat=chat, lease=lease, messages=list(versions))
 
 
 def chat(number: int = 1, revision: int = 1, **fields: object) -> Chat:
     return replace(Chat(number=number, revision=revision, created_at=NOW), **fields)
 
 
-def chats(token: str, *states: Chat, lease: Lease = LEASE) -> ChatsRecord:
-    return ChatsRecord(token=token, lease=lease, chats=list(states))
+def chats(token: str, *versions: Chat, lease: Lease = LEASE) -> ChatsRecord:
+    return ChatsRecord(token=token, lease=lease, chats=list(versions))
 
 
 def application(token: str, version: int = 1, previous_until: str | None = None) -> Application:
@@ -49,28 +49,28 @@ def application(token: str, version: int = 1, previous_until: str | None = None)
     )
 
 
-def introduce(sequencer: Sequencer, known: Application) -> None:
-    """Let the ledger know an application, as a caller does who has read it in MySQL."""
-    need = sequencer.read_pending(
+def cache_application(sequencer: Sequencer, known: Application) -> None:
+    """Cache an application in Redis, as a caller does that has read it from MySQL."""
+    not_ready = sequencer.read_pending(
         Tenant(known.token, known.key_version), Counter(known.token), PageRequest(limit=1)
     )
-    if isinstance(need, ApplicationNotCached):
-        assert sequencer.cache_application(known, need.nonce)
+    if isinstance(not_ready, ApplicationNotCached):
+        assert sequencer.cache_application(known, not_ready.nonce)
 
 
 def hold_first_lease(sequencer: Sequencer, counter: Counter, ceiling: int) -> None:
-    """Let the memory hold the first lease of a chat's messages, as a begin does that found none before."""
-    need = sequencer.accept(Tenant(counter.token, 1), counter, [message(0)])
-    assert isinstance(need, LeaseMissing)
+    """Give the incarnation the first lease of a chat's messages."""
+    not_ready = sequencer.accept(Tenant(counter.token, 1), counter, [message(0)])
+    assert isinstance(not_ready, LeaseMissing)
     assert sequencer.install_lease(
-        counter, need.nonce, LeaseGrant(0, Lease(need.holder, 1, ceiling))
+        counter, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, 1, ceiling))
     )
 
 
 def acquire(store: Store, counter: Counter, holder: str, window: int, at: str) -> LeaseGrant | None:
-    """Begin a lease as a caller does who has seen the newest epoch."""
+    """Acquire a lease, as a caller does that has read the newest epoch."""
     while (epoch := store.leases.lease_epoch(counter)) is not None:
         with suppress(ConflictError):  # another caller came in between
-            need = LeaseMissing(holder, secrets.token_hex(16))
-            return store.leases.acquire_lease(counter, need, epoch, window, at)
+            not_ready = LeaseMissing(holder, secrets.token_hex(16))
+            return store.leases.acquire_lease(counter, not_ready, epoch, window, at)
     return None
