@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
@@ -163,7 +164,8 @@ def test_what_the_api_could_not_send_is_sent_by_the_repair(
     wait_until("the first", lambda: count(application, chat) == 1)
     sequencer = RedisSequencer(stack.file["redis"]["url"], AMinuteAgo(), 1000)
     draft = Message(number=0, revision=0, body="unsent", created_at="2026-01-01T00:00:00.000Z")
-    accepted = sequencer.accept(Counter(application.token, 1), 1, [draft], None)
+    tenant = Tenant(application.token, 1)
+    accepted = sequencer.accept(tenant, Counter(application.token, 1), [draft], None)
     sequencer.close()
     assert isinstance(accepted, Accepted)
     assert accepted.first == 2
