@@ -15,12 +15,12 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 class Side:
-    """One of the two clients. `ask` calls a method; `take` reads the first items of an iterator, or all."""
+    """One of the two clients. `call` calls a method; `take` reads the first items of an iterator, or all."""
 
     def __init__(self, client: Client | AsyncClient) -> None:
         self.client = client
 
-    def ask(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         result = getattr(self.client, method)(*args, **kwargs)
         return asyncio.run(result) if asyncio.iscoroutine(result) else result
 

@@ -38,22 +38,22 @@ def test_chats_and_messages_are_numbered_from_one(ports: FakePorts, tenant: Tena
     assert [create_messages(ports, tenant, 2, [draft()]).value.first for _ in range(3)] == [1, 2, 3]
 
 
-def test_numbers_go_on_without_a_hole_far_beyond_one_lease(
+def test_numbers_continue_without_a_gap_far_beyond_one_lease(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)
     ports.persist()
-    given = []
+    numbers = []
     for i in range(60):
-        given.append(create_messages(ports, tenant, 1, [draft()]).value.first)
+        numbers.append(create_messages(ports, tenant, 1, [draft()]).value.first)
         if i % 7 == 0:
             ports.persist()
     ports.persist()
-    assert given == list(range(1, 61))
+    assert numbers == list(range(1, 61))
     assert get_chat(ports, tenant, 1).value.skipped == []
 
 
-def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
+def test_a_burst_beyond_the_first_lease_is_refused_until_the_chat_has_a_row(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)
@@ -64,9 +64,7 @@ def test_a_burst_over_the_first_lease_waits_for_the_chats_row(
     assert create_messages(ports, tenant, 1, [draft()]).value.first == 11
 
 
-def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_a_wiped_redis_skips_numbers_and_never_reuses_one(ports: FakePorts, tenant: Tenant) -> None:
     create_chat(ports, tenant, CHAT)
     for _ in range(3):
         create_messages(ports, tenant, 1, [draft()])
@@ -80,7 +78,7 @@ def test_a_wiped_memory_skips_numbers_and_never_reuses_one(
     assert sorted(bodies(ports, tenant, 1)) == [1, 2, 3, after]
 
 
-def test_a_restored_memory_begins_anew(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_restarted_redis_acquires_new_leases(ports: FakePorts, tenant: Tenant) -> None:
     create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()])
     ports.persist()
@@ -89,7 +87,7 @@ def test_a_restored_memory_begins_anew(ports: FakePorts, tenant: Tenant) -> None
     assert create_chat(ports, tenant, CHAT).value.number > 10
 
 
-def test_a_chat_whose_counter_is_lost_before_its_row_is_there_waits(
+def test_a_chat_that_loses_its_counter_before_it_has_a_row_is_unavailable(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)
@@ -181,14 +179,15 @@ def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_bac
     assert application.chats_count == 0
 
 
-def test_a_memory_that_was_lost_is_told_of_a_deletion_once_it_is_persisted(
+def test_a_wiped_redis_refuses_a_deleted_chat_once_the_deletion_is_persisted(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)
     ports.persist()
     edit_chat(ports, tenant, 1, lambda chat: replace(chat, deleted_at=NOW))
     ports.sequencer.wipe()
-    create_messages(ports, tenant, 1, [draft()])  # a lease begins: the chat's row still lives
+    # The deletion is not in MySQL yet, so this acquires a lease.
+    create_messages(ports, tenant, 1, [draft()])
     ports.persist()
     with pytest.raises(GoneError):
         create_messages(ports, tenant, 1, [draft()])

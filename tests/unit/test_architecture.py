@@ -1,4 +1,4 @@
-"""Rules about the code that no linter knows."""
+"""Rules for the code that no linter checks."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from chalicelib.entrypoints.http.problems import PROBLEMS
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_error_of_the_domain_has_an_answer() -> None:
+def test_every_error_of_the_domain_has_a_problem() -> None:
     tree = [errors.OrdinalError]
     for kind in tree:
         tree += kind.__subclasses__()
@@ -33,7 +33,7 @@ def test_only_settings_reads_the_environment() -> None:
     assert readers == ["chalicelib/settings.py"]
 
 
-def test_every_script_says_what_its_keys_and_arguments_are() -> None:
+def test_every_script_documents_its_keys_and_arguments() -> None:
     for script in (ROOT / "chalicelib/adapters/redis/scripts").glob("*.lua"):
         if script.name != "common.lua":
             assert "-- KEYS  1" in script.read_text(), script.name

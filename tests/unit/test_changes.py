@@ -1,4 +1,4 @@
-"""The changes of a chat: what is told, what is not told yet, and from where it goes on."""
+"""The change feed of a chat: it returns what is stored, and it continues from a position."""
 
 import random
 
@@ -33,25 +33,27 @@ def post(ports: FakePorts, tenant: Tenant, chat: int, *bodies: str) -> int:
     return create_messages(ports, tenant, chat, drafts).value.first
 
 
-def error_fields(changes: Changes) -> list[tuple[str, int]]:
+def types_and_numbers(changes: Changes) -> list[tuple[str, int]]:
     return [(change.type, change.message.number) for change in changes.items]
 
 
-def test_who_was_away_is_told_what_came_since(ports: FakePorts, tenant: Tenant, chat: int) -> None:
+def test_a_client_that_returns_gets_the_changes_since_its_position(
+    ports: FakePorts, tenant: Tenant, chat: int
+) -> None:
     post(ports, tenant, chat, "a", "b", "c")
     ports.persist()
     first = list_changes(ports, tenant, chat, Since(), 50).value
-    assert error_fields(first) == [("created", 1), ("created", 2), ("created", 3)]
+    assert types_and_numbers(first) == [("created", 1), ("created", 2), ("created", 3)]
     edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
     edit_message(ports, tenant, chat, 2, lambda m: replace(m, body="", deleted_at=NOW))
     post(ports, tenant, chat, "d")
     ports.persist()
     second = list_changes(ports, tenant, chat, first.since, 50).value
-    assert error_fields(second) == [("edited", 1), ("deleted", 2), ("created", 4)]
-    assert error_fields(list_changes(ports, tenant, chat, second.since, 50).value) == []
+    assert types_and_numbers(second) == [("edited", 1), ("deleted", 2), ("created", 4)]
+    assert types_and_numbers(list_changes(ports, tenant, chat, second.since, 50).value) == []
 
 
-def test_pages_follow_each_other_and_say_whether_there_is_more(
+def test_pages_follow_each_other_and_show_whether_more_follow(
     ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
     post(ports, tenant, chat, *"abcde")
@@ -60,25 +62,25 @@ def test_pages_follow_each_other_and_say_whether_there_is_more(
     for more in (True, True, False):
         changes = list_changes(ports, tenant, chat, since, 2).value
         assert changes.more is more
-        seen += [number for _, number in error_fields(changes)]
+        seen += [number for _, number in types_and_numbers(changes)]
         since = changes.since
     assert seen == [1, 2, 3, 4, 5]
     assert list_changes(ports, tenant, chat, since, 2).value == Changes((), since, more=False)
 
 
-def test_what_is_only_pending_is_told_once_it_is_stored(
+def test_a_pending_message_is_in_the_feed_once_it_is_stored(
     ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
     post(ports, tenant, chat, "a")
     before = list_changes(ports, tenant, chat, Since(), 50).value
     assert before == Changes((), Since(), more=False)
     ports.persist()
-    assert error_fields(list_changes(ports, tenant, chat, before.since, 50).value) == [
+    assert types_and_numbers(list_changes(ports, tenant, chat, before.since, 50).value) == [
         ("created", 1)
     ]
 
 
-def test_a_state_that_went_with_the_memory_of_redis_was_never_told(
+def test_a_version_that_a_wiped_redis_lost_was_never_in_the_feed(
     ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
     post(ports, tenant, chat, "a")
@@ -86,16 +88,18 @@ def test_a_state_that_went_with_the_memory_of_redis_was_never_told(
     edit_message(ports, tenant, chat, 1, lambda m: replace(m, body="a2", edited_at=NOW))
     post(ports, tenant, chat, "b")
     since = list_changes(ports, tenant, chat, Since(), 50).value.since
-    ports.queues.take("messages")  # as if the queue had not taken them
+    ports.queues.take("messages")  # as if the send had failed
     ports.sequencer.wipe()
     post(ports, tenant, chat, "c")
     ports.persist()
     everything = list_changes(ports, tenant, chat, Since(), 50).value
     assert [c.message.body for c in everything.items] == ["a", "c"]
-    assert error_fields(list_changes(ports, tenant, chat, since, 50).value) == [("created", 11)]
+    assert types_and_numbers(list_changes(ports, tenant, chat, since, 50).value) == [
+        ("created", 11)
+    ]
 
 
-def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
+def test_a_late_record_from_before_a_wipe_is_in_the_feed(
     ports: FakePorts, tenant: Tenant, chat: int
 ) -> None:
     ports.persist()
@@ -111,7 +115,7 @@ def test_a_record_of_a_memory_that_was_lost_is_told_although_it_comes_late(
 
 
 @given(bodies=st.lists(st.integers(1, 6), min_size=1, max_size=30), chance=st.randoms())
-def test_a_copy_equals_the_store_however_records_come(
+def test_a_copy_equals_the_store_in_whatever_order_records_arrive(
     bodies: list[int], chance: random.Random
 ) -> None:
     ports = FakePorts()
@@ -149,7 +153,7 @@ def follow(ports: FakePorts, tenant: Tenant, copy: dict[int, Message], since: Si
             return since
 
 
-def test_a_chat_that_is_not_there_has_none(ports: FakePorts, tenant: Tenant, chat: int) -> None:
+def test_a_missing_or_deleted_chat_has_no_feed(ports: FakePorts, tenant: Tenant, chat: int) -> None:
     with pytest.raises(NotFoundError):
         list_changes(ports, tenant, chat + 1, Since(), 50)
     post(ports, tenant, chat, "a")
@@ -165,7 +169,7 @@ def test_a_chat_that_is_not_there_has_none(ports: FakePorts, tenant: Tenant, cha
 @pytest.mark.parametrize(
     "since", [Since(), Since(0, 7), Since(7, 0), Since(MAX_NUMBER, 1)], ids=str
 )
-def test_a_place_is_read_as_it_was_written(since: Since) -> None:
+def test_a_position_is_parsed_as_it_was_written(since: Since) -> None:
     assert parse_since(str(since)) == since
 
 
@@ -173,6 +177,6 @@ def test_a_place_is_read_as_it_was_written(since: Since) -> None:
     "text",
     ["", "1", "1.", ".1", "-1.1", "1.1.1", "1.a", "٣.1", "0 ", f"{2**53}.1", "9" * 17 + ".1"],
 )
-def test_what_is_no_place_is_refused(text: str) -> None:
+def test_an_invalid_position_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="since"):
         parse_since(text)

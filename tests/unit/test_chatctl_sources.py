@@ -74,7 +74,7 @@ def test_a_directory_gives_the_files_whose_names_fit(tmp_path: Path) -> None:
     assert [s.title for s in find_sources([tmp_path], "ndjson", NOW, False).sources] == ["c"]
 
 
-def test_a_file_of_another_name_is_read_if_the_format_is_given(tmp_path: Path) -> None:
+def test_a_file_of_another_name_is_read_if_the_format_is_named(tmp_path: Path) -> None:
     file = tmp_path / "dump"
     file.write_text('{"chat": "c", "body": "x"}')
     with pytest.raises(click.UsageError, match="neither"):

@@ -1,4 +1,4 @@
-"""What `make test` prints at its end."""
+"""The last lines of `make test`."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_each_reason_of_a_skip_is_listed_once_with_its_tests() -> None:
     ]
 
 
-def test_a_run_without_skips_says_so() -> None:
+def test_a_run_without_skips_has_a_line_about_that() -> None:
     assert checks.skip_summary("3 passed in 0.1s") == ["No test was skipped."]
 
 

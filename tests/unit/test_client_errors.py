@@ -1,4 +1,4 @@
-"""What a refusal is raised as, and how it reads."""
+"""The error that the client raises for each refusal, and its text."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize("kind", ["sync", "async"])
 def raised_by(kind: str, response: httpx.Response) -> OrdinalError:
     side = sides(lambda request: response, retries=AtOnce(1))[kind]
     with pytest.raises(OrdinalError) as extended:
-        side.ask("get_chat", 1)
+        side.call("get_chat", 1)
     return extended.value
 
 
@@ -52,7 +52,7 @@ def test_each_status_has_its_error(kind: str, status: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
-def test_an_error_is_retryable_where_the_service_says_to_send_the_request_again(code: str) -> None:
+def test_an_error_is_retryable_if_its_remedy_is_to_send_the_request_again(code: str) -> None:
     problem = PROBLEMS[code]
     error = ProblemError(problem.status, TYPE_PREFIX + code)
     if code != "conflict":  # not the same request: others have changed what it is about
@@ -60,8 +60,8 @@ def test_an_error_is_retryable_where_the_service_says_to_send_the_request_again(
 
 
 @BOTH
-def test_a_refusal_has_all_that_the_service_said(kind: str) -> None:
-    faults = [
+def test_a_refusal_has_every_field_of_the_problem(kind: str) -> None:
+    violations = [
         {"pointer": "/body", "rule": "is missing"},
         {"pointer": "/x", "rule": "is not known"},
     ]
@@ -70,7 +70,7 @@ def test_a_refusal_has_all_that_the_service_said(kind: str) -> None:
         "title": "The request breaks a rule",
         "status": 422,
         "detail": "/body: is missing (and 1 more)",
-        "errors": faults,
+        "errors": violations,
         "a new field": 7,
     }
     error = raised_by(kind, httpx.Response(422, json=problem))
@@ -88,7 +88,7 @@ def test_a_refusal_has_all_that_the_service_said(kind: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("response", "text"),
     [
         ({"json": {"message": "Forbidden"}}, "403 Forbidden"),
         ({"text": "<html>no</html>"}, "403 <html>no</html>"),
@@ -96,38 +96,40 @@ def test_a_refusal_has_all_that_the_service_said(kind: str) -> None:
         ({}, "403"),
     ],
 )
-def test_what_something_before_the_service_says_is_shown(
-    kind: str, answer: dict[str, Any], text: str
+def test_a_refusal_by_a_gateway_before_the_service_shows_its_text(
+    kind: str, response: dict[str, Any], text: str
 ) -> None:
-    assert str(raised_by(kind, httpx.Response(403, **answer))) == text
+    assert str(raised_by(kind, httpx.Response(403, **response))) == text
 
 
 @BOTH
 @pytest.mark.parametrize("body", ["<html>", "{}", ""])
-def test_a_success_of_something_else_is_named_as_that(kind: str, body: str) -> None:
+def test_a_success_that_is_not_from_the_service_is_an_unexpected_response(
+    kind: str, body: str
+) -> None:
     error = raised_by(kind, httpx.Response(200, text=body))
     assert isinstance(error, UnexpectedResponseError)
     assert f"the response from {URL}/applications/" in str(error)
 
 
 @BOTH
-def test_readiness_is_an_answer_also_where_a_part_is_away(kind: str) -> None:
+def test_readiness_is_returned_also_if_a_service_is_down(kind: str) -> None:
     away = {"status": "degraded", "parts": {"redis": "unavailable"}}
     side = sides(lambda request: httpx.Response(503, json=away))[kind]
-    assert side.ask("get_readiness").parts == {"redis": "unavailable"}
+    assert side.call("get_readiness").parts == {"redis": "unavailable"}
 
 
 @BOTH
-def test_readiness_that_something_else_refuses_is_an_error(kind: str) -> None:
+def test_readiness_refused_by_a_gateway_is_an_error(kind: str) -> None:
     side = sides(lambda request: httpx.Response(503, text="no"), retries=AtOnce(1))[kind]
     with pytest.raises(ordinal_client.UnavailableError, match="503 no"):
-        side.ask("get_readiness")
+        side.call("get_readiness")
 
 
 @BOTH
-def test_without_an_application_there_is_none_whose_chats_are_meant(kind: str) -> None:
+def test_a_client_without_an_application_calls_no_method_that_needs_it(kind: str) -> None:
     with pytest.raises(ValueError, match="without `application`"):
-        sides(lambda request: httpx.Response(500), application="")[kind].ask("get_chat", 1)
+        sides(lambda request: httpx.Response(500), application="")[kind].call("get_chat", 1)
 
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
@@ -144,10 +146,10 @@ def test_leaving_a_client_closes_it() -> None:
 
 
 def test_leaving_an_async_client_closes_it() -> None:
-    async def leave_and_ask() -> None:
+    async def call_after_leaving() -> None:
         async with AsyncClient(URL, "key") as client:
             pass
         with pytest.raises(RuntimeError, match="closed"):
             await client.get_health()
 
-    asyncio.run(leave_and_ask())
+    asyncio.run(call_after_leaving())

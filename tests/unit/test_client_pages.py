@@ -1,4 +1,4 @@
-"""Lists over their pages and changes as they come, on the real application on fakes where it has them."""
+"""Iterators over pages and over changes. Pages come from the real application on fakes."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_all_messages_come_in_both_directions(operator: Operator, kind: str) -> 
 
 
 @BOTH
-def test_a_page_is_asked_for_when_it_is_reached(operator: Operator, kind: str) -> None:
+def test_a_page_is_requested_when_it_is_reached(operator: Operator, kind: str) -> None:
     client = side(operator, kind)
     client.take("messages", 1, limit=100, most=100)
     assert len(operator.service.requests) == 1
@@ -49,7 +49,7 @@ def test_a_page_is_asked_for_when_it_is_reached(operator: Operator, kind: str) -
 
 
 @BOTH
-def test_a_page_that_fails_is_asked_for_again(operator: Operator, kind: str) -> None:
+def test_a_failed_page_is_requested_again(operator: Operator, kind: str) -> None:
     operator.service.fail = lambda n: "after" if n == 1 else None
     messages = side(operator, kind).take("messages", 1, after=0, limit=100)
     assert [m.number for m in messages] == list(range(1, 231))
@@ -57,12 +57,12 @@ def test_a_page_that_fails_is_asked_for_again(operator: Operator, kind: str) -> 
 
 
 @BOTH
-def test_a_page_alone_says_whether_there_is_another(operator: Operator, kind: str) -> None:
+def test_a_page_shows_whether_another_follows(operator: Operator, kind: str) -> None:
     client = side(operator, kind)
-    page = client.ask("list_messages", 1, after=228, limit=1)
+    page = client.call("list_messages", 1, after=228, limit=1)
     assert [m.body for m in page.items] == ["message 229"]
     assert page.next
-    assert client.ask("list_messages", 1, after=229).next is None
+    assert client.call("list_messages", 1, after=229).next is None
 
 
 @BOTH
@@ -70,13 +70,13 @@ def test_a_search_goes_on_by_itself_or_by_its_cursor(operator: Operator, kind: s
     client = side(operator, kind)
     hits = client.take("search_hits", "message", sort="number", limit=100)
     assert sorted(hit.number for hit in hits) == list(range(1, 231))
-    first = client.ask("search_chat_messages", 1, "message", sort="number", limit=100)
-    second = client.ask(
+    first = client.call("search_chat_messages", 1, "message", sort="number", limit=100)
+    second = client.call(
         "search_chat_messages", 1, "message", sort="number", limit=100, cursor=first.cursor
     )
     assert (first.total, len(second.items)) == (230, 100)
     assert {h.number for h in first.items}.isdisjoint(h.number for h in second.items)
-    assert client.ask("search_messages", "nowhere").cursor is None
+    assert client.call("search_messages", "nowhere").cursor is None
 
 
 class Feed:
@@ -110,7 +110,7 @@ def test_changes_are_followed_until_the_last(kind: str) -> None:
 
 
 @BOTH
-def test_changes_are_followed_without_end_where_a_pause_is_given(kind: str) -> None:
+def test_changes_are_followed_without_end_if_the_caller_sets_a_pause(kind: str) -> None:
     feed = Feed()
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -160,10 +160,10 @@ def later_service(request: httpx.Request) -> httpx.Response:
 @BOTH
 def test_unknown_fields_and_unknown_types_of_changes_are_skipped(kind: str) -> None:
     client = sides(later_service)[kind]
-    page = client.ask("list_changes", 1, since="0")
+    page = client.call("list_changes", 1, since="0")
     assert [(c.type, c.number, c.message.body) for c in page.items] == [("edited", 1, "ho")]
     assert page.since == "2"
-    skipped = client.ask("list_changes", 1, since=page.since)
+    skipped = client.call("list_changes", 1, since=page.since)
     assert (skipped.items, skipped.since) == ((), "3")
 
 

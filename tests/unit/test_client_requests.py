@@ -1,4 +1,4 @@
-"""The client's requests and answers, held against the OpenAPI document."""
+"""The client's requests and results are checked against the OpenAPI document."""
 
 import json
 import re
@@ -19,7 +19,7 @@ NOT_FOR_PROGRAMS = {("get", "/openapi.json"), ("get", "/docs")}
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PAGE = {"before": 9, "limit": 7}
 
-# Each operation of the API and each method for it, with all that it takes.
+# Each operation of the API and each method for it, with all its arguments.
 CALLS: dict[tuple[str, str], tuple[str, list[Any], dict[str, Any]]] = {
     ("post", "/applications"): ("create_application", ["n"], {"idempotency_key": "k"}),
     ("get", "/applications"): ("list_applications", [], {"before": TOKEN, "limit": 7}),
@@ -101,11 +101,11 @@ def test_every_operation_of_the_api_has_a_method() -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("route", OPERATIONS, ids=" ".join)
-def test_a_method_sends_what_the_document_says_and_reads_what_it_shows(
+def test_a_method_sends_and_reads_what_the_document_defines(
     route: tuple[str, str], kind: str
 ) -> None:
     operation = OPERATIONS[route]
-    status, example = answer_of(operation)
+    status, example = success_of(operation)
     requests: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -115,8 +115,8 @@ def test_a_method_sends_what_the_document_says_and_reads_what_it_shows(
         return httpx.Response(status, json={**example, "a field of a later version": 1})
 
     method, args, kwargs = CALLS[route]
-    answer = sides(handler)[kind].ask(method, *args, **kwargs)
-    assert holds_all(answer, example)
+    result = sides(handler)[kind].call(method, *args, **kwargs)
+    assert holds_all(result, example)
     [request] = requests
     assert request.method == route[0].upper()
     assert re.fullmatch(pattern_of(route[1]), request.url.raw_path.decode().partition("?")[0])
@@ -132,8 +132,8 @@ def test_a_method_sends_what_the_document_says_and_reads_what_it_shows(
         assert request.headers["If-Match"] == '"4"'
 
 
-def answer_of(operation: dict[str, Any]) -> tuple[int, Any]:
-    """Status and body of a success, as the document shows it."""
+def success_of(operation: dict[str, Any]) -> tuple[int, Any]:
+    """The status and the example body of the operation's success in the document."""
     status = min(int(status) for status in operation["responses"])
     content = operation["responses"][str(status)].get("content")
     if not content:
@@ -142,14 +142,14 @@ def answer_of(operation: dict[str, Any]) -> tuple[int, Any]:
     return status, DOCUMENT["components"]["schemas"][name]["examples"][0]
 
 
-def holds_all(answer: Any, example: Any) -> bool:
-    """Whether the answer has every field of the example, with its value."""
-    got = msgspec.to_builtins(answer)
+def holds_all(result: Any, example: Any) -> bool:
+    """Whether the result has every field of the example, with its value."""
+    got = msgspec.to_builtins(result)
     return normal(got) == normal(example)
 
 
 def normal(value: Any) -> Any:
-    """Times as times, whatever they are written like."""
+    """The value with parsed times, so that two spellings of a time are equal."""
     if isinstance(value, dict):
         return {name: normal(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -160,5 +160,5 @@ def normal(value: Any) -> Any:
 
 
 def pattern_of(path: str) -> str:
-    """What matches the paths below the stage that the template stands for."""
+    """A pattern for the paths of this template below the stage."""
     return "/stage" + re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))

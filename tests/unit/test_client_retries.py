@@ -1,4 +1,4 @@
-"""What the client tries again, how long it waits, and under which keys."""
+"""Retries of the client: which requests, after which pauses, under which keys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ APPLICATION = {
 }
 
 
-def answer(status: int, body: Any = None, **headers: str) -> Callable[..., httpx.Response]:
+def response(status: int, body: Any = None, **headers: str) -> Callable[..., httpx.Response]:
     return lambda request: httpx.Response(status, json=body, headers=headers)
 
 
@@ -39,20 +39,20 @@ def broken(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("made up", request=request)
 
 
-IN_PROGRESS = answer(409, {"type": "urn:ordinal:problem:request-in-progress", "title": "wait"})
-CONFLICT = answer(409, {"type": "urn:ordinal:problem:conflict", "title": "others"})
+IN_PROGRESS = response(409, {"type": "urn:ordinal:problem:request-in-progress", "title": "wait"})
+CONFLICT = response(409, {"type": "urn:ordinal:problem:conflict", "title": "others"})
 
 
 class Script:
-    """Answers in turn; the last one is repeated."""
+    """Returns its responses in turn, and repeats the last one."""
 
-    def __init__(self, *answers: Callable[..., httpx.Response]) -> None:
-        self.answers = answers
+    def __init__(self, *responses: Callable[..., httpx.Response]) -> None:
+        self.responses = responses
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        return self.answers[min(len(self.requests), len(self.answers)) - 1](request)
+        return self.responses[min(len(self.requests), len(self.responses)) - 1](request)
 
     def side(self, kind: str, attempts: int = 20) -> Side:
         return sides(self, retries=AtOnce(attempts))[kind]
@@ -64,13 +64,13 @@ class Script:
 @BOTH
 @pytest.mark.parametrize(
     "failure",
-    [broken, lost, IN_PROGRESS, *(answer(status) for status in (429, 502, 503, 504))],
+    [broken, lost, IN_PROGRESS, *(response(status) for status in (429, 502, 503, 504))],
 )
-def test_what_may_succeed_later_is_sent_again_under_its_key(
+def test_a_request_that_may_succeed_later_is_resent_under_its_key(
     kind: str, failure: Callable[..., httpx.Response]
 ) -> None:
-    script = Script(failure, failure, answer(200, APPLICATION))
-    assert script.side(kind).ask("rename_application", "n").name == "n"
+    script = Script(failure, failure, response(200, APPLICATION))
+    assert script.side(kind).call("rename_application", "n").name == "n"
     assert len(script.keys()) == 3
     assert len(set(script.keys())) == 1
     assert UUID(script.keys()[0]).version == 4
@@ -79,27 +79,27 @@ def test_what_may_succeed_later_is_sent_again_under_its_key(
 
 @BOTH
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 412, 422, 500])
-def test_what_trying_again_cannot_help_is_raised_at_once(kind: str, status: int) -> None:
-    script = Script(answer(status))
+def test_an_error_that_a_retry_cannot_help_is_raised_at_once(kind: str, status: int) -> None:
+    script = Script(response(status))
     with pytest.raises(ProblemError) as extended:
-        script.side(kind).ask("get_application")
+        script.side(kind).call("get_application")
     assert (extended.value.status, len(script.requests)) == (status, 1)
 
 
 @BOTH
-def test_of_conflicts_only_a_request_in_progress_is_sent_again(kind: str) -> None:
+def test_of_conflicts_only_a_request_in_progress_is_resent(kind: str) -> None:
     script = Script(CONFLICT)
     with pytest.raises(ConflictError):
-        script.side(kind).ask("delete_message", 1, 2)
+        script.side(kind).call("delete_message", 1, 2)
     assert len(script.requests) == 1
 
 
 @BOTH
 def test_the_last_failure_is_raised_when_the_attempts_are_used_up(kind: str) -> None:
     with pytest.raises(UnavailableError):
-        Script(broken, answer(503)).side(kind, attempts=4).ask("get_application")
+        Script(broken, response(503)).side(kind, attempts=4).call("get_application")
     with pytest.raises(ConnectionFailedError, match="ReadTimeout: made up"):
-        Script(answer(503), lost).side(kind, attempts=4).ask("get_application")
+        Script(response(503), lost).side(kind, attempts=4).call("get_application")
 
 
 @BOTH
@@ -119,13 +119,13 @@ def test_the_last_failure_is_raised_when_the_attempts_are_used_up(kind: str) -> 
         ("delete_message", [1, 2]),
     ],
 )
-def test_every_change_has_a_key_its_own_or_the_one_it_is_given(
+def test_every_change_has_its_own_key_or_that_of_the_caller(
     kind: str, method: str, args: list[Any]
 ) -> None:
-    script = Script(answer(404))
-    for given in ({}, {}, {"idempotency_key": "mine"}):
+    script = Script(response(404))
+    for kwargs in ({}, {}, {"idempotency_key": "mine"}):
         with pytest.raises(ProblemError):
-            script.side(kind).ask(method, *args, **given)
+            script.side(kind).call(method, *args, **kwargs)
     first, second, third = script.keys()
     assert first != second
     assert third == "mine"
@@ -151,7 +151,7 @@ def test_pauses_grow_and_are_drawn_from_nothing_up_to_their_length() -> None:
     assert drawn == [(0.0, high) for high in (0.25, 0.5, 1, 2, 4, 8, 16, 16)]
 
 
-def test_no_attempt_comes_sooner_than_the_service_asks() -> None:
+def test_no_attempt_is_sooner_than_retry_after() -> None:
     attempts = BoundedAttempts(Retries(), lambda: 0.0, lambda low, high: low)
     assert attempts.pause_seconds(unavailable(retry_after_seconds=7)) == 7
 
@@ -164,7 +164,7 @@ def test_attempts_are_counted() -> None:
         attempts.pause_seconds(unavailable())
 
 
-def test_no_attempt_begins_later_than_is_allowed() -> None:
+def test_no_attempt_starts_after_the_time_limit() -> None:
     now = 100.0
     attempts = BoundedAttempts(Retries(seconds=10), lambda: now, longest)
     now = 109.0
@@ -173,18 +173,18 @@ def test_no_attempt_begins_later_than_is_allowed() -> None:
         attempts.pause_seconds(unavailable(retry_after_seconds=1))
 
 
-def test_a_retry_after_that_is_a_date_is_left_aside() -> None:
-    script = Script(answer(503, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}))
+def test_a_retry_after_that_is_a_date_is_ignored() -> None:
+    script = Script(response(503, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}))
     with pytest.raises(UnavailableError) as extended:
-        script.side("sync", attempts=1).ask("get_application")
+        script.side("sync", attempts=1).call("get_application")
     assert extended.value.retry_after_seconds == 0
 
 
 @BOTH
-def test_by_default_it_waits_as_the_service_asks_and_gives_up_where_that_is_too_long(
+def test_by_default_a_retry_after_beyond_the_time_limit_ends_the_retries(
     kind: str,
 ) -> None:
-    script = Script(answer(503, **{"Retry-After": "61"}))
+    script = Script(response(503, **{"Retry-After": "61"}))
     with pytest.raises(UnavailableError) as extended:
-        sides(script)[kind].ask("get_application")
+        sides(script)[kind].call("get_application")
     assert (extended.value.retry_after_seconds, len(script.requests)) == (61, 1)

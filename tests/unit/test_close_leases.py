@@ -1,4 +1,4 @@
-"""Leases of quiet counters are given back, and nothing is skipped whatever happens in between."""
+"""Leases of idle counters are released, and a crash at any point skips no number."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,9 +22,9 @@ MESSAGES = Counter(TENANT.token, 1)
 
 @pytest.fixture
 def ports() -> FakePorts:
-    """A chat with three messages, all persisted, and an hour of quiet after that."""
+    """A chat with three messages, all persisted, and idle for an hour."""
     ports = FakePorts()
-    ports.store.applications.create_application(TENANT.token, "quiet", NOW)
+    ports.store.applications.create_application(TENANT.token, "idle", NOW)
     create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW))
     for _ in range(3):
         post(ports)
@@ -38,7 +38,7 @@ def post(ports: Any) -> int:
     return create_messages(ports, TENANT, 1, [draft]).value.first
 
 
-def test_a_quiet_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
+def test_an_idle_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
     assert release_idle_leases(ports) == 2
     assert counters(ports) == set()
     assert release_idle_leases(ports) == 0
@@ -52,7 +52,7 @@ def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePort
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
 
-def test_a_message_can_be_edited_although_its_chat_was_closed(ports: FakePorts) -> None:
+def test_a_message_can_be_edited_after_the_release_of_its_chat(ports: FakePorts) -> None:
     release_idle_leases(ports)
     edit_message(ports, TENANT, 1, 2, lambda m: replace(m, body="edited"))
     ports.persist()
@@ -62,7 +62,7 @@ def test_a_message_can_be_edited_although_its_chat_was_closed(ports: FakePorts) 
     assert post(ports) == 4
 
 
-def test_a_chat_that_is_written_to_stays(ports: FakePorts) -> None:
+def test_a_chat_with_pending_messages_is_not_released(ports: FakePorts) -> None:
     post(ports)
     assert release_idle_leases(ports) == 1
     ports.persist()
@@ -79,11 +79,11 @@ def test_an_application_that_is_purged_is_erased_from_redis(ports: FakePorts) ->
 
 
 class _KilledError(BaseException):
-    """The process is gone: nothing of it runs any more."""
+    """Stands for the kill of the process: no code handles it."""
 
 
-class _Dying:
-    """A world whose process is killed after so many calls of its ports."""
+class _KilledPorts:
+    """Ports whose process is killed after this number of calls."""
 
     def __init__(self, ports: FakePorts, calls: int) -> None:
         self._ports, self.left = ports, calls
@@ -94,50 +94,50 @@ class _Dying:
 
 
 class _Port:
-    def __init__(self, dying: _Dying, port: Any) -> None:
-        self._dying, self._port = dying, port
+    def __init__(self, ports: _KilledPorts, port: Any) -> None:
+        self._ports, self._port = ports, port
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
         if not callable(method):
-            return _Port(self._dying, method)  # a role of the store
+            return _Port(self._ports, method)  # a role of the store
 
         def call(*args: Any) -> Any:
-            self._dying.left -= 1
-            if self._dying.left < 0:
+            self._ports.left -= 1
+            if self._ports.left < 0:
                 raise _KilledError
             return method(*args)
 
         return call
 
 
-def deaths(work: Callable[[Any], object], ports: FakePorts) -> Iterator[int]:
-    """Do the work, killed before its first call, then before its second …, until it gets through."""
+def kills(work: Callable[[Any], object], ports: FakePorts) -> Iterator[int]:
+    """Run the work, killed before its first call, then before its second call, until it completes."""
     for calls in range(30):
         try:
-            work(_Dying(ports, calls))
+            work(_KilledPorts(ports, calls))
         except _KilledError:
             yield calls
         else:
             return
-    raise AssertionError("it never got through")
+    raise AssertionError("it never completed")
 
 
-def test_a_death_anywhere_in_closing_skips_nothing(ports: FakePorts) -> None:
-    given = [3]
-    for calls in deaths(release_idle_leases, ports):
-        given.append(post(ports))
+def test_a_kill_at_any_point_of_a_release_skips_nothing(ports: FakePorts) -> None:
+    numbers = [3]
+    for calls in kills(release_idle_leases, ports):
+        numbers.append(post(ports))
         ports.persist()
         ports.clock.wait(IDLE_MS / 1000 + calls)
-    assert given == list(range(3, 3 + len(given)))
-    assert len(given) > 5
+    assert numbers == list(range(3, 3 + len(numbers)))
+    assert len(numbers) > 5
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 
 
-def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
+def test_a_kill_at_any_point_of_an_acquisition_skips_nothing(ports: FakePorts) -> None:
     release_idle_leases(ports)
-    for _ in deaths(post, ports):
-        ports.clock.wait(6)  # for so long others wait for who began
+    for _ in kills(post, ports):
+        ports.clock.wait(6)  # as long as others wait for the attempt that was killed
     last = post(ports)
     ports.queues.sent["messages"].clear()
     assert [
@@ -147,6 +147,6 @@ def test_a_death_anywhere_in_beginning_skips_nothing(ports: FakePorts) -> None:
 
 
 def counters(ports: FakePorts) -> set[str]:
-    """The keys that a counter has or leaves behind."""
+    """The keys of the counters."""
     keys = (key.decode() for key in ports.sequencer.server.dataset.values)
     return {key for key in keys if not key.endswith(":application")}

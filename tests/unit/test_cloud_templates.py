@@ -33,12 +33,12 @@ def queue(name: str) -> dict[str, Any]:
     return next(properties for properties in queues if properties["QueueName"] == full_name)
 
 
-def test_every_template_has_its_place_in_the_order() -> None:
+def test_the_order_names_every_template() -> None:
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(ORDER)
 
 
 @pytest.mark.parametrize("resource_type", RETAINED)
-def test_what_holds_data_outlives_its_stack(resource_type: str) -> None:
+def test_every_resource_with_data_outlives_its_stack(resource_type: str) -> None:
     resources = [
         (name, key, resource)
         for name in ORDER
@@ -63,7 +63,7 @@ def test_every_queue_has_a_dead_letter_queue_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*QUEUES, *(f"{queue}-dead-letters" for queue in QUEUES)])
-def test_every_queue_is_encrypted_and_keeps_records_for_the_longest_time(name: str) -> None:
+def test_every_queue_is_encrypted_and_retains_records_for_the_longest_time(name: str) -> None:
     properties = queue(name)
     assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
     assert properties["MaximumMessageSize"] == 1024 * 1024
@@ -83,7 +83,7 @@ def test_every_queue_refuses_connections_without_tls() -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_valkey_evicts_nothing_and_keeps_every_write_over_a_failover() -> None:
+def test_valkey_evicts_nothing_and_loses_no_write_in_a_failover() -> None:
     [redis] = of_type("data", "AWS::ElastiCache::ReplicationGroup").values()
     [parameters] = of_type("data", "AWS::ElastiCache::ParameterGroup").values()
     assert parameters["Properties"] == {"cluster-enabled": "yes", "maxmemory-policy": "noeviction"}
@@ -194,7 +194,7 @@ def test_an_alarm_includes_every_function_but_migrate(metric: str) -> None:
     assert watched == {f"ordinal-${{Stage}}{suffix}" for suffix in FUNCTIONS - {"-migrate"}}
 
 
-def test_every_alarm_says_what_it_means_and_notifies_somebody() -> None:
+def test_every_alarm_has_a_description_and_notifies_a_topic() -> None:
     for name, alarm in of_type("monitoring", "AWS::CloudWatch::Alarm").items():
         assert len(alarm["AlarmDescription"]) > 20, name
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
@@ -210,9 +210,9 @@ def test_the_alarm_of_the_api_has_the_dimensions_that_the_api_is_deployed_with()
 
 
 def test_the_dashboard_is_json_and_its_widgets_do_not_overlap() -> None:
-    places = [(widget["x"], widget["y"]) for widget in dashboard()["widgets"]]
-    assert len(places) == 15
-    assert len(set(places)) == len(places)
+    corners = [(widget["x"], widget["y"]) for widget in dashboard()["widgets"]]
+    assert len(corners) == 15
+    assert len(set(corners)) == len(corners)
 
 
 def test_alarms_and_dashboard_name_metrics_of_ordinal_that_exist() -> None:
@@ -236,7 +236,7 @@ def dashboard() -> Any:
     return json.loads(re.sub(r"\$\{[^}]+\}", "x", properties["DashboardBody"]["Fn::Sub"]))
 
 
-def test_each_template_needs_only_outputs_of_earlier_ones() -> None:
+def test_each_template_uses_only_outputs_of_earlier_ones() -> None:
     available = {"Stage"}
     for name in ORDER:
         parameters = template(name)["Parameters"]

@@ -43,7 +43,7 @@ def test_every_image_is_pinned_to_a_version(service: str) -> None:
     assert version[0].isdigit()
 
 
-def test_localstack_is_the_last_version_that_needs_no_account() -> None:
+def test_localstack_is_the_last_version_that_works_without_an_account() -> None:
     assert SERVICES["localstack"]["image"] == "localstack/localstack:4.14.0"
 
 
@@ -54,7 +54,7 @@ def test_the_functions_containers_join_the_network_of_the_stores() -> None:
     assert all(service["networks"] == ["ordinal"] for service in SERVICES.values())
 
 
-def test_the_deployment_has_all_settings_that_it_needs() -> None:
+def test_the_deployment_has_all_required_settings() -> None:
     assert set(SERVICES["deploy"]["environment"]) >= {
         "ORDINAL_REDIS_URL",
         "ORDINAL_MYSQL_URL",

@@ -1,4 +1,4 @@
-"""Pages of another origin are let in where the setting says so, and nowhere else."""
+"""Pages of another origin can call the API only if the setting allows their origin."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ORIGIN = "https://chat.example"
 
 @pytest.fixture
 def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The setting is read at import, so it is given to what was made of it."""
+    """The setting is read at import. This changes the objects that were made from it."""
     cors = cors_of(ORIGIN)
     monkeypatch.setattr(problems, "CORS", cors)
     for methods in app.routes.values():
@@ -22,30 +22,32 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(route, "cors", cors)
 
 
-def test_no_other_origin_is_let_in_without_the_setting() -> None:
+def test_without_the_setting_no_other_origin_is_allowed() -> None:
     assert cors_of("") is None
     assert cors_headers(None) == {}
     with Client(app) as client:
-        for answer in (client.http.get("/health"), client.http.put("/health")):
-            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+        for response in (client.http.get("/health"), client.http.put("/health")):
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
 
 
-def test_clients_may_send_and_read_the_headers_that_they_need() -> None:
+def test_pages_may_send_and_read_the_headers_of_the_api() -> None:
     headers = cors_headers(cors_of(ORIGIN))
     assert headers["Access-Control-Allow-Origin"] == ORIGIN
-    taken = headers["Access-Control-Allow-Headers"].split(",")
-    assert {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"} <= set(taken)
-    given = headers["Access-Control-Expose-Headers"].split(",")
-    assert {"ETag", "Location", "Retry-After", "Idempotency-Replayed"} <= set(given)
+    accepted = headers["Access-Control-Allow-Headers"].split(",")
+    assert {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"} <= set(accepted)
+    exposed = headers["Access-Control-Expose-Headers"].split(",")
+    assert {"ETag", "Location", "Retry-After", "Idempotency-Replayed"} <= set(exposed)
 
 
 @pytest.mark.usefixtures("allowed")
-def test_every_answer_can_be_read_whoever_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_response_can_be_read_whichever_code_makes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(event: Any, get_response: Any) -> Any:
         raise ValueError
 
     with Client(app) as client:
-        answers = {
+        responses = {
             200: client.http.get("/health"),
             401: client.http.get("/applications"),
             405: client.http.put("/health"),
@@ -54,7 +56,7 @@ def test_every_answer_can_be_read_whoever_gives_it(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(
             app, "middleware_handlers", [*app.middleware_handlers, (broken, "http")]
         )
-        answers[500] = client.http.get("/health")
-    for status, answer in answers.items():
-        assert answer.status_code == status
-        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        responses[500] = client.http.get("/health")
+    for status, response in responses.items():
+        assert response.status_code == status
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN

@@ -79,7 +79,7 @@ def test_a_policy_names_this_stage_region_account_and_partition() -> None:
     assert text == '"arn:aws-cn:sqs:cn-north-1:123456789012:ordinal-prod2-chats"'
 
 
-def test_no_policy_keeps_a_placeholder(tmp_path: Path) -> None:
+def test_no_policy_contains_a_placeholder(tmp_path: Path) -> None:
     copy = stage_project(ROOT, tmp_path, AWS, TARGET, {})
     policies = [file.read_text() for file in (copy / ".chalice").glob("policy-*.json")]
     assert len(policies) == len(CONFIG["lambda_functions"])
@@ -94,12 +94,12 @@ def test_the_environment_of_the_functions_holds_only_the_names_of_secrets() -> N
     assert variables["ORDINAL_CHATS_DEAD_LETTER_QUEUE_URL"] == "the ChatsDeadLetterQueueUrl"
 
 
-def test_what_the_functions_need_is_an_output_of_a_template() -> None:
+def test_every_value_of_the_functions_is_an_output_of_a_template() -> None:
     outputs = {output for stack in TEMPLATES for output in template(stack.name)["Outputs"]}
     assert {*FROM_STACKS.values(), *OUTPUTS, "SubnetIds", "FunctionsSecurityGroupId"} <= outputs
 
 
-def test_each_stack_gets_the_parameters_that_its_template_needs() -> None:
+def test_each_stack_gets_the_required_parameters_of_its_template() -> None:
     for stack in TEMPLATES:
         parameters = template(stack.name)["Parameters"]
         needed = {name for name in parameters if "Default" not in parameters[name]}
@@ -119,7 +119,7 @@ def test_the_simulation_has_the_same_queue_settings_as_the_template() -> None:
 
 
 @pytest.mark.parametrize("name", ["secrets", "data", "queues"])
-def test_a_stack_that_is_to_go_retains_nothing(name: str) -> None:
+def test_a_stack_that_is_destroyed_retains_nothing(name: str) -> None:
     assert name in [stack.name for stack in TEMPLATES if stack.holds_data]
     before = (FOLDER / f"{name}.yaml").read_text()
     after = without_retention(before)

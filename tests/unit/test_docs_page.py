@@ -1,4 +1,4 @@
-"""The page at /docs, read: it can do without anybody else, and its policy lets it do no more."""
+"""The page at /docs loads nothing from other hosts, and its policy allows nothing more."""
 
 import re
 
@@ -13,9 +13,9 @@ POLICY = dict(rule.split(" ", 1) for rule in HEADERS["Content-Security-Policy"].
 
 def test_it_is_served_as_html_under_its_policy() -> None:
     with Client(app) as client:
-        answer = client.http.get("/docs")
-    assert (answer.status_code, answer.body.decode()) == (200, PAGE)
-    assert answer.headers.items() >= HEADERS.items()
+        response = client.http.get("/docs")
+    assert (response.status_code, response.body.decode()) == (200, PAGE)
+    assert response.headers.items() >= HEADERS.items()
 
 
 def test_nothing_but_its_own_script_and_style_may_run() -> None:

@@ -1,4 +1,4 @@
-"""Edits and deletions: the newest accepted state wins, wherever the states are."""
+"""Edits and deletions: the newest accepted version wins, in Redis, in a queue and in MySQL."""
 
 import pytest
 from msgspec.structs import replace
@@ -51,7 +51,9 @@ def test_an_edit_is_read_at_once_and_after_it_is_persisted(
     assert body(ports, tenant) == "second"
 
 
-def test_an_older_state_that_comes_late_changes_nothing(ports: FakePorts, tenant: Tenant) -> None:
+def test_an_older_version_that_arrives_late_changes_nothing(
+    ports: FakePorts, tenant: Tenant
+) -> None:
     ports.persist()
     edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="second"))
     late = ports.queues.take("messages")
@@ -62,22 +64,22 @@ def test_an_older_state_that_comes_late_changes_nothing(ports: FakePorts, tenant
     assert body(ports, tenant) == "third"
 
 
-def test_a_change_in_between_is_made_again_on_the_newer_state(
+def test_an_edit_that_meets_another_is_applied_again_to_the_newer_version(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    others = ["x"]
+    senders = ["x"]
 
     def change(message: Message) -> Message:
-        if others:
-            edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender=others.pop()))
+        if senders:
+            edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender=senders.pop()))
         return replace(message, body=message.body + "!")
 
     edit_message(ports, tenant, 1, 1, change)
-    state = get_message(ports, tenant, 1, 1).value
-    assert (state.body, state.sender) == ("first!", "x")
+    version = get_message(ports, tenant, 1, 1).value
+    assert (version.body, version.sender) == ("first!", "x")
 
 
-def test_endless_changes_in_between_end_in_a_conflict(ports: FakePorts, tenant: Tenant) -> None:
+def test_endless_other_edits_end_in_a_conflict(ports: FakePorts, tenant: Tenant) -> None:
     def change(message: Message) -> Message:
         edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="other"))
         return message
@@ -93,7 +95,7 @@ def test_if_match_lets_only_the_seen_revision_be_changed(ports: FakePorts, tenan
         edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="third"), seen)
 
 
-def test_an_edit_that_meets_others_slowly_is_given_up_within_seconds(
+def test_an_edit_that_always_meets_others_ends_within_seconds(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(*_: object) -> None:
@@ -107,7 +109,7 @@ def test_an_edit_that_meets_others_slowly_is_given_up_within_seconds(
     assert ports.clock.now_ms() - started < 3_000
 
 
-def test_a_deleted_message_keeps_its_number_and_leaves_lists_and_counts(
+def test_a_deleted_message_leaves_lists_and_counts_and_its_number_is_not_reused(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_messages(ports, tenant, 1, [DRAFT])
@@ -144,18 +146,18 @@ def test_a_chats_title_changes_and_its_counts_stay(ports: FakePorts, tenant: Ten
 
 # --- retries with an Idempotency-Key
 
-MARK = IdempotencyKey("key", "fingerprint")
+KEY = IdempotencyKey("key", "fingerprint")
 
 
 def edited(
-    ports: FakePorts, tenant: Tenant, body: str, idempotency: IdempotencyKey = MARK
+    ports: FakePorts, tenant: Tenant, body: str, idempotency: IdempotencyKey = KEY
 ) -> WriteResult[Message]:
     now = rfc3339(ports.clock.now_ms())
     change = MessageChange(body=body)
     return edit_message(ports, tenant, 1, 1, lambda m: change.apply(m, now), None, idempotency)
 
 
-def test_a_retried_edit_is_made_once_and_answered_alike_whatever_came_since(
+def test_a_retried_edit_is_made_once_and_has_the_same_result_after_other_edits(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     first = edited(ports, tenant, "second")
@@ -168,26 +170,26 @@ def test_a_retried_edit_is_made_once_and_answered_alike_whatever_came_since(
     assert body(ports, tenant) == "third"
 
 
-def test_a_retry_is_answered_also_where_if_match_names_what_was(
+def test_a_retry_succeeds_although_if_match_names_the_earlier_revision(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     seen = get_message(ports, tenant, 1, 1).value.revision
-    answers = [
-        edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="second"), seen, MARK)
+    results = [
+        edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="second"), seen, KEY)
         for _ in range(2)
     ]
-    assert [(a.value.revision, a.replayed) for a in answers] == [
+    assert [(a.value.revision, a.replayed) for a in results] == [
         (seen + 1, False),
         (seen + 1, True),
     ]
 
 
-def test_a_retried_deletion_is_answered_alike_and_not_told_that_it_is_gone(
+def test_a_retried_deletion_has_the_same_result_and_is_not_refused_as_gone(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     def delete_message() -> tuple[int, bool]:
         done = edit_message(
-            ports, tenant, 1, 1, lambda m: replace(m, body="", deleted_at=NOW), None, MARK
+            ports, tenant, 1, 1, lambda m: replace(m, body="", deleted_at=NOW), None, KEY
         )
         return done.value.revision, done.replayed
 
@@ -204,18 +206,18 @@ def test_a_retried_deletion_is_answered_alike_and_not_told_that_it_is_gone(
     assert delete_message()[1]
 
 
-def test_a_retried_change_of_a_chat_has_the_counts_of_the_first_answer(
+def test_a_retried_edit_of_a_chat_has_the_counts_of_the_first_result(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     ports.persist()
     now = rfc3339(ports.clock.now_ms())
     change = ChatChange(title=None, metadata={"a": 1})
-    answers = []
+    results = []
     for _ in range(2):
-        answers.append(edit_chat(ports, tenant, 1, lambda c: change.apply(c, now), None, MARK))
+        results.append(edit_chat(ports, tenant, 1, lambda c: change.apply(c, now), None, KEY))
         create_messages(ports, tenant, 1, [DRAFT])
         ports.persist()
-    first, again = (answer.value for answer in answers)
+    first, again = (result.value for result in results)
     assert again == replace(first, chat=replace(first.chat, messages_lease=None))
     assert (again.messages_count, again.chat.metadata) == (1, {"a": 1})
 
@@ -236,7 +238,7 @@ def test_a_retry_after_a_failed_send_sends_the_edit(ports: FakePorts, tenant: Te
     assert stored.body == "second"
 
 
-def test_of_two_at_once_with_one_key_the_later_gets_the_answer_of_the_other(
+def test_of_two_edits_at_once_with_one_key_the_later_gets_the_result_of_the_other(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     inner: list[WriteResult[Message]] = []
@@ -246,7 +248,7 @@ def test_of_two_at_once_with_one_key_the_later_gets_the_answer_of_the_other(
             inner.append(edited(ports, tenant, "second"))
         return replace(message, body="second")
 
-    outer = edit_message(ports, tenant, 1, 1, change, None, MARK)
+    outer = edit_message(ports, tenant, 1, 1, change, None, KEY)
     assert outer.replayed
     assert outer.value == inner[0].value
 
@@ -257,10 +259,10 @@ def test_a_key_of_another_edit_is_refused(ports: FakePorts, tenant: Tenant) -> N
         edited(ports, tenant, "third", IdempotencyKey("key", "another"))
 
 
-def test_what_a_retry_brings_is_not_kept(ports: FakePorts, tenant: Tenant) -> None:
+def test_the_body_of_an_edit_is_not_stored_with_its_key(ports: FakePorts, tenant: Tenant) -> None:
     edited(ports, tenant, "x" * 10_000)
-    marks = [v for k, v in ports.sequencer.server.dataset.values.items() if b":mark:" in k]
-    assert [len(str(idempotency)) < 1_000 for idempotency in marks] == [True]
+    records = [v for k, v in ports.sequencer.server.dataset.values.items() if b":mark:" in k]
+    assert [len(str(record)) < 1_000 for record in records] == [True]
     assert len(edited(ports, tenant, "x" * 10_000).value.body) == 10_000
 
 
@@ -268,11 +270,11 @@ def test_an_edit_takes_once_from_the_rate_limit_however_often_it_reads(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     limited = replace(tenant, buckets=(bucket(1),))
-    others = ["x", "y"]
+    senders = ["x", "y"]
 
     def change(message: Message) -> Message:
-        if others:
-            edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender=others.pop()))
+        if senders:
+            edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender=senders.pop()))
         return replace(message, body="second")
 
     result = edit_message(ports, limited, 1, 1, change)
@@ -282,7 +284,7 @@ def test_an_edit_takes_once_from_the_rate_limit_however_often_it_reads(
     assert [remaining.left for remaining in error.value.remaining] == [498]
 
 
-def test_a_chat_that_was_deleted_takes_nothing_after_redis_lost_its_memory(
+def test_a_deleted_chat_accepts_nothing_after_redis_is_wiped(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     ports.persist()
@@ -294,10 +296,10 @@ def test_a_chat_that_was_deleted_takes_nothing_after_redis_lost_its_memory(
         create_messages(ports, tenant, 1, [DRAFT])
 
 
-def test_an_edit_in_a_memory_that_was_left_behind_wins_over_what_was_made_in_the_other(
+def test_an_edit_on_a_primary_that_was_left_behind_wins_over_an_earlier_edit_on_the_other(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    """Two primaries, one of which is alone again: what the other one accepted is still on its way."""
+    """Two primaries, and then the first one alone. The edit of the other is still in its queue."""
     ports.persist()
     left_behind, other = ports.sequencer, InMemorySequencer(ports.clock, ports.lease_window)
     for sequencer, text in ((other, "there"), (left_behind, "here")):
