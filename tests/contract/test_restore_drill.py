@@ -162,7 +162,7 @@ class Drill:
     def reindex(self) -> None:
         with closing(self.stores.scanner()) as scanner:
             url, alias = self.stores.opensearch_url, self.stores.alias
-            ReindexJob(scanner, url, lambda text: None, lambda copied, of: None, alias).run()
+            ReindexJob(scanner, url, lambda text: None, lambda copied, total: None, alias).run()
 
     def verify(self) -> Report:
         with (

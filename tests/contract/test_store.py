@@ -176,9 +176,7 @@ def test_a_body_of_twenty_thousand_four_byte_characters_fits(store: Store, token
     assert stored.body == body
 
 
-def test_a_batch_that_needs_several_statements_is_stored_completely(
-    store: Store, token: str
-) -> None:
+def test_a_batch_of_several_statements_is_stored_completely(store: Store, token: str) -> None:
     versions = [message(n, body="\0" * 20_000) for n in range(1, 121)]
     lease = replace(LEASE, ceiling=1000)
     store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)

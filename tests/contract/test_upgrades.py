@@ -323,8 +323,8 @@ def test_pending_entries_of_an_earlier_release_are_read_as_they_were_accepted(
     sequencer: tuple[RedisSequencer, str],
 ) -> None:
     redis_sequencer, token = sequencer
-    found = {n: e.version for n, e in keys.pending(redis_sequencer, Counter(token, 1)).items()}
-    assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in found.items()} == {
+    versions = {n: e.version for n, e in keys.pending(redis_sequencer, Counter(token, 1)).items()}
+    assert {n: (s.body, s.edited_at, s.deleted_at) for n, s in versions.items()} == {
         1: ("edited", acts.LATER, None),
         2: ("", None, acts.LATER),
         3: ("three", None, None),

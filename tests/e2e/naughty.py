@@ -1,4 +1,4 @@
-"""The Big List of Naughty Strings, and some that it lacks."""
+"""The Big List of Naughty Strings, and more strings."""
 
 import json
 from importlib.resources import files
@@ -31,5 +31,5 @@ _MORE = [
 
 
 def naughty_strings() -> list[str]:
-    """Each once, in order."""
+    """All strings in order, without duplicates."""
     return list(dict.fromkeys([*json.loads(_LIST.read_text()), *_MORE]))

@@ -1,4 +1,4 @@
-"""What schemathesis is told about this API beside its document."""
+"""What schemathesis must know about this API apart from the document."""
 
 import uuid
 
@@ -11,10 +11,10 @@ _HIGHEST = {"chat": 20, "number": 9}
 def before_call(
     context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, object]
 ) -> None:
-    """Make of valid requests such as mean something here, which no schema can say.
+    """Change valid requests so that they name existing resources. No schema can describe this.
 
-    Numbers are those of chats and messages that there may be, and are written without a fraction; an
-    Idempotency-Key is a new one, and no message is of the future.
+    Numbers are those of chats and messages that may exist, and are integers. An Idempotency-Key is new, and
+    no message is from the future.
     """
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return

@@ -1,9 +1,8 @@
-"""What a search must find, by reading every line: the judge of the search, not a part of it.
+"""The expected hits of a search, computed by reading every line.
 
-It shares no code with the product beyond the shape of `Query`. Accents are taken off by Unicode's
-own decomposition and words are taken apart by a regular expression, so that a mistake in the
-product's folding or in its index shows as a difference. It knows Latin text; it is not for scripts
-without spaces.
+The oracle shares only the class `Query` with the product. It removes accents with the decomposition of
+Unicode, and splits text into words with a regular expression. A mistake in the folding or in the index of
+the product is then a difference. The oracle handles Latin text, and no scripts without spaces.
 """
 
 import re
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from chalicelib.domain.search import Query, Term
 
 _WORD = re.compile(r"[^\W_]+")
-# What the rule for spelling names beside accents: typographic signs, full-width signs, and letters
-# that Unicode does not take apart.
+# What folding replaces, apart from accents: typographic signs, full-width signs, and letters that
+# Unicode does not decompose.
 _ALIKE = str.maketrans(
     {
         **dict(zip("‘’‚‛′“”„‟″‐‑‒–—−", "'''''" + '"""""' + "------", strict=True)),
@@ -29,7 +28,7 @@ _ACCENT = re.compile("[\u0300-\u036f]")
 
 @dataclass(frozen=True)
 class Line:
-    """One message as it was sent. `created_at` may be "" where no query asks for times."""
+    """One message as it was sent. `created_at` may be "" if no query limits the time."""
 
     chat: int
     number: int
@@ -45,16 +44,16 @@ class SearchOracle:
         self._lines = [(line, plain(line.body)) for line in lines]
 
     def find(self, query: Query) -> list[tuple[int, int]]:
-        """(chat, number) of all lines that the query finds: sorted by number, newest first.
+        """(chat, number) of all lines that match the query, highest first.
 
-        `token`, `sort`, `limit` and `cursor` of the query are not looked at.
+        The query's `token`, `sort`, `limit` and `cursor` have no effect.
         """
-        found = [
+        matches = [
             (line.chat, line.number)
             for line, text in self._lines
-            if _passes(query, line) and all(_stands(term, text) for term in query.terms)
+            if _passes(query, line) and all(_contains(text, term) for term in query.terms)
         ]
-        return sorted(found, reverse=True)
+        return sorted(matches, reverse=True)
 
 
 def plain(text: str) -> str:
@@ -74,11 +73,11 @@ def _passes(query: Query, line: Line) -> bool:
     )
 
 
-def _stands(term: Term, text: str) -> bool:
+def _contains(text: str, term: Term) -> bool:
     if not all(plain(part) in text for part in term.text.split()):
         return False
     wanted = _WORD.findall(plain(term.text))
     if not term.phrase or not wanted:
         return True
-    here = _WORD.findall(text)
-    return any(here[at : at + len(wanted)] == wanted for at in range(len(here)))
+    words = _WORD.findall(text)
+    return any(words[at : at + len(wanted)] == wanted for at in range(len(words)))

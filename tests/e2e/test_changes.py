@@ -1,4 +1,4 @@
-"""Clients follow a chat while others write to it, and end with what is stored."""
+"""Clients that follow a chat while others write to it end with the stored messages."""
 
 import random
 import threading
@@ -13,7 +13,7 @@ WRITES = 300
 
 
 class Copy:
-    """A copy of a chat, kept by what its changes tell."""
+    """A copy of a chat, which is updated from the chat's change feed."""
 
     def __init__(self, application: Application, chat: str) -> None:
         self._application, self._chat = application, chat
@@ -38,7 +38,7 @@ class Copy:
             self._since, path = page["since"], page["next"]
 
 
-def test_who_follows_a_chat_while_many_write_ends_with_what_is_listed(
+def test_followers_of_a_chat_during_many_writes_end_with_the_listed_messages(
     application: Application,
 ) -> None:
     chat = application.new_chat()
@@ -61,27 +61,27 @@ def test_who_follows_a_chat_while_many_write_ends_with_what_is_listed(
                 application.post(f"{chat}/messages", {"body": f"post {i}"})
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        following = [pool.submit(follow, copy) for copy in copies]
+        futures = [pool.submit(follow, copy) for copy in copies]
         try:
             in_parallel(6, write, range(WRITES))
         finally:
             written.set()
-        for one in following:
-            one.result()
+        for future in futures:
+            future.result()
     listed = {m["number"]: m for m in application.all(f"{chat}/messages?after=0&limit=100")}
     last = max(listed)
     for copy in [*copies, Copy(application, chat)]:
 
-        def has_all(copy: Copy = copy) -> bool:
+        def is_complete(copy: Copy = copy) -> bool:
             copy.catch_up()
             return copy.messages == listed and len(copy.revisions) >= last
 
-        wait_until("the copy to be whole", has_all)
+        wait_until("the copy to be complete", is_complete)
         assert copy.deleted == set(copy.revisions) - set(listed)
         assert set(copy.revisions) == set(range(1, max(copy.revisions) + 1))
 
 
-def test_what_was_accepted_is_told_once_it_is_stored_also_after_redis_was_wiped(
+def test_the_change_feed_has_every_accepted_message_once_stored_even_after_redis_was_wiped(
     stack: Stack, application: Application
 ) -> None:
     chat = application.new_chat()
@@ -100,8 +100,8 @@ def test_what_was_accepted_is_told_once_it_is_stored_also_after_redis_was_wiped(
         assert copy.messages == {1: first}
     everything = {m["number"]: m for m in (first, late, early)}
 
-    def has_all() -> bool:
+    def is_complete() -> bool:
         copy.catch_up()
         return copy.messages == everything
 
-    wait_until("both to be told", has_all)
+    wait_until("both changes", is_complete)

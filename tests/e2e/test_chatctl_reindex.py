@@ -1,4 +1,4 @@
-"""`chatctl reindex` on the deployed stack, while messages are posted; then nothing differs."""
+"""`chatctl reindex` on the deployed stack while messages are posted. Afterwards the stores hold the same."""
 
 import json
 import subprocess

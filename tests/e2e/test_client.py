@@ -18,21 +18,21 @@ from ordinal_client import (
 from tests.e2e.conftest import Application, Stack, wait_until
 
 
-class LosesAnswers(httpx.BaseTransport):
-    """Loses the answer to every first attempt of a change, after the service has given it."""
+class LosesResponses(httpx.BaseTransport):
+    """Loses the response to the first attempt of every write, after the service has sent it."""
 
     def __init__(self) -> None:
         self._inner = httpx.HTTPTransport()
         self._lost: set[str] = set()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        answer = self._inner.handle_request(request)
+        response = self._inner.handle_request(request)
         key = request.headers.get("Idempotency-Key")
         if key and key not in self._lost:
             self._lost.add(key)
-            answer.close()
-            raise httpx.ReadError("made up", request=request)
-        return answer
+            response.close()
+            raise httpx.ReadError("simulated", request=request)
+        return response
 
     def close(self) -> None:
         self._inner.close()
@@ -86,11 +86,11 @@ def test_a_chat_is_written_read_edited_searched_and_deleted(
             client.get_chat(chat)
 
 
-def test_messages_whose_answers_are_lost_are_posted_once(
+def test_messages_whose_responses_are_lost_are_created_once(
     stack: Stack, application: Application
 ) -> None:
     credential = (stack.base_url, application.key, application.token)
-    with Client(*credential, transport=LosesAnswers()) as client:
+    with Client(*credential, transport=LosesResponses()) as client:
         chat = client.create_chat("a chat").number
         numbers = [client.create_message(chat, f"message {n}").number for n in range(1, 6)]
         assert numbers == [1, 2, 3, 4, 5]

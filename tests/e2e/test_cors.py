@@ -1,4 +1,4 @@
-"""What a browser asks and needs before it lets a page of another origin use the API."""
+"""The headers that a browser requires before a page of another origin may use the API."""
 
 import re
 
@@ -11,9 +11,9 @@ from tests.e2e.conftest import Api, Application, Stack
 
 
 @pytest.mark.parametrize("path", sorted(app.routes))
-def test_every_route_answers_the_question_that_browsers_ask_first(stack: Stack, path: str) -> None:
+def test_every_route_responds_to_a_preflight_request(stack: Stack, path: str) -> None:
     for method in app.routes[path]:
-        answer = httpx.options(
+        response = httpx.options(
             stack.base_url + re.sub(r"{\w+}", "1", path),
             headers={
                 "Origin": TEST_ORIGIN,
@@ -21,16 +21,18 @@ def test_every_route_answers_the_question_that_browsers_ask_first(stack: Stack, 
                 "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,if-match",
             },
         )
-        assert answer.status_code == 200, answer.text
-        assert answer.headers["Access-Control-Allow-Origin"] == TEST_ORIGIN
-        assert method in answer.headers["Access-Control-Allow-Methods"].split(",")
-        taken = answer.headers["Access-Control-Allow-Headers"].lower().split(",")
-        assert {"authorization", "content-type", "idempotency-key", "if-match"} <= set(taken)
+        assert response.status_code == 200, response.text
+        assert response.headers["Access-Control-Allow-Origin"] == TEST_ORIGIN
+        assert method in response.headers["Access-Control-Allow-Methods"].split(",")
+        allowed = response.headers["Access-Control-Allow-Headers"].lower().split(",")
+        assert {"authorization", "content-type", "idempotency-key", "if-match"} <= set(allowed)
 
 
-def test_a_page_can_read_every_answer(stack: Stack, application: Application) -> None:
+def test_a_page_of_another_origin_can_read_every_response(
+    stack: Stack, application: Application
+) -> None:
     stranger = Api(stack.base_url, "ok_1_no")
-    answers = {
+    responses = {
         200: application("GET", application.path),
         401: stranger("GET", application.path),
         404: application("GET", "/nowhere"),
@@ -38,10 +40,10 @@ def test_a_page_can_read_every_answer(stack: Stack, application: Application) ->
         422: application("POST", f"{application.path}/chats", {"no": "field"}),
     }
     stranger.close()
-    for status, answer in answers.items():
-        assert answer.status_code == status
-        assert answer.headers["Access-Control-Allow-Origin"] == TEST_ORIGIN
-        given = answer.headers["Access-Control-Expose-Headers"].split(",")
+    for status, response in responses.items():
+        assert response.status_code == status
+        assert response.headers["Access-Control-Allow-Origin"] == TEST_ORIGIN
+        exposed = response.headers["Access-Control-Expose-Headers"].split(",")
         assert {"ETag", "Location", "Retry-After", "RateLimit", "Idempotency-Replayed"} <= set(
-            given
+            exposed
         )

@@ -91,10 +91,10 @@ class Deployment:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
-    def destroy(self, answer: str, *words: str) -> str:
-        """Remove the stage with this answer to the question. Returns the output."""
+    def destroy(self, confirmation: str, *words: str) -> str:
+        """Remove the stage, with this text as the confirmation. Returns the output."""
         with self.start("infra.deploy.destroy", *words) as process:
-            output, _ = process.communicate(f"{answer}\n", timeout=SECONDS)
+            output, _ = process.communicate(f"{confirmation}\n", timeout=SECONDS)
         return output
 
     def functions(self) -> set[str]:
@@ -193,7 +193,9 @@ def test_a_stage_is_removed_only_after_its_name_was_typed(deployment: Deployment
     assert deployment.functions()
 
 
-def test_what_holds_data_stays_unless_it_is_to_be_removed_too(deployment: Deployment) -> None:
+def test_a_removed_stage_retains_its_queues_unless_the_data_is_removed_too(
+    deployment: Deployment,
+) -> None:
     deployment.run_once()
     assert "Removed" in deployment.destroy(STAGE)
     assert (deployment.functions(), deployment.apis()) == (set(), [])

@@ -119,7 +119,7 @@ def test_a_request_can_be_sent_with_the_keyboard_alone(docs: Page) -> None:
     assert json.loads(body) == {"status": "ok"}
 
 
-def test_a_credential_is_kept_by_the_tab_and_stays_out_of_the_command(
+def test_a_credential_is_stored_in_the_tab_and_not_shown_in_the_command(
     docs: Page, stack: Stack
 ) -> None:
     docs.locator("#nav a[href='#create_application']").click()
@@ -160,7 +160,7 @@ def test_markup_in_the_document_is_shown_as_text(page: Page, stack: Stack) -> No
     page.route("**/openapi.json", with_markup)
     _show(page, stack)
     expect(page.locator(".intro")).to_have_text(planted)
-    expect(page.locator("#alive .title")).to_have_text(planted)
+    expect(page.locator("#get_health .title")).to_have_text(planted)
     assert page.locator("main img, main script").count() == 0
 
 

@@ -1,4 +1,4 @@
-"""The responses that API Gateway itself gives have the form of all errors."""
+"""The responses of API Gateway itself have the form of all errors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +38,7 @@ def test_a_path_or_a_method_that_does_not_exist_is_a_problem(
     assert response.status_code == 404
 
 
-def test_a_function_that_does_not_answer_is_a_problem_that_says_when_to_retry(
+def test_a_function_that_cannot_run_is_a_problem_with_a_time_to_retry(
     stack: Stack, client: httpx.Client
 ) -> None:
     api = min(stack.file["functions"], key=len)  # the names of the others start with this one

@@ -1,4 +1,7 @@
-"""A part hangs: requests that need it are refused in time, others go on, and all is well afterwards."""
+"""While a part hangs, requests that use it are refused in time, and other requests succeed.
+
+All requests succeed when the part responds again.
+"""
 
 import os
 import signal
@@ -12,13 +15,13 @@ import pytest
 from chalicelib.operators.recount import Recount
 from tests.e2e.conftest import Application, Stack, wait_until
 
-# The longest that a request may take while one part hangs (docs/design.md), with a busy machine's margin.
+# How long a request may take while one part hangs (docs/design.md), with a margin for a busy machine.
 LIMIT_SECONDS = 10
-# Well under every limit of a part: nobody was asked.
+# Well below the time limit of each part. A response within this time did not wait for a part.
 AT_ONCE_SECONDS = 1
 
-# What is asked, and the parts without which it is refused.
-NEEDED = {
+# Each request, and the parts without which it is refused.
+PARTS_OF = {
     "post a message": {"redis"},
     "edit a message": {"redis", "mysql"},
     "get a message": {"redis", "mysql"},
@@ -31,7 +34,7 @@ NEEDED = {
 
 
 class Client:
-    """Sends each request of `NEEDED` once."""
+    """Sends each request of `PARTS_OF` once."""
 
     def __init__(self, base_url: str, application: Application, chat: str) -> None:
         self._http = httpx.Client(
@@ -52,11 +55,11 @@ class Client:
         }
 
     def send(self, name: str) -> tuple[httpx.Response, float]:
-        """The answer, and how long it took."""
+        """The response, and how long it took."""
         method, path, body = self._requests[name]
         started = time.monotonic()
-        answer = self._http.request(method, path, json=body)
-        return answer, time.monotonic() - started
+        response = self._http.request(method, path, json=body)
+        return response, time.monotonic() - started
 
     def close(self) -> None:
         self._http.close()
@@ -77,8 +80,8 @@ def chat(application: Application) -> str:
     chat = application.new_chat()
     application.post(f"{chat}/messages", {"body": "hello"})
     wait_until("the chat", lambda: application.get(chat)["messages_count"] == 1)
-    found = f"{application.path}/search?q=hello"
-    wait_until("the search", lambda: application.get(found)["total"] == 1)
+    search = f"{application.path}/search?q=hello"
+    wait_until("the search", lambda: application.get(search)["total"] == 1)
     return chat
 
 
@@ -90,33 +93,33 @@ def client(stack: Stack, application: Application, chat: str) -> Iterator[Client
 
 
 @pytest.mark.parametrize("part", ["redis", "mysql", "opensearch"])
-def test_a_part_that_hangs_refuses_in_time_what_needs_it(
+def test_requests_that_use_a_part_that_hangs_are_refused_in_time(
     stack: Stack, application: Application, chat: str, client: Client, part: str
 ) -> None:
     accepted = 1
     with hanging(stack, part):
-        for name, needed in NEEDED.items():
-            answer, seconds = client.send(name)
+        for name, parts in PARTS_OF.items():
+            response, seconds = client.send(name)
             assert seconds < LIMIT_SECONDS, name
-            assert (answer.status_code == 503) == (part in needed), f"{name}: {answer.text}"
-            assert answer.status_code < 300 or int(answer.headers["Retry-After"]) >= 1
-            accepted += name == "post a message" and answer.status_code == 202
+            assert (response.status_code == 503) == (part in parts), f"{name}: {response.text}"
+            assert response.status_code < 300 or int(response.headers["Retry-After"]) >= 1
+            accepted += name == "post a message" and response.status_code == 202
         wait_until(
             "the circuit to open",
-            lambda: refused_at_once(client, next(n for n in NEEDED if part in NEEDED[n])),
+            lambda: refused_at_once(client, next(n for n in PARTS_OF if part in PARTS_OF[n])),
         )
-        answer, seconds = client.send("ready")
+        response, seconds = client.send("ready")
         assert seconds < LIMIT_SECONDS
-        assert answer.status_code == 503
-        assert [n for n, s in answer.json()["parts"].items() if s != "ok"] == [part]
+        assert response.status_code == 503
+        assert [n for n, s in response.json()["parts"].items() if s != "ok"] == [part]
     wait_until("the API", lambda: client.send("ready")[0].status_code == 200, LIMIT_SECONDS)
-    for name in NEEDED:
+    for name in PARTS_OF:
         assert client.send(name)[0].status_code < 300, name
     wait_until("the rest", lambda: application.get(chat)["messages_count"] > accepted)
     assert Recount(stack.store.database).recount(application.token) == []
 
 
 def refused_at_once(client: Client, name: str) -> bool:
-    answer, seconds = client.send(name)
+    response, seconds = client.send(name)
     assert seconds < LIMIT_SECONDS
-    return answer.status_code == 503 and seconds < AT_ONCE_SECONDS
+    return response.status_code == 503 and seconds < AT_ONCE_SECONDS

@@ -1,4 +1,4 @@
-"""Hostile input, in every field: a clear 4xx, or stored and given back exactly."""
+"""Hostile input in every field is refused with a clear 4xx, or stored and returned exactly."""
 
 import json
 import socket
@@ -22,12 +22,12 @@ def as_message(text: str) -> dict[str, Any]:
     return {"body": text, "sender": text[:255], "metadata": {text[:500]: [text[:500], None]}}
 
 
-def refused(answer: httpx.Response, *statuses: int) -> bool:
-    """Whether it is a problem of one of these statuses that says what is wrong."""
-    assert answer.status_code in statuses, (answer.status_code, answer.text)
-    problem = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    return problem["status"] == answer.status_code and bool(problem["detail"])
+def refused(response: httpx.Response, *statuses: int) -> bool:
+    """Whether the response is a problem with one of these statuses and with a detail."""
+    assert response.status_code in statuses, (response.status_code, response.text)
+    problem = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    return problem["status"] == response.status_code and bool(problem["detail"])
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def filled(stack: Stack) -> Any:
     """A chat with a message for each string, by number."""
     application = stack.new_application("hostile input")
     chat = application.new_chat()
-    for some in batched(SENDABLE, 100):
-        application.post(f"{chat}/messages/batch", {"messages": [as_message(s) for s in some]})
+    for texts in batched(SENDABLE, 100):
+        application.post(f"{chat}/messages/batch", {"messages": [as_message(s) for s in texts]})
     yield application, chat
     application.close()
 
@@ -45,7 +45,7 @@ def sent(message: dict[str, Any]) -> dict[str, Any]:
     return {name: message[name] for name in ("body", "sender", "metadata")}
 
 
-def test_every_string_is_given_back_exactly(filled: tuple[Application, str]) -> None:
+def test_every_string_is_returned_exactly(filled: tuple[Application, str]) -> None:
     application, chat = filled
     expected = [as_message(s) for s in SENDABLE]
     listing = f"{chat}/messages?after=0&limit=100"
@@ -75,7 +75,7 @@ def test_every_string_is_a_title_and_a_name(application: Application) -> None:
 
 
 def test_every_string_is_text_to_the_search(filled: tuple[Application, str]) -> None:
-    """Whatever it looks like: it finds the message that it stands in, or is refused by name."""
+    """A search for the string finds its message, or is refused with a violation of `q`."""
     application, chat = filled
     wait_until(
         "the last one to be searchable",
@@ -84,52 +84,55 @@ def test_every_string_is_text_to_the_search(filled: tuple[Application, str]) -> 
 
     def problem_with(i: int) -> str | None:
         text = STRINGS[i]
-        answer = application("GET", f"{chat}/messages/search?q={quote(text)}&limit=100")
-        if answer.status_code == 200:
-            found = answer.json()
-            numbers = [m["number"] for m in found["items"]]
-            here = SENDABLE.index(text) + 1 in numbers or found["total"] > 100
-            return None if here else f"{text!r} is not found"
-        refused(answer, 422)
-        [fault] = answer.json()["errors"]
-        return None if fault["pointer"] == "q" else f"{text!r}: {fault}"
+        response = application("GET", f"{chat}/messages/search?q={quote(text)}&limit=100")
+        if response.status_code == 200:
+            page = response.json()
+            numbers = [m["number"] for m in page["items"]]
+            is_hit = SENDABLE.index(text) + 1 in numbers or page["total"] > 100
+            return None if is_hit else f"{text!r} is not found"
+        refused(response, 422)
+        [violation] = response.json()["errors"]
+        return None if violation["pointer"] == "q" else f"{text!r}: {violation}"
 
-    assert [said for said in in_parallel(CLIENTS, problem_with, range(len(STRINGS))) if said] == []
+    problems = in_parallel(CLIENTS, problem_with, range(len(STRINGS)))
+    assert [problem for problem in problems if problem] == []
 
 
 def test_every_string_in_a_parameter_is_text_or_refused(filled: tuple[Application, str]) -> None:
     application, chat = filled
 
-    def problem_with(i: int) -> None:
+    def check(i: int) -> None:
         text = quote(STRINGS[i], safe="")
         by_sender = application("GET", f"{application.path}/search?q=a&sender={text}")
         assert by_sender.status_code == 200 or refused(by_sender, 422)
         for name in ("limit", "before", "after"):
-            answer = application("GET", f"{chat}/messages?{name}={text}")
-            assert answer.status_code == 200 or refused(answer, 422)
+            response = application("GET", f"{chat}/messages?{name}={text}")
+            assert response.status_code == 200 or refused(response, 422)
         for name in ("cursor", "from", "to", "sort"):
-            answer = application("GET", f"{chat}/messages/search?q=a&{name}={text}")
-            assert refused(answer, 422), (name, STRINGS[i])
+            response = application("GET", f"{chat}/messages/search?q=a&{name}={text}")
+            assert refused(response, 422), (name, STRINGS[i])
 
-    in_parallel(CLIENTS, problem_with, range(0, len(STRINGS), 4))
+    in_parallel(CLIENTS, check, range(0, len(STRINGS), 4))
 
 
-def test_every_string_as_a_key_is_taken_or_refused(application: Application) -> None:
+def test_every_string_as_an_idempotency_key_is_accepted_or_refused(
+    application: Application,
+) -> None:
     chat = application.new_chat()
     made: dict[str, int] = {}
     for text in STRINGS[::4]:
         try:
             key = text.encode("latin-1").decode("latin-1")
-            answer = application(
+            response = application(
                 "POST", f"{chat}/messages", {"body": "x"}, **{"Idempotency-Key": key}
             )
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             continue  # no client can send it
-        if answer.status_code == 202:
-            number = answer.json()["number"]
+        if response.status_code == 202:
+            number = response.json()["number"]
             assert made.setdefault(key.strip(), number) == number
         else:
-            refused(answer, 422)
+            refused(response, 422)
     assert len(set(made.values())) == len(made) > 20
 
 
@@ -144,11 +147,11 @@ def test_every_string_as_a_key_is_taken_or_refused(application: Application) -> 
         '{"a": {"b": {"c": [true, false, null, 1, "1", {}]}}}',
     ],
 )
-def test_odd_metadata_is_given_back_exactly(application: Application, metadata: str) -> None:
+def test_unusual_metadata_is_returned_exactly(application: Application, metadata: str) -> None:
     chat = application.new_chat()
     content = f'{{"body": "x", "metadata": {metadata}}}'.encode()
-    answer = application.send("POST", f"{chat}/messages", content)
-    assert answer.status_code == 202, answer.text
+    response = application.send("POST", f"{chat}/messages", content)
+    assert response.status_code == 202, response.text
     assert application.get(f"{chat}/messages/1")["metadata"] == json.loads(metadata)
     wait_until("it to be persisted", lambda: application.get(chat)["messages_count"] == 1)
     assert application.get(f"{chat}/messages/1")["metadata"] == json.loads(metadata)
@@ -182,7 +185,7 @@ def test_odd_metadata_is_given_back_exactly(application: Application, metadata: 
     ],
     ids=lambda content: content[:40].decode(errors="replace"),
 )
-def test_a_broken_body_is_refused_and_nothing_is_stored(
+def test_a_malformed_body_is_refused_and_nothing_is_stored(
     application: Application, content: bytes
 ) -> None:
     chat = application.new_chat()
@@ -219,7 +222,7 @@ def test_a_body_of_megabytes_is_refused(application: Application) -> None:
         "/chats/1/messages/%27",
     ],
 )
-def test_a_broken_path_is_refused(application: Application, path: str) -> None:
+def test_a_malformed_path_is_refused(application: Application, path: str) -> None:
     application.new_chat()
     for method in ("GET", "DELETE"):
         assert refused(application(method, application.path + path), 404, 405, 422)
@@ -228,12 +231,12 @@ def test_a_broken_path_is_refused(application: Application, path: str) -> None:
 @pytest.mark.parametrize(
     "token", ["%27%20OR%201", "f" * 29, "f" * 3_000, "%00", "*", "{t}", "..%2f"]
 )
-def test_a_broken_token_says_nothing(application: Application, token: str) -> None:
+def test_a_malformed_token_is_refused(application: Application, token: str) -> None:
     assert refused(application("GET", f"/applications/{token}/chats"), 401, 404)
 
 
 def test_headers_cannot_be_injected(stack: Stack, application: Application) -> None:
-    """What a client puts behind a line feed is a header of its own request, and in no answer."""
+    """Text after a line feed in a request becomes no header of the response."""
     chat = application.new_chat()
     url = urlsplit(stack.base_url)
     body = '{"body": "x\\r\\nX-Injected: yes"}'
@@ -245,8 +248,8 @@ def test_headers_cannot_be_injected(stack: Stack, application: Application) -> N
     )
     with socket.create_connection((url.hostname, url.port), timeout=60) as connection:
         connection.sendall(request.encode())
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    head, _, content = answer.partition(b"\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, content = response.partition(b"\r\n\r\n")
     assert b" 202 " in head.split(b"\r\n")[0]
     assert b"x-injected" not in head.lower()
     assert b"X-Injected: yes" in content

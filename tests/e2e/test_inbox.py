@@ -1,4 +1,4 @@
-"""Other services of the owner create chats and messages without HTTP."""
+"""Other services of the owner create chats and messages through the inbox queue."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def put(stack: Stack, records: list[dict[str, Any]]) -> None:
         assert not stack.sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
 
 
-def test_records_of_the_inbox_are_numbered_stored_and_found_each_once(
+def test_each_inbox_record_becomes_one_message_that_is_stored_and_searchable(
     stack: Stack, application: Application
 ) -> None:
     chat = application.new_chat()
@@ -28,12 +28,12 @@ def test_records_of_the_inbox_are_numbered_stored_and_found_each_once(
     wait_until(
         "all to be persisted", lambda: application.get(chat)["messages_count"] == 200, seconds=120
     )
-    found = application.all(f"{chat}/messages?after=0")
-    assert sorted(m["number"] for m in found) == list(range(1, 201))
-    assert sorted(m["body"] for m in found) == sorted(r["body"] for r in records)
-    wait_until("the blank one to be buried", lambda: stack.dead("inbox") == dead + 1)
+    listed = application.all(f"{chat}/messages?after=0")
+    assert sorted(m["number"] for m in listed) == list(range(1, 201))
+    assert sorted(m["body"] for m in listed) == sorted(r["body"] for r in records)
+    wait_until("the blank record to be dead-lettered", lambda: stack.dead("inbox") == dead + 1)
     wait_until(
-        "them to be searchable",
+        "the messages to be searchable",
         lambda: application.get(f"{chat}/messages/search?q=inboxed")["total"] == 200,
     )
 

@@ -29,7 +29,7 @@ class Tenants:
     def __init__(self, stack: Stack) -> None:
         self._client = httpx.Client(base_url=stack.base_url, timeout=60)
         self.victim, self.other = (stack.new_application(name) for name in ("victim", "other"))
-        # One word for each run: the search knows nothing of what other runs have posted.
+        # New words for each run, so that the search has no hits from other runs.
         self.secret, self.hay = f"needle{secrets.token_hex(4)}", f"hay{secrets.token_hex(4)}"
         for application, chats, word in ((self.victim, 2, self.secret), (self.other, 1, self.hay)):
             for _ in range(chats):
@@ -49,7 +49,7 @@ class Tenants:
             *places, stack.file["admin_key"], time.time()
         )
 
-    def ask(self, request: Request, credential: str) -> httpx.Response:
+    def send(self, request: Request, credential: str) -> httpx.Response:
         headers = {"Idempotency-Key": KEY}
         if credential:
             headers["Authorization"] = f"Bearer {credential}"
@@ -57,8 +57,8 @@ class Tenants:
             request.method, request.path, json=request.body, headers=headers
         )
 
-    def state(self) -> list[Any]:
-        """What the victim sees of its own."""
+    def content(self) -> list[Any]:
+        """What the victim can read of its own application."""
         chats = f"{self.victim.path}/chats"
         paths = (self.victim.path, chats, f"{chats}/1/messages", f"{chats}/2/messages")
         return [self.victim.get(path) for path in paths]
@@ -75,27 +75,30 @@ def tenants(stack: Stack) -> Iterator[Tenants]:
     tenants.close()
 
 
-def alike(answer: httpx.Response) -> Any:
-    """What of an answer must be the same whether something is there or not."""
+def comparable(response: httpx.Response) -> Any:
+    """The parts of a response that must be the same for existing and for missing resources."""
     headers = ("content-type", "www-authenticate", "retry-after", "etag")
-    return answer.status_code, answer.text, [answer.headers.get(name) for name in headers]
+    return response.status_code, response.text, [response.headers.get(name) for name in headers]
 
 
 @pytest.mark.parametrize("operation", of_tenants(), ids=lambda o: f"{o.method} {o.path}")
-def test_a_stranger_sees_changes_and_learns_nothing(tenants: Tenants, operation: Operation) -> None:
-    before = tenants.state()
+def test_a_stranger_can_neither_read_nor_change_nor_detect_anything(
+    tenants: Tenants, operation: Operation
+) -> None:
+    before = tenants.content()
     token = tenants.victim.token
-    there, missing = (request_of(operation, token, values) for values in (EXISTING, MISSING))
+    existing, missing = (request_of(operation, token, values) for values in (EXISTING, MISSING))
     nowhere = request_of(operation, UNKNOWN_TOKEN, EXISTING)
     for name, stranger in tenants.foreign.items():
         if is_allowed(operation, name):
             continue
-        answer = tenants.ask(there, stranger.credential)
-        assert answer.status_code == stranger.status, (name, answer.text)
-        assert tenants.secret not in answer.text, name
+        response = tenants.send(existing, stranger.credential)
+        assert response.status_code == stranger.status, (name, response.text)
+        assert tenants.secret not in response.text, name
         for other in [missing] if stranger.is_own else [missing, nowhere]:
-            assert alike(tenants.ask(other, stranger.credential)) == alike(answer), name
-    assert tenants.state() == before
+            other_response = tenants.send(other, stranger.credential)
+            assert comparable(other_response) == comparable(response), name
+    assert tenants.content() == before
 
 
 @pytest.mark.parametrize("operation", lists(), ids=lambda o: f"{o.method} {o.path}")
@@ -110,22 +113,22 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_it(
     seen = tenants.other.get(page["next"].replace(tenants.victim.token, tenants.other.token))
     assert tenants.secret not in json.dumps(seen["items"])
     assert seen.get("total", 0) == 0
-    assert tenants.ask(Request("GET", page["next"]), tenants.other.key).status_code == 401
+    assert tenants.send(Request("GET", page["next"]), tenants.other.key).status_code == 401
 
 
 def test_an_idempotency_key_of_another_tenant_is_a_new_request(tenants: Tenants) -> None:
     path = f"{tenants.other.path}/chats/1/messages"
-    answer = tenants.ask(Request("POST", path, {"body": "own"}), tenants.other.key)
-    assert (answer.status_code, answer.json()["number"]) == (202, 3)
+    response = tenants.send(Request("POST", path, {"body": "own"}), tenants.other.key)
+    assert (response.status_code, response.json()["number"]) == (202, 3)
 
 
-def test_a_replaced_key_opens_nothing_at_once(stack: Stack) -> None:
+def test_a_key_that_was_replaced_without_overlap_is_refused_at_once(stack: Stack) -> None:
     application: Application = stack.new_application("replaced")
     newer = application.post(f"{application.path}/keys", {"overlap_seconds": 0})["secret_key"]
     assert application("GET", f"{application.path}/chats").status_code == 401
     with httpx.Client(base_url=stack.base_url, timeout=60) as client:
         for key, status in ((newer, 200), (application.key, 401)):
             headers = {"Authorization": f"Bearer {key}"}
-            answer = client.get(f"{application.path}/chats", headers=headers)
-            assert answer.status_code == status
+            response = client.get(f"{application.path}/chats", headers=headers)
+            assert response.status_code == status
     application.close()

@@ -60,5 +60,5 @@ def test_each_line_in_the_log_of_a_function_is_one_record(
 
 
 def _memory_maps(pid: int) -> int:
-    """A thread that runs, or whose stack is kept after its end, has two."""
+    """The number of memory maps. A thread has two while it runs, and afterwards if its stack is not freed."""
     return len(Path(f"/proc/{pid}/maps").read_text().splitlines())

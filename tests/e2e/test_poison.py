@@ -1,4 +1,4 @@
-"""A record that cannot be persisted: it fails alone, can be read, and is stored when the cause is gone."""
+"""A record that cannot be persisted fails alone, and is stored after the cause is gone."""
 
 import subprocess
 import sys
@@ -52,12 +52,12 @@ def chatctl(*arguments: str) -> str:
 @pytest.fixture
 def chat(application: Application) -> str:
     chat = application.new_chat()
-    application.post(f"{chat}/messages", {"body": "the chat is there"})
+    application.post(f"{chat}/messages", {"body": "the chat exists"})
     wait_until("the chat", lambda: application.get(chat)["messages_count"] == 1)
     return chat
 
 
-def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_be_redriven(
+def test_a_poison_record_fails_alone_and_can_be_redriven(
     stack: Stack, application: Application, chat: str
 ) -> None:
     before = stack.dead("messages")
@@ -66,7 +66,7 @@ def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_b
             application.post(f"{chat}/messages", {"body": "before"})
             batch = {"messages": [{"body": REFUSED}, {"body": "of the same record"}]}
             application.post(f"{chat}/messages/batch", batch)
-        wait_until("the neighbours", lambda: application.get(chat)["messages_count"] == 3)
+        wait_until("the other messages", lambda: application.get(chat)["messages_count"] == 3)
         wait_until("the dead letter", lambda: stack.dead("messages") > before)
         assert stack.store.messages.get_message(application.token, 1, 3) is None
         assert "refused by the test" in chatctl("redrive", "messages", "--peek")
@@ -75,7 +75,7 @@ def test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_b
     wait_until("the message", lambda: application.get(chat)["messages_count"] == 4)
     assert stack.dead("messages") == 0
     assert [m["body"] for m in application.get(f"{chat}/messages?after=0")["items"]] == [
-        "the chat is there",
+        "the chat exists",
         "before",
         REFUSED,
         "of the same record",

@@ -18,9 +18,9 @@ def test_an_address_and_an_admin_key_are_enough_for_every_request(
     stack: Stack, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.json"
-    given = {"base_url": stack.base_url, "admin_key": stack.file["admin_key"]}
+    variables = {"base_url": stack.base_url, "admin_key": stack.file["admin_key"]}
     command = [*newman(), "run", str(COLLECTION), "--environment", str(ENVIRONMENT)]
-    for name, value in given.items():
+    for name, value in variables.items():
         command += ["--env-var", f"{name}={value}"]
     command += ["--reporters", "cli,json", "--reporter-json-export", str(report)]
     command += ["--color", "off", "--timeout-request", "60000"]

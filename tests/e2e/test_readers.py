@@ -1,4 +1,4 @@
-"""Read markers and unread counts on the deployed stack: right at every moment, as their writer sees them."""
+"""Read markers and unread counts on the deployed stack are right after each step of their user."""
 
 import random
 from typing import Any
@@ -15,7 +15,7 @@ CLIENTS = 4
 
 
 class Reader:
-    """A user of one chat, with what must be there: posts, deletes and reads, and looks after each step."""
+    """A user of one chat, who posts, deletes and reads. Checks the unread count after each step."""
 
     def __init__(self, application: Application, user: str) -> None:
         self._application = application
@@ -23,7 +23,7 @@ class Reader:
         self.number = int(self.chat.rpartition("/")[2])
         self._path = f"{self.chat}/readers/{user}"
         self._chance = random.Random(user)
-        self.there: set[int] = set()
+        self.existing: set[int] = set()
         self._marker = self._last = 0
 
     @property
@@ -31,48 +31,48 @@ class Reader:
         return {
             "chat": self.number,
             "number": self._marker,
-            "unread": sum(number > self._marker for number in self.there),
+            "unread": sum(number > self._marker for number in self.existing),
             "last_message_number": self._last,
         }
 
     def step(self) -> None:
-        what = self._chance.choice(["post", "post", "batch", "delete", "delete", "edit", "mark"])
-        if what in ("post", "batch"):
-            self._post(1 if what == "post" else 5)
-        elif what == "mark":
-            self._mark(self._chance.randint(0, self._last + 1))
-        elif self.there:
-            self._change(what, self._chance.choice(sorted(self.there)))
-        self.read_pending()
+        action = self._chance.choice(["post", "post", "batch", "delete", "delete", "edit", "mark"])
+        if action in ("post", "batch"):
+            self._post(1 if action == "post" else 5)
+        elif action == "mark":
+            self._mark_read(self._chance.randint(0, self._last + 1))
+        elif self.existing:
+            self._change(action, self._chance.choice(sorted(self.existing)))
+        self.check()
 
     def _post(self, count: int) -> None:
         body = {"messages": [{"body": "x"}] * count}
-        given = self._application.post(f"{self.chat}/messages/batch", body)
-        self._last = given["last"]
-        self.there |= set(range(given["first"], given["last"] + 1))
+        created = self._application.post(f"{self.chat}/messages/batch", body)
+        self._last = created["last"]
+        self.existing |= set(range(created["first"], created["last"] + 1))
 
-    def _change(self, what: str, number: int) -> None:
-        method, body = ("DELETE", None) if what == "delete" else ("PATCH", {"body": "y"})
-        answer = self._application(method, f"{self.chat}/messages/{number}", body)
-        assert answer.status_code == 202, answer.text
-        if what == "delete":
-            self.there.remove(number)
+    def _change(self, action: str, number: int) -> None:
+        method, body = ("DELETE", None) if action == "delete" else ("PATCH", {"body": "y"})
+        response = self._application(method, f"{self.chat}/messages/{number}", body)
+        assert response.status_code == 202, response.text
+        if action == "delete":
+            self.existing.remove(number)
 
-    def _mark(self, number: int) -> None:
+    def _mark_read(self, number: int) -> None:
         self._marker = max(self._marker, min(number, self._last))
-        answer = self._application("PUT", self._path, {"number": number})
-        assert answer.status_code == 200, answer.text
-        assert answer.json().items() >= self.expected.items()
+        response = self._application("PUT", self._path, {"number": number})
+        assert response.status_code == 200, response.text
+        assert response.json().items() >= self.expected.items()
 
-    def read_pending(self) -> None:
+    def check(self) -> None:
         assert self._application.get(self._path).items() >= self.expected.items()
 
 
 def persisted(application: Application, reader: Reader) -> bool:
-    return bool(application.get(reader.chat)["messages_count"] == len(reader.there))
+    return bool(application.get(reader.chat)["messages_count"] == len(reader.existing))
 
 
-def test_unread_is_right_after_every_step_and_once_all_is_persisted(
+def test_unread_counts_are_right_after_every_step_and_when_all_is_persisted(
     stack: Stack, application: Application
 ) -> None:
     readers = [Reader(application, f"user-{i}") for i in range(CLIENTS)]
@@ -84,18 +84,18 @@ def test_unread_is_right_after_every_step_and_once_all_is_persisted(
     in_parallel(CLIENTS, work, range(CLIENTS))
     for reader in readers:
         wait_until(reader.chat, lambda r=reader: persisted(application, r))  # type: ignore[misc]
-        reader.read_pending()
-    wait_until("Redis to be told", lambda: not _deletions(stack, application))
+        reader.check()
+    wait_until("the deletions to be acknowledged", lambda: not _deletions(stack, application))
     for reader in readers:
-        reader.read_pending()
+        reader.check()
     assert Recount(stack.store.database).recount(application.token) == []
 
 
 def _deletions(stack: Stack, application: Application) -> list[Any]:
     client = redis.Redis.from_url(stack.file["redis"]["url"])
-    found = list(client.scan_iter(match=f"{{{application.token}}}:*:deletions", count=1000))
+    keys = list(client.scan_iter(match=f"{{{application.token}}}:*:deletions", count=1000))
     client.close()
-    return found
+    return keys
 
 
 def test_all_chats_of_a_user_are_counted_in_one_request(application: Application) -> None:
@@ -107,8 +107,8 @@ def test_all_chats_of_a_user_are_counted_in_one_request(application: Application
         application("PUT", f"{chat}/readers/ann", {"number": number // 2})
         application("DELETE", f"{chat}/messages/{number}")
         unread = number - number // 2 - 1
-        one = {"chat": number, "number": number // 2, "unread": unread}
-        expected.append(one | {"last_message_number": number})
+        marker = {"chat": number, "number": number // 2, "unread": unread}
+        expected.append(marker | {"last_message_number": number})
     application("DELETE", chats[3])
     del expected[3]
     assert application.all(f"{application.path}/readers/ann?limit=2") == expected[::-1]
@@ -134,7 +134,7 @@ def test_a_user_may_have_any_name(application: Application, name: str) -> None:
     assert [r["chat"] for r in application.all(f"{application.path}/readers/{user}?limit=1")] == [1]
 
 
-def test_what_is_no_name_is_refused(application: Application) -> None:
+def test_invalid_user_names_are_refused(application: Application) -> None:
     chat = application.new_chat()
     for sent in ("%00", "%0A", "%FF", "x" * 256):
         assert application("GET", f"{chat}/readers/{sent}").status_code == 422, sent

@@ -63,9 +63,11 @@ def test_after_advance_counters_numbers_are_skipped_and_writes_continue(
     after = [n for batch in ranges for n in range(batch["first"], batch["last"] + 1)]
     assert len({*before, *after}) == POSTS + 2_000
     assert max(after) > BY, (
-        "the old lease is used up, and the next one begins above the skipped numbers"
+        "the old lease is used up, and the next one starts above the skipped numbers"
     )
-    wait_until("what came after", lambda: application.get(chat)["messages_count"] == POSTS + 2_000)
+    wait_until(
+        "the later messages", lambda: application.get(chat)["messages_count"] == POSTS + 2_000
+    )
     assert application.post(f"{application.path}/chats", {})["number"] != 1
 
     def stores_agree() -> bool:

@@ -1,4 +1,4 @@
-"""Thousands of requests made from the OpenAPI document, valid and not, alone and one after another."""
+"""Thousands of valid and invalid requests, generated from the OpenAPI document, alone and in sequences."""
 
 import json
 import re
@@ -16,14 +16,14 @@ _CASES = re.compile(r"(\d+) generated")
 
 _ENDING = ("delete_application", "rotate_key")
 
-# What positive requests may meet: what they name may be gone, or changed by another request.
+# Statuses of valid requests. Another request may have deleted or changed the resource.
 _FINE = '["2xx", "401", "403", "404", "409", "410", "412", "429"]'
-# A search text of accents alone, say, is refused: no schema can say so. A cursor must be one that was given.
+# No schema can describe which search texts and which cursors are refused with 422.
 _FINE_FOR_SEARCH = '["2xx", "401", "403", "404", "410", "422", "429"]'
 
 
 @pytest.mark.timeout(600)
-def test_every_answer_is_one_that_the_document_names(
+def test_every_response_is_described_in_the_document(
     stack: Stack, application: Application, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
@@ -57,13 +57,13 @@ def test_every_answer_is_one_that_the_document_names(
 
 
 def _with_tokens(document: dict, token: str, doomed: str) -> dict:
-    """The document, with the tokens that there are: what ends a tenant, or its key, gets another one."""
+    """The document with existing tokens. Operations that delete a tenant or its key get `doomed`."""
     for methods in document["paths"].values():
         for operation in methods.values():
-            of_this = doomed if operation["operationId"] in _ENDING else token
+            known = doomed if operation["operationId"] in _ENDING else token
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "token":
-                    parameter["schema"] = {"type": "string", "enum": [of_this]}
+                    parameter["schema"] = {"type": "string", "enum": [known]}
     return document
 
 
@@ -74,7 +74,7 @@ headers = {{ Authorization = "Bearer {key}" }}
 
 [checks]
 positive_data_acceptance.expected-statuses = {_FINE}
-# API Gateway answers a method that a path does not have as it answers an unknown path.
+# API Gateway responds in the same way to an unknown method and to an unknown path.
 unsupported_method.enabled = false
 
 [[operations]]

@@ -1,4 +1,4 @@
-"""The whole way of a message, through API Gateway, the queues and the workers of the deployed stack."""
+"""The way of a message through API Gateway, the queues and the workers of the deployed stack."""
 
 import secrets
 from collections import defaultdict
@@ -13,7 +13,7 @@ from tests.e2e.conftest import Application, Stack, in_parallel, wait_until
 
 
 class AMinuteAgo(SystemClock):
-    """What is accepted by this clock is overdue at once."""
+    """A clock that makes accepted versions overdue at once."""
 
     def now_ms(self) -> int:
         return super().now_ms() - 61_000
@@ -35,7 +35,7 @@ def test_all_parts_are_ready(application: Application) -> None:
     assert parts == {"redis": "ok", "mysql": "ok", "sqs": "ok", "opensearch": "ok"}
 
 
-def test_what_is_accepted_is_read_at_once_and_found_in_mysql_and_opensearch_soon(
+def test_an_accepted_message_is_read_at_once_and_soon_stored_and_searchable(
     stack: Stack, application: Application
 ) -> None:
     chat = application.new_chat("Grüße")
@@ -48,11 +48,11 @@ def test_what_is_accepted_is_read_at_once_and_found_in_mysql_and_opensearch_soon
     stored = stack.store.messages.get_message(application.token, 1, 1)
     assert stored is not None
     assert (stored.body, stored.sender, stored.metadata) == tuple(sent.values())
-    found = wait_until(
+    hits = wait_until(
         "the index", lambda: application.get(f"{application.path}/search?q=GUZ")["items"]
     )
-    assert {k: v for k, v in found[0].items() if k in made} == made
-    assert found[0]["highlight"] == "Çok <em>güz</em>el \x00 😀 &lt;b&gt;"
+    assert {k: v for k, v in hits[0].items() if k in made} == made
+    assert hits[0]["highlight"] == "Çok <em>güz</em>el \x00 😀 &lt;b&gt;"
     assert application.get(application.path)["chats_count"] == 1
 
 
@@ -65,15 +65,15 @@ def test_sixteen_clients_get_dense_numbers_and_their_own_bodies(
         chat, body = chats[i % 4], f"{i}-{secrets.token_hex(4)}"
         return chat, application.post(f"{chat}/messages", {"body": body})["number"], body
 
-    given: dict[str, dict[int, str]] = defaultdict(dict)
+    bodies: dict[str, dict[int, str]] = defaultdict(dict)
     for chat, number, body in in_parallel(16, post, range(2000)):
-        assert number not in given[chat]
-        given[chat][number] = body
+        assert number not in bodies[chat]
+        bodies[chat][number] = body
     for chat in chats:
-        assert sorted(given[chat]) == list(range(1, 501))
+        assert sorted(bodies[chat]) == list(range(1, 501))
         wait_until(f"{chat} to be persisted", lambda c=chat: count(application, c) == 500)  # type: ignore[misc]
         stored = application.all(f"{chat}/messages?limit=100")
-        assert {m["number"]: m["body"] for m in stored} == given[chat]
+        assert {m["number"]: m["body"] for m in stored} == bodies[chat]
         assert application.get(chat)["skipped"] == []
 
 
@@ -113,11 +113,11 @@ def test_edits_and_deletions_reach_every_store(stack: Stack, application: Applic
         "fig",
     ]
 
-    def found(q: str) -> list[Any]:
+    def hits(q: str) -> list[Any]:
         return [h["number"] for h in application.get(f"{chat}/messages/search?q={q}")["items"]]
 
-    wait_until("the new state to be found", lambda: found("apple") == [1])
-    wait_until("the old states to be gone", lambda: not found("plum") and not found("pear"))
+    wait_until("the new version to be indexed", lambda: hits("apple") == [1])
+    wait_until("the old versions to be gone", lambda: not hits("plum") and not hits("pear"))
     wait_until("the count", lambda: count(application, chat) == 2)
 
 
@@ -125,8 +125,8 @@ def test_a_retry_with_the_same_key_is_one_message(application: Application) -> N
     chat = application.new_chat()
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     batch = {"messages": [{"body": str(i)} for i in range(500)]}
-    answers = [application.post(f"{chat}/messages/batch", batch, **headers) for _ in range(3)]
-    assert answers == [{"first": 1, "last": 500}] * 3
+    responses = [application.post(f"{chat}/messages/batch", batch, **headers) for _ in range(3)]
+    assert responses == [{"first": 1, "last": 500}] * 3
     assert (
         application(
             "POST", f"{chat}/messages/batch", {"messages": [{"body": "x"}]}, **headers
@@ -136,7 +136,7 @@ def test_a_retry_with_the_same_key_is_one_message(application: Application) -> N
     wait_until("the batch", lambda: count(application, chat) == 500)
 
 
-def test_a_large_batch_of_large_messages_arrives_whole(application: Application) -> None:
+def test_a_large_batch_of_large_messages_is_stored_completely(application: Application) -> None:
     chat = application.new_chat()
     batch = {"messages": [{"body": "ä" * 19_000 + str(i)} for i in range(75)]}
     assert application.post(f"{chat}/messages/batch", batch) == {"first": 1, "last": 75}
@@ -156,7 +156,7 @@ def test_a_deleted_chat_and_application_leave_the_search(application: Applicatio
     assert application("GET", application.path).status_code == 404
 
 
-def test_what_the_api_could_not_send_is_sent_by_the_repair(
+def test_the_repair_sends_messages_that_the_api_did_not_enqueue(
     stack: Stack, application: Application
 ) -> None:
     chat = application.new_chat()

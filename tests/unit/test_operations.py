@@ -25,7 +25,7 @@ RUN_BY = {
     ),
     "chatctl redrive": (
         "tests/e2e/test_poison.py",
-        "test_a_record_that_cannot_be_persisted_lets_its_neighbours_through_and_can_be_redriven",
+        "test_a_poison_record_fails_alone_and_can_be_redriven",
     ),
     "chatctl reindex": (
         "tests/e2e/test_chatctl_reindex.py",
@@ -57,7 +57,7 @@ RUN_BY = {
     ),
     "POST /applications/{token}/keys": (
         "tests/e2e/test_isolation.py",
-        "test_a_replaced_key_opens_nothing_at_once",
+        "test_a_key_that_was_replaced_without_overlap_is_refused_at_once",
     ),
 }
 # These need an AWS account.
