@@ -24,6 +24,7 @@ from chalicelib.domain.limits import (
     MAX_USER_TOKEN_SECONDS,
     USER_TOKEN_LEEWAY_SECONDS,
 )
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.rate_limits import Bucket
 
 _PREFIX = "ok"
@@ -32,13 +33,13 @@ _MAX_VERSION_DIGITS = 9
 NOT_OF_APPLICATION = "the key does not belong to this application"
 
 
-def derive_key(master_key: str, token: str, version: int) -> str:
+def derive_key(master_key: str, token: AppToken, version: int) -> str:
     """The secret key of an application in one version."""
     mac = hmac.new(master_key.encode(), f"{token}:{version}".encode(), hashlib.sha256).digest()
     return f"{_PREFIX}_{version}_{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
-def check_key(master_key: str, token: str, key: str) -> int:
+def check_key(master_key: str, token: AppToken, key: str) -> int:
     """The version of a key. Raises `UnauthenticatedError` if the key does not belong to the application.
 
     The comparison takes constant time.
@@ -86,7 +87,7 @@ class Tenant(msgspec.Struct, frozen=True):
     `buckets` are those of the rate limits; a request takes from them once, with its first script.
     """
 
-    token: str
+    token: AppToken
     key_version: int
     buckets: tuple[Bucket, ...] = ()
     user: User | None = None
@@ -100,12 +101,12 @@ class Tenant(msgspec.Struct, frozen=True):
         if self.user:
             raise ForbiddenError("this operation needs the application's secret key")
 
-    def require_read(self, chat: int | None) -> None:
+    def require_read(self, chat: ChatNumber | None) -> None:
         """Raises `ForbiddenError` if the chat may not be read; None is the whole application."""
         self.require_scope("read")
         self._require_chat(chat)
 
-    def require_write(self, chat: int) -> None:
+    def require_write(self, chat: ChatNumber) -> None:
         """Raises `ForbiddenError` if messages of the chat may not be written."""
         self.require_scope("write")
         self._require_chat(chat)
@@ -136,7 +137,7 @@ class Tenant(msgspec.Struct, frozen=True):
             else idempotency
         )
 
-    def _require_chat(self, chat: int | None) -> None:
+    def _require_chat(self, chat: ChatNumber | None) -> None:
         chats = self.user.chats if self.user else None
         if chats is not None and chat not in chats:
             raise ForbiddenError(

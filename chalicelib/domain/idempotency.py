@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.models import Chat, Message, Revision
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.rate_limits import Result
 
@@ -47,7 +47,7 @@ class WriteResult[T](Result[T], frozen=True, kw_only=True):
 
     replayed: bool
     numbers: NumberRange | None = None
-    revision: int | None = None
+    revision: Revision | None = None
 
 
 # Not a token, because tokens are hexadecimal.
@@ -76,7 +76,9 @@ def compact_for_replay[T: (Message, Chat)](version: T, change: Callable[[T], T])
     )
 
 
-def restore_for_replay[T: (Message, Chat)](stored: T, revision: int, change: Callable[[T], T]) -> T:
+def restore_for_replay[T: (Message, Chat)](
+    stored: T, revision: Revision, change: Callable[[T], T]
+) -> T:
     """The version of the first response: what was stored, and what `change` sets again."""
     stored = replace(stored, revision=revision)
     if stored.deleted_at:

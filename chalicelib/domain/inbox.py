@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
+from chalicelib.domain.models import AppToken, ChatNumber, Timestamp
 from chalicelib.domain.queue_records import RECORD_VERSION
 from chalicelib.domain.requests import ChatRequest, MessageRequest, check_request
 from chalicelib.domain.validation import decode
@@ -24,8 +25,8 @@ class InboxMessage(
     """A message to post to a chat."""
 
     v: Literal[1] = RECORD_VERSION
-    token: str
-    chat: Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+    token: AppToken
+    chat: Annotated[ChatNumber, Meta(ge=1, le=MAX_NUMBER)]
     key: Key
 
 
@@ -33,7 +34,7 @@ class InboxChat(ChatRequest, frozen=True, kw_only=True, tag_field="type", tag="c
     """A chat to create."""
 
     v: Literal[1] = RECORD_VERSION
-    token: str
+    token: AppToken
     key: Key
 
 
@@ -46,7 +47,7 @@ class _Type(msgspec.Struct, frozen=True):
     type: Literal["message.create", "chat.create"]
 
 
-def decode_inbox(body: str, now: str) -> InboxRecord:
+def decode_inbox(body: str, now: Timestamp) -> InboxRecord:
     """The record. Raises `ValueError`, which names every violation."""
     try:
         data = body.encode()

@@ -6,7 +6,15 @@ A counter issues a number only under a lease that the same incarnation of Redis 
 
 import msgspec
 
-from chalicelib.domain.models import Lease, Pending
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Epoch,
+    Lease,
+    Pending,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.rate_limits import Remaining
 
@@ -14,13 +22,13 @@ from chalicelib.domain.rate_limits import Remaining
 class Counter(msgspec.Struct, frozen=True):
     """Issues the numbers of an application's chats, or of the messages of one chat."""
 
-    token: str
-    chat: int | None = None
+    token: AppToken
+    chat: ChatNumber | None = None
 
 
 def first_lease(holder: str, window: int) -> Lease:
     """The lease of the message numbers of a new chat. `accept.lua` writes the same into the pending chat."""
-    return Lease(holder, epoch=1, ceiling=window)
+    return Lease(holder, epoch=Epoch(1), ceiling=window)
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -34,8 +42,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
     first: int
     last: int
-    revision: int
-    created_at: str
+    revision: Revision
+    created_at: Timestamp
     lease: Lease
     replayed: bool = False
     stored_response: bytes = b""
@@ -56,7 +64,7 @@ class IssuedUpTo(msgspec.Struct, frozen=True):
     """The highest number that an incarnation has issued under its lease."""
 
     holder: str
-    epoch: int
+    epoch: Epoch
     last: int
 
 
@@ -87,7 +95,7 @@ class LeaseReleasing(msgspec.Struct, frozen=True):
     """The counter was idle and issues no numbers any more. The numbers above `last` can be given back."""
 
     holder: str
-    epoch: int
+    epoch: Epoch
     last: int
 
 
@@ -130,9 +138,9 @@ class EditPrecondition(msgspec.Struct, frozen=True):
     before that version was read, and the epoch of the newest lease in MySQL.
     """
 
-    revision: int
+    revision: Revision
     edits: int
-    epoch: int
+    epoch: Epoch
 
 
 class PersistedMessages(msgspec.Struct, frozen=True):

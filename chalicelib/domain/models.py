@@ -29,21 +29,21 @@ class Lease(msgspec.Struct, frozen=True):
     """
 
     holder: str
-    epoch: int
+    epoch: Epoch
     ceiling: int
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of a message. A deleted one has `deleted_at` and no body."""
 
-    number: int
-    revision: int
+    number: MessageNumber
+    revision: Revision
     body: str
     sender: str | None = None
     metadata: Metadata | None = None
-    created_at: str
-    edited_at: str | None = None
-    deleted_at: str | None = None
+    created_at: Timestamp
+    edited_at: Timestamp | None = None
+    deleted_at: Timestamp | None = None
     idempotency_key: str | None = None
 
 
@@ -54,13 +54,13 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     because messages may get numbers before that.
     """
 
-    number: int
-    revision: int
+    number: ChatNumber
+    revision: Revision
     title: str | None = None
     metadata: Metadata | None = None
-    created_at: str
-    edited_at: str | None = None
-    deleted_at: str | None = None
+    created_at: Timestamp
+    edited_at: Timestamp | None = None
+    deleted_at: Timestamp | None = None
     idempotency_key: str | None = None
     messages_lease: Lease | None = None
 
@@ -80,20 +80,20 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     `previous_key_until`.
     """
 
-    token: str
+    token: AppToken
     name: str
     chats_count: int
-    created_at: str
+    created_at: Timestamp
     key_version: int
-    previous_key_until: str | None = None
-    deleted_at: str | None = None
+    previous_key_until: Timestamp | None = None
+    deleted_at: Timestamp | None = None
 
 
 class PurgedItem(NamedTuple):
     """A deleted chat, or a deleted application (`chat` is None), that holds nothing any more."""
 
-    token: str
-    chat: int | None
+    token: AppToken
+    chat: ChatNumber | None
 
 
 class ChatRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from chalicelib.domain.models import Chat, Lease, Message, Pending
+from chalicelib.domain.models import AppToken, Chat, ChatNumber, Lease, Message, Pending, Timestamp
 
 RECORD_VERSION: Literal[1] = 1
 
@@ -14,8 +14,8 @@ class MessagesRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     """Versions of messages of one chat, with the lease under which they got their numbers."""
 
     v: Literal[1] = RECORD_VERSION
-    token: str
-    chat: int
+    token: AppToken
+    chat: ChatNumber
     lease: Lease
     messages: list[Message]
 
@@ -24,7 +24,7 @@ class ChatsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     """Versions of chats of one application, with the lease under which they got their numbers."""
 
     v: Literal[1] = RECORD_VERSION
-    token: str
+    token: AppToken
     lease: Lease
     chats: list[Chat]
 
@@ -32,8 +32,8 @@ class ChatsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A message in the search index. A deleted one stays there without a body, so that late records lose."""
 
-    token: str
-    chat: int
+    token: AppToken
+    chat: ChatNumber
     message: Message
 
 
@@ -49,15 +49,15 @@ class DocumentsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
 
     v: Literal[1] = RECORD_VERSION
     documents: list[Document]
-    stored_at: str | msgspec.UnsetType = msgspec.UNSET
+    stored_at: Timestamp | msgspec.UnsetType = msgspec.UNSET
 
 
 class PurgeRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="purge"):
     """A chat to remove from the index, or a whole application (`chat` is None)."""
 
     v: Literal[1] = RECORD_VERSION
-    token: str
-    chat: int | None = None
+    token: AppToken
+    chat: ChatNumber | None = None
 
 
 SearchRecord = DocumentsRecord | PurgeRecord
@@ -65,7 +65,7 @@ AnyRecord = MessagesRecord | ChatsRecord | DocumentsRecord | PurgeRecord
 
 
 def records_of(
-    token: str, chat: int | None, pending: Iterable[Pending]
+    token: AppToken, chat: ChatNumber | None, pending: Iterable[Pending]
 ) -> list[MessagesRecord | ChatsRecord]:
     """Pending versions of one counter as records: one for each lease under which they got their numbers."""
     by_lease: dict[Lease, list[Any]] = {}

@@ -20,7 +20,15 @@ from chalicelib.domain.limits import (
     MAX_SENDER_CHARS,
     MAX_TITLE_CHARS,
 )
-from chalicelib.domain.models import Chat, Message, Metadata
+from chalicelib.domain.models import (
+    Chat,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Metadata,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.times import parse_time
 from chalicelib.domain.validation import invalid
 
@@ -58,11 +66,11 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
     title: Title | None = None
     metadata: Metadata | None = None
 
-    def draft(self, now: str, idempotency_key: str | None) -> Chat:
+    def draft(self, now: Timestamp, idempotency_key: str | None) -> Chat:
         """The chat without its number."""
         return Chat(
-            number=0,
-            revision=0,
+            number=ChatNumber(0),
+            revision=Revision(0),
             title=self.title,
             metadata=self.metadata,
             created_at=now,
@@ -76,7 +84,7 @@ class ChatChange(_Request, frozen=True, kw_only=True):
     title: Title | None | UnsetType = UNSET
     metadata: Metadata | None | UnsetType = UNSET
 
-    def apply(self, chat: Chat, now: str) -> Chat:
+    def apply(self, chat: Chat, now: Timestamp) -> Chat:
         """The next version of the chat."""
         return msgspec.structs.replace(chat, edited_at=now, **_named_fields(self))
 
@@ -89,11 +97,13 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
     metadata: Metadata | None = None
     created_at: Time | None = None
 
-    def draft(self, now: str, idempotency_key: str | None, user: User | None = None) -> Message:
+    def draft(
+        self, now: Timestamp, idempotency_key: str | None, user: User | None = None
+    ) -> Message:
         """The message without its number; a user is its sender."""
         return Message(
-            number=0,
-            revision=0,
+            number=MessageNumber(0),
+            revision=Revision(0),
             body=self.body,
             sender=user.name if user else self.sender,
             metadata=self.metadata,
@@ -114,7 +124,7 @@ class MessageChange(_Request, frozen=True, kw_only=True):
     body: Body | UnsetType = UNSET
     metadata: Metadata | None | UnsetType = UNSET
 
-    def apply(self, message: Message, now: str) -> Message:
+    def apply(self, message: Message, now: Timestamp) -> Message:
         """The next version of the message."""
         return msgspec.structs.replace(message, edited_at=now, **_named_fields(self))
 
@@ -125,7 +135,7 @@ class MarkerRequest(_Request, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
-def check_request(request: msgspec.Struct, now: str, user: User | None = None) -> None:
+def check_request(request: msgspec.Struct, now: Timestamp, user: User | None = None) -> None:
     """The rules that a type cannot express. Raises `InvalidError` with the JSON pointer of each field.
 
     A user cannot write under another name, or with another time.
@@ -135,7 +145,7 @@ def check_request(request: msgspec.Struct, now: str, user: User | None = None) -
         raise invalid(chain([first], violations))
 
 
-def _violations(request: msgspec.Struct, now: str, at: str) -> Iterator[Violation]:
+def _violations(request: msgspec.Struct, now: Timestamp, at: str) -> Iterator[Violation]:
     for field in request.__struct_fields__:
         value, pointer = getattr(request, field), f"{at}/{field}"
         match field:
@@ -174,7 +184,7 @@ def _metadata_violations(pointer: str, metadata: Metadata) -> Iterator[Violation
         yield Violation(pointer, f"must not have more than {MAX_METADATA_BYTES} bytes as JSON")
 
 
-def _time_violations(pointer: str, time: str, now: str) -> Iterator[Violation]:
+def _time_violations(pointer: str, time: str, now: Timestamp) -> Iterator[Violation]:
     try:
         if parse_time(pointer, time) > now:
             yield Violation(pointer, "must not be in the future")

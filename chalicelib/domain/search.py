@@ -23,7 +23,7 @@ import msgspec
 
 from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_NUMBER, MAX_QUERY_CHARS
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import AppToken, ChatNumber, Message
 from chalicelib.domain.text import fold, to_nfc
 
 SortOrder = Literal["relevance", "number"]
@@ -42,8 +42,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     `created_from` is inclusive, `created_to` exclusive. `cursor` is the one of an earlier `SearchPage`.
     """
 
-    token: str
-    chat: int | None = None
+    token: AppToken
+    chat: ChatNumber | None = None
     terms: tuple[Term, ...]
     sender: str | None = None
     created_from: str | None = None
@@ -56,7 +56,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 class SearchHit(msgspec.Struct, frozen=True):
     """A message that matches. `highlight` is HTML-escaped text with `<em>` around each match."""
 
-    chat: int
+    chat: ChatNumber
     message: Message
     highlight: str | None
 

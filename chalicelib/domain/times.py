@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.models import Timestamp
 
 
-def rfc3339(ms: int) -> str:
+def rfc3339(ms: int) -> Timestamp:
     """The text of a time in milliseconds since 1970."""
     at = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return Timestamp(f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z")
 
 
 def unix_ms(text: str) -> int:
@@ -17,7 +18,7 @@ def unix_ms(text: str) -> int:
     return int(at.timestamp()) * 1000 + at.microsecond // 1000
 
 
-def parse_time(name: str, text: str) -> str:
+def parse_time(name: str, text: str) -> Timestamp:
     """Any RFC 3339 time, in the form of `rfc3339`. Raises `InvalidError` for the field `name`."""
     try:
         at = datetime.fromisoformat(text)

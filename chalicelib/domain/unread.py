@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.number_ranges import NumberRange, clip, count, subtract
 from chalicelib.domain.rate_limits import Remaining
 
@@ -16,7 +17,7 @@ from chalicelib.domain.rate_limits import Remaining
 class ReadMarker(msgspec.Struct, frozen=True):
     """A user has read a chat up to this number."""
 
-    chat: int
+    chat: ChatNumber
     number: int
 
 
@@ -36,14 +37,14 @@ class UnpersistedChat(msgspec.Struct, frozen=True):
 class UnpersistedChats(msgspec.Struct, frozen=True):
     """What Redis knows of some chats, by number, and what is left of the rate limits."""
 
-    chats: dict[int, UnpersistedChat]
+    chats: dict[ChatNumber, UnpersistedChat]
     remaining: tuple[Remaining, ...] = ()
 
 
 class UnreadCount(msgspec.Struct, frozen=True):
     """A marker (`chat`, `number`), how many messages are above it, and the last number of the chat."""
 
-    chat: int
+    chat: ChatNumber
     number: int
     unread: int
     last: int

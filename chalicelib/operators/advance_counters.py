@@ -18,6 +18,7 @@ from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.leases import record_missing, record_skipped
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.operators.scan import live_tokens
 
@@ -72,7 +73,7 @@ class AdvanceCounters:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def advance(self, token: str, by: int, now: str) -> int:
+    def advance(self, token: AppToken, by: int, now: str) -> int:
         """Advance all counters of an application by so many numbers. Returns how many chats it has.
 
         The application comes first: its row says how far a chat is advanced that a record brings later.

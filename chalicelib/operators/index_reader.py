@@ -7,6 +7,7 @@ import msgspec
 
 from chalicelib.adapters.opensearch.connection import Connection, Response
 from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.domain.models import AppToken
 from chalicelib.operators.scan import ChatKey, Chunk
 
 HITS_A_PAGE = 2_000
@@ -50,7 +51,7 @@ class IndexReader:
                 break
         return revisions
 
-    def chats(self, only: str | None = None) -> Iterator[list[IndexedChat]]:
+    def chats(self, only: AppToken | None = None) -> Iterator[list[IndexedChat]]:
         """All chats of one application, or of all applications, a page at a time."""
         sources = [{name: {"terms": {"field": name}}} for name in ("token", "chat")]
         composite: dict[str, Any] = {"size": CHATS_A_PAGE, "sources": sources}

@@ -14,6 +14,7 @@ import redis
 from chalicelib.adapters.redis import connection, keys
 from chalicelib.adapters.redis.codec import parse_entry, version_type
 from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.operators.errors import reported_as
 from chalicelib.usecases.maintenance import ListTokens, token_pages
 
@@ -53,14 +54,16 @@ def measure_backlog(client: redis.Redis, list_tokens: ListTokens) -> PendingBack
     return PendingBacklog(entries, applications, min(oldest, default=None))
 
 
-def pending_counters(client: redis.Redis, token: str) -> set[Counter]:
+def pending_counters(client: redis.Redis, token: AppToken) -> set[Counter]:
     """The counters of an application that have pending versions. Members are `chat:number`."""
     members = client.zscan_iter(keys.due(token), count=_MEMBERS_A_SCAN)
     chats = {int(cast(bytes, member).partition(b":")[0]) for member, _ in members}
-    return {Counter(token, chat or None) for chat in chats}
+    return {Counter(token, ChatNumber(chat) or None) for chat in chats}
 
 
-def pending_revisions(client: redis.Redis, token: str) -> Iterator[tuple[Counter, dict[int, int]]]:
+def pending_revisions(
+    client: redis.Redis, token: AppToken
+) -> Iterator[tuple[Counter, dict[int, int]]]:
     """The pending revisions of an application by number: pages, each of one counter."""
     for counter in pending_counters(client, token):
         lowest = "-inf"
@@ -75,7 +78,7 @@ def pending_revisions(client: redis.Redis, token: str) -> Iterator[tuple[Counter
             lowest = f"({int(entries[-1][1])}"
 
 
-def _counts(client: redis.Redis, tokens: Iterable[str]) -> list[int]:
+def _counts(client: redis.Redis, tokens: Iterable[AppToken]) -> list[int]:
     with client.pipeline(transaction=False) as pipeline:
         for token in tokens:
             pipeline.zcard(keys.due(token))

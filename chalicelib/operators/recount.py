@@ -12,6 +12,7 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.database import Database, Row
 from chalicelib.adapters.mysql.locking import lock_applications, lock_chats
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.models import AppToken
 from chalicelib.operators.scan import live_tokens
 
 FIND = "SELECT id FROM applications WHERE token = %s AND deleted_at IS NULL"
@@ -49,7 +50,7 @@ class CountMismatch(msgspec.Struct, frozen=True):
     stored: int
     counted: int
 
-    def text(self, token: str) -> str:
+    def text(self, token: AppToken) -> str:
         """One line for the operator; `token` is that of the application."""
         owner = token if self.chat is None else f"{token} chat {self.chat}"
         return f"{owner}: {self.column} is {self.stored:,}, but the rows give {self.counted:,}"
@@ -64,9 +65,9 @@ class RecountResult(msgspec.Struct, frozen=True):
 
 def recount(
     store: MySqlStore,
-    only: str | None,
+    only: AppToken | None,
     repair: bool,
-    on_mismatch: Callable[[str, CountMismatch], None],
+    on_mismatch: Callable[[AppToken, CountMismatch], None],
 ) -> RecountResult:
     """Count one application, or all. `on_mismatch` gets the token and each wrong count.
 
@@ -88,7 +89,7 @@ class Recount:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recount(self, token: str, repair: bool = False) -> list[CountMismatch]:
+    def recount(self, token: AppToken, repair: bool = False) -> list[CountMismatch]:
         """The counts of an application and of its chats that are wrong, or were before the repair."""
         applications = self._database.read(FIND, (token,))
         mismatches: list[CountMismatch] = []

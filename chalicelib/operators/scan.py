@@ -12,6 +12,7 @@ import msgspec
 from chalicelib.adapters.mysql.database import Database, Row, placeholders
 from chalicelib.adapters.mysql.messages import COLUMNS, to_message
 from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.queue_records import Document
 from chalicelib.usecases.maintenance import ListTokens, token_pages
 
@@ -61,13 +62,13 @@ LOCK_NAME = "CONCAT('ordinal-', %s, '-', LEFT(SHA2(DATABASE(), 256), 16))"
 TAKE_LOCK = f"SELECT GET_LOCK({LOCK_NAME}, 0)"
 HOLDS_LOCK = f"SELECT IS_USED_LOCK({LOCK_NAME}) = CONNECTION_ID()"
 
-ChatKey = tuple[str, int]  # token, chat
+ChatKey = tuple[AppToken, ChatNumber]  # token, chat
 
 
 class ScanPosition(msgspec.Struct, frozen=True, order=True):
     """A position in the scan: everything up to it is done. The default is before all messages."""
 
-    token: str = ""
+    token: AppToken = AppToken("")
     chat: int = 0
     number: int = 0
 
@@ -79,7 +80,7 @@ class Chunk(msgspec.Struct, frozen=True):
     number and database id, in the order of the numbers.
     """
 
-    token: str
+    token: AppToken
     chats: tuple[tuple[int, int], ...]
     above: int
     up_to: int
@@ -89,7 +90,7 @@ class Chunk(msgspec.Struct, frozen=True):
         return ScanPosition(self.token, self.chats[-1][0], self.up_to)
 
 
-def live_tokens(list_tokens: ListTokens, only: str | None = None) -> Iterator[str]:
+def live_tokens(list_tokens: ListTokens, only: AppToken | None = None) -> Iterator[AppToken]:
     """The token `only`, or the tokens of all applications that are not deleted, oldest first."""
     return iter([only]) if only is not None else chain.from_iterable(token_pages(list_tokens))
 
@@ -123,7 +124,7 @@ class MessageScanner:
         """About how many messages there are."""
         return int(self._database.read(ESTIMATED_TOTAL)[0][0])
 
-    def chunks(self, after: ScanPosition, only: str | None = None) -> Iterator[Chunk]:
+    def chunks(self, after: ScanPosition, only: AppToken | None = None) -> Iterator[Chunk]:
         """What comes after the position, of one application or of all."""
         for id_, token in self._applications(after.token):
             if only in (None, token):
@@ -135,7 +136,9 @@ class MessageScanner:
         numbers = {id_: number for number, id_ in chunk.chats}
         rows = self._database.read(*_for_chunk(MESSAGES, chunk))
         return [
-            Document(token=chunk.token, chat=numbers[row[0]], message=to_message(row[1:]))
+            Document(
+                token=chunk.token, chat=ChatNumber(numbers[row[0]]), message=to_message(row[1:])
+            )
             for row in rows
         ]
 
@@ -163,14 +166,14 @@ class MessageScanner:
         return pending | {key for key in chats if key[0] in applications}
 
     def _read_chats(self, sql: str, chats: Collection[ChatKey]) -> Iterator[Row]:
-        numbers: dict[str, list[int]] = {}
+        numbers: dict[AppToken, list[ChatNumber]] = {}
         for token, chat in chats:
             numbers.setdefault(token, []).append(chat)
         for token, wanted in numbers.items():
             ranges = f"a.token = %s AND c.number IN ({placeholders(wanted)})"
             yield from self._database.read(sql.format(ranges=ranges), (token, *wanted))
 
-    def _applications(self, first: str) -> Iterator[tuple[int, str]]:
+    def _applications(self, first: str) -> Iterator[tuple[int, AppToken]]:
         sql = APPLICATIONS.format(from_=">=")
         while rows := self._database.read(sql, (first, TOKENS_A_PAGE)):
             yield from ((id_, token) for id_, token in rows)
@@ -181,7 +184,9 @@ class MessageScanner:
             yield from ((number, id_, int(last)) for number, id_, last in rows)
             after = rows[-1][0]
 
-    def _chunks_of(self, application_id: int, token: str, after: ScanPosition) -> Iterator[Chunk]:
+    def _chunks_of(
+        self, application_id: int, token: AppToken, after: ScanPosition
+    ) -> Iterator[Chunk]:
         """Ranges of the chat that the position is in, then whole chats, the small ones together."""
         limit = self._chunk_messages
         chats: list[tuple[int, int]] = []

@@ -4,6 +4,7 @@ import msgspec
 import redis
 
 from chalicelib.adapters.mysql.store import MySqlStore
+from chalicelib.domain.models import AppToken
 from chalicelib.operators.errors import NoSuchApplicationError, reported_as
 from chalicelib.operators.pending import pending_revisions
 from chalicelib.operators.recount import Recount
@@ -41,7 +42,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 @reported_as("Redis", redis.RedisError)
 def verify(
-    store: MySqlStore, client: redis.Redis, index: IndexCheck, only: str | None = None
+    store: MySqlStore, client: redis.Redis, index: IndexCheck, only: AppToken | None = None
 ) -> Report:
     """Compare one application, or all.
 
@@ -61,7 +62,9 @@ def verify(
     return report
 
 
-def _compare_pending(report: Report, store: MySqlStore, client: redis.Redis, token: str) -> None:
+def _compare_pending(
+    report: Report, store: MySqlStore, client: redis.Redis, token: AppToken
+) -> None:
     """Redis is read before MySQL: a version that was stored in between counts as stored."""
     for counter, pending in pending_revisions(client, token):
         stored = store.messages.revisions(counter, list(pending))
@@ -71,7 +74,7 @@ def _compare_pending(report: Report, store: MySqlStore, client: redis.Redis, tok
 
 
 def _compare_counters(
-    report: Report, limits: CounterLimits, client: redis.Redis, token: str
+    report: Report, limits: CounterLimits, client: redis.Redis, token: AppToken
 ) -> None:
     for mismatch in counter_mismatches(client, limits, token):
         if mismatch.behind:
@@ -83,13 +86,13 @@ def _compare_counters(
         report.examples.append(f"counter: {counter}: {mismatch.text}")
 
 
-def _compare_counts(report: Report, store: MySqlStore, token: str) -> None:
+def _compare_counts(report: Report, store: MySqlStore, token: AppToken) -> None:
     for mismatch in Recount(store.database).recount(token):
         report.counts_wrong += 1
         report.examples.append(f"count: {mismatch.text(token)}")
 
 
-def _compare_index(report: Report, index: IndexCheck, only: str | None) -> None:
+def _compare_index(report: Report, index: IndexCheck, only: AppToken | None) -> None:
     result = index.run(only)
     report.messages = result.messages
     report.missing_in_opensearch = result.permanent[MISSING]

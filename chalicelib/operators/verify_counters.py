@@ -16,6 +16,7 @@ from chalicelib.adapters.mysql.leases import MySqlLeases
 from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.number_ranges import count
 
 CHAT_LIMITS = """
@@ -61,15 +62,18 @@ class CounterLimits:
         self._database = database
         self._leases = MySqlLeases(database)
 
-    def of_application(self, token: str) -> list[CounterLimit]:
+    def of_application(self, token: AppToken) -> list[CounterLimit]:
         """The counter of its chats; an empty list if there is no such application."""
         rows = self._database.read(APPLICATION_LIMIT, (token,))
         return [CounterLimit(Counter(token), int(last), ceiling) for last, ceiling in rows]
 
-    def of_chats(self, token: str, after: int, limit: int) -> list[CounterLimit]:
+    def of_chats(self, token: AppToken, after: int, limit: int) -> list[CounterLimit]:
         """The counters of messages, in the order of the chats, after the chat `after`."""
         rows = self._database.read(CHAT_LIMITS, (token, after, limit))
-        return [CounterLimit(Counter(token, chat), last, ceiling) for chat, last, ceiling in rows]
+        return [
+            CounterLimit(Counter(token, ChatNumber(chat)), last, ceiling)
+            for chat, last, ceiling in rows
+        ]
 
     def of_counter(self, counter: Counter) -> list[CounterLimit]:
         """One counter; an empty list if its application or chat was deleted."""
@@ -78,7 +82,7 @@ class CounterLimits:
         page = self.of_chats(counter.token, counter.chat - 1, 1)
         return [limit for limit in page if limit.counter == counter]
 
-    def pages(self, token: str) -> Iterator[Sequence[CounterLimit]]:
+    def pages(self, token: AppToken) -> Iterator[Sequence[CounterLimit]]:
         """All counters of an application."""
         yield self.of_application(token)
         after = 0
@@ -86,7 +90,7 @@ class CounterLimits:
             yield page
             after = page[-1].counter.chat or 0
 
-    def skipped_messages(self, token: str) -> int:
+    def skipped_messages(self, token: AppToken) -> int:
         """How many message numbers of an application are skipped."""
         chats = [chat for (chat,) in self._database.read(CHATS_WITH_SKIPPED_NUMBERS, (token,))]
         return sum(count(self._leases.skipped_numbers(token, chat)) for chat in chats)
@@ -100,7 +104,7 @@ class _RedisCounter(msgspec.Struct, frozen=True):
 
 
 def counter_mismatches(
-    client: redis.Redis, limits: CounterLimits, token: str
+    client: redis.Redis, limits: CounterLimits, token: AppToken
 ) -> Iterator[CounterMismatch]:
     """Counters that could issue a number twice, or above their ceiling. Each was read twice."""
     holders = {incarnation(client), FIXED_HOLDER}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from chalicelib.adapters.mysql.database import NO_LIMIT
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.operators.index_reader import IndexedChat, IndexReader
 from chalicelib.operators.scan import Chunk, MessageScanner, ScanPosition
 
@@ -64,10 +65,10 @@ class IndexCheck:
         self._temporary: Counter[str] = Counter()
         self._examples: list[str] = []
 
-    def run(self, only: str | None = None) -> IndexReport:
+    def run(self, only: AppToken | None = None) -> IndexReport:
         """Compare one application, or all."""
         self._reader.refresh()
-        for chunk in self._scanner.chunks(ScanPosition(only or ""), only):
+        for chunk in self._scanner.chunks(ScanPosition(only or AppToken("")), only):
             self._compare(chunk)
         self._recheck_candidates()
         self._count_unexpected_chats(only)
@@ -111,7 +112,9 @@ class IndexCheck:
         chunk = candidate.chunk
         indexed = self._reader.revisions(chunk)
         stored = self._scanner.revisions(chunk)
-        live = self._scanner.last_numbers([(chunk.token, chat) for chat, _ in chunk.chats])
+        live = self._scanner.last_numbers(
+            [(chunk.token, ChatNumber(chat)) for chat, _ in chunk.chats]
+        )
         wanted = candidate.wanted
         kinds: Kinds = {}
         for key in wanted if wanted is not None else stored.keys() | indexed.keys():
@@ -125,7 +128,7 @@ class IndexCheck:
                 kinds[key] = OLDER if have else MISSING
         return kinds
 
-    def _count_unexpected_chats(self, only: str | None) -> None:
+    def _count_unexpected_chats(self, only: AppToken | None) -> None:
         """Chats that MySQL does not have, and messages above the last one that MySQL has."""
         for page in self._reader.chats(only):
             live = self._scanner.last_numbers([chat.key for chat in page])

@@ -11,7 +11,7 @@ from chalicelib.domain.errors import OrdinalError, remaining_on_errors
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.leases import Accepted, Counter, first_lease
 from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED, Metric
-from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.models import Chat, ChatNumber, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
 from chalicelib.usecases.leases import with_lease
@@ -42,7 +42,7 @@ def create_chat(
 def create_message(
     ports: Ports,
     tenant: Tenant,
-    chat: int,
+    chat: ChatNumber,
     draft: Message,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Message]:
@@ -55,7 +55,7 @@ def create_message(
 def create_messages(
     ports: Ports,
     tenant: Tenant,
-    chat: int,
+    chat: ChatNumber,
     drafts: Sequence[Message],
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[NumberRange]:
@@ -97,7 +97,7 @@ def assign_chat_number(
 def assign_message_numbers(
     ports: Ports,
     tenant: Tenant,
-    chat: int,
+    chat: ChatNumber,
     drafts: Sequence[Message],
     idempotency: IdempotencyKey | None,
 ) -> Numbered[Message]:

@@ -14,7 +14,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite, WriteResult
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import IDEMPOTENT_REPLAYS
-from chalicelib.domain.models import Application
+from chalicelib.domain.models import Application, AppToken
 from chalicelib.domain.paging import Page
 from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.times import rfc3339
@@ -32,21 +32,21 @@ def create_application(
     write = _write(ports, None, idempotency)
     if replay := _find_replay(ports, write):
         return WriteResult(replay, replayed=True)
-    token, now = secrets.token_hex(_TOKEN_BYTES), rfc3339(ports.clock.now_ms())
+    token, now = AppToken(secrets.token_hex(_TOKEN_BYTES)), rfc3339(ports.clock.now_ms())
     created = ports.store.applications.create_application(token, name, now, write)
     return WriteResult(created, replayed=False)
 
 
 def list_applications(
-    ports: Ports, before: str | None, limit: int
-) -> Result[Page[Application, str]]:
+    ports: Ports, before: AppToken | None, limit: int
+) -> Result[Page[Application, AppToken]]:
     """A page of all applications, newest first. `before` is a token."""
     stored = ports.store.applications.list_applications(before, limit + 1)
     next_cursor = stored[limit - 1].token if len(stored) > limit else None
     return Result(Page(tuple(stored[:limit]), next_cursor))
 
 
-def get_application(ports: Ports, token: str, principal: Tenant | None) -> Result[Application]:
+def get_application(ports: Ports, token: AppToken, principal: Tenant | None) -> Result[Application]:
     """One application. `principal` is None for the admin.
 
     Raises `NotFoundError`, `UnauthenticatedError`, `ForbiddenError`, `RateLimitedError`.
@@ -58,7 +58,7 @@ def get_application(ports: Ports, token: str, principal: Tenant | None) -> Resul
 
 def rename_application(
     ports: Ports,
-    token: str,
+    token: AppToken,
     name: str,
     principal: Tenant | None,
     idempotency: IdempotencyKey | None = None,
@@ -74,7 +74,7 @@ def rename_application(
 
 def delete_application(
     ports: Ports,
-    token: str,
+    token: AppToken,
     principal: Tenant | None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[None]:
@@ -99,7 +99,7 @@ def delete_application(
 
 def rotate_key(
     ports: Ports,
-    token: str,
+    token: AppToken,
     principal: Tenant | None,
     overlap_seconds: int,
     idempotency: IdempotencyKey | None = None,
@@ -139,7 +139,7 @@ def require_tenant(ports: Ports, principal: Tenant | None) -> tuple[Remaining, .
 
 def _rotate(
     ports: Ports,
-    token: str,
+    token: AppToken,
     principal: Tenant | None,
     overlap_seconds: int,
     write: IdempotentWrite | None,
@@ -177,7 +177,7 @@ def _stored_response(ports: Ports, write: IdempotentWrite | None) -> bytes | Non
     return stored_response
 
 
-def _find(ports: Ports, token: str) -> Application:
+def _find(ports: Ports, token: AppToken) -> Application:
     return _existing(ports.store.applications.get_application(token))
 
 

@@ -20,7 +20,15 @@ from chalicelib.domain.idempotency import (
 )
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, PendingPage
 from chalicelib.domain.metrics import CHANGES_ACCEPTED, IDEMPOTENT_REPLAYS
-from chalicelib.domain.models import Chat, ChatRow, Message, Pending
+from chalicelib.domain.models import (
+    Chat,
+    ChatNumber,
+    ChatRow,
+    Epoch,
+    Message,
+    MessageNumber,
+    Pending,
+)
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import only
 from chalicelib.domain.queue_records import records_of
@@ -61,8 +69,8 @@ class _Outcome[T: (Message, Chat)](msgspec.Struct, frozen=True):
 def edit_message(
     ports: Ports,
     tenant: Tenant,
-    chat: int,
-    number: int,
+    chat: ChatNumber,
+    number: MessageNumber,
     change: Callable[[Message], Message],
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
@@ -99,8 +107,8 @@ def edit_message(
 def delete_message(
     ports: Ports,
     tenant: Tenant,
-    chat: int,
-    number: int,
+    chat: ChatNumber,
+    number: MessageNumber,
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[Message]:
@@ -116,7 +124,7 @@ def delete_message(
 def edit_chat(
     ports: Ports,
     tenant: Tenant,
-    number: int,
+    number: ChatNumber,
     change: Callable[[Chat], Chat],
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
@@ -148,7 +156,7 @@ def edit_chat(
 def delete_chat(
     ports: Ports,
     tenant: Tenant,
-    number: int,
+    number: ChatNumber,
     if_match: int | None = None,
     idempotency: IdempotencyKey | None = None,
 ) -> WriteResult[ChatRow]:
@@ -198,7 +206,7 @@ def _attempt[T: (Message, Chat)](
     revision = current.version.revision
     if edit.if_match is not None and edit.if_match != revision:
         raise RevisionMismatchError(f"the current revision is {revision}")
-    epoch = ports.store.leases.lease_epoch(counter) or 0
+    epoch = ports.store.leases.lease_epoch(counter) or Epoch(0)
     precondition = EditPrecondition(revision, current.edits, epoch)
     version = edit.change(current.version)
     stored_response = edit.to_store(version) if idempotency else b""

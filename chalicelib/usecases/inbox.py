@@ -17,7 +17,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.inbox import InboxChat, InboxRecord
 from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED
-from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.models import AppToken, Chat, Message, Timestamp
 from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import (
@@ -51,7 +51,7 @@ def accept_inbox(ports: Ports, records: Sequence[InboxRecord]) -> None:
 
 
 def _assign_number(
-    ports: Ports, tenant: Tenant | None, record: InboxRecord, now: str
+    ports: Ports, tenant: Tenant | None, record: InboxRecord, now: Timestamp
 ) -> Numbered[Message] | Numbered[Chat]:
     if tenant is None:
         raise PoisonError("there is no such application")
@@ -68,7 +68,7 @@ def _assign_number(
         raise PoisonError(str(error)) from error
 
 
-def _tenant(ports: Ports, token: str) -> Tenant | None:
+def _tenant(ports: Ports, token: AppToken) -> Tenant | None:
     """The application, without a check of a key: a service that may use the queue may write for each."""
     application = ports.store.applications.get_application(token)
     return Tenant(token, application.key_version) if application else None

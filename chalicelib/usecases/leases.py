@@ -37,6 +37,7 @@ from chalicelib.domain.metrics import (
     LEASES_REACQUIRED,
     NUMBERS_SKIPPED,
 )
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
 
@@ -80,7 +81,7 @@ def _make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
             ports.clock.wait(_PAUSE_SECONDS)
 
 
-def _load_application(ports: Ports, token: str, nonce: str) -> None:
+def _load_application(ports: Ports, token: AppToken, nonce: str) -> None:
     application = ports.store.applications.get_application(token)
     if application is None:
         raise NotFoundError("there is no such application")

@@ -8,7 +8,7 @@ import msgspec
 
 from chalicelib.domain.errors import OrdinalError, safe_text
 from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
-from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.models import AppToken, Chat, ChatNumber, Message, Revision
 from chalicelib.domain.queue_records import (
     AnyRecord,
     ChatsRecord,
@@ -26,12 +26,12 @@ class LogSubject(msgspec.Struct, frozen=True, kw_only=True):
     If `chat` is None, the numbers are those of chats. A `PurgeRecord` has no numbers.
     """
 
-    token: str
-    chat: int | None = None
+    token: AppToken
+    chat: ChatNumber | None = None
     first: int | None = None
     last: int | None = None
     first_revision: int | None = None
-    revision: int | None = None
+    revision: Revision | None = None
     versions: int = 0
 
     def fields(self) -> dict[str, str | int]:
@@ -50,8 +50,8 @@ def log_records(
 
 def log_subjects(records: Iterable[AnyRecord | InboxRecord]) -> list[LogSubject]:
     """One subject for each counter. Records of the inbox have no numbers yet."""
-    numbered: dict[tuple[str, int | None], list[tuple[int, int]]] = {}
-    unnumbered: Counter[tuple[str, int | None]] = Counter()
+    numbered: dict[tuple[AppToken, ChatNumber | None], list[tuple[int, int]]] = {}
+    unnumbered: Counter[tuple[AppToken, ChatNumber | None]] = Counter()
     for record in records:
         match record:
             case MessagesRecord():
@@ -74,12 +74,16 @@ def log_subjects(records: Iterable[AnyRecord | InboxRecord]) -> list[LogSubject]
     ]
 
 
-def log_subject(token: str, chat: int | None, versions: Sequence[Message | Chat]) -> LogSubject:
+def log_subject(
+    token: AppToken, chat: ChatNumber | None, versions: Sequence[Message | Chat]
+) -> LogSubject:
     """The subject for versions of one counter."""
     return _spanning(token, chat, _pairs(versions))
 
 
-def log_subject_of_revisions(token: str, chat: int | None, revisions: dict[int, int]) -> LogSubject:
+def log_subject_of_revisions(
+    token: AppToken, chat: ChatNumber | None, revisions: dict[int, int]
+) -> LogSubject:
     """The subject for numbers of one counter, with the revision of each."""
     return _spanning(token, chat, revisions.items())
 
@@ -93,7 +97,9 @@ def _pairs(versions: Sequence[Message | Chat]) -> list[tuple[int, int]]:
     return [(version.number, version.revision) for version in versions]
 
 
-def _spanning(token: str, chat: int | None, pairs: Iterable[tuple[int, int]]) -> LogSubject:
+def _spanning(
+    token: AppToken, chat: ChatNumber | None, pairs: Iterable[tuple[int, int]]
+) -> LogSubject:
     numbers, revisions = zip(*pairs, strict=True)
     return LogSubject(
         token=token,

@@ -7,7 +7,7 @@ from itertools import islice
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, PENDING_RESENT
-from chalicelib.domain.models import Pending
+from chalicelib.domain.models import AppToken, Pending
 from chalicelib.domain.queue_records import PurgeRecord, records_of
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue
@@ -17,7 +17,7 @@ from chalicelib.usecases.ports import Ports
 
 logger = logging.getLogger(__name__)
 
-ListTokens = Callable[[str | None, int], list[str]]
+ListTokens = Callable[[AppToken | None, int], list[AppToken]]
 
 # One round trip serves all applications of a page.
 _TOKENS_PER_PAGE = 500
@@ -34,9 +34,9 @@ LAST_REMOVAL_MS = 15 * 60_000
 IDLE_MS = 3_600_000
 
 
-def token_pages(list_tokens: ListTokens) -> Iterator[list[str]]:
+def token_pages(list_tokens: ListTokens) -> Iterator[list[AppToken]]:
     """The tokens of all applications, in the order of creation. `list_tokens` is the store's."""
-    after: str | None = None
+    after: AppToken | None = None
     while tokens := list_tokens(after, _TOKENS_PER_PAGE):
         yield tokens
         after = tokens[-1]
@@ -123,7 +123,7 @@ def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[in
 
 
 def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
-    pending = {
+    pending: dict[int, Pending] = {
         entry.version.number: entry for entry in ports.sequencer.get_pending(counter, numbers)
     }
     stored = ports.store.messages.revisions(counter, numbers)
@@ -133,7 +133,7 @@ def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
     missing = [entry for entry in pending.values() if _is_missing(entry, stored)]
     enqueue(ports, records_of(counter.token, counter.chat, missing))
     now = ports.clock.now_ms()
-    due_at_ms = {
+    due_at_ms: dict[int, int] = {
         entry.version.number: now + max(_MIN_PAUSE_MS, now - entry.accepted_at_ms)
         for entry in missing
     }

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import CHATS_PERSISTED, LEASES_EXTENDED, MESSAGES_PERSISTED
-from chalicelib.domain.models import Lease
+from chalicelib.domain.models import AppToken, ChatNumber, Lease, Timestamp
 from chalicelib.domain.queue_records import (
     ChatsRecord,
     Document,
@@ -36,7 +36,7 @@ def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
     """
     now = rfc3339(ports.clock.now_ms())
     persisted = ports.store.persistence.persist_messages(records, ports.lease_window)
-    by_token: dict[str, list[Document]] = {}
+    by_token: dict[AppToken, list[Document]] = {}
     for document in persisted.documents:
         by_token.setdefault(document.token, []).append(document)
     ports.queues.send(
@@ -85,7 +85,7 @@ def _publish_to_redis(
             logger.warning("persisted, but not acknowledged in Redis", extra=fields)
 
 
-def _deleted_at(now: str, record: ChatsRecord) -> ChatsRecord:
+def _deleted_at(now: Timestamp, record: ChatsRecord) -> ChatsRecord:
     """The record, with the time of its deletions set to now.
 
     Messages of the chat are stored until the deletion is. The last removal from the index must come after
@@ -97,7 +97,7 @@ def _deleted_at(now: str, record: ChatsRecord) -> ChatsRecord:
 
 def _block_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
     """Block the deleted chats: a later incarnation of Redis does not know of the deletion."""
-    deleted: dict[str, list[int]] = {}
+    deleted: dict[AppToken, list[ChatNumber]] = {}
     for record in records:
         numbers = [chat.number for chat in record.chats if chat.deleted_at]
         if numbers:

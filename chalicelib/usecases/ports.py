@@ -21,7 +21,20 @@ from chalicelib.domain.leases import (
     PersistedMessages,
 )
 from chalicelib.domain.metrics import Metric
-from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, Pending, PurgedItem
+from chalicelib.domain.models import (
+    Application,
+    AppToken,
+    Chat,
+    ChatNumber,
+    ChatRow,
+    Epoch,
+    Lease,
+    Message,
+    MessageNumber,
+    Pending,
+    PurgedItem,
+    Timestamp,
+)
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import (
@@ -99,7 +112,7 @@ class Sequencer(Protocol):
         ...
 
     def read_unpersisted(
-        self, tenant: Tenant, chats: Sequence[int]
+        self, tenant: Tenant, chats: Sequence[ChatNumber]
     ) -> UnpersistedChats | ApplicationNotCached:
         """What Redis knows of these chats, and MySQL may not know yet. The chats need not exist.
 
@@ -115,15 +128,15 @@ class Sequencer(Protocol):
         """
         ...
 
-    def invalidate_key_cache(self, token: str) -> None:
+    def invalidate_key_cache(self, token: AppToken) -> None:
         """The keys were changed: the next request reads them from MySQL. Earlier copies are refused."""
         ...
 
-    def block_application(self, token: str) -> None:
+    def block_application(self, token: AppToken) -> None:
         """The application was deleted: refuse all its requests."""
         ...
 
-    def block_chats(self, token: str, numbers: Sequence[int]) -> None:
+    def block_chats(self, token: AppToken, numbers: Sequence[ChatNumber]) -> None:
         """The deletion of these chats is persisted: refuse all requests to them."""
         ...
 
@@ -143,7 +156,7 @@ class Sequencer(Protocol):
         """Whether this nonce is still there: no other caller has taken over."""
         ...
 
-    def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
+    def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:
         """Counters without a pending version for `idle_ms`: up to `limit` of each application."""
         ...
 
@@ -155,7 +168,7 @@ class Sequencer(Protocol):
         """Remove a counter whose lease was given back; the next `accept` acquires a new one."""
         ...
 
-    def forget_application(self, token: str) -> None:
+    def forget_application(self, token: AppToken) -> None:
         """Remove all counters of a purged application."""
         ...
 
@@ -170,7 +183,7 @@ class Sequencer(Protocol):
         """
         ...
 
-    def list_overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+    def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
         """Counter and number of the pending versions that should be persisted by now."""
         ...
 
@@ -182,7 +195,7 @@ class Sequencer(Protocol):
         """Set when pending versions, by number, are overdue again."""
         ...
 
-    def oldest_pending(self, tokens: Sequence[str]) -> int | None:
+    def oldest_pending(self, tokens: Sequence[AppToken]) -> int | None:
         """When the oldest pending version of these applications was accepted, in ms since 1970.
 
         None if nothing is pending. For up to a minute, a younger version may hide one that was resent.
@@ -202,32 +215,36 @@ class Applications(Protocol):
     """
 
     def create_application(
-        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
+        self,
+        token: AppToken,
+        name: str,
+        created_at: Timestamp,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application: ...
 
-    def get_application(self, token: str) -> Application | None:
+    def get_application(self, token: AppToken) -> Application | None:
         """None if it never existed or was deleted."""
         ...
 
-    def list_applications(self, before: str | None, limit: int) -> list[Application]:
+    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
         """Up to `limit` applications, newest first: those created before the one with the token `before`."""
         ...
 
-    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
         """Up to `limit` tokens of applications, oldest first, after the token `after`."""
         ...
 
     def rename_application(
-        self, token: str, name: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         """None if it does not exist."""
         ...
 
     def rotate_key(
         self,
-        token: str,
+        token: AppToken,
         version: int,
-        previous_until: str | None,
+        previous_until: Timestamp | None,
         idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         """Give the application the key version `version + 1`, if `version` is its newest.
@@ -238,7 +255,7 @@ class Applications(Protocol):
         ...
 
     def delete_application(
-        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, at: Timestamp, idempotency: IdempotentWrite | None = None
     ) -> bool:
         """Set its `deleted_at`; `Purge` removes its content later. False if it does not exist."""
         ...
@@ -251,7 +268,7 @@ class Applications(Protocol):
         """
         ...
 
-    def delete_responses(self, before: str, rows: int) -> int:
+    def delete_responses(self, before: Timestamp, rows: int) -> int:
         """Remove up to `rows` responses that were stored before then. Returns how many."""
         ...
 
@@ -259,18 +276,20 @@ class Applications(Protocol):
 class Chats(Protocol):
     """Chats with their counts. A stub counts as a chat."""
 
-    def get_chat(self, token: str, number: int) -> ChatRow | None:
+    def get_chat(self, token: AppToken, number: ChatNumber) -> ChatRow | None:
         """A deleted chat has its `deleted_at`. None if it has no row or its application was deleted."""
         ...
 
-    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    def existing_chats(
+        self, chats: Collection[tuple[AppToken, ChatNumber]]
+    ) -> set[tuple[AppToken, ChatNumber]]:
         """Those of these chats (token, number) that have a row and are not deleted.
 
         Chats of a deleted application count as deleted.
         """
         ...
 
-    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: AppToken, page: PageRequest, limit: int) -> list[ChatRow]:
         """Up to `limit` chats of the page that are not deleted, in the order of the page."""
         ...
 
@@ -278,15 +297,21 @@ class Chats(Protocol):
 class Messages(Protocol):
     """Messages of one chat, and its change feed. A deleted chat has no messages and no changes."""
 
-    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+    def get_message(
+        self, token: AppToken, chat: ChatNumber, number: MessageNumber
+    ) -> Message | None:
         """A deleted message has its `deleted_at`. None if it has no row."""
         ...
 
-    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
+    def list_messages(
+        self, token: AppToken, chat: ChatNumber, page: PageRequest, limit: int
+    ) -> list[Message]:
         """Up to `limit` messages of the page that are not deleted, in the order of the page."""
         ...
 
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+    def list_changes(
+        self, token: AppToken, chat: ChatNumber, since: Since, limit: int
+    ) -> list[Change]:
         """Up to `limit` changes after `since`, by position and number. Deleted messages are included.
 
         A version that is stored later has a higher position than every listed change.
@@ -301,7 +326,7 @@ class Messages(Protocol):
 class ReadMarkers(Protocol):
     """How far users have read."""
 
-    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: AppToken, user: str, marker: ReadMarker, pending_last: int) -> None:
         """Move a user's marker up, never back.
 
         It goes up to `marker.number`, but not above the highest number that is stored or pending
@@ -311,13 +336,16 @@ class ReadMarkers(Protocol):
         ...
 
     def list_read_markers(
-        self, token: str, user: str, page: PageRequest, limit: int
+        self, token: AppToken, user: str, page: PageRequest, limit: int
     ) -> list[ReadMarker]:
         """Up to `limit` markers of a user, by chat number. Those in deleted chats are left out."""
         ...
 
     def count_unread(
-        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+        self,
+        token: AppToken,
+        markers: Sequence[ReadMarker],
+        unpersisted: Mapping[ChatNumber, UnpersistedChat],
     ) -> list[UnreadCount]:
         """How many messages that are not deleted are above each marker, pending ones included.
 
@@ -333,12 +361,12 @@ class Leases(Protocol):
     The methods raise `GoneError` if the chat or its application was deleted.
     """
 
-    def lease_epoch(self, counter: Counter) -> int | None:
+    def lease_epoch(self, counter: Counter) -> Epoch | None:
         """The epoch of the newest lease. None if the chat (or the application) has no row."""
         ...
 
     def acquire_lease(
-        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: Epoch, window: int, at: Timestamp
     ) -> LeaseGrant | None:
         """Grant `missing.holder` the `window` numbers above the highest ceiling, with the epoch `epoch + 1`.
 
@@ -360,12 +388,12 @@ class Leases(Protocol):
         """Take back the numbers above `releasing.last`, if holder and epoch are unchanged."""
         ...
 
-    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
+    def skipped_numbers(self, token: AppToken, chat: ChatNumber) -> list[NumberRange]:
         """The message numbers that were skipped and still have no row, in ascending order."""
         ...
 
     def chat_may_arrive(
-        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+        self, token: AppToken, number: ChatNumber, chats: IssuedUpTo | None, since: Timestamp
     ) -> bool:
         """Whether the record of a chat without a row may still arrive.
 
@@ -397,7 +425,7 @@ class Persistence(Protocol):
 class Purge(Protocol):
     """Removes what was deleted, in two steps, so that nothing of it stays in the search index."""
 
-    def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
+    def purge_deleted(self, before: Timestamp, rows: int) -> list[PurgedItem]:
         """Remove up to `rows` rows of deleted chats and applications. Returns those that are empty now.
 
         An item that was deleted after `before` (RFC 3339) loses its rows but is not returned yet, because
@@ -473,7 +501,7 @@ class SearchIndex(Protocol):
         """Index versions; the newest revision wins. Returns those that it can never take."""
         ...
 
-    def purge(self, token: str, chat: int | None) -> None:
+    def purge(self, token: AppToken, chat: ChatNumber | None) -> None:
         """Remove all documents of a chat, or of an application (`chat` is None)."""
         ...
 

@@ -12,7 +12,7 @@ from chalicelib.domain.change_feed import Changes, Since
 from chalicelib.domain.errors import GoneError, NotFoundError, remaining_on_errors
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Counter, PendingPage
-from chalicelib.domain.models import Chat, ChatRow, Message
+from chalicelib.domain.models import Chat, ChatNumber, ChatRow, Message, MessageNumber
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import Page, PageRequest, fit_to_response, merge, only, rows_to_fetch
 from chalicelib.domain.rate_limits import Result
@@ -36,7 +36,7 @@ class ChatDetail(msgspec.Struct, frozen=True):
     skipped: list[NumberRange]
 
 
-def get_chat(ports: Ports, tenant: Tenant, number: int) -> Result[ChatDetail]:
+def get_chat(ports: Ports, tenant: Tenant, number: ChatNumber) -> Result[ChatDetail]:
     """One chat. Raises `NotFoundError`, `GoneError`; `ForbiddenError` if a user may not read the chat."""
     tenant.require_read(number)
     pending_page = read_pending(ports, tenant, Counter(tenant.token), only(number))
@@ -46,7 +46,9 @@ def get_chat(ports: Ports, tenant: Tenant, number: int) -> Result[ChatDetail]:
     return Result(ChatDetail(row, skipped), pending_page.remaining)
 
 
-def get_message(ports: Ports, tenant: Tenant, chat: int, number: int) -> Result[Message]:
+def get_message(
+    ports: Ports, tenant: Tenant, chat: ChatNumber, number: MessageNumber
+) -> Result[Message]:
     """One message. Raises `NotFoundError`, `GoneError`; `ForbiddenError` if a user may not read the chat."""
     tenant.require_read(chat)
     pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), only(number))
@@ -78,7 +80,7 @@ def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Result[Page[C
 
 
 def list_messages(
-    ports: Ports, tenant: Tenant, chat: int, page: PageRequest
+    ports: Ports, tenant: Tenant, chat: ChatNumber, page: PageRequest
 ) -> Result[Page[Message, int]]:
     """A page of the messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
     tenant.require_read(chat)
@@ -108,7 +110,7 @@ def list_messages(
 
 
 def list_changes(
-    ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int
+    ports: Ports, tenant: Tenant, chat: ChatNumber, since: Since, limit: int
 ) -> Result[Changes]:
     """Up to `limit` changes of the chat's messages. Raises `NotFoundError`, `GoneError`, `ForbiddenError`.
 
@@ -146,7 +148,7 @@ def read_pending(
 
 
 def resolve_message(
-    ports: Ports, tenant: Tenant, chat: int, number: int, pending_page: PendingPage
+    ports: Ports, tenant: Tenant, chat: ChatNumber, number: MessageNumber, pending_page: PendingPage
 ) -> Current[Message]:
     """The newest version of a message, after `pending_page` was read for its number.
 
@@ -167,7 +169,7 @@ def resolve_message(
 
 
 def resolve_chat(
-    ports: Ports, tenant: Tenant, number: int, pending_page: PendingPage
+    ports: Ports, tenant: Tenant, number: ChatNumber, pending_page: PendingPage
 ) -> Current[ChatRow]:
     """The newest version of a chat, after `pending_page` was read for its number.
 
@@ -187,7 +189,7 @@ def newer_chat(row: ChatRow | None, pending: Chat) -> ChatRow:
     return replace(row, chat=pending) if pending.revision > row.chat.revision else row
 
 
-def require_chat(ports: Ports, tenant: Tenant, chat: int, known: bool) -> None:
+def require_chat(ports: Ports, tenant: Tenant, chat: ChatNumber, known: bool) -> None:
     """Raises `NotFoundError` or `GoneError` if the chat does not exist. If Redis knows it, it does."""
     if not known:
         _existing(ports.store.chats.get_chat(tenant.token, chat))

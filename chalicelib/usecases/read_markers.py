@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import GoneError, remaining_on_errors
 from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.paging import Page, PageRequest, only
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats, UnreadCount
@@ -14,7 +15,7 @@ from chalicelib.usecases.read import require_chat
 
 
 def mark_read(
-    ports: Ports, tenant: Tenant, user: str, chat: int, number: int
+    ports: Ports, tenant: Tenant, user: str, chat: ChatNumber, number: int
 ) -> Result[UnreadCount]:
     """Move a user's marker up to a number: never back, and not above the last message.
 
@@ -38,7 +39,9 @@ def mark_read(
     return Result(unread, unpersisted.remaining)
 
 
-def get_read_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> Result[UnreadCount]:
+def get_read_marker(
+    ports: Ports, tenant: Tenant, user: str, chat: ChatNumber
+) -> Result[UnreadCount]:
     """A user's marker in a chat; without a marker all messages are unread. Raises as `mark_read`."""
     tenant.require_reader(user)
     tenant.require_read(chat)
@@ -68,7 +71,9 @@ def list_read_markers(
     return Result(Page(tuple(counts), next_cursor), unpersisted.remaining)
 
 
-def _read_unpersisted(ports: Ports, tenant: Tenant, chats: Sequence[int]) -> UnpersistedChats:
+def _read_unpersisted(
+    ports: Ports, tenant: Tenant, chats: Sequence[ChatNumber]
+) -> UnpersistedChats:
     """What Redis knows of these chats.
 
     This also checks that the key's version is valid, even without any chat, and takes from the tenant's
@@ -82,7 +87,7 @@ def _read_unpersisted(ports: Ports, tenant: Tenant, chats: Sequence[int]) -> Unp
 
 
 def _existing(
-    ports: Ports, tenant: Tenant, chat: int, unpersisted: UnpersistedChats
+    ports: Ports, tenant: Tenant, chat: ChatNumber, unpersisted: UnpersistedChats
 ) -> UnpersistedChat:
     """What Redis knows of the chat. Raises `NotFoundError` or `GoneError` if the chat does not exist."""
     chat_in_redis = unpersisted.chats[chat]
@@ -92,7 +97,7 @@ def _existing(
     return chat_in_redis
 
 
-def _find_marker(ports: Ports, tenant: Tenant, user: str, chat: int) -> ReadMarker | None:
+def _find_marker(ports: Ports, tenant: Tenant, user: str, chat: ChatNumber) -> ReadMarker | None:
     markers = ports.store.read_markers.list_read_markers(tenant.token, user, only(chat), 1)
     return markers[0] if markers else None
 

@@ -10,6 +10,7 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import remaining_on_errors
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_DEAD_LETTERED
+from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage
@@ -59,7 +60,7 @@ def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Result[Search
 
 
 def search_chat_messages(
-    ports: Ports, tenant: Tenant, chat: int, query: Query
+    ports: Ports, tenant: Tenant, chat: ChatNumber, query: Query
 ) -> Result[SearchPage]:
     """Search one chat.
 

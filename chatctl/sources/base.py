@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.domain.errors import InvalidError
+from chalicelib.domain.models import Timestamp
 from chalicelib.domain.requests import MessageRequest, check_request
 from chatctl.errors import BrokenLineError
 
@@ -60,7 +61,7 @@ class SkippedLines:
         self.counts["broken"] += 1
 
 
-def checked[T: msgspec.Struct](content: dict[str, Any] | bytes, kind: type[T], now: str) -> T:
+def checked[T: msgspec.Struct](content: dict[str, Any] | bytes, kind: type[T], now: Timestamp) -> T:
     """The request, if it obeys all rules of the API. Raises `ValueError` with the rule that it breaks.
 
     So a line that the API would refuse is found while its number is still known.

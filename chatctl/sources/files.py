@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from chalicelib.domain.models import Timestamp
 from chatctl.sources.base import SourceSet
 from chatctl.sources.irc import is_day_file, scan_day
 from chatctl.sources.ndjson import SUFFIXES, scan_ndjson
 
 
-def find_sources(paths: Sequence[Path], form: str | None, now: str, skip_broken: bool) -> SourceSet:
+def find_sources(
+    paths: Sequence[Path], form: str | None, now: Timestamp, skip_broken: bool
+) -> SourceSet:
     """The sources of all files, and of the files in directories that have a fitting name.
 
     `form` is `irc` or `ndjson`; None means that the name of each file decides. Raises `click.UsageError`.

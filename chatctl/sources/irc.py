@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from chalicelib.domain.models import Timestamp
 from chalicelib.domain.requests import MessageRequest
 from chatctl.errors import BrokenLineError
 from chatctl.sources.base import SkippedLines, Source, SourceSet, checked
@@ -53,7 +54,7 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def scan_day(path: Path, now: str, skip_broken: bool) -> SourceSet:
+def scan_day(path: Path, now: Timestamp, skip_broken: bool) -> SourceSet:
     """Check every line of the file. The result has one source."""
     skipped, errors, count = SkippedLines(skip_broken), [], 0
     try:
@@ -70,7 +71,7 @@ def scan_day(path: Path, now: str, skip_broken: bool) -> SourceSet:
     return SourceSet([source], skipped.counts, errors)
 
 
-def _messages(path: Path, now: str, skipped: SkippedLines) -> Iterator[MessageRequest]:
+def _messages(path: Path, now: Timestamp, skipped: SkippedLines) -> Iterator[MessageRequest]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             parsed = parse_line(decode(raw), path.stem)

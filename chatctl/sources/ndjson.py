@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from ordinal_client import Chat, Message
 
-from chalicelib.domain.models import Metadata
+from chalicelib.domain.models import Metadata, Timestamp
 from chalicelib.domain.requests import Body, ChatRequest, MessageRequest, Sender
 from chatctl.errors import BrokenLineError
 from chatctl.sources.base import SkippedLines, Source, SourceSet, checked
@@ -80,7 +80,7 @@ class _ChatLines:
     offsets: "array[int]" = field(default_factory=lambda: array("Q"))
 
 
-def scan_ndjson(path: Path, now: str, skip_broken: bool) -> SourceSet:
+def scan_ndjson(path: Path, now: Timestamp, skip_broken: bool) -> SourceSet:
     """Check every line of the file. The result has one source for each chat."""
     skipped, errors = SkippedLines(skip_broken), []
     chats: dict[str, _ChatLines] = {}
@@ -98,7 +98,7 @@ def scan_ndjson(path: Path, now: str, skip_broken: bool) -> SourceSet:
     return SourceSet(sources, skipped.counts, errors)
 
 
-def _source(path: Path, now: str, title: str, chat: _ChatLines, truncated: bool) -> Source:
+def _source(path: Path, now: Timestamp, title: str, chat: _ChatLines, truncated: bool) -> Source:
     def read() -> Iterator[MessageRequest]:
         with path.open("rb") as file:
             for offset in chat.offsets:
@@ -109,7 +109,7 @@ def _source(path: Path, now: str, title: str, chat: _ChatLines, truncated: bool)
     return Source(name, title, chat.metadata, len(chat.offsets), read, truncated)
 
 
-def _lines(path: Path, now: str, skipped: SkippedLines) -> Iterator[tuple[int, NdjsonLine]]:
+def _lines(path: Path, now: Timestamp, skipped: SkippedLines) -> Iterator[tuple[int, NdjsonLine]]:
     """Each message of the file with the offset of its line."""
     next_offset = 0
     with path.open("rb") as file:

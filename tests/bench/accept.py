@@ -18,7 +18,14 @@ from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.rate_limits import bucket
 from infra.local.paths import REGION
 from tests.bench.api import CONTEXT, MESSAGES, Api, event
@@ -33,7 +40,11 @@ BATCH = 100
 BODY = "has anyone here got the new kernel to boot on a laptop with two graphics cards?"
 MESSAGE = {"body": BODY, "sender": "ann"}
 DRAFT = Message(
-    number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z"
+    number=MessageNumber(0),
+    revision=Revision(0),
+    body=BODY,
+    sender="ann",
+    created_at=Timestamp("2026-09-21T14:13:20.000Z"),
 )
 INCR = "return redis.call('INCR', KEYS[1])"
 
@@ -92,7 +103,7 @@ def accept_script(harness: Harness) -> Iterator[Row]:
 def _accepting(harness: Harness, holder: str) -> Callable[[], None]:
     """The sequencer's `accept`, for one message in a new chat."""
     sequencer = RedisSequencer(harness.redis_url, SystemClock(), PENDING, holder, PENDING, PENDING)
-    counter = Counter(secrets.token_hex(15), 1)
+    counter = Counter(AppToken(secrets.token_hex(15)), ChatNumber(1))
     cache_application(sequencer, application(counter.token))
     hold_first_lease(sequencer, counter, PENDING)
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.search import Query, parse_query
 from tests.bench.api import MESSAGES
 from tests.bench.harness import Harness
@@ -72,7 +73,7 @@ def _post(pipeline: Pipeline, chat: int) -> Callable[[str], None]:
 
 
 def _is_found(index: OpenSearchIndex, token: str, text: str) -> bool:
-    query = Query(token=token, chat=None, terms=parse_query(text), limit=1)
+    query = Query(token=AppToken(token), chat=None, terms=parse_query(text), limit=1)
     return bool(index.search(query).hits)
 
 

@@ -11,7 +11,14 @@ from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from tests.bench.harness import Harness
 from tests.bench.measure import plain
 from tests.bench.rows import Row
@@ -20,7 +27,11 @@ from tests.contract.factories import application, cache_application, hold_first_
 COUNT, ROUNDS = 5_000, 3
 BODY = "x" * 100
 DRAFT = Message(
-    number=0, revision=0, body=BODY, sender="ann", created_at="2026-09-21T14:13:20.000Z"
+    number=MessageNumber(0),
+    revision=Revision(0),
+    body=BODY,
+    sender="ann",
+    created_at=Timestamp("2026-09-21T14:13:20.000Z"),
 )
 
 
@@ -39,9 +50,9 @@ def _measured(harness: Harness, client: "redis.Redis") -> Iterator[tuple[str, fl
     sequencer = RedisSequencer(
         harness.redis_url, SystemClock(), 10 * COUNT, "", COUNT * 2, COUNT * 2
     )
-    token = secrets.token_hex(15)
+    token = AppToken(secrets.token_hex(15))
     cache_application(sequencer, application(token))
-    counters = [Counter(token, number) for number in range(1, COUNT + 1)]
+    counters = [Counter(token, ChatNumber(number)) for number in range(1, COUNT + 1)]
 
     def accept(idempotency: Callable[[int], IdempotencyKey | None]) -> int:
         accepted = [

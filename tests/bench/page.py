@@ -6,6 +6,7 @@ import pymysql
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.messages import COLUMNS
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.paging import PageRequest
 from tests.bench.api import MESSAGES
 from tests.bench.harness import Harness
@@ -68,7 +69,7 @@ def page(harness: Harness) -> Iterator[Row]:
 def _ours(pipeline: Pipeline, chat: int, page_request: PageRequest) -> Callable[[], None]:
     def read() -> None:
         messages = pipeline.ports.store.messages.list_messages(
-            pipeline.api.token, chat, page_request, PAGE
+            AppToken(pipeline.api.token), ChatNumber(chat), page_request, PAGE
         )
         assert len(messages) == PAGE
 

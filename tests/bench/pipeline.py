@@ -14,7 +14,14 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import _options
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.usecases.accept import assign_message_numbers
 from tests.bench.api import CONTEXT, Api
@@ -44,12 +51,20 @@ class Pipeline:
     def records(self, count: int) -> list[MessagesRecord]:
         """Accept so many messages, one by one, mixed over the chats. They stay pending in Redis."""
         records: list[Any] = []
-        tenant = Tenant(self.api.token, 1)
+        tenant = Tenant(AppToken(self.api.token), 1)
         for i in range(count):
             body, sender = next(self._texts), f"user{i % 50}"
-            draft = Message(number=0, revision=0, body=body, sender=sender, created_at=NOW)
+            draft = Message(
+                number=MessageNumber(0),
+                revision=Revision(0),
+                body=body,
+                sender=sender,
+                created_at=Timestamp(NOW),
+            )
             chat = self.chats[i % len(self.chats)]
-            records += assign_message_numbers(self.ports, tenant, chat, [draft], None).records
+            records += assign_message_numbers(
+                self.ports, tenant, ChatNumber(chat), [draft], None
+            ).records
         return records
 
     def chat_ids(self, connection: "pymysql.Connection[Cursor]") -> dict[int, int]:

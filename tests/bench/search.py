@@ -8,7 +8,14 @@ from opensearchpy import OpenSearch
 
 from chalicelib.adapters.opensearch.index import OpenSearchIndex, to_action, to_request
 from chalicelib.adapters.opensearch.mapping import ALIAS
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.search import Query, parse_query
 from tests.bench.harness import Harness
@@ -18,7 +25,7 @@ from tests.bench.rows import Row
 
 MESSAGES, CHATS, AT_ONCE = 1_000_000, 20, 500
 ROUNDS, CALLS = 25, 8
-TOKEN = "5ea4c4" * 5
+TOKEN = AppToken("5ea4c4" * 5)
 # The ranks of the words in the vocabulary.
 RANKS = {"frequent word": (40,), "rare word": (9_000,), "two words": (40, 700)}
 
@@ -32,9 +39,14 @@ def search(harness: Harness) -> Iterator[Row]:
     words = vocabulary()
     queries = {name: " ".join(words[rank] for rank in ranks) for name, ranks in RANKS.items()}
     queries["part of a word"] = words[9_000][1:6]
-    for scope, chat in (("one chat", 7), ("application", None)):
+    for scope, chat in (("one chat", ChatNumber(7)), ("application", None)):
         for name, text in queries.items():
-            query = Query(token=TOKEN, chat=chat, terms=parse_query(text), limit=20)
+            query = Query(
+                token=TOKEN,
+                chat=chat,
+                terms=parse_query(text),
+                limit=20,
+            )
             single: list[float] = []
             works = [
                 many(_timed(_ours(index, query), single), CALLS),
@@ -79,13 +91,13 @@ def _fill(client: OpenSearch) -> None:
     documents = (
         Document(
             token=TOKEN,
-            chat=1 + i % CHATS,
+            chat=ChatNumber(1 + i % CHATS),
             message=Message(
-                number=1 + i // CHATS,
-                revision=1,
+                number=MessageNumber(1 + i // CHATS),
+                revision=Revision(1),
                 body=body,
                 sender=f"user{i % 50}",
-                created_at=NOW,
+                created_at=Timestamp(NOW),
             ),
         )
         for i, body in enumerate(texts)

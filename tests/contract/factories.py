@@ -8,17 +8,33 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import ConflictError
 from chalicelib.domain.leases import ApplicationNotCached, Counter, LeaseGrant, LeaseMissing
-from chalicelib.domain.models import Application, Chat, Lease, Message
+from chalicelib.domain.models import (
+    Application,
+    AppToken,
+    Chat,
+    ChatNumber,
+    Epoch,
+    Lease,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.usecases.ports import Sequencer, Store
 
-NOW = "2026-01-31T12:00:00.000Z"
-LEASE = Lease("memory-1", 1, 10)
+NOW = Timestamp("2026-01-31T12:00:00.000Z")
+LEASE = Lease("memory-1", Epoch(1), 10)
 
 
 def message(number: int, revision: int = 1, **fields: object) -> Message:
-    version = Message(number=number, revision=revision, body=f"{number}.{revision}", created_at=NOW)
+    version = Message(
+        number=MessageNumber(number),
+        revision=Revision(revision),
+        body=f"{number}.{revision}",
+        created_at=NOW,
+    )
     return replace(version, **fields)
 
 
@@ -27,20 +43,26 @@ def deleted(number: int, revision: int) -> Message:
 
 
 def messages(token: str, *versions: Message, chat: int = 1, lease: Lease = LEASE) -> MessagesRecord:
-    return MessagesRecord(token=token, chat=chat, lease=lease, messages=list(versions))
+    return MessagesRecord(
+        token=AppToken(token), chat=ChatNumber(chat), lease=lease, messages=list(versions)
+    )
 
 
 def chat(number: int = 1, revision: int = 1, **fields: object) -> Chat:
-    return replace(Chat(number=number, revision=revision, created_at=NOW), **fields)
+    return replace(
+        Chat(number=ChatNumber(number), revision=Revision(revision), created_at=NOW), **fields
+    )
 
 
 def chats(token: str, *versions: Chat, lease: Lease = LEASE) -> ChatsRecord:
-    return ChatsRecord(token=token, lease=lease, chats=list(versions))
+    return ChatsRecord(token=AppToken(token), lease=lease, chats=list(versions))
 
 
-def application(token: str, version: int = 1, previous_until: str | None = None) -> Application:
+def application(
+    token: str, version: int = 1, previous_until: Timestamp | None = None
+) -> Application:
     return Application(
-        token=token,
+        token=AppToken(token),
         name="an application",
         chats_count=0,
         created_at=NOW,
@@ -63,11 +85,13 @@ def hold_first_lease(sequencer: Sequencer, counter: Counter, ceiling: int) -> No
     not_ready = sequencer.accept(Tenant(counter.token, 1), counter, [message(0)])
     assert isinstance(not_ready, LeaseMissing)
     assert sequencer.install_lease(
-        counter, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, 1, ceiling))
+        counter, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, Epoch(1), ceiling))
     )
 
 
-def acquire(store: Store, counter: Counter, holder: str, window: int, at: str) -> LeaseGrant | None:
+def acquire(
+    store: Store, counter: Counter, holder: str, window: int, at: Timestamp
+) -> LeaseGrant | None:
     """Acquire a lease, as a caller does that has read the newest epoch."""
     while (epoch := store.leases.lease_epoch(counter)) is not None:
         with suppress(ConflictError):  # another caller came in between

@@ -27,7 +27,20 @@ from chalicelib.domain.leases import (
     PersistedMessages,
 )
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS, MAX_TITLE_CHARS
-from chalicelib.domain.models import Application, Chat, ChatRow, Lease, Message, PurgedItem
+from chalicelib.domain.models import (
+    Application,
+    AppToken,
+    Chat,
+    ChatNumber,
+    ChatRow,
+    Epoch,
+    Lease,
+    Message,
+    MessageNumber,
+    PurgedItem,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import ChatsRecord, Document, MessagesRecord
@@ -43,13 +56,15 @@ from chalicelib.usecases.ports import (
     ReadMarkers,
 )
 
+_NO_EPOCH = Epoch(0)
+
 
 @dataclass
 class _Numbering:
     """The lease of a counter, and its skipped numbers with the time of recording."""
 
     holder: str = ""
-    epoch: int = 0
+    epoch: Epoch = _NO_EPOCH
     floor: int = 0
     ceiling: int = 0
     nonce: str = ""
@@ -92,15 +107,15 @@ class _Chat:
 
 @dataclass
 class _Application:
-    token: str
+    token: AppToken
     name: str
-    created_at: str
+    created_at: Timestamp
     key_version: int = 1
-    previous_key_until: str | None = None
-    deleted_at: str | None = None
+    previous_key_until: Timestamp | None = None
+    deleted_at: Timestamp | None = None
     numbering: _Numbering = field(default_factory=_Numbering)
-    chats: dict[int, _Chat] = field(default_factory=dict)
-    readers: dict[tuple[str, int], int] = field(default_factory=dict)
+    chats: dict[ChatNumber, _Chat] = field(default_factory=dict)
+    readers: dict[tuple[str, ChatNumber], int] = field(default_factory=dict)
 
     def shown(self) -> Application:
         return Application(
@@ -135,7 +150,7 @@ class FakeStore:
     """
 
     def __init__(self) -> None:
-        self._applications: dict[str, _Application] = {}
+        self._applications: dict[AppToken, _Application] = {}
         self._responses: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
 
     @property
@@ -169,21 +184,25 @@ class FakeStore:
     def ping(self) -> None:
         pass
 
-    def _alive(self, token: str) -> _Application | None:
+    def _alive(self, token: AppToken) -> _Application | None:
         application = self._applications.get(token)
         return application if application and application.deleted_at is None else None
 
-    def _chat(self, token: str, number: int) -> _Chat | None:
+    def _chat(self, token: AppToken, number: ChatNumber) -> _Chat | None:
         application = self._alive(token)
         return application.chats.get(number) if application else None
 
-    def _open_chat(self, token: str, number: int) -> _Chat | None:
+    def _open_chat(self, token: AppToken, number: ChatNumber) -> _Chat | None:
         chat = self._chat(token, number)
         return chat if chat and chat.version.deleted_at is None else None
 
     @_transaction
     def create_application(
-        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
+        self,
+        token: AppToken,
+        name: str,
+        created_at: Timestamp,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application:
         application = _Application(token, name, created_at)
         self._store_response(idempotency, msgspec.json.encode(application.shown()))
@@ -191,19 +210,19 @@ class FakeStore:
         return application.shown()
 
     @_transaction
-    def get_application(self, token: str) -> Application | None:
+    def get_application(self, token: AppToken) -> Application | None:
         application = self._alive(token)
         return application.shown() if application else None
 
     @_transaction
-    def list_applications(self, before: str | None, limit: int) -> list[Application]:
+    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
         tokens = list(self._applications)
         older = tokens if before is None else tokens[: _index(tokens, before)]
         alive = [self._applications[t] for t in reversed(older) if self._alive(t)]
         return [application.shown() for application in alive[:limit]]
 
     @_transaction
-    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
         tokens = list(self._applications)
         if after is not None:
             tokens = tokens[tokens.index(after) + 1 :] if after in tokens else []
@@ -211,7 +230,7 @@ class FakeStore:
 
     @_transaction
     def rename_application(
-        self, token: str, name: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         application = self._alive(token)
         if application is None:
@@ -224,9 +243,9 @@ class FakeStore:
     @_transaction
     def rotate_key(
         self,
-        token: str,
+        token: AppToken,
         version: int,
-        previous_until: str | None,
+        previous_until: Timestamp | None,
         idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         application = self._alive(token)
@@ -241,7 +260,7 @@ class FakeStore:
 
     @_transaction
     def delete_application(
-        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, at: Timestamp, idempotency: IdempotentWrite | None = None
     ) -> bool:
         application = self._alive(token)
         if application is None:
@@ -270,7 +289,7 @@ class FakeStore:
         return stored[1] if stored else None
 
     @_transaction
-    def delete_responses(self, before: str, rows: int) -> int:
+    def delete_responses(self, before: Timestamp, rows: int) -> int:
         old = [
             key
             for key, (idempotency, _) in self._responses.items()
@@ -297,13 +316,13 @@ class FakeStore:
         return chat.numbering, set(chat.messages)
 
     @_transaction
-    def lease_epoch(self, counter: Counter) -> int | None:
+    def lease_epoch(self, counter: Counter) -> Epoch | None:
         counted = self._numbering(counter)
         return counted[0].epoch if counted else None
 
     @_transaction
     def acquire_lease(
-        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: Epoch, window: int, at: Timestamp
     ) -> LeaseGrant | None:
         counted = self._numbering(counter)
         if counted is None:
@@ -323,7 +342,7 @@ class FakeStore:
             numbering.floor, numbering.ceiling = numbering.ceiling, numbering.ceiling + window
         numbering.holder, numbering.epoch, numbering.nonce = (
             missing.holder,
-            epoch + 1,
+            Epoch(epoch + 1),
             missing.nonce,
         )
         lease = Lease(missing.holder, numbering.epoch, numbering.ceiling)
@@ -348,7 +367,7 @@ class FakeStore:
 
     @_transaction
     def chat_may_arrive(
-        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+        self, token: AppToken, number: int, chats: IssuedUpTo | None, since: Timestamp
     ) -> bool:
         application = self._alive(token)
         if application is None:
@@ -361,7 +380,7 @@ class FakeStore:
         return number <= last and not is_skipped
 
     @_transaction
-    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
+    def skipped_numbers(self, token: AppToken, chat: ChatNumber) -> list[NumberRange]:
         open_chat = self._open_chat(token, chat)
         numbers = (
             [n for n, _ in open_chat.numbering.skipped if n not in open_chat.messages]
@@ -380,7 +399,7 @@ class FakeStore:
     def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
         _refuse_poison(chat.title for record in records for chat in record.chats)
         acknowledged: dict[Counter, dict[int, int]] = {}
-        leases: dict[str, list[Lease]] = {}
+        leases: dict[AppToken, list[Lease]] = {}
         for record in records:
             for chat in record.chats:
                 leases.setdefault(record.token, []).append(record.lease)
@@ -397,11 +416,11 @@ class FakeStore:
                 extended.append((Counter(token), lease))
         return PersistedChats(tuple(extended), acknowledged)
 
-    def _persist_chat(self, token: str, chat: Chat) -> int:
+    def _persist_chat(self, token: AppToken, chat: Chat) -> int:
         application = self._alive(token)
         if application is None:
             return chat.revision
-        first = chat.messages_lease or Lease("", 0, 0)
+        first = chat.messages_lease or Lease("", Epoch(0), 0)
         chat = msgspec.structs.replace(chat, messages_lease=None)
         if chat.deleted_at is not None:
             chat = msgspec.structs.replace(chat, title=None, metadata=None)
@@ -434,11 +453,11 @@ class FakeStore:
         documents: list[Document] = []
         extended: list[tuple[Counter, Lease]] = []
         for counter, revisions in acknowledged.items():
-            chat = self._open_chat(counter.token, counter.chat or 0)
+            chat = self._open_chat(counter.token, counter.chat or ChatNumber(0))
             if chat is None:
                 continue
             documents += [
-                Document(token=counter.token, chat=counter.chat or 0, message=message)
+                Document(token=counter.token, chat=counter.chat or ChatNumber(0), message=message)
                 for message in map(chat.messages.__getitem__, revisions)
                 if (counter, message.number, message.revision) in received
             ]
@@ -452,7 +471,7 @@ class FakeStore:
             return message.revision
         chat = application.chats.get(record.chat)
         if chat is None:
-            stub = Chat(number=record.chat, revision=0, created_at=message.created_at)
+            stub = Chat(number=record.chat, revision=Revision(0), created_at=message.created_at)
             lease = record.lease
             chat = _Chat(stub, _Numbering(lease.holder, lease.epoch, 0, lease.ceiling))
             application.chats[record.chat] = chat
@@ -467,35 +486,43 @@ class FakeStore:
         return chat.messages[message.number].revision
 
     @_transaction
-    def get_chat(self, token: str, number: int) -> ChatRow | None:
+    def get_chat(self, token: AppToken, number: ChatNumber) -> ChatRow | None:
         chat = self._chat(token, number)
         return chat.row() if chat else None
 
     @_transaction
-    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    def existing_chats(
+        self, chats: Collection[tuple[AppToken, ChatNumber]]
+    ) -> set[tuple[AppToken, ChatNumber]]:
         return {key for key in chats if self._open_chat(*key)}
 
     @_transaction
-    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: AppToken, page: PageRequest, limit: int) -> list[ChatRow]:
         application = self._alive(token)
         chats = application.chats if application else {}
         alive = [n for n, chat in chats.items() if chat.version.deleted_at is None]
         return [chats[number].row() for number in _of_page(alive, page)[:limit]]
 
     @_transaction
-    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+    def get_message(
+        self, token: AppToken, chat: ChatNumber, number: MessageNumber
+    ) -> Message | None:
         open_chat = self._open_chat(token, chat)
         return open_chat.messages.get(number) if open_chat else None
 
     @_transaction
-    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
+    def list_messages(
+        self, token: AppToken, chat: ChatNumber, page: PageRequest, limit: int
+    ) -> list[Message]:
         open_chat = self._open_chat(token, chat)
         messages = open_chat.messages if open_chat else {}
         alive = [number for number, message in messages.items() if message.deleted_at is None]
         return [messages[number] for number in _of_page(alive, page)[:limit]]
 
     @_transaction
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+    def list_changes(
+        self, token: AppToken, chat: ChatNumber, since: Since, limit: int
+    ) -> list[Change]:
         open_chat = self._open_chat(token, chat)
         messages = open_chat.messages.items() if open_chat else ()
         changes = [Change(open_chat.positions[n], message) for n, message in messages if open_chat]
@@ -504,7 +531,7 @@ class FakeStore:
         return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
 
     @_transaction
-    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: AppToken, user: str, marker: ReadMarker, pending_last: int) -> None:
         application = self._alive(token)
         chat = self._chat(token, marker.chat)
         if application is None or (chat and chat.version.deleted_at is not None):
@@ -515,7 +542,7 @@ class FakeStore:
 
     @_transaction
     def list_read_markers(
-        self, token: str, user: str, page: PageRequest, limit: int
+        self, token: AppToken, user: str, page: PageRequest, limit: int
     ) -> list[ReadMarker]:
         application = self._alive(token)
         readers = application.readers if application else {}
@@ -528,7 +555,10 @@ class FakeStore:
 
     @_transaction
     def count_unread(
-        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+        self,
+        token: AppToken,
+        markers: Sequence[ReadMarker],
+        unpersisted: Mapping[ChatNumber, UnpersistedChat],
     ) -> list[UnreadCount]:
         readings: list[UnreadCount] = []
         for marker in markers:
@@ -586,11 +616,11 @@ class FakeStore:
                 application.chats[number].purged = True
 
 
-def _index(tokens: list[str], token: str) -> int:
+def _index(tokens: list[AppToken], token: AppToken) -> int:
     return tokens.index(token) if token in tokens else 0
 
 
-def _of_page(numbers: Iterable[int], page: PageRequest) -> list[int]:
+def _of_page[N: int](numbers: Iterable[N], page: PageRequest) -> list[N]:
     wanted = [
         number
         for number in numbers

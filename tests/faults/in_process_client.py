@@ -7,7 +7,14 @@ from chalicelib.adapters.clock import SystemClock
 from chalicelib.bootstrap import Adapters
 from chalicelib.domain.auth import Tenant, check_key
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import Settings
 from chalicelib.usecases.accept import create_message
@@ -64,10 +71,17 @@ class InProcessClient(threading.Thread):
         text = f"{token} {self.name} says {count} at {time.time_ns()}"
         attempt = history.start(self.name, "post", token, chat, texts=(text,))
         created_at = rfc3339(self._ports.clock.now_ms())
-        draft = Message(number=0, revision=0, body=text, created_at=created_at)
-        version = check_key(self._settings.master_key, token, self._load.keys.newest)
+        draft = Message(
+            number=MessageNumber(0),
+            revision=Revision(0),
+            body=text,
+            created_at=Timestamp(created_at),
+        )
+        version = check_key(self._settings.master_key, AppToken(token), self._load.keys.newest)
         try:
-            message = create_message(self._ports, Tenant(token, version), chat, draft).value
+            message = create_message(
+                self._ports, Tenant(AppToken(token), version), ChatNumber(chat), draft
+            ).value
         except UnavailableError:
             return
         except UnauthenticatedError:

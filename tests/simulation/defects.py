@@ -13,7 +13,7 @@ from greenlet import getcurrent
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Changes, Since
 from chalicelib.domain.leases import Counter, PersistedMessages
-from chalicelib.domain.models import ChatRow, Lease, Message
+from chalicelib.domain.models import AppToken, ChatNumber, ChatRow, Lease, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, MessagesRecord, RefusedDocument
 from chalicelib.domain.rate_limits import Result
@@ -48,7 +48,7 @@ class _CountsAfterCommit(FakeStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._counted: dict[tuple[str, int], int] = {}
+        self._counted: dict[tuple[AppToken, ChatNumber], int] = {}
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
         chats = {(record.token, record.chat) for record in records}
@@ -60,7 +60,7 @@ class _CountsAfterCommit(FakeStore):
             self._counted[chat] = self._counted.get(chat, 0) + new[chat]
         return persisted
 
-    def get_chat(self, token: str, number: int) -> ChatRow | None:
+    def get_chat(self, token: AppToken, number: ChatNumber) -> ChatRow | None:
         row = super().get_chat(token, number)
         if row is None:
             return None
@@ -70,7 +70,7 @@ class _CountsAfterCommit(FakeStore):
             last_message_number=row.last_message_number,
         )
 
-    def _live(self, chat: tuple[str, int]) -> int:
+    def _live(self, chat: tuple[AppToken, ChatNumber]) -> int:
         row = super().get_chat(*chat)
         return row.messages_count if row else 0
 
@@ -105,7 +105,9 @@ class _LastWins(FakeStore):
 class _OrdersByRevision(FakeStore):
     """The change feed is ordered by revision, and continues after the last revision."""
 
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+    def list_changes(
+        self, token: AppToken, chat: ChatNumber, since: Since, limit: int
+    ) -> list[Change]:
         changes = super().list_changes(token, chat, Since(), 1_000_000)
         by_revision = [Change(c.message.revision, c.message) for c in changes]
         by_revision.sort(key=lambda change: change.position)
@@ -115,7 +117,7 @@ class _OrdersByRevision(FakeStore):
 class _MovesMarkersBack(FakeStore):
     """Stores the last read marker that arrives."""
 
-    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: AppToken, user: str, marker: ReadMarker, pending_last: int) -> None:
         if application := self._alive(token):
             application.readers.pop((user, marker.chat), None)
         super().mark_read(token, user, marker, pending_last)
@@ -125,7 +127,10 @@ class _CountsNumbers(FakeStore):
     """Counts all numbers above the marker as unread, even if the message was deleted."""
 
     def count_unread(
-        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+        self,
+        token: AppToken,
+        markers: Sequence[ReadMarker],
+        unpersisted: Mapping[ChatNumber, UnpersistedChat],
     ) -> list[UnreadCount]:
         counts = super().count_unread(token, markers, unpersisted)
         return [UnreadCount(r.chat, r.number, r.last - r.number, r.last) for r in counts]
@@ -145,7 +150,7 @@ class _EarlyPositions(FakeStore):
     """Takes positions before the commit, as an AUTO_INCREMENT column does."""
 
     def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        taken: dict[tuple[str, int], tuple[int, int]] = {}
+        taken: dict[tuple[AppToken, ChatNumber], tuple[int, int]] = {}
         for chat_key in {(record.token, record.chat) for record in records}:
             if chat := self._open_chat(*chat_key):
                 first = chat.last_position
@@ -163,7 +168,7 @@ class _EarlyPositions(FakeStore):
 
 
 def _list_changes_with_pending(
-    ports: Ports, tenant: Tenant, chat: int, since: Since, limit: int
+    ports: Ports, tenant: Tenant, chat: ChatNumber, since: Since, limit: int
 ) -> Result[Changes]:
     """The change feed also brings pending versions."""
     pending_page = read_pending(

@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.adapters.redis import keys
 from chalicelib.domain.errors import NotFoundError, UnavailableError
 from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.paging import PageRequest
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.read_markers import list_read_markers
@@ -181,7 +182,7 @@ def _application(simulation: Simulation) -> Any:
 
 def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
     chat = _application(simulation).chats[number]
-    row = simulation.store.chats.get_chat(TOKEN, number)
+    row = simulation.store.chats.get_chat(TOKEN, ChatNumber(number))
     assert row is not None
     return StoredChat(
         revision=row.chat.revision,
@@ -194,7 +195,10 @@ def _stored_chat(simulation: Simulation, number: int) -> StoredChat:
             )
             for n, m in chat.messages.items()
         },
-        skipped=[(r.first, r.last) for r in simulation.store.leases.skipped_numbers(TOKEN, number)],
+        skipped=[
+            (r.first, r.last)
+            for r in simulation.store.leases.skipped_numbers(TOKEN, ChatNumber(number))
+        ],
         edits=edits_of(row.chat),
         key=row.chat.idempotency_key,
     )

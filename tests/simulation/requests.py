@@ -13,7 +13,15 @@ from chalicelib.domain.errors import GoneError, NotFoundError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.inbox import InboxChat, InboxMessage, InboxRecord
 from chalicelib.domain.limits import MAX_NUMBER
-from chalicelib.domain.models import Chat, Message
+from chalicelib.domain.models import (
+    AppToken,
+    Chat,
+    ChatNumber,
+    Message,
+    MessageNumber,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.times import rfc3339
@@ -25,11 +33,11 @@ from chalicelib.usecases.read_markers import mark_read
 from tests.invariants.history import GONE, Attempt, History, Kind
 from tests.simulation.queues import SimulatedQueues
 
-TOKEN = "0123456789abcdef0123456789abcd"
+TOKEN = AppToken("0123456789abcdef0123456789abcd")
 _PAGE = 8
 _CHANGES = 3
 
-ListChanges = Callable[[Ports, Tenant, int, Since, int], Result[Changes]]
+ListChanges = Callable[[Ports, Tenant, ChatNumber, Since, int], Result[Changes]]
 
 # First number, last number, revision.
 Acknowledged = tuple[int, int, int]
@@ -71,7 +79,7 @@ class Request(msgspec.Struct, frozen=True):
         return sentence + (f" with the key {self.key}" if self.key else "")
 
 
-Send = Callable[[Request, Ports, Tenant, str], Acknowledged]
+Send = Callable[[Request, Ports, Tenant, Timestamp], Acknowledged]
 
 
 def _idempotency_key(request: Request) -> IdempotencyKey | None:
@@ -84,10 +92,10 @@ def _acknowledged(result: WriteResult[Any]) -> Acknowledged:
     return result.numbers.first, result.numbers.last, result.revision
 
 
-def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
+def _chat(request: Request, ports: Ports, tenant: Tenant, now: Timestamp) -> Acknowledged:
     draft = Chat(
-        number=0,
-        revision=0,
+        number=ChatNumber(0),
+        revision=Revision(0),
         title=request.texts[0],
         created_at=now,
         idempotency_key=request.key,
@@ -95,22 +103,27 @@ def _chat(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowled
     return _acknowledged(create_chat(ports, tenant, draft, _idempotency_key(request)))
 
 
-def _post(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
-    drafts = [Message(number=0, revision=0, body=text, created_at=now) for text in request.texts]
+def _post(request: Request, ports: Ports, tenant: Tenant, now: Timestamp) -> Acknowledged:
+    drafts = [
+        Message(number=MessageNumber(0), revision=Revision(0), body=text, created_at=now)
+        for text in request.texts
+    ]
     assert request.chat is not None
     idempotency = _idempotency_key(request)
-    return _acknowledged(create_messages(ports, tenant, request.chat, drafts, idempotency))
+    return _acknowledged(
+        create_messages(ports, tenant, ChatNumber(request.chat), drafts, idempotency)
+    )
 
 
-def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
-    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
+def _change_message(change: Callable[[Request, Message, Timestamp], Message]) -> Send:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: Timestamp) -> Acknowledged:
         assert request.chat is not None
         assert request.number is not None
         result = edit_message(
             ports,
             tenant,
-            request.chat,
-            request.number,
+            ChatNumber(request.chat),
+            MessageNumber(request.number),
             lambda m: change(request, m, now),
             None,
             _idempotency_key(request),
@@ -120,13 +133,13 @@ def _change_message(change: Callable[[Request, Message, str], Message]) -> Send:
     return send
 
 
-def _edited(request: Request, message: Message, now: str) -> Message:
+def _edited(request: Request, message: Message, now: Timestamp) -> Message:
     """The edited message. Its metadata lists all edits that led to it."""
     text, earlier = request.texts[0], edits_of(message)
     return replace(message, body=text, metadata={"edits": [*earlier, text]}, edited_at=now)
 
 
-def _named(request: Request, chat: Chat, now: str) -> Chat:
+def _named(request: Request, chat: Chat, now: Timestamp) -> Chat:
     """The renamed chat. Its metadata lists all edits that led to it."""
     text, earlier = request.texts[0], edits_of(chat)
     return replace(chat, title=text, metadata={"edits": [*earlier, text]}, edited_at=now)
@@ -137,13 +150,13 @@ def edits_of(version: Message | Chat) -> tuple[str, ...]:
     return tuple((version.metadata or {"edits": []})["edits"])
 
 
-def _change_chat(change: Callable[[Request, Chat, str], Chat]) -> Send:
-    def send(request: Request, ports: Ports, tenant: Tenant, now: str) -> Acknowledged:
+def _change_chat(change: Callable[[Request, Chat, Timestamp], Chat]) -> Send:
+    def send(request: Request, ports: Ports, tenant: Tenant, now: Timestamp) -> Acknowledged:
         assert request.chat is not None
         result = edit_chat(
             ports,
             tenant,
-            request.chat,
+            ChatNumber(request.chat),
             lambda c: change(request, c, now),
             None,
             _idempotency_key(request),
@@ -164,13 +177,20 @@ _SEND: dict[Kind, Send] = {
 
 
 def read_one(
-    ports: Ports, tenant: Tenant, history: History, client: str, chat: int, number: int
+    ports: Ports,
+    tenant: Tenant,
+    history: History,
+    client: str,
+    chat: int,
+    number: int,
 ) -> None:
     """Read a message by its number, and record the result."""
     began = history.now()
     revision: int | None
     try:
-        revision = get_message(ports, tenant, chat, number).value.revision
+        revision = get_message(
+            ports, tenant, ChatNumber(chat), MessageNumber(number)
+        ).value.revision
     except GoneError:
         revision = GONE
     except NotFoundError:
@@ -184,16 +204,18 @@ def read_page(
     """Read a list. The client's own messages must be in it, unless a client tried to delete them."""
     began = history.now()
     try:
-        page = list_messages(ports, tenant, chat, PageRequest(limit=_PAGE, after=after)).value
+        page = list_messages(
+            ports, tenant, ChatNumber(chat), PageRequest(limit=_PAGE, after=after)
+        ).value
     except (GoneError, NotFoundError):
         return
     shown = {message.number: message.revision for message in page.items}
     for number, revision in shown.items():
         history.record_read(began, client, TOKEN, chat, number, revision)
     last = MAX_NUMBER if page.next_cursor is None else page.next_cursor
-    for number in _own(history, client, chat) - _maybe_deleted(history, chat) - shown.keys():
-        if after < number <= last:
-            history.record_read(began, client, TOKEN, chat, number, None)
+    for own in _own(history, client, chat) - _maybe_deleted(history, chat) - shown.keys():
+        if after < own <= last:
+            history.record_read(began, client, TOKEN, chat, own, None)
 
 
 def follow(
@@ -209,7 +231,7 @@ def follow(
     copy = history.copy_of(client, TOKEN, chat)
     for _ in range(pages):
         since = copy.since
-        changes = list_changes(ports, tenant, chat, parse_since(since), _CHANGES).value
+        changes = list_changes(ports, tenant, ChatNumber(chat), parse_since(since), _CHANGES).value
         versions = [
             (m.number, m.revision, None if m.deleted_at else m.body)
             for m in (change.message for change in changes.items)
@@ -220,11 +242,16 @@ def follow(
 
 
 def move_marker(
-    ports: Ports, tenant: Tenant, history: History, user: str, chat: int, number: int
+    ports: Ports,
+    tenant: Tenant,
+    history: History,
+    user: str,
+    chat: int,
+    number: int,
 ) -> None:
     """Move a user's read marker, and record the response."""
     began = history.now()
-    marker = mark_read(ports, tenant, user, chat, number).value
+    marker = mark_read(ports, tenant, user, ChatNumber(chat), number).value
     history.record_marker(began, user, TOKEN, chat, marker.number, marker.unread)
 
 
@@ -237,7 +264,7 @@ def send_to_inbox(
     if chat is None:
         record = InboxChat(token=TOKEN, title=text, key=key)
     else:
-        record = InboxMessage(token=TOKEN, chat=chat, body=text, key=key)
+        record = InboxMessage(token=TOKEN, chat=ChatNumber(chat), body=text, key=key)
     kind: Kind = "chat" if chat is None else "post"
     for _ in range(times):
         attempt = history.start("a service", kind, TOKEN, chat, texts=(text,), key=key)

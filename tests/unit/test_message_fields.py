@@ -14,6 +14,7 @@ import ordinal_client
 from chalicelib.adapters.mysql import messages, persist_messages
 from chalicelib.adapters.opensearch.index import to_action, to_message
 from chalicelib.adapters.opensearch.mapping import MAPPINGS
+from chalicelib.domain import models
 from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import Document
 from chalicelib.domain.requests import MessageChange, MessageRequest
@@ -46,6 +47,9 @@ def a_message() -> Message:
 
 
 def _text(kind: Any) -> str:
+    for name, new_type in vars(models).items():
+        if hasattr(new_type, "__supertype__") and re.search(rf"\b{name}\b", str(kind)):
+            return str(new_type.__supertype__.__name__)
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
 
 

@@ -22,7 +22,7 @@ from chalicelib.adapters.mysql.database import (
 from chalicelib.domain.errors import InProgressError, KeyReusedError
 from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
-from chalicelib.domain.models import Application
+from chalicelib.domain.models import Application, AppToken, Timestamp
 from chalicelib.domain.times import rfc3339
 
 GET_RESPONSE = """
@@ -70,7 +70,11 @@ class MySqlApplications:
         self._database = database
 
     def create_application(
-        self, token: str, name: str, created_at: str, idempotency: IdempotentWrite | None = None
+        self,
+        token: AppToken,
+        name: str,
+        created_at: Timestamp,
+        idempotency: IdempotentWrite | None = None,
     ) -> Application:
         def work(cursor: Cursor) -> Application:
             cursor.execute(INSERT, (token, name, to_db_time(created_at)))
@@ -81,11 +85,11 @@ class MySqlApplications:
 
         return self._database.transact(work)
 
-    def get_application(self, token: str) -> Application | None:
+    def get_application(self, token: AppToken) -> Application | None:
         rows = self._database.read(GET, (token,))
         return _application(rows[0]) if rows else None
 
-    def list_applications(self, before: str | None, limit: int) -> list[Application]:
+    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
         if before is None:
             rows = self._database.read(LIST, (limit,))
         else:
@@ -93,7 +97,7 @@ class MySqlApplications:
         return [_application(row) for row in rows]
 
     def rename_application(
-        self, token: str, name: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, name: str, idempotency: IdempotentWrite | None = None
     ) -> Application | None:
         def work(cursor: Cursor) -> Application | None:
             cursor.execute(RENAME, (name, token))
@@ -109,9 +113,9 @@ class MySqlApplications:
 
     def rotate_key(
         self,
-        token: str,
+        token: AppToken,
         version: int,
-        previous_until: str | None,
+        previous_until: Timestamp | None,
         idempotency: IdempotentWrite | None = None,
     ) -> Application | None:
         def work(cursor: Cursor) -> Application | None:
@@ -125,7 +129,7 @@ class MySqlApplications:
         return self._database.transact(work)
 
     def delete_application(
-        self, token: str, at: str, idempotency: IdempotentWrite | None = None
+        self, token: AppToken, at: Timestamp, idempotency: IdempotentWrite | None = None
     ) -> bool:
         def work(cursor: Cursor) -> bool:
             if not cursor.execute(DELETE, (to_db_time(at), token)):
@@ -135,7 +139,7 @@ class MySqlApplications:
 
         return self._database.transact(work)
 
-    def list_tokens(self, after: str | None, limit: int) -> list[str]:
+    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
         if after is None:
             rows = self._database.read(TOKENS, (limit,))
         else:
@@ -151,7 +155,7 @@ class MySqlApplications:
             raise KeyReusedError("the Idempotency-Key was used for another request")
         return str(response).encode()
 
-    def delete_responses(self, before: str, rows: int) -> int:
+    def delete_responses(self, before: Timestamp, rows: int) -> int:
         return self._database.transact(
             lambda cursor: cursor.execute(DELETE_OLD_RESPONSES, (to_db_time(before), rows))
         )

@@ -13,7 +13,7 @@ from chalicelib.adapters.mysql.database import (
     placeholders,
 )
 from chalicelib.adapters.mysql.locking import MAX_KEYS_PER_STATEMENT
-from chalicelib.domain.models import Chat, ChatRow
+from chalicelib.domain.models import AppToken, Chat, ChatNumber, ChatRow
 from chalicelib.domain.paging import PageRequest
 
 COLUMNS = """
@@ -42,22 +42,24 @@ class MySqlChats:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get_chat(self, token: str, number: int) -> ChatRow | None:
+    def get_chat(self, token: AppToken, number: ChatNumber) -> ChatRow | None:
         rows = self._database.read(GET, (token, number))
         return _chat(rows[0]) if rows else None
 
-    def existing_chats(self, chats: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
-        by_token: dict[str, list[int]] = {}
+    def existing_chats(
+        self, chats: Collection[tuple[AppToken, ChatNumber]]
+    ) -> set[tuple[AppToken, ChatNumber]]:
+        by_token: dict[AppToken, list[ChatNumber]] = {}
         for token, number in chats:
             by_token.setdefault(token, []).append(number)
-        existing: set[tuple[str, int]] = set()
+        existing: set[tuple[AppToken, ChatNumber]] = set()
         for token, numbers in by_token.items():
             for batch in batched(numbers, MAX_KEYS_PER_STATEMENT):
                 sql = EXISTING.format(placeholders=placeholders(batch))
                 existing.update(self._database.read(sql, (token, *batch)))
         return existing
 
-    def list_chats(self, token: str, page: PageRequest, limit: int) -> list[ChatRow]:
+    def list_chats(self, token: AppToken, page: PageRequest, limit: int) -> list[ChatRow]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         rows = self._database.read(sql, (token, page.after or 0, before, limit))

@@ -25,7 +25,7 @@ from pymysql.cursors import Cursor
 
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import PoisonError, UnavailableError
-from chalicelib.domain.models import Metadata
+from chalicelib.domain.models import Metadata, Timestamp
 
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
 
@@ -115,14 +115,14 @@ def to_db_time(text: str | None) -> str | None:
     return None if text is None else text.replace("T", " ", 1).removesuffix("Z")
 
 
-def from_db_time(text: str | None) -> str | None:
+def from_db_time(text: str | None) -> Timestamp | None:
     """The text of a DATETIME(3) → `2026-01-31T12:00:00.000Z`."""
-    return None if text is None else text.replace(" ", "T", 1) + "Z"
+    return None if text is None else from_db_time_not_null(text)
 
 
-def from_db_time_not_null(text: str) -> str:
+def from_db_time_not_null(text: str) -> Timestamp:
     """`from_db_time` for a column that is never NULL."""
-    return text.replace(" ", "T", 1) + "Z"
+    return Timestamp(text.replace(" ", "T", 1) + "Z")
 
 
 def to_db_metadata(metadata: Metadata | None) -> str | None:

@@ -22,7 +22,7 @@ from chalicelib.adapters.mysql.database import Database, to_db_time
 from chalicelib.adapters.mysql.locking import find_chats, lock_applications, lock_chats
 from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
-from chalicelib.domain.models import Lease
+from chalicelib.domain.models import AppToken, ChatNumber, Epoch, Lease, Timestamp
 from chalicelib.domain.number_ranges import NumberRange, count, merged, subtract
 
 # How many numbers one statement checks: far from the read time-out.
@@ -84,7 +84,7 @@ class Parent(msgspec.Struct):
     floor: int
     ceiling: int
     holder: str
-    epoch: int
+    epoch: Epoch
     nonce: str
 
 
@@ -94,21 +94,21 @@ class MySqlLeases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def lease_epoch(self, counter: Counter) -> int | None:
+    def lease_epoch(self, counter: Counter) -> Epoch | None:
         if counter.chat is None:
             rows = self._database.read(CHATS_EPOCH, (counter.token,))
         else:
             rows = self._database.read(MESSAGES_EPOCH, (counter.chat, counter.token))
         if not rows:
             return None
-        epoch: int | None
+        epoch: Epoch | None
         epoch, application_deleted_at, chat_deleted_at = rows[0]
         _refuse_deleted("application", application_deleted_at)
         _refuse_deleted("chat", chat_deleted_at)
         return epoch
 
     def acquire_lease(
-        self, counter: Counter, missing: LeaseMissing, epoch: int, window: int, at: str
+        self, counter: Counter, missing: LeaseMissing, epoch: Epoch, window: int, at: Timestamp
     ) -> LeaseGrant | None:
         def work(cursor: Cursor) -> LeaseGrant | None:
             parent = _lock_parent(cursor, counter)
@@ -126,7 +126,11 @@ class MySqlLeases:
                     cursor, parent.application_id, parent.chat_id, parent.floor, parent.ceiling, at
                 )
                 parent.floor, parent.ceiling = parent.ceiling, parent.ceiling + window
-            parent.holder, parent.epoch, parent.nonce = missing.holder, epoch + 1, missing.nonce
+            parent.holder, parent.epoch, parent.nonce = (
+                missing.holder,
+                Epoch(epoch + 1),
+                missing.nonce,
+            )
             _write(cursor, parent)
             lease = Lease(parent.holder, parent.epoch, parent.ceiling)
             return LeaseGrant(parent.floor, lease, lost, skipped)
@@ -155,7 +159,7 @@ class MySqlLeases:
 
         return self._database.transact(work)
 
-    def skipped_numbers(self, token: str, chat: int) -> list[NumberRange]:
+    def skipped_numbers(self, token: AppToken, chat: ChatNumber) -> list[NumberRange]:
         rows = self._database.read(SKIPPED, (chat, token))
         if not rows:
             return []
@@ -167,7 +171,7 @@ class MySqlLeases:
         return list(subtract(recorded, [number for (number,) in arrived]))
 
     def chat_may_arrive(
-        self, token: str, number: int, chats: IssuedUpTo | None, since: str
+        self, token: AppToken, number: ChatNumber, chats: IssuedUpTo | None, since: Timestamp
     ) -> bool:
         rows = self._database.read(CHAT_MAY_ARRIVE, (number, number, to_db_time(since), token))
         if not rows:
@@ -247,7 +251,7 @@ def _lock_application(cursor: Cursor, application_id: int) -> Parent | None:
     )
 
 
-def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | None:
+def _lock_chat(cursor: Cursor, application_id: int, number: ChatNumber) -> Parent | None:
     ids = find_chats(cursor, [(application_id, number)])
     row = next(iter(lock_chats(cursor, ids.values()).values()), None)
     if row is None:
@@ -264,7 +268,7 @@ def _lock_chat(cursor: Cursor, application_id: int, number: int) -> Parent | Non
     )
 
 
-def _refuse_deleted(what: str, deleted_at: str | None) -> None:
+def _refuse_deleted(what: str, deleted_at: Timestamp | None) -> None:
     if deleted_at is not None:
         raise GoneError(f"the {what} was deleted")
 

@@ -23,29 +23,29 @@ import msgspec
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import Row, placeholders
-from chalicelib.domain.models import Lease
+from chalicelib.domain.models import AppToken, ChatNumber, Epoch, Lease, Revision, Timestamp
 
 # From 1,000 values on, MariaDB turns an IN list into a temporary table and locks in an undefined order.
 MAX_KEYS_PER_STATEMENT = 500
 # A floor that is more windows behind stays where it is until the next lease, so that extending is cheap.
 MAX_WINDOWS_TO_COUNT = 8
 
-ChatKey = tuple[int, int]  # application id, number
+ChatKey = tuple[int, ChatNumber]  # application id, number
 
 
 class LockedApplication(msgspec.Struct):
     """The row of an application, locked."""
 
     id: int
-    token: str
+    token: AppToken
     name: str
-    created_at: str
-    deleted_at: str | None
+    created_at: Timestamp
+    deleted_at: Timestamp | None
     chats_count: int
     chats_floor: int
     chats_ceiling: int
     chats_holder: str
-    chats_epoch: int
+    chats_epoch: Epoch
     chats_nonce: str
     lost_chats: int
     lost_numbers: int
@@ -62,17 +62,17 @@ class LockedChat(msgspec.Struct):
 
     id: int
     application_id: int
-    number: int
-    revision: int
-    created_at: str
-    deleted_at: str | None
+    number: ChatNumber
+    revision: Revision
+    created_at: Timestamp
+    deleted_at: Timestamp | None
     messages_count: int
     last_message_number: int
     last_position: int
     messages_floor: int
     messages_ceiling: int
     messages_holder: str
-    messages_epoch: int
+    messages_epoch: Epoch
     messages_nonce: str
 
     @property
@@ -156,7 +156,10 @@ def initial_lease(application: LockedApplication, number: int, lease: Lease) -> 
     """
     if number > application.lost_chats:
         return lease, 0
-    epoch, ceiling = lease.epoch + application.lost_epochs, lease.ceiling + application.lost_numbers
+    epoch, ceiling = (
+        Epoch(lease.epoch + application.lost_epochs),
+        lease.ceiling + application.lost_numbers,
+    )
     return Lease("", epoch, ceiling), application.lost_numbers
 
 

@@ -18,7 +18,7 @@ from chalicelib.adapters.mysql.database import (
 )
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import AppToken, ChatNumber, Message, MessageNumber
 from chalicelib.domain.paging import PageRequest
 
 COLUMNS = """
@@ -67,11 +67,15 @@ class MySqlMessages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get_message(self, token: str, chat: int, number: int) -> Message | None:
+    def get_message(
+        self, token: AppToken, chat: ChatNumber, number: MessageNumber
+    ) -> Message | None:
         rows = self._database.read(GET, (chat, token, number))
         return to_message(rows[0]) if rows else None
 
-    def list_messages(self, token: str, chat: int, page: PageRequest, limit: int) -> list[Message]:
+    def list_messages(
+        self, token: AppToken, chat: ChatNumber, page: PageRequest, limit: int
+    ) -> list[Message]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
         rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
@@ -85,7 +89,9 @@ class MySqlMessages:
         args = (*chat, counter.token, *numbers)
         return dict(self._database.read(sql.format(placeholders=placeholders(numbers)), args))
 
-    def list_changes(self, token: str, chat: int, since: Since, limit: int) -> list[Change]:
+    def list_changes(
+        self, token: AppToken, chat: ChatNumber, since: Since, limit: int
+    ) -> list[Change]:
         args = (chat, token, since.position, since.position, since.number, limit)
         rows = self._database.read(LIST_CHANGES, args)
         return [Change(position, to_message(tuple(row))) for position, *row in rows]

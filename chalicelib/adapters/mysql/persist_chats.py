@@ -28,7 +28,7 @@ from chalicelib.adapters.mysql.locking import (
     lock_chats,
 )
 from chalicelib.domain.leases import Counter, PersistedChats
-from chalicelib.domain.models import Chat, Lease
+from chalicelib.domain.models import AppToken, Chat, ChatNumber, Epoch, Lease
 from chalicelib.domain.queue_records import ChatsRecord
 
 
@@ -68,13 +68,13 @@ class ChatVersions(msgspec.Struct):
 class ChatBatch(msgspec.Struct):
     """The versions of the chats of one application, by number, and the leases of their numbers."""
 
-    chats: dict[int, ChatVersions] = {}
+    chats: dict[ChatNumber, ChatVersions] = {}
     leases: set[Lease] = set()
 
 
-def group_by_application(records: Iterable[ChatsRecord]) -> dict[str, ChatBatch]:
+def group_by_application(records: Iterable[ChatsRecord]) -> dict[AppToken, ChatBatch]:
     """The versions of all records, by application token and chat number."""
-    batches: dict[str, ChatBatch] = {}
+    batches: dict[AppToken, ChatBatch] = {}
     for record in records:
         for chat in record.chats:
             batch = batches.setdefault(record.token, ChatBatch())
@@ -113,7 +113,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON DUPLICATE KEY UPDATE chats_count = VALUES(chats_count),
   chats_floor = VALUES(chats_floor), chats_ceiling = VALUES(chats_ceiling)
 """
-NO_LEASE = Lease("", 0, 0)
+NO_LEASE = Lease("", Epoch(0), 0)
 
 
 def insert_chats(cursor: Cursor, chats: Iterable[tuple[LockedApplication, Chat]]) -> None:
@@ -181,7 +181,9 @@ class WritePlan(msgspec.Struct):
     acknowledged: dict[Counter, dict[int, int]] = {}
 
 
-def persist_chats(cursor: Cursor, batches: Mapping[str, ChatBatch], window: int) -> PersistedChats:
+def persist_chats(
+    cursor: Cursor, batches: Mapping[AppToken, ChatBatch], window: int
+) -> PersistedChats:
     """Store the batches, by token, in the caller's transaction. `window` is the lease window."""
     applications = _lock_applications(cursor, batches)
     rows = _lock_chats(cursor, batches, applications)
@@ -206,15 +208,17 @@ def persist_chats(cursor: Cursor, batches: Mapping[str, ChatBatch], window: int)
 
 
 def _lock_applications(
-    cursor: Cursor, batches: Mapping[str, ChatBatch]
-) -> dict[str, LockedApplication]:
+    cursor: Cursor, batches: Mapping[AppToken, ChatBatch]
+) -> dict[AppToken, LockedApplication]:
     """The applications of the batches by token. Deleted applications are left out."""
     rows = lock_applications(cursor, find_applications(cursor, batches).values()).values()
     return {row.token: row for row in rows if row.deleted_at is None}
 
 
 def _lock_chats(
-    cursor: Cursor, batches: Mapping[str, ChatBatch], applications: Mapping[str, LockedApplication]
+    cursor: Cursor,
+    batches: Mapping[AppToken, ChatBatch],
+    applications: Mapping[AppToken, LockedApplication],
 ) -> dict[ChatKey, LockedChat]:
     keys = [
         (application.id, number)

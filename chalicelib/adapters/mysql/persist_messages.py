@@ -36,10 +36,10 @@ from chalicelib.adapters.mysql.locking import (
 )
 from chalicelib.adapters.mysql.persist_chats import write_counts
 from chalicelib.domain.leases import Counter, PersistedMessages
-from chalicelib.domain.models import Lease, Message
+from chalicelib.domain.models import AppToken, ChatNumber, Lease, Message, Revision
 from chalicelib.domain.queue_records import Document, MessagesRecord
 
-ChatName = tuple[str, int]  # token, number
+ChatName = tuple[AppToken, ChatNumber]  # token, number
 
 
 class MessageBatch(msgspec.Struct):
@@ -89,11 +89,11 @@ MessageKey = tuple[int, int]  # chat id, number
 class StoredVersion(NamedTuple):
     """Which version of a message is stored."""
 
-    revision: int
+    revision: Revision
     deleted: bool
 
 
-ABSENT = StoredVersion(revision=-1, deleted=True)
+ABSENT = StoredVersion(revision=Revision(-1), deleted=True)
 
 
 def load_stored_versions(
@@ -223,7 +223,9 @@ def persist_messages(
             if _advance_ceiling(plan, name, row, batch.leases, window):
                 extended_rows.append(row)
         else:
-            revisions = {number: version.revision for number, version in batch.newest.items()}
+            revisions: dict[int, int] = {
+                number: version.revision for number, version in batch.newest.items()
+            }
             plan.acknowledged[Counter(*name)] = revisions
     insert_messages(cursor, plan.new)
     replace_messages(cursor, plan.newer)

@@ -18,7 +18,7 @@ from chalicelib.adapters.mysql.locking import (
     lock_applications,
     lock_chats,
 )
-from chalicelib.domain.models import PurgedItem
+from chalicelib.domain.models import PurgedItem, Timestamp
 
 MAX_PARENTS = 100
 
@@ -71,7 +71,7 @@ class MySqlPurge:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
+    def purge_deleted(self, before: Timestamp, rows: int) -> list[PurgedItem]:
         return self._database.transact(lambda cursor: _PurgeRun(cursor, before, rows).run())
 
     def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:

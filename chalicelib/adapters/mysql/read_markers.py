@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from chalicelib.adapters.mysql.database import NO_LIMIT, Database, placeholders
+from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.unread import (
@@ -74,12 +75,12 @@ class MySqlReadMarkers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def mark_read(self, token: str, user: str, marker: ReadMarker, pending_last: int) -> None:
+    def mark_read(self, token: AppToken, user: str, marker: ReadMarker, pending_last: int) -> None:
         args = (user.encode(), marker.chat, marker.number, pending_last, marker.chat, token)
         self._database.transact(lambda cursor: cursor.execute(MOVE, args))
 
     def list_read_markers(
-        self, token: str, user: str, page: PageRequest, limit: int
+        self, token: AppToken, user: str, page: PageRequest, limit: int
     ) -> list[ReadMarker]:
         sql = LIST.format(direction="ASC" if page.ascending else "DESC")
         before = NO_LIMIT if page.before is None else page.before
@@ -88,7 +89,10 @@ class MySqlReadMarkers:
         return [ReadMarker(chat, number) for chat, number in rows]
 
     def count_unread(
-        self, token: str, markers: Sequence[ReadMarker], unpersisted: Mapping[int, UnpersistedChat]
+        self,
+        token: AppToken,
+        markers: Sequence[ReadMarker],
+        unpersisted: Mapping[ChatNumber, UnpersistedChat],
     ) -> list[UnreadCount]:
         if not markers:
             return []
@@ -103,7 +107,7 @@ class MySqlReadMarkers:
                 windows.append((stored.id, window))
         return self._count(windows)
 
-    def _stored_chats(self, token: str, numbers: Sequence[int]) -> dict[int, StoredChat]:
+    def _stored_chats(self, token: AppToken, numbers: Sequence[int]) -> dict[int, StoredChat]:
         chats: dict[int, StoredChat] = {}
         sql = CHATS.format(placeholders=placeholders(numbers))
         rows = self._database.read(sql, (token, *numbers))

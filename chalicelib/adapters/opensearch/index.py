@@ -20,7 +20,7 @@ from chalicelib.adapters.opensearch.connection import REQUEST_TIMEOUT, Connectio
 from chalicelib.adapters.opensearch.mapping import ALIAS, PART_CHARS
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.highlight import highlight
-from chalicelib.domain.models import Message, Metadata
+from chalicelib.domain.models import AppToken, ChatNumber, Message, Metadata
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import (
@@ -206,7 +206,7 @@ class OpenSearchIndex:
             refused += self._send(chunk)
         return refused
 
-    def purge(self, token: str, chat: int | None) -> None:
+    def purge(self, token: AppToken, chat: ChatNumber | None) -> None:
         """Remove all documents of a chat, or of an application (`chat` is None).
 
         Raises `UnavailableError` if a document changed while it was removed.
@@ -217,7 +217,7 @@ class OpenSearchIndex:
         while self._remove(token, {"bool": {"filter": conditions}}) == MAX_PURGE_DOCUMENTS:
             pass
 
-    def _remove(self, token: str, query: dict[str, Any]) -> int:
+    def _remove(self, token: AppToken, query: dict[str, Any]) -> int:
         """Remove up to `MAX_PURGE_DOCUMENTS`; returns how many. The refresh makes all documents visible."""
         options = {
             "conflicts": "proceed",

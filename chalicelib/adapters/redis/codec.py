@@ -26,7 +26,7 @@ from chalicelib.domain.leases import (
     LeaseReleasing,
     NotReady,
 )
-from chalicelib.domain.models import Chat, Lease, Message, Pending
+from chalicelib.domain.models import Chat, Epoch, Lease, Message, Pending, Revision, Timestamp
 from chalicelib.domain.rate_limits import Bucket, Remaining
 
 _HEAD = b'{"number":0,"revision":0'
@@ -60,19 +60,19 @@ def parse_entry(entry: bytes, kind: VersionType) -> Pending:
     _, accepted_at_ms, holder, epoch, ceiling, json = entry.split(b"|", 5)
     return Pending(
         accepted_at_ms=int(accepted_at_ms),
-        lease=Lease(holder.decode(), int(epoch), int(ceiling)),
+        lease=Lease(holder.decode(), Epoch(int(epoch)), int(ceiling)),
         version=msgspec.json.decode(json, type=kind),
     )
 
 
 def parse_accepted(
-    reply: list[bytes], count: int, created_at: str, remaining: tuple[Remaining, ...] = ()
+    reply: list[bytes], count: int, created_at: Timestamp, remaining: tuple[Remaining, ...] = ()
 ) -> Accepted:
     first = int(reply[1])
     return Accepted(
         first=first,
         last=first + count - 1,
-        revision=int(reply[2]),
+        revision=Revision(int(reply[2])),
         created_at=created_at,
         lease=_parse_lease(reply[3:6]),
         remaining=remaining,
@@ -85,8 +85,8 @@ def parse_replayed(
     return Accepted(
         first=int(reply[1]),
         last=int(reply[2]),
-        revision=int(reply[3]),
-        created_at=reply[4].decode(),
+        revision=Revision(int(reply[3])),
+        created_at=Timestamp(reply[4].decode()),
         lease=_parse_lease(reply[5:8]),
         replayed=True,
         stored_response=reply[8],
@@ -112,7 +112,7 @@ def parse_remaining(reply: list[bytes], buckets: Sequence[Bucket]) -> tuple[Rema
 
 
 def parse_releasing(reply: Sequence[bytes]) -> LeaseReleasing:
-    return LeaseReleasing(reply[0].decode(), int(reply[1]), int(reply[2]))
+    return LeaseReleasing(reply[0].decode(), Epoch(int(reply[1])), int(reply[2]))
 
 
 def parse_not_cached(
@@ -133,7 +133,9 @@ def parse_not_ready(
             return ApplicationNotCached(reply[1].decode())
         case b"missing":
             holder, abandoned_nonces = reply[1].decode(), tuple(reply[2].decode().split(",")[:-1])
-            chats = IssuedUpTo(holder, int(reply[3]), int(reply[4])) if len(reply) > 3 else None
+            chats = (
+                IssuedUpTo(holder, Epoch(int(reply[3])), int(reply[4])) if len(reply) > 3 else None
+            )
             return LeaseMissing(holder, nonce, chats, abandoned_nonces)
         case b"releasing":
             return parse_releasing(reply[1:4])
@@ -164,4 +166,4 @@ def _parse_refusal(reply: list[bytes]) -> OrdinalError:
 
 
 def _parse_lease(reply: Sequence[bytes]) -> Lease:
-    return Lease(reply[0].decode(), int(reply[1]), int(reply[2]))
+    return Lease(reply[0].decode(), Epoch(int(reply[1])), int(reply[2]))

@@ -3,10 +3,11 @@
 import hashlib
 
 from chalicelib.domain.leases import Counter
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.rate_limits import Bucket
 
 
-def application(token: str) -> str:
+def application(token: AppToken) -> str:
     return f"{{{token}}}:application"
 
 
@@ -28,17 +29,17 @@ def deletions(chat: Counter) -> str:
     return f"{counter(chat)}:deletions"
 
 
-def idle(token: str) -> str:
+def idle(token: AppToken) -> str:
     """Idle counters (chat number, or 0 for the chats' counter), by when they became idle, ms since 1970."""
     return f"{{{token}}}:quiet"
 
 
-def due(token: str) -> str:
+def due(token: AppToken) -> str:
     """Pending entries (`<chat number or 0>:<number>`), by when they are overdue, ms since 1970."""
     return f"{{{token}}}:due"
 
 
-def idempotency_record(token: str, idempotency_key: str, user: str | None) -> str:
+def idempotency_record(token: AppToken, idempotency_key: str, user: str | None) -> str:
     """The idempotency record of a request with the secret key, or with a user token of `user`."""
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
     if user is None:
@@ -46,7 +47,7 @@ def idempotency_record(token: str, idempotency_key: str, user: str | None) -> st
     return f"{{{token}}}:mark:{hashlib.sha256(user.encode()).hexdigest()}:{digest}"
 
 
-def bucket(token: str, limit: Bucket) -> str:
+def bucket(token: AppToken, limit: Bucket) -> str:
     """When the bucket of a rate limit is full again, microseconds since 1970."""
     if limit.user is None:
         return f"{{{token}}}:rate"

@@ -34,7 +34,16 @@ from chalicelib.domain.limits import (
     MAX_PENDING_OF_APPLICATION,
     MAX_PENDING_OF_CHAT,
 )
-from chalicelib.domain.models import Application, Chat, Lease, Message, Pending
+from chalicelib.domain.models import (
+    Application,
+    AppToken,
+    Chat,
+    ChatNumber,
+    Lease,
+    Message,
+    Pending,
+    Timestamp,
+)
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.rate_limits import Bucket
 from chalicelib.domain.times import unix_ms
@@ -115,7 +124,7 @@ class RedisSequencer:
         nonce, created_at = secrets.token_hex(16), version.created_at
         names = [*keys.common(counter), *_idempotency_keys(tenant, idempotency)]
         if version.deleted_at:
-            deleted_chat = Counter(counter.token, version.number)
+            deleted_chat = Counter(counter.token, ChatNumber(version.number))
             names.append(
                 keys.counter(deleted_chat) if counter.chat is None else keys.deletions(counter)
             )
@@ -184,7 +193,7 @@ class RedisSequencer:
         )
 
     def read_unpersisted(
-        self, tenant: Tenant, chats: Sequence[int]
+        self, tenant: Tenant, chats: Sequence[ChatNumber]
     ) -> UnpersistedChats | ApplicationNotCached:
         token = tenant.token
         counters = [Counter(token, chat) for chat in chats]
@@ -229,15 +238,15 @@ class RedisSequencer:
         )
         return bool(cached)
 
-    def invalidate_key_cache(self, token: str) -> None:
+    def invalidate_key_cache(self, token: AppToken) -> None:
         # One command. The field `deleted` of a blocked application stays.
         self._pipeline([("HDEL", keys.application(token), *_COPY_OF_KEYS)])
 
-    def block_application(self, token: str) -> None:
+    def block_application(self, token: AppToken) -> None:
         name = keys.application(token)
         self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _BLOCK_SECONDS)])
 
-    def block_chats(self, token: str, numbers: Sequence[int]) -> None:
+    def block_chats(self, token: AppToken, numbers: Sequence[ChatNumber]) -> None:
         names = [keys.counter(Counter(token, number)) for number in numbers]
         self._pipeline(
             [
@@ -277,14 +286,14 @@ class RedisSequencer:
         [stored] = self._pipeline([("GET", keys.nonce(counter))])
         return bool(stored) and stored.startswith(f"{nonce}|".encode())
 
-    def list_idle(self, tokens: Sequence[str], idle_ms: int, limit: int) -> list[Counter]:
+    def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:
         [(seconds, microseconds)] = self._pipeline([("TIME",)])
         before = int(seconds) * 1000 + int(microseconds) // 1000 - idle_ms
         replies = self._pipeline(
             [("ZRANGEBYSCORE", keys.idle(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
         )
         return [
-            Counter(token, int(member) or None)
+            Counter(token, ChatNumber(int(member)) or None)
             for token, members in zip(tokens, replies, strict=True)
             for member in members
         ]
@@ -309,12 +318,12 @@ class RedisSequencer:
             [releasing.holder, releasing.epoch, counter.chat or 0],
         )
 
-    def forget_application(self, token: str) -> None:
+    def forget_application(self, token: AppToken) -> None:
         idle, due = self._pipeline(
             [("ZRANGE", keys.idle(token), 0, -1), ("ZRANGE", keys.due(token), 0, -1)]
         )
         chats = {int(member.split(b":")[0]) for member in (*idle, *due)} - {0}
-        counters = [Counter(token), *(Counter(token, chat) for chat in sorted(chats))]
+        counters = [Counter(token), *(Counter(token, ChatNumber(chat)) for chat in sorted(chats))]
         counter_keys = (keys.counter, keys.nonce, keys.pending, keys.deletions)
         names = [key(counter) for counter in counters for key in counter_keys]
         self._pipeline([("UNLINK", *names, keys.due(token), keys.idle(token))])
@@ -330,13 +339,15 @@ class RedisSequencer:
             pairs = [value for pair in revisions.items() for value in pair]
             names = [keys.pending(counter), keys.due(counter.token), keys.idle(counter.token)]
             if counter.chat is None:
-                names += [keys.counter(Counter(counter.token, number)) for number in revisions]
+                names += [
+                    keys.counter(Counter(counter.token, ChatNumber(number))) for number in revisions
+                ]
             else:
                 names.append(keys.deletions(counter))
             calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
         self._scripts.run_each("acknowledge", calls)
 
-    def list_overdue(self, tokens: Sequence[str], limit: int) -> list[tuple[Counter, int]]:
+    def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
         replies = self._pipeline(
             [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
@@ -358,7 +369,7 @@ class RedisSequencer:
         name, chat = keys.due(counter.token), counter.chat or 0
         self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
 
-    def oldest_pending(self, tokens: Sequence[str]) -> int | None:
+    def oldest_pending(self, tokens: Sequence[AppToken]) -> int | None:
         # The first one due was accepted first, unless it was repaired: then it is due last, because the pause
         # after a repair is as long as the version was pending before.
         ends = [(token, end) for token in tokens for end in (0, -1)]
@@ -393,7 +404,7 @@ class RedisSequencer:
         counter: Counter,
         nonce: str,
         idempotency: IdempotencyKey | None,
-        created_at: str,
+        created_at: Timestamp,
     ) -> list[str | int]:
         """ARGV 1 to 12 of the scripts that accept."""
         now = self._clock.now_ms()
@@ -436,7 +447,7 @@ def _limits(buckets: Sequence[Bucket]) -> str:
     return " ".join(f"{bucket.rate}/{bucket.size}" for bucket in buckets)
 
 
-def _due_number(token: str, member: bytes) -> tuple[Counter, int]:
+def _due_number(token: AppToken, member: bytes) -> tuple[Counter, int]:
     """The counter and the number that a member of the set of due times names."""
     chat, number = map(int, member.split(b":"))
-    return Counter(token, chat or None), number
+    return Counter(token, ChatNumber(chat) or None), number

@@ -4,6 +4,7 @@ from chalice import Blueprint
 
 from chalicelib.domain.auth import derive_key
 from chalicelib.domain.errors import ConflictError, InProgressError
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.requests import ApplicationRequest, KeyRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
 from chalicelib.entrypoints.http.links import application_path, next_path
@@ -62,7 +63,7 @@ def list_applications(context: RequestContext, query: ApplicationsQuery) -> Read
 
 
 @endpoint(blueprint, "GET", _ONE, "key or admin", {200: ApplicationResponse})
-def get_application(context: RequestContext, token: str) -> ReadReply:
+def get_application(context: RequestContext, token: AppToken) -> ReadReply:
     """Read an application."""
     result = applications.get_application(context.ports, token, context.principal)
     return ReadReply(application_response(result.value), result)
@@ -71,7 +72,9 @@ def get_application(context: RequestContext, token: str) -> ReadReply:
 @endpoint(
     blueprint, "PATCH", _ONE, "key or admin", {200: ApplicationResponse}, _ERRORS, idempotent=True
 )
-def rename_application(context: RequestContext, token: str, body: ApplicationRequest) -> WriteReply:
+def rename_application(
+    context: RequestContext, token: AppToken, body: ApplicationRequest
+) -> WriteReply:
     """Rename an application."""
     result = applications.rename_application(
         context.ports, token, body.name, context.principal, context.idempotency
@@ -80,7 +83,7 @@ def rename_application(context: RequestContext, token: str, body: ApplicationReq
 
 
 @endpoint(blueprint, "DELETE", _ONE, "key or admin", {204: None}, _ERRORS, idempotent=True)
-def delete_application(context: RequestContext, token: str) -> WriteReply:
+def delete_application(context: RequestContext, token: AppToken) -> WriteReply:
     """Delete an application with everything in it.
 
     All further requests of the application are refused. What it held is removed within minutes or hours.
@@ -100,7 +103,7 @@ def delete_application(context: RequestContext, token: str) -> WriteReply:
     (ConflictError, *_ERRORS),
     idempotent=True,
 )
-def rotate_key(context: RequestContext, token: str, body: KeyRequest) -> WriteReply:
+def rotate_key(context: RequestContext, token: AppToken, body: KeyRequest) -> WriteReply:
     """Replace the secret key.
 
     The response has the new key, which is shown only this once. The replaced key, and the user tokens that

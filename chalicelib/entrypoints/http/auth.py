@@ -21,6 +21,7 @@ from chalicelib.domain.auth import (
 )
 from chalicelib.domain.errors import UnauthenticatedError
 from chalicelib.domain.limits import MAX_USER_TOKEN_CHARS
+from chalicelib.domain.models import AppToken
 from chalicelib.domain.rate_limits import Bucket, bucket
 from chalicelib.entrypoints.http.operation import Access
 from chalicelib.settings import Settings
@@ -45,7 +46,7 @@ def authenticate(
     if access == "admin" or (access == "key or admin" and not from_tenant):
         check_admin_key(ports.settings.require("admin_key"), credential)
         return None
-    tenant = _tenant(ports, params["token"], credential)
+    tenant = _tenant(ports, AppToken(params["token"]), credential)
     if access in ("read", "write"):
         tenant.require_scope(access)
     else:
@@ -58,7 +59,7 @@ def is_user_token(credential: str) -> bool:
     return credential.startswith("ey") and credential.count(".") == 2
 
 
-def check_user_token(master_key: str, token: str, credential: str, now_ms: int) -> Tenant:
+def check_user_token(master_key: str, token: AppToken, credential: str, now_ms: int) -> Tenant:
     """The application with the user that a user token names. Raises `UnauthenticatedError`.
 
     The key that signed the token is derived, in the version that the token's header names as `kid`. An
@@ -82,7 +83,7 @@ def check_user_token(master_key: str, token: str, credential: str, now_ms: int) 
     return Tenant(token, version, user=user_of(claims, now_ms))
 
 
-def _tenant(ports: Adapters, token: str, credential: str) -> Tenant:
+def _tenant(ports: Adapters, token: AppToken, credential: str) -> Tenant:
     if not _APPLICATION_TOKEN.fullmatch(token):
         raise UnauthenticatedError(NOT_OF_APPLICATION)
     master_key = ports.settings.require("master_key")

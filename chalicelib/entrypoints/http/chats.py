@@ -3,7 +3,7 @@
 from chalice import Blueprint
 
 from chalicelib.domain.errors import BackpressureError, GoneError
-from chalicelib.domain.models import ChatRow
+from chalicelib.domain.models import AppToken, ChatNumber, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
 from chalicelib.entrypoints.http.links import chat_path, next_page
@@ -35,7 +35,7 @@ _ONE = _ALL + "/{chat}"
     etag=True,
     location=True,
 )
-def create_chat(context: RequestContext, token: str, body: ChatRequest) -> WriteReply:
+def create_chat(context: RequestContext, token: AppToken, body: ChatRequest) -> WriteReply:
     """Create a chat.
 
     The response has its number, and messages can be posted to it at once.
@@ -58,7 +58,7 @@ def list_chats(context: RequestContext, query: PageQuery) -> ReadReply:
 
 
 @endpoint(blueprint, "GET", _ONE, "read", {200: ChatDetailResponse}, (GoneError,), etag=True)
-def get_chat(context: RequestContext, chat: int) -> ReadReply:
+def get_chat(context: RequestContext, chat: ChatNumber) -> ReadReply:
     """Read a chat, with its counts and the message numbers that were skipped."""
     result = read.get_chat(context.ports, context.tenant, chat)
     detail = result.value
@@ -76,7 +76,7 @@ def get_chat(context: RequestContext, chat: int) -> ReadReply:
     if_match=True,
     etag=True,
 )
-def edit_chat(context: RequestContext, chat: int, body: ChatChange) -> WriteReply:
+def edit_chat(context: RequestContext, chat: ChatNumber, body: ChatChange) -> WriteReply:
     """Change the fields of a chat that the request names. Null removes a field."""
     result = edit.edit_chat(
         context.ports,
@@ -99,7 +99,7 @@ def edit_chat(context: RequestContext, chat: int, body: ChatChange) -> WriteRepl
     idempotent=True,
     if_match=True,
 )
-def delete_chat(context: RequestContext, chat: int) -> WriteReply:
+def delete_chat(context: RequestContext, chat: ChatNumber) -> WriteReply:
     """Delete a chat with its messages. Its number is never used again."""
     result = edit.delete_chat(
         context.ports, context.tenant, chat, context.if_match, context.idempotency

@@ -14,7 +14,7 @@ from chalicelib.domain.auth import Tenant, User
 from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.metrics import BACKPRESSURE_REFUSALS, ERRORS, RATE_LIMITED
-from chalicelib.domain.models import UserName
+from chalicelib.domain.models import ChatNumber, MessageNumber, Timestamp, UserName
 from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.requests import check_request
 from chalicelib.domain.times import rfc3339
@@ -41,7 +41,7 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     ports: Adapters
     request: Request
-    received_at: str
+    received_at: Timestamp
     principal: Tenant | None
     idempotency: IdempotencyKey | None
     if_match: int | None
@@ -104,10 +104,10 @@ def endpoint(
 ) -> Callable[[View], Callable[..., Response]]:
     """Register a view: a function from a `RequestContext` and its own parameters to a reply.
 
-    A view names the values of the path that it needs (`str`, `int` for numbers, or `UserName`), and `body`
-    and `query` with their types. Its docstring is the documentation of the operation. `Operation` has the
-    meaning of the other arguments. A view that takes an Idempotency-Key returns a `WriteReply`, any other a
-    `ReadReply`; without a credential it returns an `OpenReply`.
+    A view names the values of the path that it needs, and `body` and `query`, with their types. Its docstring
+    is the documentation of the operation. `Operation` has the meaning of the other arguments. A view that
+    takes an Idempotency-Key returns a `WriteReply`, any other a `ReadReply`; without a credential it returns
+    an `OpenReply`.
     """
 
     def register(view: View) -> Callable[..., Response]:
@@ -202,7 +202,7 @@ def _call(operation: Operation, view: View, ports: Adapters, request: Request) -
 
 
 def _arguments(
-    operation: Operation, request: Request, principal: Tenant | None, received_at: str
+    operation: Operation, request: Request, principal: Tenant | None, received_at: Timestamp
 ) -> dict[str, Any]:
     """The parameters of the view."""
     arguments = {
@@ -221,7 +221,7 @@ def _arguments(
 def _path_value(name: str, text: str, kind: Any) -> Any:
     if kind is UserName:
         return user_name(text)
-    return positive_int(name, text) if kind is int else text
+    return positive_int(name, text) if kind in (ChatNumber, MessageNumber) else text
 
 
 def _response(operation: Operation, reply: AnyReply, request_log: RequestLog) -> Response:

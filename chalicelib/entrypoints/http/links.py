@@ -3,19 +3,20 @@
 from typing import Any
 from urllib.parse import urlencode
 
+from chalicelib.domain.models import AppToken, ChatNumber, MessageNumber
 from chalicelib.domain.paging import Page, PageRequest
 from chalicelib.entrypoints.http.request import Request
 
 
-def application_path(token: str) -> str:
+def application_path(token: AppToken) -> str:
     return f"/applications/{token}"
 
 
-def chat_path(token: str, chat: int) -> str:
+def chat_path(token: AppToken, chat: ChatNumber) -> str:
     return f"{application_path(token)}/chats/{chat}"
 
 
-def message_path(token: str, chat: int, number: int) -> str:
+def message_path(token: AppToken, chat: ChatNumber, number: MessageNumber) -> str:
     return f"{chat_path(token, chat)}/messages/{number}"
 
 

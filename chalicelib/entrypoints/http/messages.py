@@ -4,6 +4,7 @@ from chalice import Blueprint
 
 from chalicelib.domain.change_feed import parse_since
 from chalicelib.domain.errors import BackpressureError, GoneError
+from chalicelib.domain.models import AppToken, ChatNumber, MessageNumber
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
 from chalicelib.entrypoints.http.links import message_path, next_page, next_path
@@ -40,7 +41,7 @@ _WRITE_ERRORS = (GoneError, BackpressureError)
     location=True,
 )
 def create_message(
-    context: RequestContext, token: str, chat: int, body: MessageRequest
+    context: RequestContext, token: AppToken, chat: ChatNumber, body: MessageRequest
 ) -> WriteReply:
     """Post a message.
 
@@ -61,7 +62,7 @@ def create_message(
     _WRITE_ERRORS,
     idempotent=True,
 )
-def create_messages(context: RequestContext, chat: int, body: BatchRequest) -> WriteReply:
+def create_messages(context: RequestContext, chat: ChatNumber, body: BatchRequest) -> WriteReply:
     """Post messages that get consecutive numbers: all of them or none."""
     drafts = [
         message.draft(context.received_at, context.idempotency_key, context.user)
@@ -75,7 +76,7 @@ def create_messages(context: RequestContext, chat: int, body: BatchRequest) -> W
 
 
 @endpoint(blueprint, "GET", _ALL, "read", {200: ListResponse[MessageResponse]}, (GoneError,))
-def list_messages(context: RequestContext, chat: int, query: PageQuery) -> ReadReply:
+def list_messages(context: RequestContext, chat: ChatNumber, query: PageQuery) -> ReadReply:
     """List the messages of a chat by number, without deleted ones."""
     page = query.page()
     result = read.list_messages(context.ports, context.tenant, chat, page)
@@ -85,7 +86,7 @@ def list_messages(context: RequestContext, chat: int, query: PageQuery) -> ReadR
 
 
 @endpoint(blueprint, "GET", _ONE, "read", {200: MessageResponse}, (GoneError,), etag=True)
-def get_message(context: RequestContext, chat: int, number: int) -> ReadReply:
+def get_message(context: RequestContext, chat: ChatNumber, number: MessageNumber) -> ReadReply:
     """Read a message."""
     result = read.get_message(context.ports, context.tenant, chat, number)
     return ReadReply(message_response(result.value), result)
@@ -103,7 +104,7 @@ def get_message(context: RequestContext, chat: int, number: int) -> ReadReply:
     etag=True,
 )
 def edit_message(
-    context: RequestContext, chat: int, number: int, body: MessageChange
+    context: RequestContext, chat: ChatNumber, number: MessageNumber, body: MessageChange
 ) -> WriteReply:
     """Change the fields of a message that the request names."""
     result = edit.edit_message(
@@ -128,7 +129,7 @@ def edit_message(
     idempotent=True,
     if_match=True,
 )
-def delete_message(context: RequestContext, chat: int, number: int) -> WriteReply:
+def delete_message(context: RequestContext, chat: ChatNumber, number: MessageNumber) -> WriteReply:
     """Delete a message. Its number is never used again."""
     result = edit.delete_message(
         context.ports, context.tenant, chat, number, context.if_match, context.idempotency
@@ -138,7 +139,7 @@ def delete_message(context: RequestContext, chat: int, number: int) -> WriteRepl
 
 
 @endpoint(blueprint, "GET", _CHAT + "/changes", "read", {200: ChangesResponse}, (GoneError,))
-def list_changes(context: RequestContext, chat: int, query: ChangesQuery) -> ReadReply:
+def list_changes(context: RequestContext, chat: ChatNumber, query: ChangesQuery) -> ReadReply:
     """List what has changed in a chat: which messages were created, edited or deleted.
 
     Each changed message is listed once, in its newest version, in the order in which the versions were

@@ -3,7 +3,7 @@
 from chalice import Blueprint
 
 from chalicelib.domain.errors import GoneError
-from chalicelib.domain.models import UserName
+from chalicelib.domain.models import ChatNumber, UserName
 from chalicelib.domain.requests import MarkerRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, endpoint
 from chalicelib.entrypoints.http.links import next_page
@@ -24,7 +24,9 @@ _OF_USER = "/applications/{token}/readers/{user}"
 
 
 @endpoint(blueprint, "PUT", _IN_CHAT, "read", {200: UserReadMarkerResponse}, (GoneError,))
-def mark_read(context: RequestContext, chat: int, user: UserName, body: MarkerRequest) -> ReadReply:
+def mark_read(
+    context: RequestContext, chat: ChatNumber, user: UserName, body: MarkerRequest
+) -> ReadReply:
     """Move a user's read marker up to a message.
 
     The marker never moves back, and not above the last message. Messages above it that are not deleted are
@@ -35,7 +37,7 @@ def mark_read(context: RequestContext, chat: int, user: UserName, body: MarkerRe
 
 
 @endpoint(blueprint, "GET", _IN_CHAT, "read", {200: UserReadMarkerResponse}, (GoneError,))
-def get_read_marker(context: RequestContext, chat: int, user: UserName) -> ReadReply:
+def get_read_marker(context: RequestContext, chat: ChatNumber, user: UserName) -> ReadReply:
     """Read how far a user has read a chat, and how many messages are unread.
 
     The number is 0 if the user has no marker.

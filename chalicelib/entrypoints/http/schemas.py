@@ -13,7 +13,16 @@ from chalicelib.domain.limits import (
     MAX_QUERY_CHARS,
     MAX_SENDER_CHARS,
 )
-from chalicelib.domain.models import Application, ChatRow, Message, Metadata
+from chalicelib.domain.models import (
+    Application,
+    AppToken,
+    ChatNumber,
+    ChatRow,
+    Message,
+    Metadata,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.requests import Time
@@ -58,7 +67,7 @@ class ApplicationsQuery(_Query, frozen=True, kw_only=True):
 
     before: (
         Annotated[
-            str,
+            AppToken,
             Meta(description="Only applications older than the one with this token."),
         ]
         | UnsetType
@@ -109,10 +118,10 @@ def unset_to_none[T](value: T | UnsetType) -> T | None:
 class ApplicationResponse(msgspec.Struct, frozen=True):
     """An application."""
 
-    token: str
+    token: AppToken
     name: str
     chats_count: int
-    created_at: str
+    created_at: Timestamp
 
 
 class NewApplicationResponse(ApplicationResponse, frozen=True):
@@ -140,9 +149,9 @@ class ChatResponse(msgspec.Struct, frozen=True):
     metadata: Metadata | None
     messages_count: int
     last_message_number: int
-    revision: int
-    created_at: str
-    edited_at: str | None
+    revision: Revision
+    created_at: Timestamp
+    edited_at: Timestamp | None
 
 
 class ChatDetailResponse(ChatResponse, frozen=True):
@@ -158,9 +167,9 @@ class MessageResponse(msgspec.Struct, frozen=True):
     body: str
     sender: str | None
     metadata: Metadata | None
-    revision: int
-    created_at: str
-    edited_at: str | None
+    revision: Revision
+    created_at: Timestamp
+    edited_at: Timestamp | None
 
 
 class ChangeResponse(msgspec.Struct, frozen=True):
@@ -168,7 +177,7 @@ class ChangeResponse(msgspec.Struct, frozen=True):
 
     type: ChangeType
     number: int
-    revision: int
+    revision: Revision
     message: MessageResponse | None
 
 
@@ -183,7 +192,7 @@ class ChangesResponse(msgspec.Struct, frozen=True):
 class SearchHitResponse(MessageResponse, frozen=True):
     """A message that a search found."""
 
-    chat: int
+    chat: ChatNumber
     highlight: str | None
 
 
@@ -198,7 +207,7 @@ class DeletedResponse(msgspec.Struct, frozen=True):
     """The number of what was deleted, and the revision of the deletion."""
 
     number: int
-    revision: int
+    revision: Revision
 
 
 class HealthResponse(msgspec.Struct, frozen=True):
@@ -217,7 +226,7 @@ class ReadinessResponse(msgspec.Struct, frozen=True):
 class ReadMarkerResponse(msgspec.Struct, frozen=True):
     """How far a user has read a chat, and how many messages above that number are not deleted."""
 
-    chat: int
+    chat: ChatNumber
     number: int
     unread: int
     last_message_number: int

@@ -4,6 +4,7 @@ from chalice import Blueprint
 from msgspec import UNSET, UnsetType
 
 from chalicelib.domain.errors import GoneError
+from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.times import parse_time
@@ -33,7 +34,9 @@ def search_messages(context: RequestContext, query: SearchQuery) -> ReadReply:
 
 
 @endpoint(blueprint, "GET", _IN_CHAT, "read", {200: SearchResponse}, (GoneError,))
-def search_chat_messages(context: RequestContext, chat: int, query: SearchQuery) -> ReadReply:
+def search_chat_messages(
+    context: RequestContext, chat: ChatNumber, query: SearchQuery
+) -> ReadReply:
     """Search the messages of one chat.
 
     A new message is found after a second or two.
