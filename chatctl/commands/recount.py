@@ -10,14 +10,14 @@ from chatctl.config import load_targets, stack_option
 
 if TYPE_CHECKING:
     from chalicelib.domain.models import AppToken
-from chalicelib.operators.recount import CountMismatch
+    from chalicelib.operators.recount import CountMismatch
 
 
 @click.command("recount")
 @click.option("--application", metavar="TOKEN", help="Count only this application.")
 @click.option("--fix", is_flag=True, help="Correct wrong counts.")
 @stack_option
-def recount_command(application: AppToken | None, fix: bool, stack_file: Path | None) -> None:
+def recount_command(application: "AppToken | None", fix: bool, stack_file: Path | None) -> None:
     """Compare the counts that MySQL stores with the rows that they count."""
     from chalicelib.adapters.mysql.store import MySqlStore
     from chalicelib.operators.recount import recount
@@ -30,5 +30,5 @@ def recount_command(application: AppToken | None, fix: bool, stack_file: Path | 
         raise SystemExit(1)
 
 
-def _show(token: AppToken, mismatch: "CountMismatch") -> None:
+def _show(token: "AppToken", mismatch: "CountMismatch") -> None:
     click.echo(mismatch.text(token))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from chalicelib.domain.models import AppToken
 from chalicelib.operators.queues import depth
 from chatctl.config import Targets, load_targets, stack_option
 
 if TYPE_CHECKING:
+    from chalicelib.domain.models import AppToken
     from chalicelib.operators.verify import Report
 
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--application", metavar="TOKEN", help="Compare only this application.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @stack_option
-def verify_command(application: AppToken | None, as_json: bool, stack_file: Path | None) -> None:
+def verify_command(application: "AppToken | None", as_json: bool, stack_file: Path | None) -> None:
     """Compare MySQL, Redis and OpenSearch: do they hold the same?"""
     report = _verify(load_targets(stack_file), application)
     if as_json:
@@ -30,7 +30,7 @@ def verify_command(application: AppToken | None, as_json: bool, stack_file: Path
         raise SystemExit(1)
 
 
-def _verify(targets: Targets, application: AppToken | None) -> "Report":
+def _verify(targets: Targets, application: "AppToken | None") -> "Report":
     from chalicelib.adapters.mysql.store import MySqlStore
     from chalicelib.operators.index_reader import IndexReader
     from chalicelib.operators.pending import connect
