@@ -114,8 +114,8 @@ def test_a_success_that_is_not_from_the_service_is_an_unexpected_response(
 
 @BOTH
 def test_readiness_is_returned_also_if_a_service_is_down(kind: str) -> None:
-    away = {"status": "degraded", "parts": {"redis": "unavailable"}}
-    side = sides(lambda request: httpx.Response(503, json=away))[kind]
+    degraded = {"status": "degraded", "parts": {"redis": "unavailable"}}
+    side = sides(lambda request: httpx.Response(503, json=degraded))[kind]
     assert side.call("get_readiness").parts == {"redis": "unavailable"}
 
 
@@ -127,7 +127,7 @@ def test_readiness_refused_by_a_gateway_is_an_error(kind: str) -> None:
 
 
 @BOTH
-def test_a_client_without_an_application_calls_no_method_that_needs_it(kind: str) -> None:
+def test_a_client_without_an_application_refuses_calls_that_require_it(kind: str) -> None:
     with pytest.raises(ValueError, match="without `application`"):
         sides(lambda request: httpx.Response(500), application="")[kind].call("get_chat", 1)
 

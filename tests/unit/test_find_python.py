@@ -30,7 +30,7 @@ def test_a_python_that_pyenv_or_uv_installed_is_found(folder: str, tmp_path: Pat
     assert (done.returncode, done.stdout) == (0, f"{python}\n"), done.stderr
 
 
-def test_without_a_python_it_says_how_to_get_one_without_root(tmp_path: Path) -> None:
+def test_without_a_python_it_prints_how_to_install_one_without_root(tmp_path: Path) -> None:
     done = find_python(tmp_path)
     assert done.returncode == 1
     assert "uv python install 3.13" in done.stderr

@@ -17,7 +17,7 @@ FUNCTIONS = [
 ]
 # For operators, for RDS itself, and for old processes that end while new ones start.
 SPARE_CONNECTIONS = 50
-# Statements for all resources. Lambda creates and deletes network interfaces, and nobody knows their names
+# Statements for all resources. Lambda creates and deletes network interfaces, and their names are not known
 # before. The second statement denies the same actions to the code of the function.
 UNBOUNDED = {"ManageNetworkInterfaces", "DenyNetworkInterfacesToCode"}
 
@@ -41,7 +41,7 @@ def resources(function: str, action: str) -> set[str]:
     }
 
 
-def test_all_functions_together_need_fewer_connections_than_mysql_allows() -> None:
+def test_all_functions_together_use_fewer_connections_than_mysql_allows() -> None:
     processes = {name: setting(name, "reserved_concurrency") for name in FUNCTIONS}
     needed = sum(processes.values())
     available = template("data")["Parameters"]["MysqlMaxConnections"]["Default"]

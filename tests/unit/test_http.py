@@ -1,4 +1,4 @@
-"""The HTTP doors, through Chalice's own test client, on fakes: what is refused, and how it is said."""
+"""The HTTP endpoints through Chalice's test client, on fakes: requests, refusals and their problems."""
 
 import json
 from collections.abc import Iterator
@@ -37,10 +37,10 @@ class Api:
         raw: bytes | None = None,
         **headers: str,
     ) -> tuple[int, Any, dict[str, str]]:
-        given = {**self.headers, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        sent = {**self.headers, **{k.replace("_", "-"): v for k, v in headers.items()}}
         data = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
         response = self._client.http.request(
-            method, f"/applications/{self.token}{path}", headers=given, body=data
+            method, f"/applications/{self.token}{path}", headers=sent, body=data
         )
         return response.status_code, response.json_body, response.headers
 
@@ -105,7 +105,7 @@ def test_an_application_is_renamed_and_deleted(api: Api) -> None:
         *((f"Bearer {bad}", 'Bearer error="invalid_token"') for bad in ("ok_1_x", "no", "ey.x.y")),
     ],
 )
-def test_without_the_right_key_nothing_is_said(api: Api, credential: str, challenge: str) -> None:
+def test_without_the_right_key_every_path_is_401(api: Api, credential: str, challenge: str) -> None:
     for path in ("", "/chats", "/chats/1", "/chats/1/messages", "/search?q=x"):
         status, problem, headers = api("GET", path, Authorization=credential)
         assert (status, problem["status"]) == (401, 401)
@@ -124,7 +124,7 @@ def test_an_applications_key_opens_no_other_application(
     assert client.http.get("/applications", headers=api.headers).status_code == 401
 
 
-def test_a_message_is_answered_with_its_number_at_once(chat: Api) -> None:
+def test_the_response_to_a_message_has_its_number(chat: Api) -> None:
     sent = {"body": "hello", "sender": "ann", "metadata": {"a": [1, {"b": None}]}}
     status, made, headers = chat("POST", "/chats/1/messages", sent)
     assert (status, made["number"]) == (202, 1)
@@ -153,7 +153,9 @@ def test_a_retry_with_the_same_key_is_one_message(chat: Api) -> None:
     assert chat("GET", "/chats/1/messages")[1]["items"] == [first[1]]
 
 
-def test_every_change_with_a_key_is_made_once_and_its_replay_is_the_same_answer(chat: Api) -> None:
+def test_every_change_with_a_key_is_made_once_and_its_replay_has_the_same_response(
+    chat: Api,
+) -> None:
     requests: list[tuple[str, str, Any]] = [
         ("POST", "/chats", {"title": "b"}),
         ("POST", "/chats/1/messages", {"body": "x"}),
@@ -178,7 +180,7 @@ def test_every_change_with_a_key_is_made_once_and_its_replay_is_the_same_answer(
             assert first[2].get(name) == again[2].get(name)
 
 
-def test_an_application_is_made_once_for_a_key_and_its_secret_key_is_told_again(
+def test_an_application_is_created_once_for_a_key_and_the_retry_has_its_secret_key(
     client: Client, ports: FakePorts
 ) -> None:
     headers = {**ADMIN, "Content-Type": "application/json", "Idempotency-Key": "k"}
@@ -216,7 +218,7 @@ def test_a_key_between_quotes_is_the_same_key(chat: Api) -> None:
     assert again[:2] == first[:2]
 
 
-def test_beyond_the_rate_a_request_is_refused_and_told_when_to_come_again(
+def test_beyond_the_rate_a_request_is_refused_with_the_time_to_retry_after(
     chat: Api, ports: FakePorts
 ) -> None:
     ports.persist()
@@ -236,12 +238,12 @@ def test_beyond_the_rate_a_request_is_refused_and_told_when_to_come_again(
     assert chat("GET", "/chats/1")[0] == 429
 
 
-def test_the_admin_and_open_doors_have_no_limit(client: Client) -> None:
+def test_requests_of_the_admin_and_open_endpoints_have_no_rate_limit(client: Client) -> None:
     for path in ("/applications", "/health"):
         assert "RateLimit" not in client.http.get(path, headers=ADMIN).headers
 
 
-def test_a_user_has_a_limit_within_the_applications() -> None:
+def test_a_user_has_a_rate_limit_within_that_of_the_application() -> None:
     buckets = auth._buckets(SETTINGS, "ann")
     assert [bucket.name for bucket in buckets] == ["application", "user"]
     assert [(bucket.rate, bucket.size) for bucket in buckets] == [(20_000, 40_000), (50, 500)]
@@ -258,7 +260,9 @@ def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
     assert chat("GET", "/chats/1/messages")[1] == {"items": [], "next": None}
 
 
-def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, ports: FakePorts) -> None:
+def test_changes_continue_from_the_position_of_the_last_response(
+    chat: Api, ports: FakePorts
+) -> None:
     start = {"items": [], "since": "0", "next": None}
     assert chat("GET", "/chats/1/changes")[:2] == (200, start)
     for body in "abc":
@@ -284,7 +288,7 @@ def test_changes_are_told_from_where_the_last_answer_ended(chat: Api, ports: Fak
 
 
 @pytest.mark.parametrize("query", ["since=x", "since=", "since=5", "since=1.2.3"])
-def test_changes_since_what_is_no_place_are_refused(chat: Api, query: str) -> None:
+def test_changes_since_an_invalid_position_are_refused(chat: Api, query: str) -> None:
     status, problem, _ = chat("GET", f"/chats/1/changes?{query}")
     assert (status, problem["errors"][0]["pointer"]) == (422, "since")
 
@@ -303,7 +307,7 @@ def test_a_chat_is_changed_and_deleted(chat: Api) -> None:
     assert chat("GET", "/chats")[1]["items"] == []
 
 
-def test_a_part_that_is_away_is_503_with_retry_after(chat: Api, ports: FakePorts) -> None:
+def test_a_service_that_is_down_is_503_with_retry_after(chat: Api, ports: FakePorts) -> None:
     ports.queues.is_down = True
     status, problem, headers = chat("POST", "/chats/1/messages", {"body": "x"})
     assert (status, problem["type"]) == (503, "urn:ordinal:problem:unavailable")
@@ -337,13 +341,13 @@ def test_a_broken_rule_is_named_with_its_field(
     status, problem, headers = chat("POST", "/chats/1/messages", body)
     assert status == 422
     assert headers["Content-Type"] == "application/problem+json"
-    [fault] = problem["errors"]
-    assert fault["pointer"] == pointer
-    assert rule in fault["rule"]
+    [violation] = problem["errors"]
+    assert violation["pointer"] == pointer
+    assert rule in violation["rule"]
     assert chat("GET", "/chats/1/messages")[1]["items"] == []
 
 
-def test_every_fault_of_a_body_is_named(chat: Api) -> None:
+def test_every_violation_of_a_body_is_named(chat: Api) -> None:
     messages = [
         {"body": " ", "sender": "s" * 256},
         {"body": 1, "from/to": 2, "metadata": "x"},
@@ -352,7 +356,7 @@ def test_every_fault_of_a_body_is_named(chat: Api) -> None:
         {"sender": None},
     ]
     problem = chat("POST", "/chats/1/messages/batch", {"messages": messages, "more": True})[1]
-    assert [fault["pointer"] for fault in problem["errors"]] == [
+    assert [violation["pointer"] for violation in problem["errors"]] == [
         "/more",
         "/messages/0/sender",
         "/messages/1/from~1to",
@@ -363,7 +367,7 @@ def test_every_fault_of_a_body_is_named(chat: Api) -> None:
     ]
     future = "2100-01-01T00:00:00Z"
     problem = chat("POST", "/chats/1/messages", {"body": " ", "created_at": future})[1]
-    assert [fault["pointer"] for fault in problem["errors"]] == ["/body", "/created_at"]
+    assert [violation["pointer"] for violation in problem["errors"]] == ["/body", "/created_at"]
 
 
 def test_a_body_that_lambda_might_not_take_is_refused(chat: Api) -> None:
@@ -372,7 +376,7 @@ def test_a_body_that_lambda_might_not_take_is_refused(chat: Api) -> None:
         assert chat("POST", "/chats/1/messages", raw=raw.ljust(size))[0] == status
 
 
-def test_no_page_is_larger_than_lambda_gives(chat: Api, ports: FakePorts) -> None:
+def test_no_page_is_larger_than_lambda_allows(chat: Api, ports: FakePorts) -> None:
     large = {"body": "x" + "\x01" * 19_999, "metadata": {"m": "y" * 4_000}}
     for _ in range(3):
         ports.persist()
@@ -383,18 +387,18 @@ def test_no_page_is_larger_than_lambda_gives(chat: Api, ports: FakePorts) -> Non
         "/chats/1/changes?limit=100",
         "/search?q=x&limit=100",
     ):
-        found, following = 0, path
+        count, following = 0, path
         while following:
             page = chat("GET", following)[1]
             assert len(json.dumps(page)) < MAX_RESPONSE_BYTES
-            found += len(page["items"])
+            count += len(page["items"])
             following = (page["next"] or "").removeprefix(f"/applications/{chat.token}")
-        assert found == 60
+        assert count == 60
 
 
-def test_every_fault_of_a_query_is_named(chat: Api) -> None:
+def test_every_violation_of_a_query_is_named(chat: Api) -> None:
     problem = chat("GET", "/search?limit=0&sort=size&page=2")[1]
-    names = sorted(fault["pointer"] for fault in problem["errors"])
+    names = sorted(violation["pointer"] for violation in problem["errors"])
     assert names == ["limit", "page", "q", "sort"]
 
 
@@ -429,7 +433,7 @@ def test_a_broken_body_is_refused(chat: Api, raw: bytes) -> None:
 def test_a_batch_is_refused_whole(chat: Api, batch: Any, pointer: str) -> None:
     status, problem, _ = chat("POST", "/chats/1/messages/batch", batch)
     assert status == 422
-    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert [violation["pointer"] for violation in problem["errors"]] == [pointer]
     assert chat("GET", "/chats/1/messages")[1]["items"] == []
 
 
@@ -497,7 +501,7 @@ def test_another_content_type_is_refused_in_the_shape_of_all_errors(chat: Api) -
     assert headers["Content-Type"] == "application/problem+json"
 
 
-def test_where_no_body_is_taken_any_content_type_will_do(chat: Api) -> None:
+def test_an_endpoint_without_a_body_accepts_any_content_type(chat: Api) -> None:
     assert chat("GET", "/chats/1", Content_Type="text/plain")[0] == 200
     assert chat("DELETE", "/chats/1", Content_Type="application/x-www-form-urlencoded")[0] == 202
 
@@ -509,20 +513,23 @@ def test_a_method_that_a_path_does_not_take_is_a_problem_and_names_the_others(ch
     assert set(headers["Allow"].split(", ")) == {"GET", "PATCH", "DELETE"}
 
 
-def test_a_fault_of_a_middleware_has_the_shape_of_all_errors(
+def test_an_error_of_a_middleware_has_the_shape_of_all_errors(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(event: Any, get_response: Any) -> Any:
         raise ValueError("a secret")
 
     monkeypatch.setattr(app, "middleware_handlers", [*app.middleware_handlers, (broken, "http")])
-    answer = client.http.get("/health")
-    assert (answer.status_code, answer.json_body["type"]) == (500, "urn:ordinal:problem:internal")
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert "a secret" not in answer.body.decode() + caplog.text
+    response = client.http.get("/health")
+    assert (response.status_code, response.json_body["type"]) == (
+        500,
+        "urn:ordinal:problem:internal",
+    )
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert "a secret" not in response.body.decode() + caplog.text
 
 
-def test_health_is_said_without_a_key(client: Client, ports: FakePorts) -> None:
+def test_health_is_readable_without_a_key(client: Client, ports: FakePorts) -> None:
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200
     ports.queues.is_down = True
@@ -559,14 +566,14 @@ def test_all_chats_of_a_user_come_page_by_page(chat: Api) -> None:
     for number in range(1, 6):
         chat("PUT", f"/chats/{number}/readers/Zo%C3%AB%20%2F%25", {"number": 0})
     assert chat("GET", "/readers/Zo%C3%AB")[1] == {"items": [], "next": None}
-    found, path = [], "/readers/Zo%C3%AB%20%2F%25?limit=2"
+    items, path = [], "/readers/Zo%C3%AB%20%2F%25?limit=2"
     while path:
         page = chat("GET", path)[1]
-        found += page["items"]
+        items += page["items"]
         path = (page["next"] or "").removeprefix(f"/applications/{chat.token}")
-    assert [item["chat"] for item in found] == [5, 4, 3, 2, 1]
-    assert found[0] == {"chat": 5, "number": 0, "unread": 1, "last_message_number": 1}
-    assert found[4] == {"chat": 1, "number": 0, "unread": 0, "last_message_number": 0}
+    assert [item["chat"] for item in items] == [5, 4, 3, 2, 1]
+    assert items[0] == {"chat": 5, "number": 0, "unread": 1, "last_message_number": 1}
+    assert items[4] == {"chat": 1, "number": 0, "unread": 0, "last_message_number": 0}
 
 
 @pytest.mark.parametrize(
@@ -580,7 +587,7 @@ def test_a_user_may_have_any_name(chat: Api, name: str) -> None:
 @pytest.mark.parametrize(
     "sent", ["x" * 256, "%F0%9F%A6%8A" * 256, "%00", "a%0Ab", "%7F", "%C2%85", "%FF", "100%", "%4"]
 )
-def test_a_user_that_no_name_can_be_is_refused(chat: Api, sent: str) -> None:
+def test_an_invalid_name_of_a_user_is_refused(chat: Api, sent: str) -> None:
     for method, body in (("GET", None), ("PUT", {"number": 1})):
         status, problem, _ = chat(method, f"/chats/1/readers/{sent}", body)
         assert (status, problem["errors"][0]["pointer"]) == (422, "user")

@@ -1,4 +1,4 @@
-"""Users and keys through the HTTP doors, on fakes: who may come in, and what the others are told."""
+"""Users and keys through the HTTP endpoints, on fakes: access, and the problems of those without access."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints.http import endpoint
 from tests.fakes.ports import SETTINGS, FakePorts
 
-Answer = tuple[int, Any, dict[str, str]]
+Response = tuple[int, Any, dict[str, str]]
 
 
 class Caller:
@@ -23,19 +23,19 @@ class Caller:
     def __init__(self, client: Client, path: str, credential: str) -> None:
         self._client, self._path, self.credential = client, path, credential
 
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        given = {k.replace("_", "-"): v for k, v in headers.items()}
-        given |= {
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
+        sent = {k.replace("_", "-"): v for k, v in headers.items()}
+        sent |= {
             "Authorization": f"Bearer {self.credential}",
             "Content-Type": "application/json",
         }
         data = b"" if body is None else json.dumps(body).encode()
-        answer = self._client.http.request(method, self._path + path, headers=given, body=data)
-        return answer.status_code, answer.json_body, answer.headers
+        response = self._client.http.request(method, self._path + path, headers=sent, body=data)
+        return response.status_code, response.json_body, response.headers
 
 
 class Application:
-    """An application with one chat, and who can come to it."""
+    """An application with one chat, and callers with its credentials."""
 
     def __init__(self, ports: FakePorts, client: Client, token: str) -> None:
         self._ports, self._client, self.token = ports, client, token
@@ -49,8 +49,8 @@ class Application:
         return Caller(self._client, f"/applications/{self.token}", credential)
 
     def user(self, name: str = "ann", version: int = 1, **claims: Any) -> Caller:
-        given = {"sub": name, "exp": self._ports.clock.now_ms() // 1000 + 60, **claims}
-        signed = jwt.encode(given, self.key(version), headers={"kid": str(version)})
+        payload = {"sub": name, "exp": self._ports.clock.now_ms() // 1000 + 60, **claims}
+        signed = jwt.encode(payload, self.key(version), headers={"kid": str(version)})
         return self.caller(signed)
 
 
@@ -63,67 +63,67 @@ def application(
         yield Application(ports, client, tenant.token)
 
 
-ONE = "/chats/1/messages"
+MESSAGES = "/chats/1/messages"
 
 
-def pointers(answer: Answer) -> list[str]:
-    assert answer[0] == 422
-    return [fault["pointer"] for fault in answer[1]["errors"]]
+def pointers(response: Response) -> list[str]:
+    assert response[0] == 422
+    return [violation["pointer"] for violation in response[1]["errors"]]
 
 
 def test_a_user_is_the_sender_of_what_it_posts(application: Application) -> None:
     ann = application.user()
-    assert ann("POST", ONE, {"body": "hello"})[1]["sender"] == "ann"
-    assert ann("POST", ONE, {"body": "hello", "sender": "ann"})[1]["sender"] == "ann"
-    assert ann("POST", f"{ONE}/batch", {"messages": [{"body": "a"}, {"body": "b"}]})[0] == 202
-    assert [m["sender"] for m in ann("GET", ONE)[1]["items"]] == ["ann"] * 4
+    assert ann("POST", MESSAGES, {"body": "hello"})[1]["sender"] == "ann"
+    assert ann("POST", MESSAGES, {"body": "hello", "sender": "ann"})[1]["sender"] == "ann"
+    assert ann("POST", f"{MESSAGES}/batch", {"messages": [{"body": "a"}, {"body": "b"}]})[0] == 202
+    assert [m["sender"] for m in ann("GET", MESSAGES)[1]["items"]] == ["ann"] * 4
 
 
-def test_another_sender_and_another_time_are_named_as_faults(application: Application) -> None:
+def test_another_sender_and_another_time_are_named_as_violations(application: Application) -> None:
     ann, time = application.user(), "2020-01-01T00:00:00Z"
     bad = {"body": " ", "sender": "bob", "created_at": time}
-    assert pointers(ann("POST", ONE, bad)) == ["/body", "/sender", "/created_at"]
+    assert pointers(ann("POST", MESSAGES, bad)) == ["/body", "/sender", "/created_at"]
     batch = {"messages": [{"body": "a"}, {"body": "b", "sender": "bob"}, {**bad, "body": "c"}]}
-    assert pointers(ann("POST", f"{ONE}/batch", batch)) == [
+    assert pointers(ann("POST", f"{MESSAGES}/batch", batch)) == [
         "/messages/1/sender",
         "/messages/2/sender",
         "/messages/2/created_at",
     ]
-    assert ann("GET", ONE)[1]["items"] == []
-    assert application.server("POST", ONE, {**bad, "body": "imported"})[0] == 202
+    assert ann("GET", MESSAGES)[1]["items"] == []
+    assert application.server("POST", MESSAGES, {**bad, "body": "imported"})[0] == 202
 
 
 def test_a_user_edits_and_deletes_its_own_messages_only(application: Application) -> None:
     ann, bob = application.user(), application.user("bob")
-    ann("POST", ONE, {"body": "hello"})
+    ann("POST", MESSAGES, {"body": "hello"})
     for method, body in (("PATCH", {"body": "x"}), ("DELETE", None)):
-        status, problem, headers = bob(method, f"{ONE}/1", body)
+        status, problem, headers = bob(method, f"{MESSAGES}/1", body)
         assert (status, problem["type"]) == (403, "urn:ordinal:problem:forbidden")
         assert "WWW-Authenticate" not in headers
-    assert ann("PATCH", f"{ONE}/1", {"body": "edited"})[1]["sender"] == "ann"
-    assert ann("DELETE", f"{ONE}/1")[0] == 202
+    assert ann("PATCH", f"{MESSAGES}/1", {"body": "edited"})[1]["sender"] == "ann"
+    assert ann("DELETE", f"{MESSAGES}/1")[0] == 202
 
 
 def test_a_scope_that_is_missing_is_named(application: Application) -> None:
     reader, writer = application.user(scope="read"), application.user(scope="write")
-    assert reader("GET", ONE)[0] == writer("POST", ONE, {"body": "x"})[0] - 2 == 200
-    for answer, scope in (
-        (reader("POST", ONE, {}), "write"),
-        (reader("DELETE", f"{ONE}/1"), "write"),
-        (writer("GET", ONE), "read"),
+    assert reader("GET", MESSAGES)[0] == writer("POST", MESSAGES, {"body": "x"})[0] - 2 == 200
+    for response, scope in (
+        (reader("POST", MESSAGES, {}), "write"),
+        (reader("DELETE", f"{MESSAGES}/1"), "write"),
+        (writer("GET", MESSAGES), "read"),
         (writer("GET", "/chats/1"), "read"),
         (writer("GET", "/search?q=x"), "read"),
     ):
-        assert answer[0] == 403
-        assert answer[2]["WWW-Authenticate"] == (
+        assert response[0] == 403
+        assert response[2]["WWW-Authenticate"] == (
             f'Bearer error="insufficient_scope", scope="{scope}"'
         )
 
 
 def test_a_token_for_single_chats_opens_no_list_of_all(application: Application) -> None:
     ann = application.user(chats=[1])
-    assert ann("GET", ONE)[0] == 200
-    assert ann("GET", f"{ONE}/search?q=x")[0] == 200
+    assert ann("GET", MESSAGES)[0] == 200
+    assert ann("GET", f"{MESSAGES}/search?q=x")[0] == 200
     for path in ("/chats", "/search?q=x", "/chats/2", "/chats/2/messages", "/chats/2/messages/1"):
         assert ann("GET", path)[0] == 403
 
@@ -142,13 +142,13 @@ def test_users_do_nothing_to_chats_and_applications(application: Application) ->
         assert ann(method, path, body)[0] == 403, (method, path)
 
 
-def test_a_claim_that_is_faulty_is_named(application: Application) -> None:
+def test_an_invalid_claim_is_named(application: Application) -> None:
     for caller, claim in (
         (application.user(exp=1), "exp"),
         (application.user(""), "sub"),
         (application.user(chats="all"), "chats"),
     ):
-        status, problem, headers = caller("GET", ONE)
+        status, problem, headers = caller("GET", MESSAGES)
         assert (status, claim in problem["detail"]) == (401, True)
         assert headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
@@ -157,9 +157,9 @@ def test_users_have_idempotency_keys_of_their_own(application: Application) -> N
     sent = {"body": "hello"}
     callers = (application.server, application.user(), application.user("bob"))
     for _ in range(2):
-        answers = [caller("POST", ONE, sent, Idempotency_Key="k") for caller in callers]
-        assert [a[1]["number"] for a in answers] == [1, 2, 3]
-        assert [a[1]["sender"] for a in answers] == [None, "ann", "bob"]
+        responses = [caller("POST", MESSAGES, sent, Idempotency_Key="k") for caller in callers]
+        assert [a[1]["number"] for a in responses] == [1, 2, 3]
+        assert [a[1]["sender"] for a in responses] == [None, "ann", "bob"]
 
 
 # --- keys
@@ -173,14 +173,14 @@ def test_a_key_is_replaced_and_the_one_before_ends(
         201,
         {"secret_key": application.key(2), "key_version": 2, "previous_valid_until": None},
     )
-    assert application.server("GET", "")[0] == application.user()("GET", ONE)[0] == 401
+    assert application.server("GET", "")[0] == application.user()("GET", MESSAGES)[0] == 401
     newer, user = application.caller(application.key(2)), application.user(version=2)
-    assert newer("GET", "")[0] == user("GET", ONE)[0] == 200
+    assert newer("GET", "")[0] == user("GET", MESSAGES)[0] == 200
     made = newer("POST", "/keys", {"overlap_seconds": 60})[1]
     assert made["previous_valid_until"] == rfc3339(ports.clock.now_ms() + 60_000)
-    assert newer("GET", "")[0] == user("GET", ONE)[0] == 200
+    assert newer("GET", "")[0] == user("GET", MESSAGES)[0] == 200
     ports.clock.wait(60)
-    assert newer("GET", "")[0] == user("GET", ONE)[0] == 401
+    assert newer("GET", "")[0] == user("GET", MESSAGES)[0] == 401
 
 
 def test_the_admin_replaces_a_key_too(application: Application) -> None:

@@ -20,7 +20,7 @@ NOW = "2026-01-31T12:00:00.000Z"
 
 
 class Inbox:
-    """What another service puts on the queue, and the worker that takes it."""
+    """Records of another service, and the worker that receives them."""
 
     def __init__(self, ports: FakePorts, tenant: Tenant) -> None:
         self.ports, self.tenant = ports, tenant
@@ -34,7 +34,7 @@ class Inbox:
         return json.dumps(record | {"body": body} | fields)
 
     def deliver(self, *bodies: str) -> list[str]:
-        """The ids of the records that come again."""
+        """The ids of the records that SQS will deliver again."""
         return process_batch(
             self.ports,
             "inbox",
@@ -73,7 +73,7 @@ def test_chats_and_messages_are_accepted_in_a_batch(inbox: Inbox) -> None:
     assert inbox.messages() == [(1, "first", "billing"), (2, "second", None)]
 
 
-def test_what_is_delivered_twice_is_accepted_once(inbox: Inbox) -> None:
+def test_a_record_that_is_delivered_twice_is_accepted_once(inbox: Inbox) -> None:
     batch = [inbox.chat("c"), inbox.message("a"), inbox.message("a")]
     inbox.deliver(*batch)
     inbox.deliver(*batch)
@@ -89,7 +89,7 @@ def test_a_key_of_the_inbox_is_not_one_of_http(inbox: Inbox) -> None:
     assert [body for _, body, _ in inbox.messages()] == ["over HTTP", "hello"]
 
 
-def test_bad_records_are_buried_with_their_reasons_and_take_no_other_along(inbox: Inbox) -> None:
+def test_bad_records_are_dead_lettered_with_their_reasons_and_no_others(inbox: Inbox) -> None:
     inbox.deliver(inbox.chat("c"))
     again = inbox.deliver(
         inbox.message("1", "good"),
@@ -120,7 +120,7 @@ def test_bad_records_are_buried_with_their_reasons_and_take_no_other_along(inbox
         assert part in reasons
 
 
-def test_what_cannot_be_accepted_now_comes_again_and_is_accepted_once(inbox: Inbox) -> None:
+def test_a_record_that_cannot_be_accepted_now_is_retried_and_accepted_once(inbox: Inbox) -> None:
     inbox.deliver(inbox.chat("c"))
     inbox.ports.queues.is_down = True
     batch = [inbox.message("a", "x"), inbox.message("b", "y")]

@@ -21,7 +21,7 @@ from tests.isolation.foreign_credentials import (
 )
 from tests.isolation.requests import EXISTING, MISSING, Request, lists, of_tenants, request_of
 
-Answer = tuple[int, Any, dict[str, str]]
+Response = tuple[int, Any, dict[str, str]]
 
 VICTIM, OTHER = (
     TenantKey(token, derive_key(SETTINGS.master_key, token, 1)) for token in ("a" * 30, "b" * 30)
@@ -37,16 +37,16 @@ class Api:
     def __init__(self, client: Client, ports: FakePorts) -> None:
         self._client, self.ports = client, ports
 
-    def __call__(self, request: Request, credential: str, **headers: str) -> Answer:
-        given = {k.replace("_", "-"): v for k, v in headers.items()}
-        given |= {"Authorization": f"Bearer {credential}"} if credential else {}
-        given |= {"Content-Type": "application/json"}
+    def __call__(self, request: Request, credential: str, **headers: str) -> Response:
+        sent = {k.replace("_", "-"): v for k, v in headers.items()}
+        sent |= {"Authorization": f"Bearer {credential}"} if credential else {}
+        sent |= {"Content-Type": "application/json"}
         body = b"" if request.body is None else json.dumps(request.body).encode()
-        answer = self._client.http.request(request.method, request.path, headers=given, body=body)
-        return answer.status_code, answer.json_body, answer.headers
+        response = self._client.http.request(request.method, request.path, headers=sent, body=body)
+        return response.status_code, response.json_body, response.headers
 
     def state(self) -> list[Any]:
-        """Everything that is stored or on its way, of all tenants."""
+        """Everything that is stored or queued, of all tenants."""
         ports = self.ports
         return [
             {
@@ -55,7 +55,7 @@ class Api:
             },
             {k: v for k, v in ports.queues.sent.items() if v},
             dict(ports.index.documents),
-            [ports.store.applications.get_application(place.token) for place in (VICTIM, OTHER)],
+            [ports.store.applications.get_application(owner.token) for owner in (VICTIM, OTHER)],
             [ports.store.chats.get_chat(VICTIM.token, n) for n in (1, 2)],
             ports.store.read_markers.list_read_markers(
                 VICTIM.token, "ann", PageRequest(limit=10), 10
@@ -69,19 +69,19 @@ def api(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     with Client(app) as client:
         api = Api(client, ports)
-        for place, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):
+        for owner, chats, text in ((VICTIM, 2, "needle"), (OTHER, 1, "hay")):
             ports.store.applications.create_application(
-                place.token, "a", "2026-01-01T00:00:00.000Z"
+                owner.token, "a", "2026-01-01T00:00:00.000Z"
             )
-            path = f"/applications/{place.token}/chats"
+            path = f"/applications/{owner.token}/chats"
             for chat in range(1, chats + 1):
-                assert api(Request("POST", path, {"title": text}), place.key)[0] == 202
+                assert api(Request("POST", path, {"title": text}), owner.key)[0] == 202
                 for i in range(2):
                     post = Request("POST", f"{path}/{chat}/messages", {"body": f"{text} {i}"})
                     key = (
-                        {"Idempotency_Key": KEY} if (place, i) == (VICTIM, 0) and chat == 1 else {}
+                        {"Idempotency_Key": KEY} if (owner, i) == (VICTIM, 0) and chat == 1 else {}
                     )
-                    assert api(post, place.key, **key)[0] == 202
+                    assert api(post, owner.key, **key)[0] == 202
         ports.persist()
         for chat in (1, 2):
             path = f"/applications/{VICTIM.token}/chats/{chat}/readers/ann"
@@ -89,27 +89,27 @@ def api(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         yield api
 
 
-def alike(answer: Answer) -> Any:
-    """What of an answer must be the same whether something is there or not."""
-    status, body, headers = answer
+def alike(response: Response) -> Any:
+    """The parts of a response that must not depend on whether the resource exists."""
+    status, body, headers = response
     return status, body, sorted(headers.items())
 
 
 @pytest.mark.parametrize("operation", of_tenants(), ids=lambda o: f"{o.method} {o.path}")
-def test_a_stranger_sees_changes_and_learns_nothing(api: Api, operation: Operation) -> None:
+def test_a_stranger_sees_nothing_and_changes_nothing(api: Api, operation: Operation) -> None:
     before = api.state()
-    there, missing = (request_of(operation, VICTIM.token, v) for v in (EXISTING, MISSING))
+    existing, missing = (request_of(operation, VICTIM.token, v) for v in (EXISTING, MISSING))
     nowhere = request_of(operation, UNKNOWN_TOKEN, EXISTING)
     for name, stranger in STRANGERS.items():
         if is_allowed(operation, name):
             continue
         for headers in ({}, {"Idempotency_Key": KEY}):
-            answer = api(there, stranger.credential, **headers)
-            assert answer[0] == stranger.status, name
-            assert "needle" not in json.dumps(answer[1]), name
+            response = api(existing, stranger.credential, **headers)
+            assert response[0] == stranger.status, name
+            assert "needle" not in json.dumps(response[1]), name
             others = [missing] if stranger.is_own else [missing, nowhere]
             for other in others:
-                assert alike(api(other, stranger.credential, **headers)) == alike(answer), name
+                assert alike(api(other, stranger.credential, **headers)) == alike(response), name
     assert api.state() == before
 
 
@@ -128,8 +128,8 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_it(api: Api, operation: Ope
     assert api(Request("GET", page["next"]), OTHER.key)[0] == 401
 
 
-def test_a_number_of_another_tenant_is_ones_own(api: Api) -> None:
-    """Chat 2 is the victim's; the other tenant has no such number, or makes it its own."""
+def test_each_tenant_has_its_own_numbers(api: Api) -> None:
+    """The victim has a chat 2. The other tenant has none, until it creates its own."""
     path = f"/applications/{OTHER.token}/chats"
     assert api(Request("GET", f"{path}/2"), OTHER.key)[0] == 404
     assert api(Request("POST", f"{path}/2/messages", {"body": "x"}), OTHER.key)[0] == 404
@@ -145,7 +145,7 @@ def test_an_idempotency_key_of_another_tenant_is_a_new_request(api: Api) -> None
     assert (status, made["number"]) == (202, 3)
 
 
-def test_a_search_finds_and_counts_ones_own_only(api: Api) -> None:
+def test_a_search_finds_and_counts_only_messages_of_its_tenant(api: Api) -> None:
     for path in ("search", "chats/1/messages/search"):
         for q in ("needle", "hay"):
             request = Request("GET", f"/applications/{OTHER.token}/{path}?q={q}")

@@ -1,4 +1,4 @@
-"""Secret keys: derived, bound to an application and a version."""
+"""Secret keys are derived from the application and a version, and open no other application."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from chalicelib.domain.auth import check_admin_key, check_key, derive_key
 from chalicelib.domain.errors import UnauthenticatedError
 
 
-def test_a_key_fits_its_application_and_tells_its_version() -> None:
+def test_a_key_opens_its_application_and_contains_its_version() -> None:
     assert check_key("master", "app", derive_key("master", "app", 3)) == 3
 
 
@@ -34,7 +34,7 @@ def test_any_other_key_is_refused(key: str) -> None:
         check_key("master", "app", key)
 
 
-def test_without_an_admin_key_nobody_is_admin() -> None:
+def test_without_an_admin_key_every_admin_request_is_refused() -> None:
     check_admin_key("secret", "secret")
     for admin_key, key in (("", ""), ("secret", ""), ("secret", "secret2")):
         with pytest.raises(UnauthenticatedError):

@@ -1,4 +1,4 @@
-"""The log: whose request and whose record every line is about, and nothing of what they say."""
+"""The log names the application and the numbers of each request and record, and none of their content."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -55,7 +55,7 @@ def test_every_request_has_one_line(chat: Functions) -> None:
     assert line["invocation_id"]
 
 
-def test_a_replay_says_that_it_is_one(chat: Functions) -> None:
+def test_a_replay_is_named_as_one(chat: Functions) -> None:
     for _ in range(2):
         chat.request("POST", "/chats/1/messages", {"body": "x"}, **{"Idempotency-Key": SECRET})
     lines = [line for line in chat.lines("request") if line.get("chat") == 1]
@@ -71,7 +71,7 @@ def test_a_batch_of_a_worker_has_one_line(chat: Functions) -> None:
     assert (line["queue"], line["records"], line["to_retry"]) == ("messages", 2, 0)
 
 
-def test_what_was_accepted_and_not_sent_is_named(chat: Functions) -> None:
+def test_an_accepted_message_that_was_not_sent_is_named(chat: Functions) -> None:
     chat.ports.queues.is_down = True
     assert chat.request("POST", "/chats/1/messages", {"body": "x"}) == 503
     [line] = chat.lines("accepted, but not sent")
@@ -80,7 +80,7 @@ def test_what_was_accepted_and_not_sent_is_named(chat: Functions) -> None:
     assert chat.lines("request")[-1]["code"] == "unavailable"
 
 
-def test_records_that_come_again_are_named(
+def test_records_that_will_be_retried_are_named(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -106,11 +106,11 @@ def test_a_poison_record_is_named(chat: Functions, monkeypatch: pytest.MonkeyPat
     assert line["level"] == "ERROR"
 
 
-def test_what_redis_was_not_told_of_is_named(
+def test_messages_that_were_not_acknowledged_in_redis_are_named(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise UnavailableError("Redis is away")
+        raise UnavailableError("Redis is down")
 
     monkeypatch.setattr(chat.ports.sequencer, "acknowledge", refuse)
     chat.request("POST", "/chats/1/messages", {"body": "x"})
@@ -123,7 +123,7 @@ def _fail(*_: Any, **__: Any) -> None:
     raise RuntimeError(f"something about {SECRET} and {KEY}")
 
 
-def test_a_fault_in_a_worker_names_the_records(
+def test_an_error_in_a_worker_names_the_records(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", _fail)

@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.arguments import BENCHMARKS, FAULTS
 from tests.bench.__main__ import NAMES as BENCHMARK_NAMES
-from tests.faults.scenarios import NAMES as FAULT_NAMES
+from tests.faults.scenarios import NAMES as SCENARIO_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_wrong_argument_is_refused_at_once_with_the_names_that_are_right(
     words: list[str], names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    # A checkout in which nothing is installed: everything but the answer would fail or show.
+    # A checkout in which nothing is installed: any step before the refusal would fail or print something.
     for name in ("Makefile", "infra"):
         (tmp_path / name).symlink_to(ROOT / name)
     done = subprocess.run(
@@ -50,5 +50,5 @@ def test_a_wrong_argument_is_refused_at_once_with_the_names_that_are_right(
 
 
 def test_the_names_of_faults_and_benchmarks_are_those_of_their_programs() -> None:
-    assert FAULT_NAMES == FAULTS
+    assert SCENARIO_NAMES == FAULTS
     assert BENCHMARK_NAMES == BENCHMARKS

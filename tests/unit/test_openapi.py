@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the doors do."""
+"""The OpenAPI document describes the endpoints."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_every_body_has_an_example() -> None:
     assert [t for t in without if isinstance(t, type) and issubclass(t, msgspec.Struct)] == []
 
 
-def test_every_operation_says_what_it_does() -> None:
+def test_every_operation_has_a_summary() -> None:
     for methods in DOCUMENT["paths"].values():
         for operation in methods.values():
             assert operation["summary"]
@@ -57,7 +57,7 @@ def test_every_operation_says_what_it_does() -> None:
 
 def test_the_page_on_errors_has_the_table_of_problems() -> None:
     page = (DOCS / "errors.md").read_text()
-    for code, of in PROBLEMS.items():
-        row = f"| `{TYPE_PREFIX}{code}` | {of.status} | {of.title} | {of.when} | {of.remedy} |"
-        assert row in page
+    for code, problem in PROBLEMS.items():
+        cells = [problem.status, problem.title, problem.when, problem.remedy]
+        assert f"| `{TYPE_PREFIX}{code}` | {' | '.join(map(str, cells))} |" in page
     assert page.count(f"| `{TYPE_PREFIX}") == len(PROBLEMS)

@@ -60,7 +60,7 @@ RUN_BY = {
         "test_a_key_that_was_replaced_without_overlap_is_refused_at_once",
     ),
 }
-# These need an AWS account.
+# These work only in an AWS account.
 ONLY_ON_AWS = {
     "aws lambda put-function-concurrency",
     "aws rds restore-db-instance-to-point-in-time",
@@ -93,7 +93,7 @@ def test_every_target_of_make_exists(target: str) -> None:
     assert re.search(rf"make {target}\b", listed.stdout)
 
 
-def test_every_command_on_the_page_is_run_by_a_test_or_needs_aws() -> None:
+def test_every_command_on_the_page_is_run_by_a_test_or_works_on_aws_only() -> None:
     on_the_page = set(re.findall(r"bin/(chatctl [\w-]+)", PAGE))
     on_the_page |= {f"make {target}" for target in re.findall(r"`make (\w+)", PAGE)}
     on_the_page |= set(re.findall(r"aws (?:lambda|rds) [a-z-]+", PAGE))

@@ -1,4 +1,4 @@
-"""Pages: what is pending and what is stored, merged, walked through without a gap or a double."""
+"""Pages merge pending and stored items. A scan over them has no gap and no duplicate."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ STEP = st.one_of(
 
 
 def run(ports: FakePorts, tenant: Tenant, steps: list[tuple[str, int]]) -> dict[int, str]:
-    """Take the steps; return what must be there."""
+    """Take the steps. Return the messages that must exist."""
     model: dict[int, str] = {}
     for i, (what, n) in enumerate(steps):
         if what == "persist":
@@ -39,13 +39,13 @@ def run(ports: FakePorts, tenant: Tenant, steps: list[tuple[str, int]]) -> dict[
     return model
 
 
-def scanner(ports: FakePorts, tenant: Tenant, limit: int, ascending: bool) -> list[tuple[int, str]]:
+def scan(ports: FakePorts, tenant: Tenant, limit: int, ascending: bool) -> list[tuple[int, str]]:
     page: PageRequest | None = PageRequest(limit=limit, after=0 if ascending else None)
-    found: list[tuple[int, str]] = []
+    items: list[tuple[int, str]] = []
     while page:
         listed = list_messages(ports, tenant, 1, page).value
         assert len(listed.items) <= limit
-        found += [(m.number, m.body) for m in listed.items]
+        items += [(m.number, m.body) for m in listed.items]
         if listed.next_cursor is None:
             break
         page = (
@@ -53,11 +53,11 @@ def scanner(ports: FakePorts, tenant: Tenant, limit: int, ascending: bool) -> li
             if ascending
             else PageRequest(limit, listed.next_cursor)
         )
-    return found
+    return items
 
 
 @given(st.lists(STEP, max_size=25), st.integers(1, 7), st.booleans())
-def test_every_walk_sees_everything_once_in_order(
+def test_every_scan_sees_everything_once_in_order(
     steps: list[tuple[str, int]], limit: int, ascending: bool
 ) -> None:
     ports, tenant = FakePorts(), Tenant("0123456789abcdef0123456789abcd", 1)
@@ -65,7 +65,7 @@ def test_every_walk_sees_everything_once_in_order(
     create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
     ports.persist()
     model = run(ports, tenant, steps)
-    assert scanner(ports, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
+    assert scan(ports, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
 
 
 def test_chats_are_listed_newest_first_with_pending_ones(ports: FakePorts, tenant: Tenant) -> None:

@@ -1,4 +1,4 @@
-"""The Postman collection speaks of the routes that there are."""
+"""The Postman collection covers the routes of the application."""
 
 import json
 import re
@@ -39,5 +39,5 @@ def test_every_request_asserts_something() -> None:
 
 
 def test_no_secret_and_no_address_is_in_the_environment() -> None:
-    assert {"base_url", "admin_key"} <= {one["key"] for one in ENVIRONMENT}
-    assert not [one["key"] for one in ENVIRONMENT if one["value"]]
+    assert {"base_url", "admin_key"} <= {variable["key"] for variable in ENVIRONMENT}
+    assert not [variable["key"] for variable in ENVIRONMENT if variable["value"]]

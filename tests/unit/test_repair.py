@@ -1,4 +1,4 @@
-"""Repair: what was accepted and did not get through is sent again, and nothing else."""
+"""Repair resends what was accepted and not persisted, and nothing else."""
 
 from msgspec.structs import replace
 
@@ -36,9 +36,7 @@ def later(ports: FakePorts) -> None:
     ports.clock.wait(OVERDUE_AFTER_MS / 1000)
 
 
-def test_overdue_states_are_sent_with_the_body_they_came_with(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_overdue_versions_are_resent_with_their_bodies(ports: FakePorts, tenant: Tenant) -> None:
     lose_sends(ports, tenant)
     assert repair_pending(ports) == 0
     later(ports)
@@ -63,7 +61,9 @@ def test_the_pauses_between_two_sends_double(ports: FakePorts, tenant: Tenant) -
     assert sent_at == [1, 2, 4, 8, 16, 32]
 
 
-def test_what_mysql_has_is_settled_and_not_sent(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_version_that_mysql_has_is_acknowledged_and_not_resent(
+    ports: FakePorts, tenant: Tenant
+) -> None:
     lose_sends(ports, tenant)
     later(ports)
     repair_pending(ports)
@@ -79,7 +79,7 @@ def test_what_mysql_has_is_settled_and_not_sent(ports: FakePorts, tenant: Tenant
     assert ports.sequencer.list_overdue([tenant.token], 10) == []
 
 
-def test_a_newer_edit_is_sent_although_mysql_has_the_first_state(
+def test_a_newer_edit_is_resent_although_mysql_has_the_first_version(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     lose_sends(ports, tenant)

@@ -1,4 +1,4 @@
-"""A key that is replaced ends when it was said to, whatever comes in between."""
+"""A replaced key expires at its time, also after retries, failures and losses of data."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ from tests.fakes.sequencer import InMemorySequencer
 
 
 def valid(ports: FakePorts, tenant: Tenant) -> list[int]:
-    """Which of the first versions of the key open the application."""
+    """Those of the first versions of the key that open the application."""
     return [version for version in range(1, 5) if opens(ports, tenant, version)]
 
 
@@ -79,23 +79,23 @@ def test_users_replace_no_key(ports: FakePorts, tenant: Tenant) -> None:
     assert valid(ports, tenant) == [1]
 
 
-def test_the_key_of_what_is_not_there_is_not_replaced(ports: FakePorts, tenant: Tenant) -> None:
+def test_the_key_of_a_deleted_application_is_not_replaced(ports: FakePorts, tenant: Tenant) -> None:
     delete_application(ports, tenant.token, None)
-    for sender in (None, tenant):
+    for principal in (None, tenant):
         with pytest.raises(NotFoundError):
-            rotate_key(ports, tenant.token, sender, 0)
+            rotate_key(ports, tenant.token, principal, 0)
 
 
-def test_of_two_that_replace_the_same_key_one_is_told_so(
+def test_of_two_rotations_of_the_same_version_one_is_a_conflict(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = ports.store.applications.get_application
 
     def read_and_be_late(token: str) -> Application | None:
-        found = read(token)
+        application = read(token)
         monkeypatch.setattr(ports.store.applications, "get_application", read)
         rotate_key(ports, token, None, 0)
-        return found
+        return application
 
     monkeypatch.setattr(ports.store.applications, "get_application", read_and_be_late)
     with pytest.raises(ConflictError):
@@ -109,10 +109,10 @@ def test_a_request_that_read_the_old_version_does_not_bring_it_back(
     read = ports.store.applications.get_application
 
     def read_and_be_late(token: str) -> Application | None:
-        found = read(token)
+        application = read(token)
         monkeypatch.setattr(ports.store.applications, "get_application", read)
         rotate_key(ports, token, None, 0)
-        return found
+        return application
 
     monkeypatch.setattr(ports.store.applications, "get_application", read_and_be_late)
     with pytest.raises(UnauthenticatedError):
@@ -142,34 +142,34 @@ def idempotency(fingerprint: str = "of the request") -> IdempotencyKey:
 
 
 @pytest.fixture
-def untold(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Redis cannot be told of a new key, until this is undone."""
+def failed_invalidation(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Redis is down for the invalidation of the key cache, until the test undoes this."""
 
-    def away(self: InMemorySequencer, token: str) -> None:
-        raise UnavailableError("Redis is away")
+    def fail(self: InMemorySequencer, token: str) -> None:
+        raise UnavailableError("Redis is down")
 
     with monkeypatch.context() as patched:
-        patched.setattr(InMemorySequencer, "invalidate_key_cache", away)
+        patched.setattr(InMemorySequencer, "invalidate_key_cache", fail)
         yield patched
 
 
 @pytest.mark.parametrize("by_admin", [False, True])
-def test_where_redis_cannot_be_told_a_retry_tells_it_and_gets_the_same_key(
-    ports: FakePorts, tenant: Tenant, untold: pytest.MonkeyPatch, by_admin: bool
+def test_after_a_failed_invalidation_a_retry_invalidates_and_gets_the_same_key(
+    ports: FakePorts, tenant: Tenant, failed_invalidation: pytest.MonkeyPatch, by_admin: bool
 ) -> None:
     principal = None if by_admin else tenant
     assert valid(ports, tenant) == [1]
     with pytest.raises(UnavailableError):
         rotate_key(ports, tenant.token, principal, 0, idempotency())
     assert opens(ports, tenant, 1)
-    untold.undo()
+    failed_invalidation.undo()
     again = rotate_key(ports, tenant.token, principal, 0, idempotency())
     assert (again.value.key_version, again.replayed) == (2, True)
     assert valid(ports, tenant) == [2]
 
 
-def test_a_redis_that_was_not_told_learns_it_from_the_new_key(
-    ports: FakePorts, tenant: Tenant, untold: pytest.MonkeyPatch
+def test_after_a_failed_invalidation_a_request_with_the_new_key_ends_the_old_key(
+    ports: FakePorts, tenant: Tenant, failed_invalidation: pytest.MonkeyPatch
 ) -> None:
     assert valid(ports, tenant) == [1]
     with pytest.raises(UnavailableError):
@@ -179,19 +179,19 @@ def test_a_redis_that_was_not_told_learns_it_from_the_new_key(
     assert valid(ports, tenant) == [2]
 
 
-def test_where_redis_cannot_be_told_any_later_try_tells_it(
-    ports: FakePorts, tenant: Tenant, untold: pytest.MonkeyPatch
+def test_after_a_failed_invalidation_any_later_rotation_invalidates(
+    ports: FakePorts, tenant: Tenant, failed_invalidation: pytest.MonkeyPatch
 ) -> None:
     assert valid(ports, tenant) == [1]
     with pytest.raises(UnavailableError):
         rotate_key(ports, tenant.token, tenant, 0)
-    untold.undo()
+    failed_invalidation.undo()
     with pytest.raises(ForbiddenError):
         rotate_key(ports, tenant.token, tenant, 0)
     assert valid(ports, tenant) == [2]
 
 
-def test_a_key_that_is_refused_gets_no_earlier_answer(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_refused_key_gets_no_stored_response(ports: FakePorts, tenant: Tenant) -> None:
     rotate_key(ports, tenant.token, tenant, 0, idempotency())
     with pytest.raises(UnauthenticatedError):
         rotate_key(ports, tenant.token, tenant, 0, idempotency())

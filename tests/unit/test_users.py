@@ -1,4 +1,4 @@
-"""What users may do, whichever door they come through: the use cases decide."""
+"""The rights of users. The use cases check them, so they hold for every endpoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -82,7 +82,7 @@ def as_user(tenant: Tenant, name: str = "ann", **fields: Any) -> Tenant:
     return replace(tenant, user=User(name, **fields))
 
 
-def state(ports: FakePorts, tenant: Tenant) -> Any:
+def messages(ports: FakePorts, tenant: Tenant) -> Any:
     return [
         (m.number, m.body, m.sender)
         for chat in (1, 2)
@@ -96,7 +96,7 @@ def test_a_user_reads_and_writes_messages(ports: FakePorts, tenant: Tenant, use:
 
 
 @pytest.mark.parametrize("use", KEY_ONLY.values(), ids=KEY_ONLY)
-def test_chats_and_applications_need_the_secret_key(
+def test_chats_and_applications_require_the_secret_key(
     ports: FakePorts, tenant: Tenant, use: Use
 ) -> None:
     with pytest.raises(ForbiddenError, match="secret key"):
@@ -107,7 +107,7 @@ def test_chats_and_applications_need_the_secret_key(
 @pytest.mark.parametrize(
     ("uses", "missing"), [(READS | READS_OF_ALL, "read"), (WRITES, "write")], ids=["read", "write"]
 )
-def test_what_the_scope_does_not_say_is_refused(
+def test_a_request_beyond_the_scope_is_refused(
     ports: FakePorts, tenant: Tenant, uses: dict[str, Use], missing: str
 ) -> None:
     user = as_user(tenant, **{f"may_{missing}": False})
@@ -117,22 +117,24 @@ def test_what_the_scope_does_not_say_is_refused(
         assert refused.value.scope == missing
 
 
-def test_a_user_of_single_chats_hears_nothing_of_others(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_user_of_single_chats_cannot_see_whether_others_exist(
+    ports: FakePorts, tenant: Tenant
+) -> None:
     user = as_user(tenant, chats=frozenset({1}))
     for use in (READS | WRITES).values():
         use(ports, user, 1)
-        told = set()
-        for chat in (2, 3):  # one that is there, one that is not
+        errors = set()
+        for chat in (2, 3):  # one exists, one does not
             with pytest.raises(ForbiddenError) as refused:
                 use(ports, user, chat)
-            told.add(str(refused.value))
-        assert len(told) == 1
+            errors.add(str(refused.value))
+        assert len(errors) == 1
     for use in READS_OF_ALL.values():
         with pytest.raises(ForbiddenError):
             use(ports, user, 1)
 
 
-def test_what_is_forbidden_is_refused_before_anything_is_looked_up(
+def test_a_forbidden_request_is_refused_before_anything_is_read(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for part in ("sequencer", "store", "index"):
@@ -144,11 +146,11 @@ def test_what_is_forbidden_is_refused_before_anything_is_looked_up(
 
 
 def test_a_user_writes_in_its_own_name_only(ports: FakePorts, tenant: Tenant) -> None:
-    before = state(ports, tenant)
+    before = messages(ports, tenant)
     for sender in ("bob", None, "Ann"):
         with pytest.raises(ForbiddenError):
             create_messages(ports, as_user(tenant), 1, [draft("ann"), draft(sender)])
-    assert state(ports, tenant) == before
+    assert messages(ports, tenant) == before
 
 
 @pytest.mark.parametrize("persisted", [False, True])
@@ -158,29 +160,29 @@ def test_a_user_changes_its_own_messages_only(
     create_messages(ports, tenant, 1, [draft(None)])
     if persisted:
         ports.persist()
-    before = state(ports, tenant)
+    before = messages(ports, tenant)
     for user, number in (("bob", 1), ("bob", 2), ("ann", 2)):
         for if_match in (None, 1):
             with pytest.raises(ForbiddenError):
                 edit_message(ports, as_user(tenant, user), 1, number, lambda m: m, if_match)
-    assert state(ports, tenant) == before
+    assert messages(ports, tenant) == before
     assert edit(ports, as_user(tenant), 1).body == "edited"
 
 
-def test_whose_message_it_is_is_asked_of_the_state_that_is_changed(
+def test_the_sender_is_checked_on_the_version_that_is_edited(
     ports: FakePorts, tenant: Tenant
 ) -> None:
-    """It becomes another's between the look and the edit: the edit begins again, and is refused."""
-    given_away = []
+    """The sender changes between the read and the edit. The edit is retried, and then refused."""
+    changed = []
 
     def change(message: Message) -> Message:
-        if not given_away:
-            given_away.append(edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender="bob")))
+        if not changed:
+            changed.append(edit_message(ports, tenant, 1, 1, lambda m: replace(m, sender="bob")))
         return replace(message, body="not mine any more")
 
     with pytest.raises(ForbiddenError):
         edit_message(ports, as_user(tenant), 1, 1, change)
-    assert state(ports, tenant)[0] == (1, "hello", "bob")
+    assert messages(ports, tenant)[0] == (1, "hello", "bob")
 
 
 def test_a_user_reads_and_moves_its_own_read_marker_only(ports: FakePorts, tenant: Tenant) -> None:
@@ -190,9 +192,7 @@ def test_a_user_reads_and_moves_its_own_read_marker_only(ports: FakePorts, tenan
             use(ports, bob, 1)
 
 
-def test_a_message_that_is_not_there_is_not_found_by_a_user_either(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_a_missing_message_is_not_found_by_a_user_either(ports: FakePorts, tenant: Tenant) -> None:
     with pytest.raises(NotFoundError):
         edit_message(ports, as_user(tenant), 1, 9, lambda m: m)
 
@@ -214,9 +214,7 @@ def test_each_user_has_idempotency_keys_of_its_own(ports: FakePorts, tenant: Ten
     assert send(as_user(tenant, "cid"), other) == 5
 
 
-def test_a_retried_edit_is_answered_to_the_user_that_made_it(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_a_retried_edit_is_replayed_to_its_own_user_only(ports: FakePorts, tenant: Tenant) -> None:
     idempotency = IdempotencyKey("the same key", "fingerprint")
 
     def send(sender: Tenant) -> bool:

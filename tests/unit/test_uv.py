@@ -26,7 +26,7 @@ list.format='columns'
 """
 
 
-def test_every_setting_of_pip_that_says_where_packages_are_has_its_variable_of_uv() -> None:
+def test_every_index_setting_of_pip_has_its_variable_of_uv() -> None:
     assert index_settings(parse_pip_config(CONFIG), {}) == {
         "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         "UV_DEFAULT_INDEX": "https://install.example/simple",
@@ -54,7 +54,7 @@ def test_a_variable_of_pip_wins_over_its_file() -> None:
     assert parse_pip_config(lines) == {"index-url": "https://env.example"}
 
 
-def test_an_index_that_uv_has_of_its_own_is_kept(tmp_path: Path) -> None:
+def test_an_index_in_the_settings_of_uv_is_used(tmp_path: Path) -> None:
     nothing = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path)}
     assert not has_own_index(nothing)
     assert has_own_index(nothing | {"UV_DEFAULT_INDEX": "https://uv.example"})

@@ -1,4 +1,4 @@
-"""Records of other versions: what they leave out or add, and those that cannot be read yet."""
+"""Records of other versions: with fewer fields, with more fields, and unreadable for this version."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def decoder(body: str) -> tuple[str, Callable[[str], Any]]:
 
 
 def deliver(ports: FakePorts, *bodies: str) -> list[Any]:
-    """What the worker of these records is given to handle; nothing comes again."""
+    """The records that the worker's handler receives. None of them is retried."""
     handled: list[Any] = []
 
     def handle(records: Sequence[Any]) -> None:
@@ -50,19 +50,19 @@ def deliver(ports: FakePorts, *bodies: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("body", RECORDS)
-def test_a_field_that_a_later_version_adds_is_left_out(body: str) -> None:
+def test_a_field_that_a_later_version_adds_is_ignored(body: str) -> None:
     later = json.dumps(json.loads(body) | {"added": {"later": True}})
     assert deliver(FakePorts(), later) == deliver(FakePorts(), body)
 
 
 @pytest.mark.parametrize("body", RECORDS + INBOX)
 @pytest.mark.parametrize("change", [{"v": 2}, {"type": "later"}], ids=["version", "type"])
-def test_what_cannot_be_read_yet_is_kept_whole_with_its_reason_until_a_version_can(
+def test_an_unreadable_record_is_dead_lettered_whole_with_its_reason(
     body: str, change: dict[str, Any]
 ) -> None:
     ports, later = FakePorts(), json.dumps(json.loads(body) | change)
     queue, decode = decoder(body)
     assert deliver(ports, body, later) == [decode(body)]
-    [(buried_of, dead_lettered, reason)] = ports.queues.dead
-    assert (buried_of, dead_lettered) == (queue, later)
+    [(dead_queue, dead_lettered, reason)] = ports.queues.dead
+    assert (dead_queue, dead_lettered) == (queue, later)
     assert reason.startswith("not a record that this version can read: ")

@@ -62,7 +62,7 @@ def _lua_names(text: str) -> Iterator[tuple[str, int]]:
             yield name, number
 
 
-def _given_names() -> Iterator[tuple[str, str, int]]:
+def _repository_names() -> Iterator[tuple[str, str, int]]:
     """Each name with its file and line; a file's own name with line 0."""
     for path in _files(".py", ".lua"):
         where = str(path.relative_to(ROOT))
@@ -77,7 +77,7 @@ def _given_names() -> Iterator[tuple[str, str, int]]:
 def test_every_word_of_the_glossary_stands_in_the_code() -> None:
     rows = re.findall(r"^\| (?!word \||---)([^|]+) \|[^|]+\| ([^|]+) \|$", GLOSSARY, re.M)
     assert 20 <= len(rows) <= MAX_GLOSSARY_ROWS
-    names = {name for name, _, _ in _given_names()}
+    names = {name for name, _, _ in _repository_names()}
     for word, in_code in rows:
         terms = re.findall(r"`(\w+)`", in_code)
         assert terms, word

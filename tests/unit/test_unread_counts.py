@@ -1,4 +1,4 @@
-"""Markers and unread counts: the arithmetic, and what users see at every moment."""
+"""Read markers and unread counts: the arithmetic, and the counts that users see at every moment."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def new_chat(ports: FakePorts, tenant: Tenant) -> int:
 
 
 def post(ports: FakePorts, tenant: Tenant, chat: int, count: int = 1) -> int:
-    """The last number."""
+    """Create messages and return the last number."""
     drafts = [Message(number=0, revision=0, body="x", created_at=NOW)] * count
     return create_messages(ports, tenant, chat, drafts).value.last
 
@@ -58,8 +58,8 @@ def test_a_window_counts_the_same_as_checking_every_number(
     deleted = {n for n in gone & rows if marker < n <= window.last}
     skipped = {n for run in window.skipped for n in range(run.first, run.last + 1)}
     reading = window.count(len(deleted), len(deleted & deletions), len(skipped & rows))
-    there = rows - gone - deletions
-    assert reading.unread == sum(n > marker for n in there)
+    existing = rows - gone - deletions
+    assert reading.unread == sum(n > marker for n in existing)
     assert reading.last == max(marker, last)
 
 
@@ -80,33 +80,33 @@ def test_unread_is_right_at_every_moment_whatever_was_persisted_deleted_or_lost(
     ports.store.applications.create_application(tenant.token, "x", NOW)
     new_chat(ports, tenant)
     ports.persist()
-    there: set[int] = set()
+    existing: set[int] = set()
     marker = last = 0
     for what, n in steps:
         if what == "post":
             last = post(ports, tenant, 1, n)
-            there |= set(range(last - n + 1, last + 1))
-        elif what == "delete" and n in there:
+            existing |= set(range(last - n + 1, last + 1))
+        elif what == "delete" and n in existing:
             delete(ports, tenant, 1, n)
-            there.remove(n)
+            existing.remove(n)
         elif what == "mark":
             marker = max(marker, min(n, last))
             assert mark_read(ports, tenant, "ann", 1, n).value.number == marker
         elif what == "persist":
             ports.persist()
         elif what == "lose":
-            ports.persist()  # so that everything that was accepted is there
+            ports.persist()  # so that nothing that was accepted is lost
             ports.sequencer.wipe()
-        expected = UnreadCount(1, marker, sum(number > marker for number in there), last)
+        expected = UnreadCount(1, marker, sum(number > marker for number in existing), last)
         assert get_read_marker(ports, tenant, "ann", 1).value == expected
-        assert get_read_marker(ports, tenant, "bob", 1).value.unread == len(there)
+        assert get_read_marker(ports, tenant, "bob", 1).value.unread == len(existing)
         assert list_read_markers(ports, tenant, "ann", PageRequest(limit=5)).value.items in (
             (),
             (expected,),
         )
 
 
-def test_what_lost_memory_had_accepted_is_unread_once_it_arrives(
+def test_a_message_that_a_wiped_redis_accepted_is_unread_once_it_arrives(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     new_chat(ports, tenant)
@@ -123,9 +123,7 @@ def test_what_lost_memory_had_accepted_is_unread_once_it_arrives(
     assert get_read_marker(ports, tenant, "ann", 1).value == UnreadCount(1, 0, 4, last)
 
 
-def test_a_marker_above_the_last_message_is_taken_down_to_it(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_a_marker_above_the_last_message_is_set_to_it(ports: FakePorts, tenant: Tenant) -> None:
     new_chat(ports, tenant)
     assert mark_read(ports, tenant, "ann", 1, FAR).value == UnreadCount(1, 0, 0, 0)
     post(ports, tenant, 1, 3)
@@ -133,7 +131,7 @@ def test_a_marker_above_the_last_message_is_taken_down_to_it(
     assert mark_read(ports, tenant, "ann", 1, 1).value == UnreadCount(1, 3, 0, 3)
 
 
-def test_a_chat_that_is_not_there_has_no_readers(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_missing_chat_has_no_read_markers(ports: FakePorts, tenant: Tenant) -> None:
     for _ in range(2):
         with pytest.raises(NotFoundError):
             get_read_marker(ports, tenant, "ann", 1)
@@ -142,7 +140,7 @@ def test_a_chat_that_is_not_there_has_no_readers(ports: FakePorts, tenant: Tenan
         ports.persist()
 
 
-def test_a_deleted_chat_has_no_readers_whoever_knows_of_it(
+def test_a_deleted_chat_has_no_read_markers_before_and_after_it_is_persisted(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     for _ in range(2):
@@ -172,19 +170,19 @@ def test_all_chats_of_a_user_are_listed_newest_first_page_by_page(
         if number == 5:
             ports.persist()
     edit_chat(ports, tenant, 6, lambda c: replace(c, deleted_at=NOW))
-    found: list[UnreadCount] = []
+    counts: list[UnreadCount] = []
     page: PageRequest | None = PageRequest(limit=2)
     while page:
         listed = list_read_markers(ports, tenant, "ann", page).value
-        found += listed.items
+        counts += listed.items
         page = PageRequest(limit=2, before=listed.next_cursor) if listed.next_cursor else None
-    assert found == [UnreadCount(n, 1, n - 1, n) for n in (7, 5, 3, 2, 1)]
+    assert counts == [UnreadCount(n, 1, n - 1, n) for n in (7, 5, 3, 2, 1)]
     upwards = list_read_markers(ports, tenant, "ann", PageRequest(limit=9, after=2)).value
     assert [reading.chat for reading in upwards.items] == [3, 5, 7]
     assert list_read_markers(ports, tenant, "bob", page or PageRequest(limit=2)).value.items == ()
 
 
-def test_a_key_that_is_no_longer_valid_is_refused_also_where_there_is_nothing_to_list(
+def test_an_invalid_key_is_refused_also_if_there_is_nothing_to_list(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     get = PageRequest(limit=5)
@@ -193,9 +191,7 @@ def test_a_key_that_is_no_longer_valid_is_refused_also_where_there_is_nothing_to
         list_read_markers(ports, Tenant(tenant.token, 2), "ann", get)
 
 
-def test_without_a_marker_everything_that_is_there_is_unread(
-    ports: FakePorts, tenant: Tenant
-) -> None:
+def test_without_a_marker_every_message_is_unread(ports: FakePorts, tenant: Tenant) -> None:
     new_chat(ports, tenant)
     post(ports, tenant, 1, 5)
     delete(ports, tenant, 1, 2)
@@ -205,7 +201,7 @@ def test_without_a_marker_everything_that_is_there_is_unread(
 
 
 @pytest.mark.parametrize("deleted", ["chat", "application"])
-def test_what_is_deleted_meanwhile_has_no_marker(
+def test_a_chat_or_application_deleted_during_the_request_has_no_marker(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, deleted: str
 ) -> None:
     chat = new_chat(ports, tenant)

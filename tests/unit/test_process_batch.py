@@ -1,4 +1,4 @@
-"""Batches: what is in them fails alone, and for a reason that someone can read."""
+"""Each record of a batch fails alone, and with a reason for the operator."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ decode = msgspec.json.Decoder(MessagesRecord).decode
 
 def body(*numbers: int) -> str:
     """A record with these messages."""
-    states = [Message(number=n, revision=n, body=str(n), created_at=NOW) for n in numbers]
-    record = MessagesRecord(token="t", chat=1, lease=Lease("h", 1, 99), messages=states)
+    versions = [Message(number=n, revision=n, body=str(n), created_at=NOW) for n in numbers]
+    record = MessagesRecord(token="t", chat=1, lease=Lease("h", 1, 99), messages=versions)
     return msgspec.json.encode(record).decode()
 
 
@@ -29,7 +29,7 @@ def received(*bodies: str, receives: int = 1) -> list[Received]:
 
 
 class Storage:
-    """Stores the numbers of the messages, and refuses one of them for good."""
+    """Stores the numbers of the messages, and refuses one number as poison."""
 
     def __init__(self) -> None:
         self.stored: list[int] = []
@@ -48,7 +48,7 @@ def test_a_good_batch_is_handled_at_once() -> None:
     assert (again, batches) == ([], [2])
 
 
-def test_a_poison_record_is_buried_alone_with_its_reason() -> None:
+def test_a_poison_record_is_dead_lettered_alone_with_its_reason() -> None:
     ports, storage = FakePorts(), Storage()
     items = received(*[body(n) for n in range(10, 20)])
     assert process_batch(ports, "messages", items, decode, storage) == []
@@ -56,7 +56,7 @@ def test_a_poison_record_is_buried_alone_with_its_reason() -> None:
     assert ports.queues.dead == [("messages", body(13), "thirteen is refused")]
 
 
-def test_a_poison_message_is_buried_without_the_others_of_its_record() -> None:
+def test_a_poison_message_is_dead_lettered_without_the_others_of_its_record() -> None:
     ports, storage = FakePorts(), Storage()
     items = received(body(1, 2), body(*range(11, 16)), body(20))
     assert process_batch(ports, "messages", items, decode, storage) == []
@@ -64,7 +64,7 @@ def test_a_poison_message_is_buried_without_the_others_of_its_record() -> None:
     assert ports.queues.dead == [("messages", body(13), "thirteen is refused")]
 
 
-def test_what_cannot_be_read_is_buried_and_its_neighbours_are_handled() -> None:
+def test_an_unreadable_record_is_dead_lettered_and_the_others_are_handled() -> None:
     ports, storage = FakePorts(), Storage()
     newer = body(5).replace('"v":1', '"v":2')
     assert process_batch(ports, "messages", received(body(1), "x", newer), decode, storage) == []
@@ -76,9 +76,9 @@ def test_what_cannot_be_read_is_buried_and_its_neighbours_are_handled() -> None:
     assert "Invalid enum value 2" in ports.queues.dead[1][2]
 
 
-def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
+def test_a_record_that_can_succeed_later_is_retried_after_a_growing_pause() -> None:
     def handle(_: Sequence[MessagesRecord]) -> None:
-        raise UnavailableError("MySQL is away")
+        raise UnavailableError("MySQL is down")
 
     pauses = []
     for receives in (1, 2, 3, 12):
@@ -89,7 +89,7 @@ def test_what_can_succeed_later_comes_again_after_a_growing_pause() -> None:
     assert pauses == [4, 8, 16, 900]
 
 
-def test_a_poison_record_that_cannot_be_buried_comes_again() -> None:
+def test_a_poison_record_that_cannot_be_dead_lettered_is_retried() -> None:
     ports = FakePorts()
     ports.queues.is_down = True
     assert process_batch(ports, "messages", received("x"), decode, Storage()) == ["id-0"]
