@@ -45,7 +45,7 @@ class RetryBudget:
         """End the run: every later request and every pause raises `StoppedError`."""
         self._stopped.set()
 
-    def begin(self) -> Attempts:
+    def start(self) -> Attempts:
         """Start a request. That is progress: the request before it in this thread is finished.
 
         Raises `StoppedError` if the run is stopped.

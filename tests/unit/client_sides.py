@@ -55,7 +55,7 @@ class AtOnce:
     def __init__(self, attempts: int = 20) -> None:
         self._left = attempts
 
-    def begin(self) -> Attempts:
+    def start(self) -> Attempts:
         return AtOnce(self._left)
 
     def pause_seconds(self, error: OrdinalError) -> float:

@@ -49,7 +49,7 @@ def test_it_gives_up_when_no_request_has_succeeded_for_long_enough(operator: Ope
 def test_only_long_waits_are_shown_to_the_operator() -> None:
     lines: list[str] = []
     budget = RetryBudget(clock=lambda: 0, wait=lambda seconds: False, log=lines.append)
-    attempts = budget.begin()
+    attempts = budget.start()
     for _ in range(5):
         attempts.pause_seconds(ProblemError(503, retry_after_seconds=60))
     assert len(lines) == 2
@@ -59,9 +59,9 @@ def test_only_long_waits_are_shown_to_the_operator() -> None:
 def test_a_request_that_gets_through_renews_the_budget_of_all() -> None:
     now = 0.0
     budget = RetryBudget(60, clock=lambda: now, wait=lambda seconds: False)
-    slow = budget.begin()
+    slow = budget.start()
     now = 59.0
-    budget.begin()  # another thread finished a request and starts its next one
+    budget.start()  # another thread finished a request and starts its next one
     now = 100.0
     slow.pause_seconds(UnavailableError(503))
     now = 119.0
@@ -79,7 +79,7 @@ def test_a_run_that_was_stopped_sends_nothing_more(operator: Operator) -> None:
 
 def test_a_pause_ends_when_the_run_is_stopped() -> None:
     budget = RetryBudget()
-    attempts = budget.begin()
+    attempts = budget.start()
     budget.stop()
     with pytest.raises(StoppedError):
         attempts.pause_seconds(UnavailableError(503, retry_after_seconds=200))

@@ -23,7 +23,7 @@ class Attempts(Protocol):
 class Policy(Protocol):
     """What a client's `retries` must be: `Retries`, or a policy of your own."""
 
-    def begin(self) -> Attempts:
+    def start(self) -> Attempts:
         """Start a request. The client calls this before the first attempt."""
 
 
@@ -33,7 +33,7 @@ class Retries(msgspec.Struct, frozen=True):
     attempts: int = 10
     seconds: float = 60.0
 
-    def begin(self) -> Attempts:
+    def start(self) -> Attempts:
         """Start a request."""
         return BoundedAttempts(self)
 

@@ -37,7 +37,7 @@ class Transport:
         :returns: the body of the response.
         :raises OrdinalError: the error of the last attempt.
         """
-        attempts = self._retries.begin()
+        attempts = self._retries.start()
         while True:
             try:
                 return request.read(self._send_once(request))
@@ -96,7 +96,7 @@ class AsyncTransport:
         :returns: the body of the response.
         :raises OrdinalError: the error of the last attempt.
         """
-        attempts = self._retries.begin()
+        attempts = self._retries.start()
         while True:
             try:
                 return request.read(await self._send_once(request))
