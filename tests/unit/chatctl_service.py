@@ -1,4 +1,4 @@
-"""The real application on fakes, behind httpx: what chatctl's tests talk to."""
+"""The real application on fakes as an httpx transport, for the tests of chatctl."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What type checkers make of both clients: `make check` reads this, nothing runs it."""
+"""The types that type checkers infer for both clients. `make check` checks this file, and no test runs it."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type

@@ -31,7 +31,7 @@ def template(name: str) -> dict[str, Any]:
 
 
 def of_type(name: str, resource_type: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type by their logical names. At least one must be there."""
+    """The properties of all resources of a type by their logical names. At least one must exist."""
     resources = template(name)["Resources"]
     properties = {
         key: resource["Properties"]

@@ -1,4 +1,4 @@
-"""What an operator sees: the functions behind Chalice's test client, on fakes, and their log."""
+"""The functions through Chalice's test client, on fakes, and their log."""
 
 import io
 import json

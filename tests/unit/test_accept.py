@@ -1,4 +1,4 @@
-"""Accepting: numbers, leases, retries, and what happens when a part fails in between."""
+"""Accepting of chats and messages: numbers, leases, retries, and failures between the steps."""
 
 import pytest
 from msgspec.structs import replace
@@ -98,13 +98,13 @@ def test_a_chat_that_loses_its_counter_before_it_has_a_row_is_unavailable(
     assert create_messages(ports, tenant, 1, [draft()]).value.first > 10
 
 
-def test_a_chat_that_was_never_made_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_chat_that_was_never_created_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
     create_chat(ports, tenant, CHAT)
     with pytest.raises(NotFoundError):
         create_messages(ports, tenant, 2, [draft()])
 
 
-def test_an_application_that_was_never_made_is_not_found(ports: FakePorts) -> None:
+def test_an_application_that_was_never_created_is_not_found(ports: FakePorts) -> None:
     with pytest.raises(NotFoundError):
         create_chat(ports, Tenant("f" * 30, 1), CHAT)
 
@@ -157,7 +157,7 @@ def test_a_message_can_be_persisted_before_its_chat(ports: FakePorts, tenant: Te
     assert (row.chat.title, row.messages_count, detail.skipped) == ("a chat", 1, [])
 
 
-def test_a_deleted_chat_takes_no_message_and_a_late_record_does_not_bring_it_back(
+def test_a_deleted_chat_accepts_no_message_and_a_late_record_does_not_restore_it(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)

@@ -1,4 +1,4 @@
-"""What `make bench` prints: the table, and how a run differs from the recorded figures."""
+"""The output of `make bench`: the table, and the differences from the recorded figures."""
 
 from pathlib import Path
 

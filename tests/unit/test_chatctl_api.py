@@ -1,4 +1,4 @@
-"""How chatctl repeats requests, when it gives up, and how its errors read."""
+"""chatctl's retries, their budget, and the text of its errors."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def test_a_retryable_refusal_is_retried_after_the_time_that_the_service_names(
     assert all(7 <= pause <= 7 + 8 for pause in operator.pauses)
 
 
-def test_it_gives_up_when_no_request_has_succeeded_for_long_enough(operator: Operator) -> None:
+def test_a_run_ends_if_no_request_has_succeeded_for_the_time_limit(operator: Operator) -> None:
     operator.service.fail = lambda n: "before"
     with pytest.raises(GaveUpError, match="after 60 s without progress: ConnectError: made up"):
         operator.chatctl_client().get_application()
@@ -56,7 +56,7 @@ def test_only_long_waits_are_shown_to_the_operator() -> None:
     assert all(line.startswith("503; trying again in 6") for line in lines)
 
 
-def test_a_request_that_gets_through_renews_the_budget_of_all() -> None:
+def test_a_successful_request_renews_the_budget_of_all() -> None:
     now = 0.0
     budget = RetryBudget(60, clock=lambda: now, wait=lambda seconds: False)
     slow = budget.start()

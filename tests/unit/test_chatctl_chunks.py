@@ -20,7 +20,7 @@ def test_a_chunk_is_a_request_that_the_api_accepts() -> None:
     assert msgspec.json.decode(chunk.content(), type=BatchRequest).messages == messages(3)
 
 
-def test_messages_of_many_bytes_come_in_smaller_chunks() -> None:
+def test_messages_of_many_bytes_are_in_smaller_chunks() -> None:
     parts = list(chunks(messages(500, body='"' * 10_000)))
     assert len(parts) > 1
     assert [m for c in parts for m in c.items] == list(

@@ -172,7 +172,7 @@ class Store:
         pass
 
 
-def test_advance_counters_prints_what_it_advanced_and_by_how_much(
+def test_advance_counters_prints_each_advanced_counter_and_the_distance(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mysql_store, "MySqlStore", Store)

@@ -1,4 +1,4 @@
-"""Where addresses come from, and which application an import finds in the state file."""
+"""The sources of addresses, and the application that an import finds in the state file."""
 
 import json
 import stat

@@ -83,7 +83,7 @@ def test_a_killed_run_is_finished_by_the_next(operator: Operator, how: str, kill
     assert holds(operator, log("another"))
 
 
-def test_a_request_whose_response_was_lost_is_sent_again_with_the_same_key(
+def test_a_request_whose_response_was_lost_is_resent_with_the_same_key(
     operator: Operator,
 ) -> None:
     operator.service.fail_posts = lambda n: "after" if n in (0, 1, 3) else None
@@ -115,7 +115,7 @@ def test_a_source_that_has_grown_is_continued(operator: Operator) -> None:
     assert (operator.progress.already_present, operator.progress.sent) == (700, 900)
 
 
-def test_a_chat_that_has_more_than_the_source_is_left_alone(operator: Operator) -> None:
+def test_a_chat_that_has_more_messages_than_the_source_is_not_changed(operator: Operator) -> None:
     operator.import_([log(count=20)])
     assert operator.import_([log(count=10)]) == [
         "a day.txt: chat 1 has 20 messages, the source has 10"
@@ -123,7 +123,7 @@ def test_a_chat_that_has_more_than_the_source_is_left_alone(operator: Operator) 
     assert operator.import_([log(count=10, truncated=True)]) == []
 
 
-def test_a_chat_that_holds_something_else_is_left_alone(operator: Operator) -> None:
+def test_a_chat_with_other_content_is_not_changed(operator: Operator) -> None:
     operator.import_([log(count=20)])
     (failure,) = operator.import_([log(count=30, text="other"), log("fine", 5)])
     assert failure == (
@@ -146,7 +146,7 @@ def deleted(operator: Operator) -> None:
 
 @pytest.mark.parametrize("change", [edited, deleted])
 @pytest.mark.parametrize("persisted", [True, False])
-def test_a_last_message_that_was_changed_since_is_not_sent_again(
+def test_a_last_message_that_was_edited_since_is_not_resent(
     operator: Operator, change: Change, persisted: bool
 ) -> None:
     operator.import_([log(count=20)])
@@ -179,7 +179,7 @@ def test_numbers_that_the_service_skipped_are_not_counted(operator: Operator) ->
     assert len(numbers) == 1_600 < numbers[-1]
 
 
-def test_a_run_goes_on_after_redis_loses_its_data(operator: Operator) -> None:
+def test_a_run_continues_after_redis_loses_its_data(operator: Operator) -> None:
     def wipe(n: int) -> None:
         if n == 1:
             operator.service.ports.persist()

@@ -91,7 +91,7 @@ def test_broken_lines_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
     assert (sources.errors, sources.skipped["broken"]) == ([], 1)
 
 
-def test_a_day_to_come_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_a_day_in_the_future_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     log = tmp_path / "2030-01-01.txt"
     log.write_text("[01:00] <ann> one\n")
     assert "must not be in the future" in scan_day(log, NOW, skip_broken=False).errors[0]

@@ -63,7 +63,7 @@ def test_bytes_that_are_not_utf8_are_a_broken_line_of_ndjson(tmp_path: Path) -> 
     assert "line 1: " in scan_ndjson(file, NOW, skip_broken=False).errors[0]
 
 
-def test_a_directory_gives_the_files_whose_names_fit(tmp_path: Path) -> None:
+def test_a_directory_stands_for_its_files_with_matching_names(tmp_path: Path) -> None:
     (tmp_path / "LICENSE.txt").write_text("[01:00] <ann> free")
     (tmp_path / "2020-01-02.txt").write_text("[01:00] <ann> two")
     (tmp_path / "2020-01-01.txt").write_text("[01:00] <ann> one")

@@ -1,4 +1,4 @@
-"""What `help()`, `inspect` and an editor show of the client's methods."""
+"""`help()`, `inspect` and an editor show the signatures and docstrings of the client's methods."""
 
 import inspect
 import pydoc
@@ -39,7 +39,7 @@ def parameters_of(method: Any) -> list[str]:
 
 
 @BOTH
-def test_a_signature_has_the_methods_parameters_and_what_a_call_returns(
+def test_a_signature_has_the_parameters_and_the_return_type_of_its_method(
     client: type[Client | AsyncClient],
 ) -> None:
     method = client(URL, "key").create_message
@@ -95,7 +95,7 @@ def test_help_shows_each_method_with_signature_and_docstring(
 
 
 @pytest.mark.parametrize("name", [*CALLED, "follow_changes"])
-def test_a_docstring_documents_each_parameter_and_what_the_method_returns(name: str) -> None:
+def test_a_docstring_documents_each_parameter_and_the_result(name: str) -> None:
     method = getattr(Client, name)
     doc = inspect.getdoc(method) or ""
     assert re.findall(r"^:param (\w+):", doc, re.MULTILINE) == parameters_of(method)[1:]

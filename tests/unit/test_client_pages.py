@@ -30,7 +30,7 @@ def side(operator: Operator, kind: str) -> Side:
 
 
 @BOTH
-def test_all_messages_come_in_both_directions(operator: Operator, kind: str) -> None:
+def test_all_messages_are_iterated_in_both_directions(operator: Operator, kind: str) -> None:
     client = side(operator, kind)
     forth = [m.number for m in client.take("messages", 1, after=0, limit=100)]
     assert forth == list(range(1, 231))
@@ -66,7 +66,7 @@ def test_a_page_shows_whether_another_follows(operator: Operator, kind: str) -> 
 
 
 @BOTH
-def test_a_search_goes_on_by_itself_or_by_its_cursor(operator: Operator, kind: str) -> None:
+def test_a_search_continues_by_itself_or_from_its_cursor(operator: Operator, kind: str) -> None:
     client = side(operator, kind)
     hits = client.take("search_hits", "message", sort="number", limit=100)
     assert sorted(hit.number for hit in hits) == list(range(1, 231))

@@ -1,4 +1,4 @@
-"""The client's README is run, and its tables are held against the code."""
+"""The tests run the code of the client's README and compare its tables with the code."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""Users' tokens, as the client signs them."""
+"""The user tokens that the client signs."""
 
 import time
 
@@ -25,6 +25,6 @@ def test_a_token_may_be_for_reading_some_chats_only() -> None:
     assert (claims["scope"], claims["chats"]) == ("read", [1, 2])
 
 
-def test_a_token_that_has_ended_is_known_as_that() -> None:
+def test_an_expired_token_is_recognized() -> None:
     with pytest.raises(jwt.ExpiredSignatureError):
         jwt.decode(user_token(KEY, "ann", -1), KEY, algorithms=["HS256"])

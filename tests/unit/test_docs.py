@@ -1,4 +1,4 @@
-"""What the documents say is held against the code."""
+"""The documents agree with the code."""
 
 import functools
 import re
@@ -40,7 +40,7 @@ class Recorder(dict[str, str]):
         return default
 
 
-def test_the_settings_table_lists_what_the_code_reads() -> None:
+def test_the_settings_table_lists_the_variables_that_the_code_reads() -> None:
     environment = Recorder()
     Settings.from_env(environment)
     table = README.split("## Settings")[1].split("\n## ")[0]
@@ -68,7 +68,7 @@ def _documented(text: str) -> Iterator[tuple[str, str]]:
                 methods = []
 
 
-def test_the_route_table_lists_the_routes_that_there_are() -> None:
+def test_the_route_table_lists_every_route() -> None:
     routes = {(method, path) for path, methods in app.routes.items() for method in methods}
     assert set(_documented(README)) == routes
 
@@ -99,7 +99,7 @@ def test_the_browser_code_of_the_readme_uses_routes_that_exist() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_every_link_leads_to_a_file(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
 

@@ -1,4 +1,4 @@
-"""What docstrings and comments name is there: files, tests, fields, parameters, functions."""
+"""Docstrings and comments name only files, tests, fields, parameters and functions that exist."""
 
 import ast
 import builtins
@@ -54,7 +54,7 @@ def _python_prose(name: str) -> str:
 
 
 def _prose() -> Iterator[tuple[str, str]]:
-    """Each file of code with what its docstrings and comments say."""
+    """Each file of code with the text of its docstrings and comments."""
     for name in _tracked():
         if name.endswith(".py"):
             yield name, _python_prose(name)
@@ -66,7 +66,7 @@ def _prose() -> Iterator[tuple[str, str]]:
             yield name, "\n".join(line for line in lines if line.lstrip().startswith("#"))
 
 
-def _is_there(path: str, named_in: str) -> bool:
+def _exists(path: str, named_in: str) -> bool:
     if _MADE.match(path):
         return True
     if "*" in path:
@@ -83,12 +83,12 @@ def test_every_path_that_prose_in_the_code_names_exists() -> None:
         for path in _PATH.findall(text) + _FOLDER.findall(text)
     ]
     assert len(named) > 50
-    assert not [f"{where}: {path}" for where, path in named if not _is_there(path, where)]
+    assert not [f"{where}: {path}" for where, path in named if not _exists(path, where)]
 
 
 @cache
 def _public_names() -> frozenset[str]:
-    """Functions, classes, constants and modules of the repository, and what Python has built in."""
+    """Functions, classes, constants and modules of the repository, and the builtins of Python."""
     names = set(dir(builtins)) | {Path(name).stem for name in _tracked()}
     for tree in _modules().values():
         for node in ast.walk(tree):
@@ -167,7 +167,7 @@ def _is_struct(node: Documented) -> bool:
     return isinstance(node, ast.ClassDef) and any("Struct" in ast.unparse(b) for b in node.bases)
 
 
-def test_every_field_that_the_docstring_of_a_struct_names_is_there() -> None:
+def test_every_field_that_the_docstring_of_a_struct_names_exists() -> None:
     named = 0
     missing = []
     for module, tree in _modules().items():
@@ -183,7 +183,7 @@ def test_every_field_that_the_docstring_of_a_struct_names_is_there() -> None:
     assert not missing
 
 
-def test_every_name_in_the_docstring_of_a_function_is_there() -> None:
+def test_every_name_in_the_docstring_of_a_function_exists() -> None:
     named = 0
     missing = []
     for module, tree in _modules().items():

@@ -127,7 +127,9 @@ def test_a_deleted_message_leaves_lists_and_counts_and_its_number_is_not_reused(
     assert create_messages(ports, tenant, 1, [DRAFT]).value.first == 3
 
 
-def test_what_is_not_there_is_not_found(ports: FakePorts, tenant: Tenant) -> None:
+def test_an_edit_of_a_missing_message_or_chat_is_not_found(
+    ports: FakePorts, tenant: Tenant
+) -> None:
     with pytest.raises(NotFoundError):
         edit_message(ports, tenant, 1, 2, lambda m: m)
     with pytest.raises(NotFoundError):
@@ -136,7 +138,9 @@ def test_what_is_not_there_is_not_found(ports: FakePorts, tenant: Tenant) -> Non
         edit_chat(ports, tenant, 2, lambda c: c)
 
 
-def test_a_chats_title_changes_and_its_counts_stay(ports: FakePorts, tenant: Tenant) -> None:
+def test_an_edit_of_the_title_of_a_chat_does_not_change_its_counts(
+    ports: FakePorts, tenant: Tenant
+) -> None:
     ports.persist()
     row = edit_chat(ports, tenant, 1, lambda c: replace(c, title="new")).value
     assert (row.chat.title, row.messages_count) == ("new", 1)
@@ -302,8 +306,8 @@ def test_an_edit_on_a_primary_that_was_left_behind_wins_over_an_earlier_edit_on_
     """Two primaries, and then the first one alone. The edit of the other is still in its queue."""
     ports.persist()
     left_behind, other = ports.sequencer, InMemorySequencer(ports.clock, ports.lease_window)
-    for sequencer, text in ((other, "there"), (left_behind, "here")):
+    for sequencer, text in ((other, "other"), (left_behind, "left behind")):
         ports.sequencer = sequencer
         edit_message(ports, tenant, 1, 1, lambda m, text=text: replace(m, body=text))  # type: ignore[misc]
     ports.persist()
-    assert body(ports, tenant) == "here"
+    assert body(ports, tenant) == "left behind"

@@ -1,4 +1,4 @@
-"""The search for a Python: what it finds, and what it prints if there is none."""
+"""The script that searches for a Python, and its message if none exists."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_without_a_python_it_prints_how_to_install_one_without_root(tmp_path: Pa
     assert "pip install uv" in done.stderr
 
 
-def test_a_python_of_another_version_is_not_taken(tmp_path: Path) -> None:
+def test_a_python_of_another_version_is_not_used(tmp_path: Path) -> None:
     other = tmp_path / "bin/python3"
     other.parent.mkdir()
     other.write_text("#!/bin/sh\nexit 1\n")

@@ -1,4 +1,4 @@
-"""The responses that API Gateway itself gives are problems of the table."""
+"""The responses that API Gateway makes itself are problems of the table."""
 
 import json
 

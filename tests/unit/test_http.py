@@ -63,7 +63,7 @@ def chat(api: Api) -> Api:
     return api
 
 
-def test_the_admin_makes_an_application_and_gets_its_key_once(client: Client) -> None:
+def test_the_admin_creates_an_application_and_gets_its_key_once(client: Client) -> None:
     headers = {**ADMIN, "Content-Type": "application/json"}
     made = client.http.post("/applications", headers=headers, body=b'{"name": "demo"}')
     assert made.status_code == 201
@@ -135,7 +135,7 @@ def test_the_response_to_a_message_has_its_number(chat: Api) -> None:
     assert {k: read[k] for k in sent} == sent
 
 
-def test_a_batch_gets_its_numbers_in_a_row(chat: Api, ports: FakePorts) -> None:
+def test_the_messages_of_a_batch_get_consecutive_numbers(chat: Api, ports: FakePorts) -> None:
     ports.persist()
     batch = {"messages": [{"body": str(i)} for i in range(5)]}
     assert chat("POST", "/chats/1/messages/batch", batch)[:2] == (202, {"first": 1, "last": 5})
@@ -370,7 +370,7 @@ def test_every_violation_of_a_body_is_named(chat: Api) -> None:
     assert [violation["pointer"] for violation in problem["errors"]] == ["/body", "/created_at"]
 
 
-def test_a_body_that_lambda_might_not_take_is_refused(chat: Api) -> None:
+def test_a_body_beyond_the_limit_of_lambda_is_refused(chat: Api) -> None:
     raw = b'{"body": "x"}'
     for size, status in ((MAX_REQUEST_BYTES, 202), (MAX_REQUEST_BYTES + 1, 413)):
         assert chat("POST", "/chats/1/messages", raw=raw.ljust(size))[0] == status
@@ -472,7 +472,7 @@ def test_a_bad_parameter_is_named(chat: Api, query: str, name: str) -> None:
         ({"name": "x"}, "/name"),
     ],
 )
-def test_a_chats_rules(api: Api, body: Any, pointer: str) -> None:
+def test_the_fields_of_a_chat_have_rules(api: Api, body: Any, pointer: str) -> None:
     status, problem, _ = api("POST", "/chats", body)
     assert (status, problem["errors"][0]["pointer"]) == (422, pointer)
 
@@ -506,7 +506,7 @@ def test_an_endpoint_without_a_body_accepts_any_content_type(chat: Api) -> None:
     assert chat("DELETE", "/chats/1", Content_Type="application/x-www-form-urlencoded")[0] == 202
 
 
-def test_a_method_that_a_path_does_not_take_is_a_problem_and_names_the_others(chat: Api) -> None:
+def test_a_method_that_a_path_does_not_allow_is_a_problem_that_names_the_others(chat: Api) -> None:
     status, problem, headers = chat("PUT", "/chats/1")
     assert (status, problem["type"]) == (405, "urn:ordinal:problem:method-not-allowed")
     assert headers["Content-Type"] == "application/problem+json"
@@ -537,21 +537,21 @@ def test_health_is_readable_without_a_key(client: Client, ports: FakePorts) -> N
     assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")
 
 
-# --- readers
+# --- read markers
 
 
-def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, ports: FakePorts) -> None:
+def test_a_read_marker_is_moved_and_read_with_the_unread_count(chat: Api, ports: FakePorts) -> None:
     batch = {"messages": [{"body": str(i)} for i in range(5)]}
     chat("POST", "/chats/1/messages/batch", batch)
     for _ in range(2):
-        reading = {"user": "ann", "chat": 1, "number": 2, "unread": 3, "last_message_number": 5}
-        assert chat("PUT", "/chats/1/readers/ann", {"number": 2})[:2] == (200, reading)
-        assert chat("PUT", "/chats/1/readers/ann", {"number": 1})[:2] == (200, reading)
-        assert chat("GET", "/chats/1/readers/ann")[:2] == (200, reading)
+        marker = {"user": "ann", "chat": 1, "number": 2, "unread": 3, "last_message_number": 5}
+        assert chat("PUT", "/chats/1/readers/ann", {"number": 2})[:2] == (200, marker)
+        assert chat("PUT", "/chats/1/readers/ann", {"number": 1})[:2] == (200, marker)
+        assert chat("GET", "/chats/1/readers/ann")[:2] == (200, marker)
         ports.persist()
     chat("DELETE", "/chats/1/messages/4")
     assert chat("GET", "/chats/1/readers/ann")[1]["unread"] == 2
-    assert chat("GET", "/chats/1/readers/bob")[1] == reading | {
+    assert chat("GET", "/chats/1/readers/bob")[1] == marker | {
         "user": "bob",
         "number": 0,
         "unread": 4,
@@ -559,7 +559,7 @@ def test_a_marker_is_moved_and_read_with_what_is_unread(chat: Api, ports: FakePo
     assert chat("PUT", "/chats/1/readers/ann", {"number": 10**6})[1]["number"] == 5
 
 
-def test_all_chats_of_a_user_come_page_by_page(chat: Api) -> None:
+def test_all_read_markers_of_a_user_are_listed_page_by_page(chat: Api) -> None:
     for number in range(2, 6):
         chat("POST", "/chats", {})
         chat("POST", f"/chats/{number}/messages", {"body": "x"})
@@ -596,11 +596,11 @@ def test_an_invalid_name_of_a_user_is_refused(chat: Api, sent: str) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"number": -1}, {"number": 2**53}, {"number": "1"}, {"number": 1.5}, {"to": 1}]
 )
-def test_a_marker_that_is_no_number_is_refused(chat: Api, body: dict[str, Any]) -> None:
+def test_a_read_marker_that_is_not_a_number_is_refused(chat: Api, body: dict[str, Any]) -> None:
     assert chat("PUT", "/chats/1/readers/ann", body)[0] == 422
 
 
-def test_readers_of_a_chat_that_is_not_there_or_was_deleted(chat: Api) -> None:
+def test_a_missing_or_deleted_chat_has_no_read_markers(chat: Api) -> None:
     for method, body in (("GET", None), ("PUT", {"number": 1})):
         assert chat(method, "/chats/2/readers/ann", body)[0] == 404
     chat("PUT", "/chats/1/readers/ann", {"number": 0})

@@ -71,7 +71,7 @@ def pointers(response: Response) -> list[str]:
     return [violation["pointer"] for violation in response[1]["errors"]]
 
 
-def test_a_user_is_the_sender_of_what_it_posts(application: Application) -> None:
+def test_a_user_is_the_sender_of_its_messages(application: Application) -> None:
     ann = application.user()
     assert ann("POST", MESSAGES, {"body": "hello"})[1]["sender"] == "ann"
     assert ann("POST", MESSAGES, {"body": "hello", "sender": "ann"})[1]["sender"] == "ann"
@@ -128,7 +128,9 @@ def test_a_token_for_single_chats_opens_no_list_of_all(application: Application)
         assert ann("GET", path)[0] == 403
 
 
-def test_users_do_nothing_to_chats_and_applications(application: Application) -> None:
+def test_users_have_no_access_to_the_application_and_cannot_change_chats(
+    application: Application,
+) -> None:
     ann = application.user()
     for method, path, body in (
         ("GET", "", None),
@@ -165,7 +167,7 @@ def test_users_have_idempotency_keys_of_their_own(application: Application) -> N
 # --- keys
 
 
-def test_a_key_is_replaced_and_the_one_before_ends(
+def test_a_key_is_replaced_and_the_previous_key_expires(
     application: Application, ports: FakePorts
 ) -> None:
     status, made, _ = application.server("POST", "/keys", {"overlap_seconds": 0})
@@ -197,7 +199,7 @@ def test_how_long_keys_overlap_has_rules(application: Application, overlap: Any)
     assert pointers(application.server("POST", "/keys", {})) == ["/overlap_seconds"]
 
 
-def test_a_replaced_key_that_overlaps_makes_no_other(application: Application) -> None:
+def test_a_replaced_key_cannot_replace_a_key_during_the_overlap(application: Application) -> None:
     assert application.server("POST", "/keys", {"overlap_seconds": 60})[0] == 201
     assert application.server("POST", "/keys", {"overlap_seconds": 60})[0] == 403
     assert application.server("GET", "")[0] == 200

@@ -1,4 +1,4 @@
-"""The checker of the promises: no rule is broken by an ordinary history, and every rule can fail."""
+"""The checker of the promises: an ordinary history breaks no rule, and each rule can fail."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ T = "an application"
 
 
 class Story:
-    """Chat 1 with the messages 1 to 3, posted, edited, deleted; all stored and indexed."""
+    """Chat 1 with the messages 1 to 3: posted, edited, deleted. Everything is stored and indexed."""
 
     def __init__(self) -> None:
         self.history = History()
@@ -105,7 +105,9 @@ def test_a_deleted_chat_may_be_listed_as_empty(story: Story) -> None:
     assert story.broken() == {"backward_reads"}
 
 
-def test_a_loss_excuses_what_was_written_before_it_and_nothing_after(story: Story) -> None:
+def test_a_loss_excuses_backward_reads_of_earlier_versions_and_not_of_later_ones(
+    story: Story,
+) -> None:
     loss = story.history.record_loss("two primaries", lasting=True)
     story.history.record_read(story.history.now(), "ann", T, 1, 1, None)
     story.history.end_loss(loss)
@@ -116,7 +118,7 @@ def test_a_loss_excuses_what_was_written_before_it_and_nothing_after(story: Stor
     assert story.broken() == {"backward_reads"}
 
 
-def test_a_change_that_is_edits_older_than_reads(story: Story) -> None:
+def test_an_edit_with_a_revision_below_that_of_an_earlier_read(story: Story) -> None:
     story.history.record_read(story.history.now(), "ann", T, 1, 2, 30)
     story.did("edit", 1, (2, 2, 20), number=2, texts=("b2",))
     story.holds(2, 20, "b2")
@@ -301,7 +303,7 @@ def followed(story: Story, changes: list[tuple[int, int, str | None]]) -> None:
     story.history.record_changes(copy, copy.since, changes, f"{int(copy.since) + 1}")
 
 
-def test_a_copy_that_differs_from_what_is_stored(story: Story) -> None:
+def test_a_copy_that_differs_from_the_store(story: Story) -> None:
     followed(story, [(1, 10, "a"), (2, 11, "b"), (3, 13, "c")])
     assert story.broken() == {"wrong_copies"}
     followed(story, [(1, 12, "a2"), (3, 14, None)])
@@ -320,7 +322,7 @@ def test_a_late_response_changes_no_copy(story: Story) -> None:
     assert story.broken() == set()
 
 
-def test_a_change_feed_that_brings_an_older_version(story: Story) -> None:
+def test_a_change_feed_with_an_older_version(story: Story) -> None:
     followed(story, [(1, 12, "a2"), (2, 11, "b"), (3, 14, None)])
     followed(story, [(1, 10, "a")])
     assert story.broken() == {"backward_changes", "wrong_copies"}

@@ -45,7 +45,7 @@ class Api:
         response = self._client.http.request(request.method, request.path, headers=sent, body=body)
         return response.status_code, response.json_body, response.headers
 
-    def state(self) -> list[Any]:
+    def data(self) -> list[Any]:
         """Everything that is stored or queued, of all tenants."""
         ports = self.ports
         return [
@@ -97,7 +97,7 @@ def alike(response: Response) -> Any:
 
 @pytest.mark.parametrize("operation", of_tenants(), ids=lambda o: f"{o.method} {o.path}")
 def test_a_stranger_sees_nothing_and_changes_nothing(api: Api, operation: Operation) -> None:
-    before = api.state()
+    before = api.data()
     existing, missing = (request_of(operation, VICTIM.token, v) for v in (EXISTING, MISSING))
     nowhere = request_of(operation, UNKNOWN_TOKEN, EXISTING)
     for name, stranger in STRANGERS.items():
@@ -110,7 +110,7 @@ def test_a_stranger_sees_nothing_and_changes_nothing(api: Api, operation: Operat
             others = [missing] if stranger.is_own else [missing, nowhere]
             for other in others:
                 assert alike(api(other, stranger.credential, **headers)) == alike(response), name
-    assert api.state() == before
+    assert api.data() == before
 
 
 @pytest.mark.parametrize("operation", lists(), ids=lambda o: f"{o.method} {o.path}")

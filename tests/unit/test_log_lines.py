@@ -1,4 +1,4 @@
-"""All instances of a function append to one log file on the local stack: each line is one write."""
+"""On the local stack, all instances of a function append to one log file. Each line is one write."""
 
 import io
 import sys
@@ -10,7 +10,7 @@ from chalicelib.domain.metrics import ALL
 
 
 class _Writes(io.StringIO):
-    """A file that remembers each write."""
+    """A file that records each write."""
 
     def __init__(self) -> None:
         super().__init__()

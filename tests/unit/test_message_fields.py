@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 API = json.loads((ROOT / "docs/openapi.json").read_text())
 
 STORED = set(Message.__struct_fields__)
-# No client sees these.
+# Clients do not see these fields.
 INTERNAL = {"deleted_at", "idempotency_key"}
 SHOWN = STORED - INTERNAL
 NOW = "2026-01-31T12:00:00.000Z"
@@ -32,7 +32,7 @@ REQUESTED = set(MessageRequest.__struct_fields__)
 
 
 def a_message() -> Message:
-    """A message that has every field of which clients see something."""
+    """A message with a value in every field that clients see."""
     of_type: dict[Any, Any] = {str: "text", int: 7, dict: {"a": 1}}
     fields = {
         field.name: next(
@@ -53,7 +53,7 @@ def _text(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
 
 
-def test_what_a_client_sends_is_part_of_the_message() -> None:
+def test_every_field_of_a_request_is_a_field_of_the_message() -> None:
     assert REQUESTED < STORED
     assert set(MessageChange.__struct_fields__) < STORED
     fields = msgspec.to_builtins(a_message())
@@ -71,7 +71,7 @@ class Cursor:
         self.sql, self.rows = sql, rows
 
 
-def test_mysql_gives_every_field_back() -> None:
+def test_mysql_stores_and_returns_every_field() -> None:
     message, cursor = a_message(), Cursor()
     persist_messages.insert_messages(cursor, [(1, 2, message)])  # type: ignore[arg-type]
     columns = re.findall(r"\w+", cursor.sql.split("(")[1].split(")")[0])
@@ -86,7 +86,7 @@ def test_a_newer_version_replaces_every_field() -> None:
     assert replaced == STORED - {"number"} | {"position"}
 
 
-def test_the_index_gives_every_field_back() -> None:
+def test_the_index_stores_and_returns_every_field() -> None:
     message = a_message()
     source = json.loads(to_action(Document(token="t", chat=1, message=message)).splitlines()[1])
     assert to_message(source) == message

@@ -155,7 +155,9 @@ def test_a_task_that_fails_does_not_stop_the_other_tasks_of_the_schedule(
     assert chat.ports.metrics.flushed[-1] == "schedules"
 
 
-def test_the_adapter_writes_what_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_adapter_writes_every_metric_in_the_format_of_cloudwatch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     metrics = EmfMetrics("a-stage")
     for metric in ALL:
         dimension = "x" if metric.by else None

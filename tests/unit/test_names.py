@@ -52,7 +52,7 @@ def test_every_operation_has_a_client_method_of_its_name_and_no_method_has_anoth
     assert methods == set(operation_names()) - NO_CLIENT_METHOD
 
 
-def test_no_import_gives_a_name_of_ours_another_name() -> None:
+def test_no_import_renames_a_name_of_the_repository() -> None:
     files = [
         path
         for part in PRODUCT

@@ -1,4 +1,4 @@
-"""What the endpoint adds to every reply, so that no view can forget it: headers, and fields of the log."""
+"""Headers and fields of the log that the endpoint adds to every response, for all operations."""
 
 from collections.abc import Iterator
 from typing import get_type_hints
@@ -37,7 +37,7 @@ def send(functions: Functions, operation: Operation, **headers: str) -> HTTPResp
     return functions.send(request.method, request.path, request.body, **credential, **headers)
 
 
-def test_there_are_idempotent_operations() -> None:
+def test_applications_chats_and_messages_have_idempotent_operations() -> None:
     assert len(IDEMPOTENT) == 11
     for module in (applications, chats, messages):
         assert {o.tag for o in IDEMPOTENT} >= {module.__name__.rpartition(".")[2]}
@@ -60,10 +60,12 @@ def test_a_replay_is_named_in_the_response_and_in_the_log(
 
 
 @pytest.mark.parametrize("operation", IDEMPOTENT, ids=lambda operation: operation.name)
-def test_the_view_of_an_idempotent_operation_must_return_the_result(operation: Operation) -> None:
+def test_the_function_of_an_idempotent_operation_returns_a_write_reply(
+    operation: Operation,
+) -> None:
     module = {m.__name__.rpartition(".")[2]: m for m in (applications, chats, messages)}
-    view = getattr(module[operation.tag], operation.name)
-    assert get_type_hints(view)["return"] == WriteReply
+    function = getattr(module[operation.tag], operation.name)
+    assert get_type_hints(function)["return"] == WriteReply
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
@@ -100,7 +102,7 @@ def test_the_rate_limit_is_in_every_response_to_a_tenant_also_to_an_error(
         ("PATCH", "/chats/1/messages/9", 404),
     ],
 )
-def test_an_error_after_the_rate_limit_was_taken_shows_what_is_left(
+def test_an_error_after_the_rate_limit_shows_the_remaining_requests(
     functions: Functions, method: str, path: str, status: int
 ) -> None:
     body = {"body": "edited"} if method == "PATCH" else None
@@ -109,7 +111,7 @@ def test_an_error_after_the_rate_limit_was_taken_shows_what_is_left(
     assert "RateLimit" in response.headers
 
 
-def test_a_post_that_did_not_reach_the_queue_shows_what_is_left(functions: Functions) -> None:
+def test_a_failed_send_to_the_queue_shows_the_remaining_requests(functions: Functions) -> None:
     functions.ports.queues.is_down = True
     path = f"/applications/{TOKEN}/chats/1/messages"
     response = functions.send("POST", path, {"body": "hello"})

@@ -57,10 +57,10 @@ def test_a_window_counts_the_same_as_checking_every_number(
     )
     deleted = {n for n in gone & rows if marker < n <= window.last}
     skipped = {n for run in window.skipped for n in range(run.first, run.last + 1)}
-    reading = window.count(len(deleted), len(deleted & deletions), len(skipped & rows))
+    result = window.count(len(deleted), len(deleted & deletions), len(skipped & rows))
     existing = rows - gone - deletions
-    assert reading.unread == sum(n > marker for n in existing)
-    assert reading.last == max(marker, last)
+    assert result.unread == sum(n > marker for n in existing)
+    assert result.last == max(marker, last)
 
 
 # --- one chat
@@ -178,7 +178,7 @@ def test_all_chats_of_a_user_are_listed_newest_first_page_by_page(
         page = PageRequest(limit=2, before=listed.next_cursor) if listed.next_cursor else None
     assert counts == [UnreadCount(n, 1, n - 1, n) for n in (7, 5, 3, 2, 1)]
     upwards = list_read_markers(ports, tenant, "ann", PageRequest(limit=9, after=2)).value
-    assert [reading.chat for reading in upwards.items] == [3, 5, 7]
+    assert [marker.chat for marker in upwards.items] == [3, 5, 7]
     assert list_read_markers(ports, tenant, "bob", page or PageRequest(limit=2)).value.items == ()
 
 
