@@ -25,7 +25,7 @@ from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
 from chalicelib.usecases.ports import Sequencer, Store
 
 NOW = Timestamp("2026-01-31T12:00:00.000Z")
-LEASE = Lease("memory-1", Epoch(1), 10)
+LEASE = Lease("incarnation-1", Epoch(1), 10)
 
 
 def message(number: int, revision: int = 1, **fields: object) -> Message:

@@ -1,4 +1,7 @@
-"""Parts that hang, refuse or reset: calls end within their limits, the circuit opens, and closes again."""
+"""Parts that hang, refuse or reset connections.
+
+Calls end within their time limits. The circuit opens, and closes when the part responds again.
+"""
 
 import secrets
 import time
@@ -145,7 +148,7 @@ def wait_for_response(call: Callable[[], object], seconds: float) -> None:
             call()
             return
         time.sleep(0.05)  # the pause between two checks, not the wait itself
-    pytest.fail(f"no answer in {seconds} s")
+    pytest.fail(f"no response in {seconds} s")
 
 
 @pytest.mark.parametrize("mood", [mood for mood in get_args(Mood) if mood != "forward"])

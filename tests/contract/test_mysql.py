@@ -153,7 +153,7 @@ def test_missing_tables_are_unavailable_and_not_poison(url: str) -> None:
                 step()
 
 
-def test_an_unverified_url_is_encrypted_where_the_server_can(url: str) -> None:
+def test_an_unverified_connection_is_encrypted_if_the_server_supports_it(url: str) -> None:
     database = Database(f"{url}?ssl=unverified")
     [(_, cipher)] = database.read("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
     assert cipher
@@ -299,7 +299,7 @@ def test_locking_chats_touches_no_other_rows(
         assert_range(plan)
 
 
-# --- requests that are made once
+# --- idempotency keys
 
 
 def test_a_retry_during_the_first_request_is_refused_and_changes_nothing(
@@ -331,7 +331,7 @@ def test_migrations_run_once_also_when_started_at_the_same_time(url: str) -> Non
             store.ping()
 
 
-# --- what was stored before positions were kept
+# --- messages from before the change feed
 
 
 def test_messages_without_a_position_come_first_and_in_the_order_of_their_numbers(
@@ -387,7 +387,7 @@ def test_recount_reports_and_repairs_wrong_counts(
     assert Recount(store.database).recount("nobody") == []
 
 
-# --- after a restore
+# --- advanced counters
 
 
 def test_advanced_counters_continue_above_every_number_that_may_have_been_issued(
@@ -396,19 +396,19 @@ def test_advanced_counters_continue_above_every_number_that_may_have_been_issued
     store.persistence.persist_chats([chats(token, chat(1), chat(2))], 10)
     store.persistence.persist_messages([messages(token, message(1), message(2), message(4))], 10)
     of_messages, of_chats = Counter(token, 1), Counter(token)
-    first = acquire(store, of_messages, "memory-2", 10, NOW)
-    acquire(store, of_chats, "memory-2", 10, NOW)
+    first = acquire(store, of_messages, "incarnation-2", 10, NOW)
+    acquire(store, of_chats, "incarnation-2", 10, NOW)
     assert first
     assert AdvanceCounters(store.database).advance(token, 1_000, NOW) == 2
     assert store.leases.skipped_numbers(token, 1) == [
         NumberRange(3, 3),
         NumberRange(5, first.lease.ceiling + 1_000),
     ]
-    again = acquire(store, of_messages, "memory-2", 10, NOW)
+    again = acquire(store, of_messages, "incarnation-2", 10, NOW)
     assert again
     assert (again.floor, again.lost) == (first.lease.ceiling + 1_000, False)
     assert again.lease.epoch > first.lease.epoch + 1_000
-    of_the_application = acquire(store, of_chats, "memory-2", 10, NOW)
+    of_the_application = acquire(store, of_chats, "incarnation-2", 10, NOW)
     assert of_the_application
     assert of_the_application.floor == 10 + 10 + 1_000
     assert not store.leases.chat_may_arrive(token, 15, None, "2027-01-01T00:00:00.000Z")
@@ -418,14 +418,14 @@ def test_advanced_counters_continue_above_every_number_that_may_have_been_issued
 def test_advancing_counters_ends_every_lease(store: MySqlStore, token: str) -> None:
     store.persistence.persist_chats([chats(token, chat(1))], 10)
     counter = Counter(token, 1)
-    grant = acquire(store, counter, "memory-2", 10, NOW)
+    grant = acquire(store, counter, "incarnation-2", 10, NOW)
     assert grant
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
     assert store.leases.extend_lease(counter, grant.lease, 10) is None
     store.leases.release_lease(counter, LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3))
     late = messages(token, message(grant.floor + 1), lease=grant.lease)
     assert store.persistence.persist_messages([late], 10).extended == ()
-    again = acquire(store, counter, "memory-2", 10, NOW)
+    again = acquire(store, counter, "incarnation-2", 10, NOW)
     assert again
     assert again.floor == grant.lease.ceiling + 1_000
 
@@ -437,12 +437,14 @@ def test_a_range_granted_before_a_restore_is_not_granted_again(
     counter = Counter(token, 1)
     epoch = store.leases.lease_epoch(counter)
     assert epoch is not None
-    grant = store.leases.acquire_lease(counter, LeaseMissing("memory-2", "nonce-1"), epoch, 10, NOW)
+    grant = store.leases.acquire_lease(
+        counter, LeaseMissing("incarnation-2", "nonce-1"), epoch, 10, NOW
+    )
     assert grant
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
     epoch = store.leases.lease_epoch(counter)
     assert epoch is not None
-    not_ready = LeaseMissing("memory-2", "nonce-2", abandoned_nonces=("nonce-1",))
+    not_ready = LeaseMissing("incarnation-2", "nonce-2", abandoned_nonces=("nonce-1",))
     again = store.leases.acquire_lease(counter, not_ready, epoch, 10, NOW)
     assert again
     assert again.floor == grant.lease.ceiling + 1_000
@@ -454,16 +456,16 @@ def test_a_chat_that_arrives_after_counters_were_advanced_gets_advanced_counters
     store.persistence.persist_chats([chats(token, chat(1))], 10)
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
     stub, filled_in, new = 7, 8, 5_000
-    lease = Lease("memory-1", 3, 10)
+    lease = Lease("incarnation-1", 3, 10)
     store.persistence.persist_messages([messages(token, message(2), chat=stub, lease=lease)], 10)
     store.persistence.persist_chats([chats(token, chat(filled_in, messages_lease=lease))], 10)
     store.persistence.persist_messages([messages(token, message(2), chat=new, lease=lease)], 10)
     for number in (stub, filled_in):
-        grant = acquire(store, Counter(token, number), "memory-1", 10, NOW)
+        grant = acquire(store, Counter(token, number), "incarnation-1", 10, NOW)
         assert grant
         assert grant.floor == 10 + 1_000
         assert grant.lease.epoch > 3 + 1_000
-    grant = acquire(store, Counter(token, new), "memory-1", 10, NOW)
+    grant = acquire(store, Counter(token, new), "incarnation-1", 10, NOW)
     assert grant
     assert grant.floor == 10
 
@@ -481,7 +483,7 @@ def test_a_follower_misses_nothing_that_is_stored_after_counters_were_advanced(
         assert [change.message.number for change in changed] == [number]
 
 
-# --- what a begin has to look at
+# --- the floor of a counter
 
 
 def test_the_floor_rises_with_stored_messages_so_that_a_long_chat_acquires_a_lease_quickly(
@@ -542,7 +544,7 @@ def test_deletions_that_were_stored_before_are_counted(url: str) -> None:
                 assert Recount(store.database).recount(token) == []
 
 
-# --- readers
+# --- read markers
 
 
 def test_a_marker_does_not_wait_for_a_worker(

@@ -1,4 +1,4 @@
-"""Behaviour that differs if the keys are on several servers."""
+"""The behaviour of the sequencer if its keys are on several servers."""
 
 import secrets
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tests.contract.indexed import Indexed, indexed
 
 
 class KilledError(Exception):
-    """Ends a reindex where a kill would end it."""
+    """Ends a reindex at a point at which a kill could end it."""
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def index_with_retries(system: Indexed, token: str, chat: int, version: object) 
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
-    """True as soon as the condition holds; False after half a minute."""
+    """True as soon as the condition is true. False after half a minute."""
     ticks = threading.Event()
     for _ in range(3_000):
         if condition():

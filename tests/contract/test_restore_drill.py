@@ -1,4 +1,4 @@
-"""MySQL is restored from a dump that was made under load; the index is empty, Redis gone or not.
+"""MySQL is restored from a dump that was made under load. The index is empty, and Redis is wiped or intact.
 
 Real stores: a database that is dumped and another that it is restored into, an index and keys of its own.
 The queues are in memory: they outlive the loss, as SQS does.
@@ -233,7 +233,7 @@ def restored(backup: bytes) -> Iterator[Indexed]:
             yield stores
 
 
-@pytest.mark.parametrize("redis", ["gone", "kept"])
+@pytest.mark.parametrize("redis", ["wiped", "intact"])
 def test_a_restore_issues_no_number_twice_and_loses_nothing_of_the_dump(redis: str) -> None:
     with ExitStack() as stack:
         drill = Drill(stack.enter_context(indexed()))
@@ -252,7 +252,7 @@ def test_a_restore_issues_no_number_twice_and_loses_nothing_of_the_dump(redis: s
         assert all(max(issued_before[chat]) > ceilings[chat] for chat in chats), (
             "the dump has everything"
         )
-        if redis == "gone":
+        if redis == "wiped":
             drill.forget()
 
         assert advance_counters(drill.store, BY, NOW) == AdvanceResult(1, CHATS)

@@ -136,7 +136,7 @@ def not_cached(sequencer: Sequencer, token: str, version: int = 1) -> Applicatio
 
 
 def is_valid(sequencer: Sequencer, token: str, version: int) -> bool:
-    """Whether the key may read. It must be able to write if, and only if, it can read."""
+    """Whether the key may read. Checks that the key may write if, and only if, it may read."""
     draft = [message()]
     try:
         sequencer.read_pending(Tenant(token, version), Counter(token, 1), ALL)
@@ -254,7 +254,7 @@ def test_a_counter_copied_from_another_incarnation_issues_nothing(
     other = secrets.token_hex(15)
     not_ready = not_cached(sequencer, other)
     assert isinstance(sequencer, RedisSequencer)
-    sequencer._fixed_holder = "the memory of a snapshot"
+    sequencer._fixed_holder = "the incarnation of a snapshot"
     assert not sequencer.cache_application(application(other), not_ready.nonce)
     assert not_cached(sequencer, other) != not_ready
     cache_application(sequencer, application(token, 2))
@@ -330,7 +330,7 @@ def test_an_abandoned_nonce_is_passed_to_the_next_attempt(
     assert not sequencer.is_acquiring(counter, third.nonce)
 
 
-# --- closing the leases of quiet counters
+# --- releasing the leases of idle counters
 
 
 def idle_chat(sequencer: Sequencer, token: str) -> Counter:
@@ -487,7 +487,7 @@ def test_a_lease_is_installed_only_under_its_nonce_and_in_its_incarnation(
     good = LeaseGrant(0, Lease(not_ready.holder, 1, 1000))
     assert not sequencer.install_lease(counter, "a late caller", good)
     assert not sequencer.install_lease(
-        counter, not_ready.nonce, LeaseGrant(0, Lease("another memory", 1, 1000))
+        counter, not_ready.nonce, LeaseGrant(0, Lease("another incarnation", 1, 1000))
     )
     assert sequencer.install_lease(counter, not_ready.nonce, good)
     assert not sequencer.install_lease(counter, not_ready.nonce, good)
@@ -639,7 +639,9 @@ def test_a_retry_of_an_edit_gets_the_first_response_at_the_read_and_at_the_edit(
         b"another",
     )
     assert isinstance(again, Accepted)
-    assert again == replace(edited, replayed=True, kept=b'{"a": 1}', pending=again.pending)
+    assert again == replace(
+        edited, replayed=True, stored_response=b'{"a": 1}', pending=again.pending
+    )
     assert [p.version for p in again.pending] == [replace(version, revision=edited.revision)]
     assert read_pending(sequencer, counter, ALL, idempotency).replayed == again
     assert len(read_pending(sequencer, counter).pending) == 1
@@ -696,7 +698,7 @@ def test_a_key_of_another_request_is_refused_by_reads_and_edits(
         )
 
 
-# --- limits
+# --- rate limits
 
 
 def of_application(rate: float = 0.01, size: int = 5) -> Bucket:
@@ -1024,7 +1026,7 @@ def test_a_lease_acquired_before_the_deletion_opens_nothing(
         sequencer.accept(Tenant(messages.token, 1), messages, [message()])
 
 
-# --- what is ahead of MySQL
+# --- what MySQL does not have yet
 
 
 def read_unpersisted(sequencer: Sequencer, token: str, *chats: int) -> list[UnpersistedChat]:
@@ -1166,8 +1168,13 @@ def test_the_oldest_pending_version_is_searched_in_all_applications_and_counters
     accepted_at, revisions = [], []
     acquire(sequencer, chat)
     acquire(sequencer, chats)
-    for counter, draft in ((chat, message()), (chats, CHAT), (chat, message())):
-        revisions.append(accept(sequencer, counter, [draft]).revision)
+    accepts: list[tuple[Counter, list[Message] | list[Chat]]] = [
+        (chat, [message()]),
+        (chats, [CHAT]),
+        (chat, [message()]),
+    ]
+    for counter, drafts in accepts:
+        revisions.append(accept(sequencer, counter, drafts).revision)
         accepted_at.append(clock.now_ms())
         clock.wait(1)
     assert sequencer.oldest_pending(["nobody", token]) == accepted_at[0]

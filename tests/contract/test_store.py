@@ -584,9 +584,9 @@ def test_a_range_granted_to_an_attempt_that_was_never_installed_is_granted_again
         counter, LeaseMissing("a", "03", abandoned_nonces=("02", "01")), 2, WINDOW, NOW
     )
     assert again == LeaseGrant(0, Lease("a", 3, 10))
-    elsewhere = LeaseMissing("another memory", "04", abandoned_nonces=("03",))
+    elsewhere = LeaseMissing("another incarnation", "04", abandoned_nonces=("03",))
     assert store.leases.acquire_lease(counter, elsewhere, 3, WINDOW, NOW) == LeaseGrant(
-        10, Lease("another memory", 4, 20), lost=True, skipped=10
+        10, Lease("another incarnation", 4, 20), lost=True, skipped=10
     )
 
 
@@ -650,7 +650,7 @@ def test_persisting_messages_extends_their_lease_once_half_of_it_is_used(
     counter = Counter(token, 1)
     assert store.persistence.persist_messages([messages(token, message(5))], WINDOW).extended == ()
     extended = store.persistence.persist_messages([messages(token, message(6))], WINDOW).extended
-    assert extended == ((counter, Lease("memory-1", 1, 16)),)
+    assert extended == ((counter, Lease("incarnation-1", 1, 16)),)
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         16, Lease("b", 2, 26), lost=True, skipped=14
     )
@@ -687,7 +687,7 @@ def test_persisting_chats_extends_the_lease_of_their_application(store: Store, t
     assert done.extended == ((Counter(token), Lease("a", 1, 16)),)
 
 
-# --- what was passed over
+# --- skipped numbers
 
 
 def test_a_number_is_skipped_until_its_message_arrives(store: Store, token: str) -> None:
@@ -750,7 +750,7 @@ def test_a_chat_that_another_incarnation_numbered_may_arrive(
     assert not store.leases.chat_may_arrive(token, 21, older, LATER)
 
 
-# --- requests that are made once
+# --- idempotency keys
 
 
 def idempotency(
@@ -891,7 +891,7 @@ def test_content_too_long_for_its_column_is_poison_and_its_batch_is_not_stored(
     assert chats_count(store, token) == 0
 
 
-# --- many at once
+# --- simultaneous calls
 
 
 def test_simultaneous_workers_on_the_same_chats_lose_nothing_and_count_exactly(

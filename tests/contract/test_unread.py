@@ -79,7 +79,7 @@ def post(store: Store, token: str, *numbers: int, chat: int = 1) -> None:
     persist(store, token, *map(message, numbers), chat=chat)
 
 
-# --- markers
+# --- read markers
 
 
 def test_a_marker_moves_forward_only(store: Store, token: str) -> None:
@@ -162,7 +162,7 @@ def test_of_many_simultaneous_requests_the_highest_number_wins(store: Store, tok
     assert store.read_markers.list_read_markers(token, "ann", ALL, 10) == [ReadMarker(1, 40)]
 
 
-# --- what is unread
+# --- unread counts
 
 
 def test_messages_above_the_marker_are_unread(store: Store, token: str) -> None:
@@ -274,7 +274,7 @@ def test_a_deletion_of_a_skipped_number_counts_once(store: Store, token: str) ->
 
 STEPS = st.one_of(
     st.tuples(st.sampled_from(["create", "edit", "delete"]), st.integers(1, 14)),
-    st.tuples(st.just("begin"), st.just(0)),
+    st.tuples(st.just("acquire"), st.just(0)),
 )
 
 
@@ -295,13 +295,13 @@ def test_every_marker_counts_what_exists_in_any_order_of_arrival(
     revisions = {"create": 1, "edit": 3, "delete": 2}
     post(store, token, 1)
     newest[1] = message(1)
-    for holder, (what, number) in enumerate(steps):
-        if what == "begin":
+    for holder, (action, number) in enumerate(steps):
+        if action == "acquire":
             grant = acquire(store, Counter(token, 1), str(holder), 5, NOW)
             assert grant is not None
             skipped_numbers |= set(range(1, grant.floor + 1)) - set(newest)
             continue
-        version = (deleted if what == "delete" else message)(number, revisions[what])
+        version = (deleted if action == "delete" else message)(number, revisions[action])
         store.persistence.persist_messages(
             [messages(token, version, lease=replace(LEASE, ceiling=14))], 5
         )

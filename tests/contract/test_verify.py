@@ -1,4 +1,4 @@
-"""`verify` finds a planted difference of each kind on real stores, and knows which ones are temporary."""
+"""`verify` reports a planted difference of each kind on real stores, and which differences are temporary."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing

@@ -153,7 +153,7 @@ class Stack:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run `test_policies.py` last, since it reads what all other tests called."""
+    """Run `test_policies.py` last, because it checks the calls of all other tests."""
     items.sort(key=lambda item: item.path.name == "test_policies.py")
 
 

@@ -21,7 +21,7 @@ from tests.e2e.conftest import Stack
 
 SUFFIX = "-in-production"
 USER, PASSWORD = "ordinal_in_production", "a password/of@its: own"
-# RDS gives its secret a name of the second form. LocalStack refuses this form to everybody else.
+# RDS names its secret in the second form. LocalStack refuses this form to all other callers.
 OWNER_SECRET, OWNER_SECRET_ON_AWS = "rds-db-in-production", "rds!db-in-production"
 NOWHERE = "127.0.0.1:1"
 
@@ -101,7 +101,7 @@ class Production:
         self._environments[function] = environment
 
     def take_stores_away(self, function: str) -> None:
-        """Let no store answer the function any more."""
+        """Change the URLs of the stores, so that no store responds to the function."""
         environment = dict(self._environments[function])
         for name in ("ORDINAL_REDIS_URL", "ORDINAL_MYSQL_URL", "ORDINAL_OPENSEARCH_URL"):
             url = urlsplit(environment[name])
@@ -171,7 +171,7 @@ def _secrets(stack: Stack) -> Iterator[dict[str, str]]:
     texts = {
         "MASTER_KEY": ("ordinal-test-master-key", stack.file["master_key"]),
         "ADMIN_KEY": ("ordinal-test-admin-key", stack.file["admin_key"]),
-        "REDIS_PASSWORD": ("ordinal-test-redis-password", "any word: this server asks for none"),
+        "REDIS_PASSWORD": ("ordinal-test-redis-password", "any word: this server requires none"),
         "MYSQL_PASSWORD": ("ordinal-test-mysql-password", PASSWORD),
         "MYSQL_OWNER": (
             OWNER_SECRET,

@@ -19,19 +19,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
-# Where every user may write.
+# Folders in which every user may write.
 SHARED_FOLDERS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/run/lock"))
 PORTS = range(30000, 32000)
 OPENSEARCH_PORTS = range(9240, 9260)
 NOT_COPIED = {"var", ".venv", ".git"}
-# What the stack `local` needs.
+# The tools that the stack `local` runs.
 TOOLS = ("lambda", "localstack", "mariadb", "opensearch", "tools", "uv")
 SECONDS = 400
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy, and the user who works in it. None is the user of the tests, who is not root then."""
+    """The copy and its user. The user is None if the tests do not run as root: then it is their user."""
 
     folder: Path
     home: Path
@@ -166,7 +166,7 @@ def _files_with_paths(root: Path) -> list[Path]:
 
 
 def _give(user: int, parent: Path) -> None:
-    """The project is the user's; what is installed is only readable."""
+    """Give the project to the user. The user can only read what is installed."""
     own = [parent / "home", parent / "ordinal"]
     installed = (parent / "ordinal/.venv", parent / "ordinal/var/tools", parent / "python")
     while own:

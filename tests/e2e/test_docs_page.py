@@ -1,4 +1,4 @@
-"""The page at /docs in a real browser: its content, the keyboard, a phone."""
+"""The page at /docs in a real browser: its content, with the keyboard, and on a phone."""
 
 import json
 import os
@@ -7,7 +7,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserType, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserType,
+    Page,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from infra.local.install import installed_chromium, packed_chromium
 from tests.e2e.conftest import Stack
@@ -22,8 +30,8 @@ OPTIONS = (
 # The npm package is built for Lambda, where a browser has no sandbox and no second process.
 PACKED_OPTIONS = ("--no-sandbox", "--single-process", "--no-zygote", "--disable-gpu")
 PATIENCE_MS = 30_000
-MOST_TABS = 60
-PHONE = {"width": 360, "height": 800}
+MAX_TABS = 60
+PHONE: ViewportSize = {"width": 360, "height": 800}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,7 @@ def browser(chromium: BrowserType) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, stack: Stack) -> Iterator[Page]:
-    """A tab that sends no request to another origin and logs nothing (a broken policy would be logged)."""
+    """A tab. At its end, it has sent no request to another origin and has logged no violation of a policy."""
     requested: list[str] = []
     logged: list[str] = []
     page = browser.new_page()
@@ -134,7 +142,7 @@ def test_a_credential_is_stored_in_the_tab_and_not_shown_in_the_command(
     assert stack.file["admin_key"] not in docs.evaluate("JSON.stringify(localStorage)")
 
 
-def test_nothing_is_wider_than_a_phone(docs: Page) -> None:
+def test_the_page_is_not_wider_than_a_phone(docs: Page) -> None:
     docs.set_viewport_size(PHONE)
     for button in docs.locator("article h3 button").all():
         button.click()
@@ -165,8 +173,8 @@ def test_markup_in_the_document_is_shown_as_text(page: Page, stack: Stack) -> No
 
 
 def _tab_to(page: Page, wanted: str) -> None:
-    for _ in range(MOST_TABS):
+    for _ in range(MAX_TABS):
         page.keyboard.press("Tab")
         if page.locator(f":focus:is({wanted})").count():
             return
-    raise AssertionError(f"{MOST_TABS} presses of Tab do not reach {wanted}")
+    raise AssertionError(f"{MAX_TABS} presses of Tab do not reach {wanted}")

@@ -1,4 +1,4 @@
-"""Real chat logs through the whole stack: imported, counted, and searched.
+"""Real chat logs are imported into the deployed stack, counted, and searched.
 
 A plain scan of the files gives the expected results. The logs are not a part of the repository:
 `ORDINAL_TEST_IRC_LOGS` names a folder of day files (`2004-12-25.txt`). Without it the tests are skipped.
@@ -136,7 +136,7 @@ def test_every_line_has_its_number_in_its_chat(imported: Imported) -> None:
     in_parallel(4, lambda i: check(sorted(expected)[i]), range(len(expected)))
 
 
-def test_a_second_run_adds_nothing(imported: Imported) -> None:
+def test_a_second_import_adds_nothing(imported: Imported) -> None:
     run_import(imported.application, LOGS)
     chats = imported.application.all(f"{imported.application.path}/chats?limit=100")
     assert [c["title"] for c in chats] == list(imported.chats)
@@ -144,7 +144,7 @@ def test_a_second_run_adds_nothing(imported: Imported) -> None:
     assert imported.indexed() == len(imported.lines)
 
 
-def test_a_run_that_was_killed_is_finished_by_the_next(
+def test_an_import_that_was_killed_is_finished_by_the_next_run(
     application: Application,
 ) -> None:
     files = day_files()[:60]
@@ -174,7 +174,7 @@ def wait_for_count(application: Application, chat: str, count: int) -> None:
 
 
 def accepted(application: Application, chat: int) -> int:
-    """The newest number of a chat, pending ones too; 0 if there is none."""
+    """The newest number of a chat, also if it is pending. 0 if the chat has no messages."""
     response = application("GET", f"{application.path}/chats/{chat}/messages?limit=1")
     items = response.json()["items"] if response.status_code == 200 else []
     return int(items[0]["number"]) if items else 0

@@ -1,4 +1,7 @@
-"""No tenant sees, changes or counts another's data: every route, every kind of credential, deployed."""
+"""No tenant reads, changes or counts the data of another.
+
+The tests send every kind of credential to every route of the deployed stack.
+"""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""The local stack itself: who can start it, and how long it lasts."""
+"""The local stack: an ordinary user can start it, and it does not leak threads."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.e2e.ordinary_user import ordinary_checkout
 INVOCATIONS = 200
 
 
-@pytest.mark.timeout(900)  # it starts a second stack beside the first
+@pytest.mark.timeout(900)  # it starts a second stack
 def test_an_ordinary_user_starts_a_stack_that_writes_nothing_outside_of_the_checkout(
     stack: Stack,
 ) -> None:

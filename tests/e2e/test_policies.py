@@ -45,7 +45,7 @@ BY_LAMBDA = {
 }
 # Secrets Manager decrypts a secret with the permission of its reader.
 BY_SECRETS_MANAGER = ("kms:Decrypt", "key/*")
-# Permissions that are needed only after minutes, so that no test here waits for it.
+# Permissions that are used only after minutes. No test here waits for this.
 NOT_CALLED = {
     ("repair_pending", "sqs:SendMessage", "chats"): "a chat that was not sent a minute ago",
     ("repair_pending", "sqs:SendMessage", "messages"): "a message that was not sent a minute ago",
@@ -67,7 +67,7 @@ def calls(stack: Stack) -> Iterator[set[Call]]:
 
 
 def _use_secrets_and_index(production: Production) -> None:
-    """Each function does what needs its secrets, its queues, and the index."""
+    """Each function uses its secrets, its queues, and the index."""
     call, admin_key = production.call, production.stack.file["admin_key"]
     # The first two calls find no index. In the second one another migration creates the index first.
     production.proxy.statuses["migrate", "HEAD"] = [404, 404]
@@ -121,7 +121,7 @@ def _records(token: str) -> dict[str, list[Any]]:
 
 
 def _fail_records(production: Production) -> None:
-    """Each worker dead-letters a record, and then lets records wait while no store answers."""
+    """Each worker dead-letters a record, and then fails records while no store responds."""
     token = "f" * 30
     for worker, records in _records(token).items():
         unreadable = event_of(records[:1])
@@ -171,7 +171,7 @@ def _end(resource: str) -> str:
 
 
 def permissions() -> set[Call]:
-    """What the policies allow to the code of the functions, and to Secrets Manager for them."""
+    """What the policies allow: calls of the functions, and of Secrets Manager for the functions."""
     return {
         (function, action, _end(resource))
         for function in FUNCTIONS

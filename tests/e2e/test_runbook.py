@@ -29,7 +29,7 @@ def test_lag_and_readiness_show_the_state_of_every_service(
     assert ready.status_code == 200, ready.text
 
 
-def test_dead_letters_of_each_queue_can_be_shown_and_moved_back(stack: Stack) -> None:
+def test_dead_letters_of_each_queue_can_be_listed_and_redriven(stack: Stack) -> None:
     for queue in ("inbox", "chats", "messages", "search"):
         shown = chatctl("redrive", queue, "--peek")
         assert (shown.returncode, shown.stdout[: len(queue)]) == (0, queue), shown.stderr

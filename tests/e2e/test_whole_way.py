@@ -56,7 +56,7 @@ def test_an_accepted_message_is_read_at_once_and_soon_stored_and_searchable(
     assert application.get(application.path)["chats_count"] == 1
 
 
-def test_sixteen_clients_get_dense_numbers_and_their_own_bodies(
+def test_the_numbers_of_sixteen_clients_have_no_gaps_and_the_right_bodies(
     stack: Stack, application: Application
 ) -> None:
     chats = [application.new_chat(str(i)) for i in range(4)]
@@ -77,7 +77,7 @@ def test_sixteen_clients_get_dense_numbers_and_their_own_bodies(
         assert application.get(chat)["skipped"] == []
 
 
-def test_a_message_posted_in_the_second_of_its_chat_arrives(application: Application) -> None:
+def test_a_message_posted_right_after_its_chat_is_persisted(application: Application) -> None:
     for _ in range(5):
         chat = application.new_chat()
         assert application.post(f"{chat}/messages", {"body": "at once"})["number"] == 1

@@ -23,6 +23,7 @@ TOKEN, LEFT = "acme", "left"
 WINDOW = 10
 CHATS = range(1, 7)
 NOW, LATER = "2026-01-31T12:00:00.000Z", "2026-02-01T08:30:00.250Z"
+# The recordings have these holders.
 FIRST = Lease("memory-1", 1, 10)
 SECOND = Lease("memory-2", 2, 26)
 THIRD = Lease("memory-3", 3, 46)
