@@ -1,4 +1,4 @@
-"""The package of the functions holds what a function needs and no more, and functions load few modules."""
+"""The package of the functions holds only the files that functions use, and functions load few modules."""
 
 import ast
 import json

@@ -69,7 +69,7 @@ def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) 
 def test_documents_indexed_before_the_last_removal_are_removed_by_it(
     ports: FakePorts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is read from MySQL: the last removal of the deleted chat comes afterwards."""
+    """Nothing is read from MySQL: the last removal of the deleted chat runs afterwards."""
     records = documents(ports, rfc3339(ports.clock.now_ms()))
     delete(ports, 2)
     with monkeypatch.context() as patched:

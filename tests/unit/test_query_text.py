@@ -1,4 +1,4 @@
-"""How a query is parsed, and where its terms match in a text."""
+"""The parsing of a query, and the matches of its terms in a text."""
 
 import pytest
 

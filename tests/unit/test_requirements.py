@@ -22,7 +22,7 @@ def entries(file: Path) -> list[str]:
     return [line for line in file.read_text().splitlines() if line and line[0] not in "#-"]
 
 
-def test_the_lists_are_found() -> None:
+def test_the_patterns_match_the_lists_of_dependencies() -> None:
     assert len(LISTS) > 7
     assert {lock.parent.name for lock in NPM_LOCKS} == {"newman", "browser"}
 

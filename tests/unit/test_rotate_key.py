@@ -66,14 +66,14 @@ def test_replacing_again_within_the_overlap_ends_the_older_key(
     assert valid(ports, tenant) == [4]
 
 
-def test_a_replaced_key_makes_no_other(ports: FakePorts, tenant: Tenant) -> None:
+def test_a_replaced_key_cannot_replace_a_key(ports: FakePorts, tenant: Tenant) -> None:
     rotate_key(ports, tenant.token, tenant, 3600)
     with pytest.raises(ForbiddenError):
         rotate_key(ports, tenant.token, tenant, 3600)
     assert valid(ports, tenant) == [1, 2]
 
 
-def test_users_replace_no_key(ports: FakePorts, tenant: Tenant) -> None:
+def test_users_cannot_replace_a_key(ports: FakePorts, tenant: Tenant) -> None:
     with pytest.raises(ForbiddenError):
         rotate_key(ports, tenant.token, replace(tenant, user=User("ann")), 0)
     assert valid(ports, tenant) == [1]
@@ -103,7 +103,7 @@ def test_of_two_rotations_of_the_same_version_one_is_a_conflict(
     assert valid(ports, tenant) == [2]
 
 
-def test_a_request_that_read_the_old_version_does_not_bring_it_back(
+def test_a_request_that_read_the_old_version_does_not_restore_it(
     ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = ports.store.applications.get_application
@@ -121,7 +121,7 @@ def test_a_request_that_read_the_old_version_does_not_bring_it_back(
 
 
 @pytest.mark.parametrize("loss", ["expiry", "wipe", "snapshot"])
-def test_a_copy_that_is_lost_brings_no_replaced_key_back(
+def test_a_lost_cache_does_not_restore_a_replaced_key(
     ports: FakePorts, tenant: Tenant, loss: str
 ) -> None:
     assert valid(ports, tenant) == [1]

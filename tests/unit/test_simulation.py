@@ -28,7 +28,7 @@ def _no_logging() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("part", range(6))
-def test_every_promise_is_held_in_the_fixed_runs(part: int) -> None:
+def test_every_promise_holds_in_the_fixed_runs(part: int) -> None:
     for seed in FIXED_SEEDS[part::6]:
         assert run(plan_of(seed)).broken == [], replay_command(seed)
 
@@ -53,8 +53,8 @@ def test_a_seed_is_always_the_same_run(seed: int) -> None:
     assert first.trace != run(plan_of(seed + 2)).trace
 
 
-def test_ambushes_are_set_on_the_calls_of_leases_and_keys() -> None:
-    """A renamed call must not leave these lists unseen."""
+def test_ambushes_name_the_calls_of_leases_and_keys() -> None:
+    """A renamed call fails this test, so that its name changes here too."""
     assert sorted(LEASE_CALLS) == [
         "sequencer.abandon_nonce",
         "sequencer.discard_lease",

@@ -14,9 +14,9 @@ from chalicelib.usecases.process_batch import Received, process_batch
 from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-31T12:00:00.000Z"
-# As every release so far writes them.
+# The records that every release so far writes.
 RECORDS = (Path(__file__).parents[1] / "contract/releases/records.ndjson").read_text().splitlines()
-# As another service writes them.
+# The records that another service writes.
 INBOX = [
     '{"type":"message.create","v":1,"token":"app","chat":1,"key":"key-1","body":"apples"}',
     '{"type":"chat.create","token":"app","key":"key-2","title":"a chat"}',
@@ -32,7 +32,7 @@ DECODERS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 
 def decoder(body: str) -> tuple[str, Callable[[str], Any]]:
-    """The queue that a record comes from, and how its worker reads it."""
+    """The queue of a record, and the decoder of its worker."""
     return DECODERS[json.loads(body)["type"]]
 
 

@@ -1,4 +1,4 @@
-"""The words of `docs/glossary.md` are those of the code.
+"""The words of `docs/glossary.md` are names in the code.
 
 Checked are the names that the repository itself gives (a name that a library gave is not ours), names of
 files, and names and strings of the Redis scripts. Migrations and recordings of earlier releases are left

@@ -65,7 +65,7 @@ class Transport:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _send_once(self, request: Request[Any]) -> httpx.Response:
@@ -125,7 +125,7 @@ class AsyncTransport:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *raised: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def _send_once(self, request: Request[Any]) -> httpx.Response:
