@@ -33,40 +33,40 @@ def _flat(unit: str, dollars: float, source: str) -> Price:
 
 
 _END = float("inf")
-# FOUND: on a page of 2026, of AWS or of somebody who quotes AWS. docs/scaling.md says more.
-FOUND, MEMORY = "found", "from memory"
+# PUBLISHED: on a page of 2026, of AWS or of somebody who quotes AWS. docs/scaling.md says more.
+PUBLISHED, RECALLED = "found", "from memory"
 PRICES = {
     "lambda time": Price(
         "GB-s, arm64",
         ((7.5e9, 0.0000133334), (18.75e9, 0.0000120001), (_END, 0.0000106667)),
-        FOUND,
+        PUBLISHED,
     ),
-    "lambda requests": _flat("million calls", 0.20, FOUND),
+    "lambda requests": _flat("million calls", 0.20, PUBLISHED),
     "gateway": Price(
-        "million calls, REST", ((333, 3.50), (1000, 2.80), (20_000, 2.38), (_END, 1.51)), FOUND
+        "million calls, REST", ((333, 3.50), (1000, 2.80), (20_000, 2.38), (_END, 1.51)), PUBLISHED
     ),
     "sqs": Price(
-        "million requests of 64 KB", ((100_000, 0.40), (200_000, 0.30), (_END, 0.24)), FOUND
+        "million requests of 64 KB", ((100_000, 0.40), (200_000, 0.30), (_END, 0.24)), PUBLISHED
     ),
-    "sqs fair": _flat("million requests with a group, on top", 0.10, FOUND),
+    "sqs fair": _flat("million requests with a group, on top", 0.10, PUBLISHED),
     "transfer": Price(
         "GB out to the internet",
         ((10_240, 0.09), (51_200, 0.085), (153_600, 0.07), (_END, 0.05)),
-        FOUND,
+        PUBLISHED,
     ),
     "logs": Price(
         "GB of Lambda's logs",
         ((10_240, 0.50), (30_720, 0.25), (51_200, 0.10), (_END, 0.05)),
-        MEMORY,
+        RECALLED,
     ),
-    "valkey": _flat("hour of a cache.m7g.large", 0.1264, MEMORY),
-    "mysql": _flat("hour of 2 processors of db.m7g, in two zones", 0.337, MEMORY),
-    "mysql disk": _flat("GB-month of gp3, in two zones", 0.23, FOUND),
-    "opensearch": _flat("hour of 2 processors of m7g.search", 0.135, MEMORY),
-    "opensearch disk": _flat("GB-month of gp3", 0.122, MEMORY),
-    "endpoint": _flat("hour of an endpoint in a zone", 0.01, MEMORY),
-    "endpoint data": _flat("GB through endpoints", 0.01, MEMORY),
-    "fixed": _flat("month: 4 secrets, a key, about 30 alarms and 40 metrics", 18.0, MEMORY),
+    "valkey": _flat("hour of a cache.m7g.large", 0.1264, RECALLED),
+    "mysql": _flat("hour of 2 processors of db.m7g, in two zones", 0.337, RECALLED),
+    "mysql disk": _flat("GB-month of gp3, in two zones", 0.23, PUBLISHED),
+    "opensearch": _flat("hour of 2 processors of m7g.search", 0.135, RECALLED),
+    "opensearch disk": _flat("GB-month of gp3", 0.122, RECALLED),
+    "endpoint": _flat("hour of an endpoint in a zone", 0.01, RECALLED),
+    "endpoint data": _flat("GB through endpoints", 0.01, RECALLED),
+    "fixed": _flat("month: 4 secrets, a key, about 30 alarms and 40 metrics", 18.0, RECALLED),
 }
 
 

@@ -87,8 +87,8 @@ def parse(
     test.add_argument("pytest_arguments", nargs="*", help="passed on to pytest (after --)")
     parsers["faults"].add_argument("--only", type=_faults, help="names of faults, with commas")
     parsers["faults"].add_argument("--mix", type=_minutes, help="minutes of random faults")
-    beginnings = "beginnings of names of benchmarks, with commas"
-    parsers["bench"].add_argument("--only", type=_benchmarks, help=beginnings)
+    help_text = "prefixes of names of benchmarks, with commas"
+    parsers["bench"].add_argument("--only", type=_benchmarks, help=help_text)
     arguments = parser.parse_args(words)
     if getattr(arguments, "mix", None) and arguments.only:
         parser.error("ONLY and MIX exclude each other.")

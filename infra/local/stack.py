@@ -135,8 +135,8 @@ def print_status(stack: Stack) -> bool:
     secrets = secrets_of(stack)
     healthy = content is not None
     for service in reversed(services_of(stack)):
-        state, answers = _state(stack, service, secrets, processes.get(service.name), content)
-        healthy = healthy and answers
+        state, is_ready = _state(stack, service, secrets, processes.get(service.name), content)
+        healthy = healthy and is_ready
         print_raw(f"  {service.title:<11} {state}")
     if content is None:
         print_raw(f"{stack.name}: not completely started. `make down` removes the rest.")

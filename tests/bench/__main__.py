@@ -45,7 +45,7 @@ IN_PROCESS: dict[str, Benchmark] = {
 }
 # These use the deployed functions, through API Gateway.
 DEPLOYED: dict[str, Benchmark] = {"import": scaling.bulk_import, "scaling": scaling.scaling}
-# The names; `--only` takes their beginnings.
+# The names; `--only` takes their prefixes.
 NAMES = (*IN_PROCESS, *DEPLOYED)
 
 
@@ -100,20 +100,20 @@ def _sentence(row: Row) -> str:
 
 
 def _names(text: str) -> list[str]:
-    beginnings = text.split(",")
-    for beginning in beginnings:
-        if not beginning or not any(name.startswith(beginning) for name in NAMES):
+    prefixes = text.split(",")
+    for prefix in prefixes:
+        if not prefix or not any(name.startswith(prefix) for name in NAMES):
             raise argparse.ArgumentTypeError(
-                f"There is no benchmark {beginning!r}. There are: {', '.join(NAMES)}."
+                f"There is no benchmark {prefix!r}. There are: {', '.join(NAMES)}."
             )
-    return [name for name in NAMES if name.startswith(tuple(beginnings))]
+    return [name for name in NAMES if name.startswith(tuple(prefixes))]
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("stack_file", type=Path, nargs="?", help="the stack's stack.json")
     parser.add_argument(
-        "--only", type=_names, default=list(NAMES), help="beginnings of names, with commas"
+        "--only", type=_names, default=list(NAMES), help="prefixes of names, with commas"
     )
     parser.add_argument("--list", action="store_true", help="print the names and exit")
     arguments = parser.parse_args()

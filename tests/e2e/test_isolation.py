@@ -47,9 +47,9 @@ class Tenants:
         for n in (1, 2):
             marker = f"{self.victim.path}/chats/{n}/readers/ann"
             assert self.victim("PUT", marker, {"number": 1}).status_code == 200
-        places = (TenantKey(a.token, a.key) for a in (self.victim, self.other))
+        victim, other = (TenantKey(a.token, a.key) for a in (self.victim, self.other))
         self.foreign: dict[str, ForeignCredential] = foreign_credentials(
-            *places, stack.file["admin_key"], time.time()
+            victim, other, stack.file["admin_key"], time.time()
         )
 
     def send(self, request: Request, credential: str) -> httpx.Response:

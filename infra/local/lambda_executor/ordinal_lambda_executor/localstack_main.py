@@ -34,7 +34,7 @@ def provide_deprecated() -> None:
         module.deprecated = deprecated
 
 
-def keep_files_apart() -> None:
+def separate_s3_files() -> None:
     """Move the files of S3 to the stack's folder. The fixed folder in /tmp can belong to another user."""
     from localstack.services.s3 import provider
 
@@ -92,7 +92,7 @@ def record_calls_of_functions() -> None:
 if __name__ == "__main__":
     provide_deprecated()
     listen_locally()
-    keep_files_apart()
+    separate_s3_files()
     return_gateway_responses()
     record_calls_of_functions()
     from localstack.runtime.main import main
