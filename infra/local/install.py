@@ -13,14 +13,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local import uv
-from infra.local.console import StackError, cancelled, log, log_step
+from infra.local.console import StackError, log, log_step
 from infra.local.paths import CACHE, DEV_VENV, ROOT, TOOLS, Stack
-from infra.local.processes import last_lines, run_quietly
+from infra.local.processes import last_lines, run_in_parallel, run_quietly
 
 HERE = Path(__file__).resolve().parent
 EXECUTOR = HERE / "lambda_executor"
@@ -106,7 +105,7 @@ def install_for(stack: Stack) -> None:
             pieces.append(lambda: _tools_and_jars(own_services))
         if stack.name == "test":
             pieces.append(_node_programs)
-        _in_parallel(pieces)
+        run_in_parallel(pieces)
 
 
 def install_dev() -> None:
@@ -156,22 +155,6 @@ def installer_lock() -> Iterator[None]:
             shutil.rmtree(uv.TEMPORARY, ignore_errors=True)
 
 
-def _in_parallel(pieces: Sequence[Callable[[], None]]) -> None:
-    """Install pieces in parallel. The first failure ends the others."""
-    with ThreadPoolExecutor(max_workers=len(pieces)) as pool:
-        futures = [pool.submit(piece) for piece in pieces]
-        try:
-            for future in futures:
-                future.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
-            errors = [error for future in futures if (error := future.exception()) is not None]
-        except BaseException:
-            cancelled.set()
-            raise
-    causes = [error for error in errors if isinstance(error, StackError)]
-    if errors:
-        raise (causes or errors)[0]
-
-
 def _install_uv() -> None:
     stamp = _stamp_of([uv.REQUIREMENTS])
     if _has_stamp(uv.VENV, stamp) and (uv.VENV / "bin/uv").exists():
@@ -193,8 +176,7 @@ def _tools_and_jars(own_services: set[str]) -> None:
         downloads.append(lambda: _jars(OPENSEARCH_JARS, "OpenSearch", "jars-opensearch.lock"))
     if "elasticmq" in own_services:
         downloads.append(lambda: _jars(ELASTICMQ_JARS, "ElasticMQ", "jars-elasticmq.lock"))
-    if downloads:
-        _in_parallel(downloads)
+    run_in_parallel(downloads)
 
 
 def _jars(folder: Path, title: str, lock_name: str) -> None:

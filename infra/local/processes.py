@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -153,6 +154,29 @@ def run_quietly(
             if process.poll() is None:  # it was not reaped, so no other process has its pid
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
+
+
+def run_in_parallel[T](tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Run tasks in threads. Returns their results in order. The first failure ends the others.
+
+    Raises:
+        StackError: a task failed with it. It is raised before the errors that it caused in other tasks.
+    """
+    if not tasks:
+        return []
+    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            for future in futures:
+                future.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
+            errors = [error for future in futures if (error := future.exception()) is not None]
+        except BaseException:
+            cancelled.set()
+            raise
+    causes = [error for error in errors if isinstance(error, StackError)]
+    if errors:
+        raise (causes or errors)[0]
+    return [future.result() for future in futures]
 
 
 def ports_open_to_others() -> set[int]:

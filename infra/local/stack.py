@@ -5,9 +5,10 @@ import os
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-from infra.local.console import StackError, cancelled, log, log_step, print_raw
+from infra.local.console import StackError, log, log_step, print_raw
 from infra.local.deployment import deploy
 from infra.local.install import install_for
 from infra.local.paths import EXTERNAL_VARIABLES, Stack, port_variable
@@ -17,6 +18,7 @@ from infra.local.processes import (
     last_lines,
     ports_open_to_others,
     recorded_processes,
+    run_in_parallel,
     spawn,
     stop,
     stop_leftovers,
@@ -188,24 +190,9 @@ def _start_services(
     stack: Stack, services: list[Service], secrets: StackSecrets
 ) -> dict[str, ManagedProcess]:
     """Start services in parallel. The first failure ends the others."""
-    if not services:
-        return {}
-    with ThreadPoolExecutor(max_workers=len(services)) as pool:
-        futures = {
-            service.name: pool.submit(start_service, stack, service, secrets)
-            for service in services
-        }
-        try:
-            for future in futures.values():
-                future.add_done_callback(lambda done: cancelled.set() if done.exception() else None)
-            errors = [error for f in futures.values() if (error := f.exception()) is not None]
-        except BaseException:
-            cancelled.set()
-            raise
-    causes = [error for error in errors if isinstance(error, StackError)]
-    if errors:
-        raise (causes or errors)[0]
-    return {name: future.result() for name, future in futures.items()}
+    starts = [partial(start_service, stack, service, secrets) for service in services]
+    processes = run_in_parallel(starts)
+    return {service.name: process for service, process in zip(services, processes, strict=True)}
 
 
 def _check_ports(stack: Stack, services: list[Service]) -> None:
