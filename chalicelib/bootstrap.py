@@ -13,7 +13,7 @@ def resolve_secret(value: str) -> str:
     """The secret that a setting names. A value that is not the ARN of a secret is returned unchanged."""
     if not value.startswith("arn:"):
         return value
-    from chalicelib.adapters.secrets import secret
+    from chalicelib.adapters.aws import secret
 
     return secret(value)
 
@@ -35,8 +35,18 @@ class Adapters:
         self.lease_window = settings.lease_window
 
     @cached_property
+    def master_key(self) -> str:
+        """The key from which the secret keys of all applications are derived."""
+        return self.settings.require("master_key")
+
+    @cached_property
+    def admin_key(self) -> str:
+        """The credential of the admin."""
+        return self.settings.require("admin_key")
+
+    @cached_property
     def clock(self) -> Clock:
-        from chalicelib.adapters.clock import SystemClock
+        from chalicelib.adapters.runtime import SystemClock
 
         return SystemClock()
 
@@ -60,7 +70,7 @@ class Adapters:
 
     @cached_property
     def queues(self) -> Queues:
-        from chalicelib.adapters.sqs import SqsQueues
+        from chalicelib.adapters.aws import SqsQueues
 
         return SqsQueues(self.settings.queue_urls, self.settings.dead_letter_queue_urls)
 
@@ -72,7 +82,7 @@ class Adapters:
 
     @cached_property
     def metrics(self) -> Metrics:
-        from chalicelib.adapters.metrics import EmfMetrics
+        from chalicelib.adapters.runtime import EmfMetrics
 
         return EmfMetrics(self.settings.stage)
 

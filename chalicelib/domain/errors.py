@@ -18,12 +18,13 @@ OrdinalError
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from chalicelib.domain.rate_limits import Remaining
+if TYPE_CHECKING:
+    from chalicelib.domain.rate_limits import Remaining
+
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -37,7 +38,7 @@ class OrdinalError(Exception):
 
     code = "internal"
     retryable = False
-    remaining: tuple[Remaining, ...] = ()
+    remaining: "tuple[Remaining, ...]" = ()
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -131,7 +132,7 @@ class RateLimitedError(OrdinalError):
     retryable = True
 
     def __init__(
-        self, limit: str, retry_after_seconds: int, remaining: tuple[Remaining, ...] = ()
+        self, limit: str, retry_after_seconds: int, remaining: "tuple[Remaining, ...]" = ()
     ) -> None:
         super().__init__(f"the {limit} sends too many requests")
         self.limit = limit
@@ -163,13 +164,3 @@ class PoisonError(OrdinalError):
 def safe_text(error: OrdinalError) -> str:
     """The text of the error for the log, without quoted parts, which may be content."""
     return _QUOTED.sub("'…'", str(error))
-
-
-@contextmanager
-def remaining_on_errors(remaining: tuple[Remaining, ...]) -> Iterator[None]:
-    """Errors that leave this block get the request's `remaining`: their responses show it as well."""
-    try:
-        yield
-    except OrdinalError as error:
-        error.remaining = error.remaining or remaining
-        raise

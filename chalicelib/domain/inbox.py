@@ -13,8 +13,7 @@ from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER
 from chalicelib.domain.models import AppToken, ChatNumber, Timestamp
 from chalicelib.domain.queue_records import RECORD_VERSION
-from chalicelib.domain.requests import ChatRequest, MessageRequest, check_request
-from chalicelib.domain.validation import decode
+from chalicelib.domain.requests import ChatRequest, MessageRequest, check_request, decode
 
 Key = Annotated[str, Meta(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_CHARS)]
 

@@ -11,8 +11,8 @@ from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.entrypoints import log
 from chalicelib.usecases import maintenance
-from chalicelib.usecases.log_subjects import error_fields
 from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import error_fields
 
 blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)

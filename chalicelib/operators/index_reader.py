@@ -5,8 +5,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.adapters.opensearch.connection import Connection, Response
-from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.adapters.opensearch.index import ALIAS, Connection, Response
 from chalicelib.domain.models import AppToken
 from chalicelib.operators.scan import ChatKey, Chunk
 

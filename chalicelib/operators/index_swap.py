@@ -19,9 +19,15 @@ from typing import Any
 import msgspec
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.connection import READ_SECONDS, Connection, Response
-from chalicelib.adapters.opensearch.index import MAX_BULK_BYTES, OpenSearchIndex
-from chalicelib.adapters.opensearch.mapping import ALIAS, MAPPINGS, VERSION, migrate, settings
+from chalicelib.adapters.opensearch.index import (
+    ALIAS,
+    MAX_BULK_BYTES,
+    READ_SECONDS,
+    Connection,
+    OpenSearchIndex,
+    Response,
+)
+from chalicelib.adapters.opensearch.mapping import MAPPINGS, VERSION, migrate, settings
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.operators.scan import ScanPosition

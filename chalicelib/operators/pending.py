@@ -11,8 +11,8 @@ from typing import cast
 import msgspec
 import redis
 
-from chalicelib.adapters.redis import connection, keys
-from chalicelib.adapters.redis.codec import parse_entry, version_type
+from chalicelib.adapters.redis import connection
+from chalicelib.adapters.redis.codec import due_key, parse_entry, pending_key, version_type
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.operators.errors import reported_as
@@ -56,7 +56,7 @@ def measure_backlog(client: redis.Redis, list_tokens: ListTokens) -> PendingBack
 
 def pending_counters(client: redis.Redis, token: AppToken) -> set[Counter]:
     """The counters of an application that have pending versions. Members are `chat:number`."""
-    members = client.zscan_iter(keys.due(token), count=_MEMBERS_A_SCAN)
+    members = client.zscan_iter(due_key(token), count=_MEMBERS_A_SCAN)
     chats = {int(cast(bytes, member).partition(b":")[0]) for member, _ in members}
     return {Counter(token, ChatNumber(chat) or None) for chat in chats}
 
@@ -70,7 +70,7 @@ def pending_revisions(
         while entries := cast(
             list[tuple[bytes, float]],
             client.zrange(
-                keys.pending(counter), lowest, "+inf", byscore=True, offset=0, num=_ENTRIES_A_PAGE,
+                pending_key(counter), lowest, "+inf", byscore=True, offset=0, num=_ENTRIES_A_PAGE,
                 withscores=True,
             ),
         ):  # fmt: skip
@@ -81,7 +81,7 @@ def pending_revisions(
 def _counts(client: redis.Redis, tokens: Iterable[AppToken]) -> list[int]:
     with client.pipeline(transaction=False) as pipeline:
         for token in tokens:
-            pipeline.zcard(keys.due(token))
+            pipeline.zcard(due_key(token))
         return pipeline.execute()
 
 
@@ -89,7 +89,7 @@ def _accepted_at_ms(client: redis.Redis, counters: Collection[Counter]) -> list[
     """When the version with the lowest number of each counter was accepted."""
     with client.pipeline(transaction=False) as pipeline:
         for counter in counters:
-            pipeline.zrange(keys.pending(counter), 0, 0)
+            pipeline.zrange(pending_key(counter), 0, 0)
         replies = pipeline.execute()
     return [
         parse_entry(entry, version_type(counter)).accepted_at_ms

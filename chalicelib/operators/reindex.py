@@ -11,8 +11,7 @@ The progress is stored in the new index: a reindex that was killed continues whe
 
 from collections.abc import Callable
 
-from chalicelib.adapters.opensearch.index import OpenSearchIndex
-from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.adapters.opensearch.index import ALIAS, OpenSearchIndex
 from chalicelib.domain.queue_records import RefusedDocument
 from chalicelib.operators.errors import ReindexRunningError
 from chalicelib.operators.index_reader import IndexReader

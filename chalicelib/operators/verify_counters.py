@@ -13,7 +13,7 @@ import redis
 
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.leases import MySqlLeases
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.codec import counter_key
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber
@@ -150,7 +150,7 @@ def _read_counters(
     for counters in batched([limit.counter for limit in limits], _COUNTERS_A_PAGE):
         with client.pipeline(transaction=False) as pipeline:
             for counter in counters:
-                pipeline.hmget(keys.counter(counter), ["last", "ceiling", "holder"])
+                pipeline.hmget(counter_key(counter), ["last", "ceiling", "holder"])
             replies = pipeline.execute()
         for counter, (last, ceiling, holder) in zip(counters, replies, strict=True):
             if holder is not None and holder.decode() in holders:

@@ -1,22 +1,25 @@
 """Accept new chats and messages: Redis gives the numbers, then SQS gets the record."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import OrdinalError, remaining_on_errors
+from chalicelib.domain.errors import OrdinalError, UnavailableError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
-from chalicelib.domain.leases import Accepted, Counter, first_lease
+from chalicelib.domain.leases import Accepted, Counter, NotReady, first_lease
 from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED, Metric
 from chalicelib.domain.models import Chat, ChatNumber, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
-from chalicelib.usecases.leases import with_lease
-from chalicelib.usecases.log_subjects import error_fields, log_records
+from chalicelib.domain.rate_limits import remaining_on_errors
+from chalicelib.usecases.leases import make_ready
 from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import error_fields, log_records
+
+_PATIENCE_MS = 4_000
 
 
 class Numbered[T: (Message, Chat)](msgspec.Struct, frozen=True):
@@ -121,6 +124,18 @@ def assign_message_numbers(
         return Numbered(accepted, messages, [*records_of(tenant.token, chat, accepted.pending)])
     record = MessagesRecord(token=tenant.token, chat=chat, lease=accepted.lease, messages=messages)
     return Numbered(accepted, messages, [record])
+
+
+def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
+    """Call `attempt` until it is ready. Raises `UnavailableError` after four seconds."""
+    until = ports.clock.now_ms() + _PATIENCE_MS
+    while True:
+        result = attempt()
+        if not isinstance(result, NotReady):
+            return result
+        if ports.clock.now_ms() > until:
+            raise UnavailableError("no lease could be acquired in time")
+        make_ready(ports, counter, result)
 
 
 def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:

@@ -11,7 +11,6 @@ leases from MySQL to Redis. Each of its steps may be lost, late or run twice wit
 - A lease that is being released issues no numbers, so giving it back twice, or late, changes nothing.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from chalicelib.domain.errors import (
@@ -41,23 +40,10 @@ from chalicelib.domain.models import AppToken
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
 
-_PATIENCE_MS = 4_000
 _PAUSE_SECONDS = 0.02
 # How long a chat that was accepted by a lost incarnation may still be on its way: the time in which somebody
 # repairs a worker that does not run.
 _CHAT_MAY_ARRIVE_MS = 24 * 3600_000
-
-
-def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
-    """Call `attempt` until it is ready. Raises `UnavailableError` after four seconds."""
-    until = ports.clock.now_ms() + _PATIENCE_MS
-    while True:
-        result = attempt()
-        if not isinstance(result, NotReady):
-            return result
-        if ports.clock.now_ms() > until:
-            raise UnavailableError("no lease could be acquired in time")
-        _make_ready(ports, counter, result)
 
 
 def release_lease(ports: Ports, counter: Counter, releasing: LeaseReleasing) -> None:
@@ -67,7 +53,8 @@ def release_lease(ports: Ports, counter: Counter, releasing: LeaseReleasing) -> 
     ports.sequencer.forget_released(counter, releasing)
 
 
-def _make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
+def make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
+    """One step towards a lease. The caller then runs its script again."""
     match not_ready:
         case ApplicationNotCached():
             _load_application(ports, counter.token, not_ready.nonce)

@@ -12,8 +12,8 @@ from chalicelib.domain.queue_records import PurgeRecord, records_of
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue
 from chalicelib.usecases.leases import release_lease
-from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import log_subject
 
 logger = logging.getLogger(__name__)
 

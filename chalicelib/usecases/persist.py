@@ -18,8 +18,8 @@ from chalicelib.domain.queue_records import (
     PurgeRecord,
 )
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.log_subjects import error_fields, log_subject_of_revisions
 from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import error_fields, log_subject_of_revisions
 
 logger = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import GoneError, remaining_on_errors
+from chalicelib.domain.errors import GoneError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.paging import Page, PageRequest, only
-from chalicelib.domain.rate_limits import Result
+from chalicelib.domain.rate_limits import Result, remaining_on_errors
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats, UnreadCount
-from chalicelib.usecases.leases import with_lease
+from chalicelib.usecases.accept import with_lease
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import require_chat
 

@@ -7,17 +7,16 @@ import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import remaining_on_errors
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_DEAD_LETTERED
 from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
-from chalicelib.domain.rate_limits import Result
+from chalicelib.domain.rate_limits import Result, remaining_on_errors
 from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.times import unix_ms
-from chalicelib.usecases.log_subjects import log_subject
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
 from chalicelib.usecases.ports import Ports
+from chalicelib.usecases.process_batch import log_subject
 from chalicelib.usecases.read import NOTHING, read_pending, require_chat
 
 logger = logging.getLogger(__name__)

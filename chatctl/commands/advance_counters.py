@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.times import rfc3339
 from chalicelib.operators.advance_counters import MAX_BY, advance_counters

@@ -17,7 +17,7 @@ from ordinal_client import (
     UnauthenticatedError,
 )
 
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.limits import MAX_PAGE_ITEMS
 from chalicelib.domain.times import rfc3339
 from chatctl.api import DEFAULT_SECONDS, OpenClient, RetryBudget, client_opener

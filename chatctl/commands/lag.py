@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.runtime import SystemClock
 from chatctl.config import Targets, load_targets, stack_option
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app import app
-from chalicelib.adapters.sqs import MAX_ENTRIES_PER_CALL
+from chalicelib.adapters.aws import MAX_ENTRIES_PER_CALL
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.usecases.persist import MAX_DOCUMENTS_PER_RECORD
 from docs.cost_model.inputs import MONTH_SECONDS, PRICES, Measured, Mix

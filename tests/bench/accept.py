@@ -14,8 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from chalice import Chalice
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import (

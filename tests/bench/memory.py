@@ -6,8 +6,8 @@ from typing import Any
 
 import redis
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter

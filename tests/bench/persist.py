@@ -9,8 +9,7 @@ from opensearchpy import OpenSearch
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.persist_messages import INSERT, _row
-from chalicelib.adapters.opensearch.index import to_action
-from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.adapters.opensearch.index import ALIAS, to_action
 from chalicelib.domain.queue_records import Document, DocumentsRecord, MessagesRecord
 from chalicelib.domain.times import rfc3339
 from tests.bench.harness import LEASE_WINDOW, Harness

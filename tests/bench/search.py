@@ -6,8 +6,7 @@ from statistics import quantiles
 
 from opensearchpy import OpenSearch
 
-from chalicelib.adapters.opensearch.index import OpenSearchIndex, to_action, to_request
-from chalicelib.adapters.opensearch.mapping import ALIAS
+from chalicelib.adapters.opensearch.index import ALIAS, OpenSearchIndex, to_action, to_request
 from chalicelib.domain.models import (
     AppToken,
     ChatNumber,

@@ -16,14 +16,13 @@ import pytest
 import redis
 
 from chalicelib.adapters import circuit
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.aws import SqsQueues
 from chalicelib.adapters.mysql.database import REQUEST_READ_TIMEOUT_SECONDS, Database
-from chalicelib.adapters.opensearch.connection import Connection
-from chalicelib.adapters.opensearch.index import OpenSearchIndex
+from chalicelib.adapters.opensearch.index import Connection, OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import VERSION, migrate
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.codec import due_key
 from chalicelib.adapters.redis.sequencer import RedisSequencer
-from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter
 from tests.aws_clients import local_client
@@ -51,7 +50,7 @@ def redis_part(moved: Callable[[str], tuple[Relay, str]]) -> Iterator[Part]:
     token = secrets.token_hex(15)
     with closing(RedisSequencer(url, SystemClock(), 10)) as sequencer:
         with closing(redis.Redis.from_url(part_url("redis"))) as client:
-            client.set(keys.due(token), "of a wrong type", ex=60)
+            client.set(due_key(token), "of a wrong type", ex=60)
         yield Part(relay, 3, sequencer.ping, lambda: sequencer.list_overdue([token], 1))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.adapters.sqs import SqsQueues
+from chalicelib.adapters.aws import SqsQueues
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
 from chalicelib.domain.models import Chat, Lease, Message

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter

@@ -19,9 +19,9 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import pytest
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Since
 from chalicelib.domain.models import Chat, Message

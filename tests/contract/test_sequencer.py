@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.codec import application_key
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
@@ -221,7 +221,7 @@ def test_a_changed_key_is_read_again(sequencer: Sequencer, token: str) -> None:
 def lose(sequencer: Sequencer, token: str) -> None:
     """The cache expires, or Redis is wiped."""
     assert isinstance(sequencer, RedisSequencer)
-    sequencer._pipeline([("UNLINK", keys.application(token))])
+    sequencer._pipeline([("UNLINK", application_key(token))])
 
 
 def test_keys_read_before_a_change_are_not_cached(sequencer: Sequencer) -> None:

@@ -15,11 +15,11 @@ import pytest
 import redis
 from msgspec.structs import replace
 
+from chalicelib.adapters.aws import queue_of
 from chalicelib.adapters.mysql.database import Database
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER, RedisSequencer
-from chalicelib.adapters.sqs import queue_of
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from chalicelib.adapters.mysql.database import Database
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.codec import counter_key
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
@@ -188,7 +188,7 @@ def test_a_counter_that_mysql_contradicts_is_counted(system: Indexed, client: re
     accepted(system, client, token, 3).close()
     system.fill(token, 1, 3)
     assert not verified(system, client).differs
-    name = keys.counter(Counter(token, 1))
+    name = counter_key(Counter(token, 1))
     client.hset(name, "last", 2)
     report = verified(system, client)
     assert (report.differs, report.counters_behind, report.ceilings_too_high) == (True, 1, 0)
@@ -203,7 +203,7 @@ def test_a_counter_that_mysql_contradicts_is_counted(system: Indexed, client: re
 
 def test_the_counter_of_chat_numbers_is_compared_too(system: Indexed, client: redis.Redis) -> None:
     token = system.application(3)
-    name = keys.counter(Counter(token))
+    name = counter_key(Counter(token))
     client.hset(name, mapping={"last": 2, "ceiling": 5, "holder": incarnation(client)})
     report = verified(system, client)
     assert report.counters_behind == 1

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib.entrypoints.http.operation import Operation
+from chalicelib.entrypoints.http.endpoint import Operation
 from tests.e2e.conftest import Application, Stack, wait_until
 from tests.isolation.foreign_credentials import (
     UNKNOWN_TOKEN,

@@ -4,8 +4,8 @@ import secrets
 from collections import defaultdict
 from typing import Any
 
-from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message

@@ -22,6 +22,8 @@ class FakePorts:
     """The `Ports` with fakes instead of Redis, MySQL, SQS and OpenSearch. A lease has ten numbers."""
 
     settings = SETTINGS
+    master_key = SETTINGS.master_key
+    admin_key = SETTINGS.admin_key
     lease_window = SETTINGS.lease_window
 
     def __init__(self) -> None:

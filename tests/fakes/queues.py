@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from chalicelib.adapters.sqs import queue_of, split_to_fit
+from chalicelib.adapters.aws import queue_of, split_to_fit
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.queue_records import AnyRecord
 from chalicelib.settings import QUEUES

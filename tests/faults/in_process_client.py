@@ -3,7 +3,7 @@
 import threading
 import time
 
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.runtime import SystemClock
 from chalicelib.bootstrap import Adapters
 from chalicelib.domain.auth import Tenant, check_key
 from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError

@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 import msgspec
 
-from chalicelib.entrypoints.http.operation import Operation
+from chalicelib.entrypoints.http.endpoint import Operation
 
 UNKNOWN_TOKEN = "0" * 30
 

@@ -9,9 +9,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from chalicelib.entrypoints.http.endpoint import OPERATIONS
+from chalicelib.entrypoints.http.endpoint import OPERATIONS, Operation
 from chalicelib.entrypoints.http.openapi.document import EXAMPLES
-from chalicelib.entrypoints.http.operation import Operation
 
 # The numbers that the victim has, and numbers that it does not have. No response shows whether ann exists.
 EXISTING = {"chat": "1", "number": "1", "user": "ann"}

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import json
 
-from chalicelib.adapters.sqs import queue_of, split_to_fit
+from chalicelib.adapters.aws import queue_of, split_to_fit
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord

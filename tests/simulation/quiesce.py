@@ -4,7 +4,7 @@ import random
 from contextlib import suppress
 from typing import Any
 
-from chalicelib.adapters.redis import keys
+from chalicelib.adapters.redis.codec import due_key, pending_key
 from chalicelib.domain.errors import NotFoundError, UnavailableError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import ChatNumber
@@ -210,12 +210,12 @@ def _leftovers_in_redis(simulation: Simulation) -> tuple[list[str], list[str]]:
     if TOKEN not in simulation.store._applications:
         return [], []
     chats = [None, *_application(simulation).chats]
-    pending_keys = [keys.pending(Counter(TOKEN, chat)) for chat in chats]
+    pending_keys = [pending_key(Counter(TOKEN, chat)) for chat in chats]
     pending = [
         f"{entry[:60]!r}"
         for name in pending_keys
         for entry in server.execute("ZRANGE", name, 0, -1) or []
     ]
-    due = server.execute("ZRANGE", keys.due(TOKEN), 0, -1)
+    due = server.execute("ZRANGE", due_key(TOKEN), 0, -1)
     assert isinstance(due, list)
     return pending, [member.decode() for member in due]

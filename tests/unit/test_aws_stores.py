@@ -12,7 +12,7 @@ from opensearchpy import Urllib3AWSV4SignerAuth
 
 from chalicelib.adapters.mysql import database as mysql
 from chalicelib.adapters.mysql.migrate import owner_url
-from chalicelib.adapters.opensearch.connection import Connection
+from chalicelib.adapters.opensearch.index import Connection
 from chalicelib.adapters.redis.connection import connect
 
 DOMAIN = "https://vpc-ordinal-prod-abc.eu-west-1.es.amazonaws.com"

@@ -56,7 +56,7 @@ import app, chalicelib
 for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
     importlib.import_module(module.name)
 
-from chalicelib.adapters.opensearch.connection import Connection
+from chalicelib.adapters.opensearch.index import Connection
 from chalicelib.domain.errors import UnauthenticatedError
 from chalicelib.entrypoints.http.auth import check_user_token
 

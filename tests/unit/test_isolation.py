@@ -11,7 +11,7 @@ from app import app
 from chalicelib.domain.auth import derive_key
 from chalicelib.domain.paging import PageRequest
 from chalicelib.entrypoints.http import endpoint
-from chalicelib.entrypoints.http.operation import Operation
+from chalicelib.entrypoints.http.endpoint import Operation
 from tests.fakes.ports import SETTINGS, FakePorts
 from tests.isolation.foreign_credentials import (
     UNKNOWN_TOKEN,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from chalicelib.adapters.metrics import EmfMetrics
+from chalicelib.adapters.runtime import EmfMetrics
 from chalicelib.domain.metrics import ALL
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.adapters.metrics import EmfMetrics
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS
+from chalicelib.adapters.runtime import EmfMetrics
 from chalicelib.domain.errors import BackpressureError
 from chalicelib.domain.metrics import ALL, NAMESPACE
 from chalicelib.usecases.maintenance import IDLE_MS

@@ -7,8 +7,7 @@ import pytest
 from chalice.test import HTTPResponse
 
 from chalicelib.entrypoints.http import applications, chats, messages
-from chalicelib.entrypoints.http.endpoint import OPERATIONS, WriteReply
-from chalicelib.entrypoints.http.operation import Operation
+from chalicelib.entrypoints.http.endpoint import OPERATIONS, Operation, WriteReply
 from tests.fakes.ports import SETTINGS, FakePorts
 from tests.isolation.requests import EXISTING, request_of
 from tests.unit.operator_view import KEY, TOKEN, Functions, operated

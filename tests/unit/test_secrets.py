@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
-from chalicelib.adapters.secrets import secret
+from chalicelib.adapters.aws import secret
 from chalicelib.bootstrap import resolve_secret
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.settings import Settings

@@ -30,6 +30,16 @@ MAX_KEYS_PER_STATEMENT = 500
 # A floor that is more windows behind stays where it is until the next lease, so that extending is cheap.
 MAX_WINDOWS_TO_COUNT = 8
 
+
+_WRITE_COUNTS = """
+INSERT INTO chats (id, application_id, number, created_at,
+  messages_count, last_message_number, last_position, messages_floor, messages_ceiling)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON DUPLICATE KEY UPDATE messages_count = VALUES(messages_count),
+  last_message_number = VALUES(last_message_number), last_position = VALUES(last_position),
+  messages_floor = VALUES(messages_floor), messages_ceiling = VALUES(messages_ceiling)
+"""
+
 ChatKey = tuple[int, ChatNumber]  # application id, number
 
 
@@ -219,3 +229,14 @@ def _is_dense(cursor: Cursor, sql: str, parent_id: int, floor: int, top: int, wi
         return False
     cursor.execute(sql, (parent_id, floor, top))
     return bool(cursor.fetchall() == ((top - floor,),))
+
+
+def write_counts(cursor: Cursor, rows: Collection[LockedChat]) -> None:
+    """Write the message counts, last numbers, last positions, floors and ceilings of locked rows."""
+    cursor.executemany(_WRITE_COUNTS, [_counts(row) for row in rows])
+
+
+def _counts(row: LockedChat) -> tuple[object, ...]:
+    unchanged = (row.id, row.application_id, row.number, row.created_at)
+    counts = (row.messages_count, row.last_message_number, row.last_position)
+    return (*unchanged, *counts, row.messages_floor, row.messages_ceiling)

@@ -7,7 +7,7 @@ Tests: "every order" in `tests/contract/test_store.py`.
 Applications are locked first, because their counts and their leases change with the rows of their chats.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from pymysql.cursors import Cursor
@@ -26,6 +26,7 @@ from chalicelib.adapters.mysql.locking import (
     latest_lease,
     lock_applications,
     lock_chats,
+    write_counts,
 )
 from chalicelib.domain.leases import Counter, PersistedChats
 from chalicelib.domain.models import AppToken, Chat, ChatNumber, Epoch, Lease
@@ -99,14 +100,6 @@ ON DUPLICATE KEY UPDATE revision = VALUES(revision), title = VALUES(title),
   metadata = VALUES(metadata), created_at = VALUES(created_at), edited_at = VALUES(edited_at),
   deleted_at = VALUES(deleted_at), idempotency_key = VALUES(idempotency_key)
 """
-WRITE_COUNTS = """
-INSERT INTO chats (id, application_id, number, created_at,
-  messages_count, last_message_number, last_position, messages_floor, messages_ceiling)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON DUPLICATE KEY UPDATE messages_count = VALUES(messages_count),
-  last_message_number = VALUES(last_message_number), last_position = VALUES(last_position),
-  messages_floor = VALUES(messages_floor), messages_ceiling = VALUES(messages_ceiling)
-"""
 WRITE_APPLICATIONS = """
 INSERT INTO applications (id, token, name, created_at, chats_count, chats_floor, chats_ceiling)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -131,11 +124,6 @@ def write_versions(cursor: Cursor, chats: Iterable[tuple[LockedChat, Chat]]) -> 
     )
 
 
-def write_counts(cursor: Cursor, rows: Collection[LockedChat]) -> None:
-    """Write the message counts, last numbers, last positions, floors and ceilings of locked rows."""
-    cursor.executemany(WRITE_COUNTS, [_counts(row) for row in rows])
-
-
 def write_applications(cursor: Cursor, rows: Iterable[LockedApplication]) -> None:
     """Write the chat counts, floors and ceilings of locked rows."""
     cursor.executemany(WRITE_APPLICATIONS, [_chat_counts(row) for row in rows])
@@ -154,12 +142,6 @@ def _columns(chat: Chat) -> tuple[object, ...]:
         to_db_time(chat.deleted_at),
         chat.idempotency_key,
     )
-
-
-def _counts(row: LockedChat) -> tuple[object, ...]:
-    unchanged = (row.id, row.application_id, row.number, row.created_at)
-    counts = (row.messages_count, row.last_message_number, row.last_position)
-    return (*unchanged, *counts, row.messages_floor, row.messages_ceiling)
 
 
 def _chat_counts(row: LockedApplication) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import to_db_metadata, to_db_time
+from chalicelib.adapters.mysql.database import Database, to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     MAX_KEYS_PER_STATEMENT,
     ChatKey,
@@ -33,11 +33,12 @@ from chalicelib.adapters.mysql.locking import (
     latest_lease,
     lock_applications,
     lock_chats,
+    write_counts,
 )
-from chalicelib.adapters.mysql.persist_chats import write_counts
-from chalicelib.domain.leases import Counter, PersistedMessages
+from chalicelib.adapters.mysql.persist_chats import group_by_application, persist_chats
+from chalicelib.domain.leases import Counter, PersistedChats, PersistedMessages
 from chalicelib.domain.models import AppToken, ChatNumber, Lease, Message, Revision
-from chalicelib.domain.queue_records import Document, MessagesRecord
+from chalicelib.domain.queue_records import ChatsRecord, Document, MessagesRecord
 
 ChatName = tuple[AppToken, ChatNumber]  # token, number
 
@@ -280,3 +281,18 @@ def _advance_ceiling(
         row.messages_ceiling = lease.ceiling
         plan.extended.append((Counter(*name), lease))
     return lease is not None
+
+
+class MySqlPersistence:
+    """Stores the records of one invocation, each kind in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
+        batches = group_by_application(records)
+        return self._database.transact(lambda cursor: persist_chats(cursor, batches, window))
+
+    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
+        batches = group_by_chat(records)
+        return self._database.transact(lambda cursor: persist_messages(cursor, batches, window))

@@ -1,36 +1,13 @@
 """The `Store` port on MySQL: one repository for each role, over one `Database`."""
 
-from collections.abc import Sequence
-
-from chalicelib.adapters.mysql import persist_chats, persist_messages
 from chalicelib.adapters.mysql.applications import MySqlApplications
 from chalicelib.adapters.mysql.chats import MySqlChats
 from chalicelib.adapters.mysql.database import READ_TIMEOUT_SECONDS, Database
 from chalicelib.adapters.mysql.leases import MySqlLeases
 from chalicelib.adapters.mysql.messages import MySqlMessages
+from chalicelib.adapters.mysql.persist_messages import MySqlPersistence
 from chalicelib.adapters.mysql.purge import MySqlPurge
 from chalicelib.adapters.mysql.read_markers import MySqlReadMarkers
-from chalicelib.domain.leases import PersistedChats, PersistedMessages
-from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord
-
-
-class MySqlPersistence:
-    """Stores the records of one invocation, each kind in one transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def persist_chats(self, records: Sequence[ChatsRecord], window: int) -> PersistedChats:
-        batches = persist_chats.group_by_application(records)
-        return self._database.transact(
-            lambda cursor: persist_chats.persist_chats(cursor, batches, window)
-        )
-
-    def persist_messages(self, records: Sequence[MessagesRecord], window: int) -> PersistedMessages:
-        batches = persist_messages.group_by_chat(records)
-        return self._database.transact(
-            lambda cursor: persist_messages.persist_messages(cursor, batches, window)
-        )
 
 
 class MySqlStore:

@@ -22,12 +22,10 @@ from typing import Any
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import RequestError
 
-from chalicelib.adapters.opensearch.connection import Connection, Response
+from chalicelib.adapters.opensearch.index import ALIAS, PART_CHARS, Connection, Response
 from chalicelib.domain.text import folds_beyond_case
 
 VERSION = 1
-ALIAS = "messages"
-PART_CHARS = 3
 
 _STORED_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 

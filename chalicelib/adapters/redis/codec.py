@@ -1,5 +1,9 @@
-"""What the Redis scripts take and return, as values: versions, pending entries, replies."""
+"""What the Redis scripts take and return: the names of the keys, versions, pending entries, replies.
 
+All keys of an application have the hash tag `{token}`: one slot of a cluster.
+"""
+
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -26,7 +30,16 @@ from chalicelib.domain.leases import (
     LeaseReleasing,
     NotReady,
 )
-from chalicelib.domain.models import Chat, Epoch, Lease, Message, Pending, Revision, Timestamp
+from chalicelib.domain.models import (
+    AppToken,
+    Chat,
+    Epoch,
+    Lease,
+    Message,
+    Pending,
+    Revision,
+    Timestamp,
+)
 from chalicelib.domain.rate_limits import Bucket, Remaining
 
 _HEAD = b'{"number":0,"revision":0'
@@ -42,6 +55,69 @@ _REMAINING_AT = {
 }
 
 type VersionType = type[Message] | type[Chat]
+
+
+def application_key(token: AppToken) -> str:
+    return f"{{{token}}}:application"
+
+
+def counter_key(counter: Counter) -> str:
+    chat = counter.chat
+    return f"{{{counter.token}}}:chats" if chat is None else f"{{{counter.token}}}:chat:{chat}"
+
+
+def nonce_key(counter: Counter) -> str:
+    return f"{counter_key(counter)}:nonce"
+
+
+def pending_key(counter: Counter) -> str:
+    return f"{counter_key(counter)}:pending"
+
+
+def deletions_key(chat: Counter) -> str:
+    """Numbers of the chat's messages whose deletion is pending."""
+    return f"{counter_key(chat)}:deletions"
+
+
+def idle_key(token: AppToken) -> str:
+    """Idle counters (chat number, or 0 for the chats' counter), by when they became idle, ms since 1970."""
+    return f"{{{token}}}:quiet"
+
+
+def due_key(token: AppToken) -> str:
+    """Pending entries (`<chat number or 0>:<number>`), by when they are overdue, ms since 1970."""
+    return f"{{{token}}}:due"
+
+
+def idempotency_record_key(token: AppToken, idempotency_key: str, user: str | None) -> str:
+    """The idempotency record of a request with the secret key, or with a user token of `user`."""
+    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+    if user is None:
+        return f"{{{token}}}:mark:{digest}"
+    return f"{{{token}}}:mark:{hashlib.sha256(user.encode()).hexdigest()}:{digest}"
+
+
+def bucket_key(token: AppToken, limit: Bucket) -> str:
+    """When the bucket of a rate limit is full again, microseconds since 1970."""
+    if limit.user is None:
+        return f"{{{token}}}:rate"
+    digest = hashlib.sha256(limit.user.encode()).hexdigest()
+    return f"{{{token}}}:rate:{digest}"
+
+
+def common_keys(counter: Counter) -> list[str]:
+    """KEYS 1 to 8 of the scripts `accept` and `edit`."""
+    chats = Counter(counter.token)
+    return [
+        application_key(counter.token),
+        counter_key(counter),
+        nonce_key(counter),
+        pending_key(counter),
+        due_key(counter.token),
+        counter_key(chats),
+        pending_key(chats),
+        idle_key(counter.token),
+    ]
 
 
 def version_type(counter: Counter) -> VersionType:

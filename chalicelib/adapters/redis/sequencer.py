@@ -4,9 +4,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chalicelib.adapters.redis import keys
 from chalicelib.adapters.redis.codec import (
+    application_key,
+    bucket_key,
+    common_keys,
+    counter_key,
+    deletions_key,
+    due_key,
     fragment,
+    idempotency_record_key,
+    idle_key,
+    nonce_key,
     parse_accepted,
     parse_entry,
     parse_not_cached,
@@ -14,6 +22,7 @@ from chalicelib.adapters.redis.codec import (
     parse_releasing,
     parse_remaining,
     parse_replayed,
+    pending_key,
     version_type,
 )
 from chalicelib.adapters.redis.connection import Scripts
@@ -97,7 +106,7 @@ class RedisSequencer:
         nonce, created_at = secrets.token_hex(16), drafts[0].created_at
         reply = self._scripts.run(
             "accept",
-            [*keys.common(counter), *_request_keys(tenant, idempotency)],
+            [*common_keys(counter), *_request_keys(tenant, idempotency)],
             [
                 *self._head(tenant, counter, nonce, idempotency, created_at),
                 self._window if counter.chat is None else "",
@@ -122,11 +131,11 @@ class RedisSequencer:
         stored_response: bytes = b"",
     ) -> Accepted | NotReady:
         nonce, created_at = secrets.token_hex(16), version.created_at
-        names = [*keys.common(counter), *_idempotency_keys(tenant, idempotency)]
+        names = [*common_keys(counter), *_idempotency_keys(tenant, idempotency)]
         if version.deleted_at:
             deleted_chat = Counter(counter.token, ChatNumber(version.number))
             names.append(
-                keys.counter(deleted_chat) if counter.chat is None else keys.deletions(counter)
+                counter_key(deleted_chat) if counter.chat is None else deletions_key(counter)
             )
         reply = self._scripts.run(
             "edit",
@@ -158,10 +167,10 @@ class RedisSequencer:
         reply = self._scripts.run(
             "read_pending",
             [
-                keys.application(counter.token),
-                keys.counter(counter),
-                keys.pending(counter),
-                keys.pending(Counter(counter.token)),
+                application_key(counter.token),
+                counter_key(counter),
+                pending_key(counter),
+                pending_key(Counter(counter.token)),
                 *_request_keys(tenant, idempotency),
             ],
             [
@@ -197,12 +206,12 @@ class RedisSequencer:
     ) -> UnpersistedChats | ApplicationNotCached:
         token = tenant.token
         counters = [Counter(token, chat) for chat in chats]
-        chat_keys = (keys.counter, keys.pending, keys.deletions)
+        chat_keys = (counter_key, pending_key, deletions_key)
         reply = self._scripts.run(
             "read_unpersisted",
             [
-                keys.application(token),
-                keys.pending(Counter(token)),
+                application_key(token),
+                pending_key(Counter(token)),
                 *(key(counter) for counter in counters for key in chat_keys),
                 *_request_keys(tenant, None),
             ],
@@ -227,7 +236,7 @@ class RedisSequencer:
         until = application.previous_key_until
         cached = self._scripts.run(
             "cache_application",
-            [keys.application(application.token)],
+            [application_key(application.token)],
             [
                 self._fixed_holder,
                 nonce,
@@ -240,14 +249,14 @@ class RedisSequencer:
 
     def invalidate_key_cache(self, token: AppToken) -> None:
         # One command. The field `deleted` of a blocked application stays.
-        self._pipeline([("HDEL", keys.application(token), *_COPY_OF_KEYS)])
+        self._pipeline([("HDEL", application_key(token), *_COPY_OF_KEYS)])
 
     def block_application(self, token: AppToken) -> None:
-        name = keys.application(token)
+        name = application_key(token)
         self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _BLOCK_SECONDS)])
 
     def block_chats(self, token: AppToken, numbers: Sequence[ChatNumber]) -> None:
-        names = [keys.counter(Counter(token, number)) for number in numbers]
+        names = [counter_key(Counter(token, number)) for number in numbers]
         self._pipeline(
             [
                 command
@@ -263,7 +272,7 @@ class RedisSequencer:
         lease = grant.lease
         installed = self._scripts.run(
             "install_lease",
-            [keys.counter(counter), keys.nonce(counter), keys.idle(counter.token)],
+            [counter_key(counter), nonce_key(counter), idle_key(counter.token)],
             [
                 nonce,
                 self._fixed_holder,
@@ -277,20 +286,20 @@ class RedisSequencer:
         return bool(installed)
 
     def discard_lease(self, counter: Counter, lease: Lease) -> None:
-        self._scripts.run("discard_lease", [keys.counter(counter)], [lease.holder, lease.epoch])
+        self._scripts.run("discard_lease", [counter_key(counter)], [lease.holder, lease.epoch])
 
     def abandon_nonce(self, counter: Counter, nonce: str) -> None:
-        self._scripts.run("abandon_nonce", [keys.nonce(counter)], [nonce, self._fixed_holder])
+        self._scripts.run("abandon_nonce", [nonce_key(counter)], [nonce, self._fixed_holder])
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:
-        [stored] = self._pipeline([("GET", keys.nonce(counter))])
+        [stored] = self._pipeline([("GET", nonce_key(counter))])
         return bool(stored) and stored.startswith(f"{nonce}|".encode())
 
     def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:
         [(seconds, microseconds)] = self._pipeline([("TIME",)])
         before = int(seconds) * 1000 + int(microseconds) // 1000 - idle_ms
         replies = self._pipeline(
-            [("ZRANGEBYSCORE", keys.idle(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
+            [("ZRANGEBYSCORE", idle_key(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
         )
         return [
             Counter(token, ChatNumber(int(member)) or None)
@@ -302,10 +311,10 @@ class RedisSequencer:
         reply = self._scripts.run(
             "mark_releasing",
             [
-                keys.counter(counter),
-                keys.pending(counter),
-                keys.idle(counter.token),
-                keys.pending(Counter(counter.token)),
+                counter_key(counter),
+                pending_key(counter),
+                idle_key(counter.token),
+                pending_key(Counter(counter.token)),
             ],
             [self._fixed_holder, counter.chat or 0, idle_ms],
         )
@@ -314,43 +323,43 @@ class RedisSequencer:
     def forget_released(self, counter: Counter, releasing: LeaseReleasing) -> None:
         self._scripts.run(
             "forget_released",
-            [keys.counter(counter), keys.idle(counter.token)],
+            [counter_key(counter), idle_key(counter.token)],
             [releasing.holder, releasing.epoch, counter.chat or 0],
         )
 
     def forget_application(self, token: AppToken) -> None:
         idle, due = self._pipeline(
-            [("ZRANGE", keys.idle(token), 0, -1), ("ZRANGE", keys.due(token), 0, -1)]
+            [("ZRANGE", idle_key(token), 0, -1), ("ZRANGE", due_key(token), 0, -1)]
         )
         chats = {int(member.split(b":")[0]) for member in (*idle, *due)} - {0}
         counters = [Counter(token), *(Counter(token, ChatNumber(chat)) for chat in sorted(chats))]
-        counter_keys = (keys.counter, keys.nonce, keys.pending, keys.deletions)
+        counter_keys = (counter_key, nonce_key, pending_key, deletions_key)
         names = [key(counter) for counter in counters for key in counter_keys]
-        self._pipeline([("UNLINK", *names, keys.due(token), keys.idle(token))])
+        self._pipeline([("UNLINK", *names, due_key(token), idle_key(token))])
 
     def extend_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run(
-            "extend_lease", [keys.counter(counter)], [lease.holder, lease.epoch, lease.ceiling]
+            "extend_lease", [counter_key(counter)], [lease.holder, lease.epoch, lease.ceiling]
         )
 
     def acknowledge(self, acknowledged: Mapping[Counter, Mapping[int, int]]) -> None:
         calls: list[tuple[list[str], list[str | int]]] = []
         for counter, revisions in acknowledged.items():
             pairs = [value for pair in revisions.items() for value in pair]
-            names = [keys.pending(counter), keys.due(counter.token), keys.idle(counter.token)]
+            names = [pending_key(counter), due_key(counter.token), idle_key(counter.token)]
             if counter.chat is None:
                 names += [
-                    keys.counter(Counter(counter.token, ChatNumber(number))) for number in revisions
+                    counter_key(Counter(counter.token, ChatNumber(number))) for number in revisions
                 ]
             else:
-                names.append(keys.deletions(counter))
+                names.append(deletions_key(counter))
             calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
         self._scripts.run_each("acknowledge", calls)
 
     def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
         replies = self._pipeline(
-            [("ZRANGEBYSCORE", keys.due(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
+            [("ZRANGEBYSCORE", due_key(t), "-inf", now, "LIMIT", 0, limit) for t in tokens]
         )
         return [
             _due_number(token, member)
@@ -359,28 +368,28 @@ class RedisSequencer:
         ]
 
     def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
-        name = keys.pending(counter)
+        name = pending_key(counter)
         replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
         return [
             parse_entry(entry, version_type(counter)) for entries in replies for entry in entries
         ]
 
     def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
-        name, chat = keys.due(counter.token), counter.chat or 0
+        name, chat = due_key(counter.token), counter.chat or 0
         self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
 
     def oldest_pending(self, tokens: Sequence[AppToken]) -> int | None:
         # The first one due was accepted first, unless it was repaired: then it is due last, because the pause
         # after a repair is as long as the version was pending before.
         ends = [(token, end) for token in tokens for end in (0, -1)]
-        replies = self._pipeline([("ZRANGE", keys.due(token), end, end) for token, end in ends])
+        replies = self._pipeline([("ZRANGE", due_key(token), end, end) for token, end in ends])
         candidates = [
             _due_number(token, member)
             for (token, _), members in zip(ends, replies, strict=True)
             for member in members
         ]
         replies = self._pipeline(
-            [("ZRANGEBYSCORE", keys.pending(counter), n, n) for counter, n in candidates]
+            [("ZRANGEBYSCORE", pending_key(counter), n, n) for counter, n in candidates]
         )
         return min(
             (
@@ -433,14 +442,14 @@ class RedisSequencer:
 
 def _request_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
     """The keys of a request's Idempotency-Key, if it has one, and of its buckets."""
-    buckets = [keys.bucket(tenant.token, bucket) for bucket in tenant.buckets]
+    buckets = [bucket_key(tenant.token, bucket) for bucket in tenant.buckets]
     return _idempotency_keys(tenant, idempotency) + buckets
 
 
 def _idempotency_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
     if idempotency is None:
         return []
-    return [keys.idempotency_record(tenant.token, idempotency.key, idempotency.user)]
+    return [idempotency_record_key(tenant.token, idempotency.key, idempotency.user)]
 
 
 def _limits(buckets: Sequence[Bucket]) -> str:

@@ -7,15 +7,16 @@ from chalicelib.domain.errors import ConflictError, InProgressError
 from chalicelib.domain.models import AppToken
 from chalicelib.domain.requests import ApplicationRequest, KeyRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
-from chalicelib.entrypoints.http.links import application_path, next_path
 from chalicelib.entrypoints.http.schemas import (
     ApplicationResponse,
     ApplicationsQuery,
     ListResponse,
     NewApplicationResponse,
     NewKeyResponse,
+    application_path,
     application_response,
     new_application_response,
+    next_path,
     unset_to_none,
 )
 from chalicelib.usecases import applications
@@ -45,7 +46,7 @@ def create_application(context: RequestContext, body: ApplicationRequest) -> Wri
     """
     result = applications.create_application(context.ports, body.name, context.idempotency)
     application = result.value
-    master_key = context.ports.settings.require("master_key")
+    master_key = context.ports.master_key
     secret_key = derive_key(master_key, application.token, application.key_version)
     response = new_application_response(application, secret_key)
     return WriteReply(response, result, application_path(application.token))
@@ -113,7 +114,7 @@ def rotate_key(context: RequestContext, token: AppToken, body: KeyRequest) -> Wr
         context.ports, token, context.principal, body.overlap_seconds, context.idempotency
     )
     application = result.value
-    master_key = context.ports.settings.require("master_key")
+    master_key = context.ports.master_key
     secret_key = derive_key(master_key, token, application.key_version)
     response = NewKeyResponse(
         secret_key=secret_key,

@@ -6,6 +6,7 @@ checks later that the key's version is still valid.
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -19,12 +20,17 @@ from chalicelib.domain.auth import (
     key_version,
     user_of,
 )
-from chalicelib.domain.errors import UnauthenticatedError
+from chalicelib.domain.errors import (
+    UnauthenticatedError,
+)
 from chalicelib.domain.limits import MAX_USER_TOKEN_CHARS
 from chalicelib.domain.models import AppToken
 from chalicelib.domain.rate_limits import Bucket, bucket
-from chalicelib.entrypoints.http.operation import Access
 from chalicelib.settings import Settings
+
+# The credential that an operation needs. `read` and `write` are the scopes of user tokens; the secret key of
+# the application has both.
+Access = Literal["open", "admin", "key or admin", "key", "read", "write"]
 
 # The only algorithm of user tokens, whatever their own headers name.
 _ALGORITHMS = ["HS256"]
@@ -44,7 +50,7 @@ def authenticate(
     credential = _credential(authorization)
     from_tenant = credential.startswith("ok_") or is_user_token(credential)
     if access == "admin" or (access == "key or admin" and not from_tenant):
-        check_admin_key(ports.settings.require("admin_key"), credential)
+        check_admin_key(ports.admin_key, credential)
         return None
     tenant = _tenant(ports, AppToken(params["token"]), credential)
     if access in ("read", "write"):
@@ -86,7 +92,7 @@ def check_user_token(master_key: str, token: AppToken, credential: str, now_ms: 
 def _tenant(ports: Adapters, token: AppToken, credential: str) -> Tenant:
     if not _APPLICATION_TOKEN.fullmatch(token):
         raise UnauthenticatedError(NOT_OF_APPLICATION)
-    master_key = ports.settings.require("master_key")
+    master_key = ports.master_key
     if is_user_token(credential):
         tenant = check_user_token(master_key, token, credential, ports.clock.now_ms())
     else:

@@ -6,7 +6,6 @@ from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.models import AppToken, ChatNumber, ChatRow
 from chalicelib.domain.requests import ChatChange, ChatRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
-from chalicelib.entrypoints.http.links import chat_path, next_page
 from chalicelib.entrypoints.http.schemas import (
     ChatDetailResponse,
     ChatResponse,
@@ -14,7 +13,9 @@ from chalicelib.entrypoints.http.schemas import (
     ListResponse,
     PageQuery,
     chat_detail_response,
+    chat_path,
     chat_response,
+    next_page,
 )
 from chalicelib.usecases import accept, edit, read
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from chalice import Blueprint
 
-from chalicelib.entrypoints.http.endpoint import OpenReply, RequestContext, endpoint
-from chalicelib.entrypoints.http.operation import Html
+from chalicelib.entrypoints.http.endpoint import Html, OpenReply, RequestContext, endpoint
 
 blueprint = Blueprint(__name__)
 

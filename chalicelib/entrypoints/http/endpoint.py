@@ -1,17 +1,32 @@
-"""What all HTTP endpoints share: routes, credentials, headers, errors as problems, the log."""
+"""What all HTTP endpoints share: routes, credentials, headers, errors as problems, the log.
+
+An operation is a value: its endpoint acts on it, and the OpenAPI document is made from it.
+"""
 
 import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, NewType, get_type_hints
 
 import msgspec
 from chalice import Blueprint, Response
 
 from chalicelib.bootstrap import Adapters, request_ports
 from chalicelib.domain.auth import Tenant, User
-from chalicelib.domain.errors import BackpressureError, OrdinalError, RateLimitedError
+from chalicelib.domain.errors import (
+    BackpressureError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    KeyReusedError,
+    NotFoundError,
+    OrdinalError,
+    RateLimitedError,
+    RevisionMismatchError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.metrics import BACKPRESSURE_REFUSALS, ERRORS, RATE_LIMITED
 from chalicelib.domain.models import ChatNumber, MessageNumber, Timestamp, UserName
@@ -19,14 +34,62 @@ from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.requests import check_request
 from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
-from chalicelib.entrypoints.http.access_log import RequestLog
-from chalicelib.entrypoints.http.auth import authenticate
+from chalicelib.entrypoints.http.auth import Access, authenticate
 from chalicelib.entrypoints.http.cors import CORS
-from chalicelib.entrypoints.http.operation import Access, Operation
 from chalicelib.entrypoints.http.problems import internal_error, problem_response
 from chalicelib.entrypoints.http.request import Request, positive_int, user_name
 from chalicelib.entrypoints.http.schemas import NoQuery
-from chalicelib.usecases.log_subjects import error_fields
+from chalicelib.usecases.process_batch import error_fields
+
+# A response that is a page for people, not JSON.
+Html = NewType("Html", str)
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path. The types of `body`, `query` and the path are those of the view's parameters.
+
+    `responses` are the types of the bodies by status; the lowest status is the success. `errors` are those
+    that do not follow from the other fields. `idempotent` and `if_match` name the headers that it takes,
+    `etag` and `location` those that it returns.
+    """
+
+    method: str
+    path: str
+    tag: str
+    name: str
+    text: str
+    access: Access
+    responses: Mapping[int, Any]
+    errors: tuple[type[OrdinalError], ...]
+    path_types: Mapping[str, Any]
+    body: type[msgspec.Struct] | None
+    query: type[msgspec.Struct] | None
+    idempotent: bool
+    if_match: bool
+    etag: bool
+    location: bool
+
+    @property
+    def success(self) -> int:
+        """The status of a response without an error."""
+        return min(self.responses)
+
+    def all_errors(self) -> list[type[OrdinalError]]:
+        """Every error that the operation can return."""
+        errors: list[type[OrdinalError]] = [*self.errors]
+        if self.access != "open":
+            errors += [UnauthenticatedError, UnavailableError]
+        if self.access not in ("open", "admin"):
+            errors += [ForbiddenError, RateLimitedError]
+        if "{" in self.path and self.access != "open":
+            errors.append(NotFoundError)
+        errors.append(InvalidError)
+        if self.idempotent:
+            errors.append(KeyReusedError)
+        if self.if_match:
+            errors += [RevisionMismatchError, ConflictError]
+        return list(dict.fromkeys(errors))
+
 
 # Every operation of the API, in the order in which app.py registers them.
 OPERATIONS: list[Operation] = []
@@ -136,7 +199,9 @@ def endpoint(
         @functools.wraps(view)
         def handler(**_: str) -> Response:
             request = Request(blueprint.current_request)
-            request_log = RequestLog(request)
+            request_log = log.RequestLog(
+                request.method, request.route, request.params, request.request_id
+            )
             log.bind("api", blueprint.lambda_context)
             ports = request_ports()
             response = _respond(operation, view, ports, request, request_log)
@@ -162,7 +227,7 @@ def _reply_type(operation: Operation) -> Any:
 
 
 def _respond(
-    operation: Operation, view: View, ports: Adapters, request: Request, request_log: RequestLog
+    operation: Operation, view: View, ports: Adapters, request: Request, request_log: log.RequestLog
 ) -> Response:
     """The response of the view, or the problem that its error means."""
     metrics = ports.metrics
@@ -224,7 +289,7 @@ def _path_value(name: str, text: str, kind: Any) -> Any:
     return positive_int(name, text) if kind in (ChatNumber, MessageNumber) else text
 
 
-def _response(operation: Operation, reply: AnyReply, request_log: RequestLog) -> Response:
+def _response(operation: Operation, reply: AnyReply, request_log: log.RequestLog) -> Response:
     if isinstance(reply, OpenReply):
         return _encoded(reply.status, reply.body, reply.headers)
     result = reply.result

@@ -7,7 +7,6 @@ from chalicelib.domain.errors import BackpressureError, GoneError
 from chalicelib.domain.models import AppToken, ChatNumber, MessageNumber
 from chalicelib.domain.requests import BatchRequest, MessageChange, MessageRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
-from chalicelib.entrypoints.http.links import message_path, next_page, next_path
 from chalicelib.entrypoints.http.schemas import (
     BatchResponse,
     ChangesQuery,
@@ -17,7 +16,10 @@ from chalicelib.entrypoints.http.schemas import (
     MessageResponse,
     PageQuery,
     change_response,
+    message_path,
     message_response,
+    next_page,
+    next_path,
 )
 from chalicelib.usecases import accept, edit, read
 

@@ -6,12 +6,12 @@ from chalicelib.domain.errors import GoneError
 from chalicelib.domain.models import ChatNumber, UserName
 from chalicelib.domain.requests import MarkerRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, endpoint
-from chalicelib.entrypoints.http.links import next_page
 from chalicelib.entrypoints.http.schemas import (
     ListResponse,
     PageQuery,
     ReadMarkerResponse,
     UserReadMarkerResponse,
+    next_page,
     read_marker_response,
     user_read_marker_response,
 )

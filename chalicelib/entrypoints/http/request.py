@@ -18,7 +18,7 @@ from chalicelib.domain.limits import (
     MAX_USER_CHARS,
 )
 from chalicelib.domain.models import UserName
-from chalicelib.domain.validation import decode, from_text
+from chalicelib.domain.requests import decode, from_text
 
 _QUOTED_KEY = re.compile(r'"(?:[^"\\]|\\["\\])*"')
 _ESCAPED = re.compile(r'\\(["\\])')

@@ -1,6 +1,7 @@
-"""Query parameters and response bodies of the API."""
+"""The bodies of responses, their paths, and the query parameters."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -19,15 +20,17 @@ from chalicelib.domain.models import (
     ChatNumber,
     ChatRow,
     Message,
+    MessageNumber,
     Metadata,
     Revision,
     Timestamp,
 )
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import Page, PageRequest
 from chalicelib.domain.requests import Time
 from chalicelib.domain.search import SearchHit
 from chalicelib.domain.unread import UnreadCount
+from chalicelib.entrypoints.http.request import Request
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of a page.")]
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -321,3 +324,27 @@ def read_marker_response(unread: UnreadCount) -> ReadMarkerResponse:
 def user_read_marker_response(user: str, unread: UnreadCount) -> UserReadMarkerResponse:
     marker = msgspec.structs.asdict(read_marker_response(unread))
     return UserReadMarkerResponse(**marker, user=user)
+
+
+def application_path(token: AppToken) -> str:
+    return f"/applications/{token}"
+
+
+def chat_path(token: AppToken, chat: ChatNumber) -> str:
+    return f"{application_path(token)}/chats/{chat}"
+
+
+def message_path(token: AppToken, chat: ChatNumber, number: MessageNumber) -> str:
+    return f"{chat_path(token, chat)}/messages/{number}"
+
+
+def next_page(request: Request, page: PageRequest, listed: Page[Any, Any]) -> str | None:
+    """The path of the page after this one of a list by number; None after the last page."""
+    if listed.next_cursor is None:
+        return None
+    return next_path(request, "after" if page.ascending else "before", listed.next_cursor)
+
+
+def next_path(request: Request, name: str, value: str | int) -> str:
+    """The path of this request, with another value of one query parameter."""
+    return f"{request.path}?{urlencode({**request.query_params, name: value})}"

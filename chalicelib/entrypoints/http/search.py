@@ -9,10 +9,10 @@ from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.times import parse_time
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, endpoint
-from chalicelib.entrypoints.http.links import next_path
 from chalicelib.entrypoints.http.schemas import (
     SearchQuery,
     SearchResponse,
+    next_path,
     search_hit_response,
     unset_to_none,
 )

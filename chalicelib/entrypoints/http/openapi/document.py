@@ -20,6 +20,8 @@ from chalicelib.domain.requests import (
     MessageChange,
     MessageRequest,
 )
+from chalicelib.entrypoints.http.auth import Access
+from chalicelib.entrypoints.http.endpoint import Operation
 from chalicelib.entrypoints.http.openapi.schema_refs import (
     REF,
     Schema,
@@ -28,7 +30,6 @@ from chalicelib.entrypoints.http.openapi.schema_refs import (
     parameters,
     responses,
 )
-from chalicelib.entrypoints.http.operation import Access, Operation
 from chalicelib.entrypoints.http.problems import PROBLEMS, TYPE_PREFIX, Problem
 from chalicelib.entrypoints.http.schemas import (
     ApplicationResponse,

@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.domain.errors import InvalidError, RateLimitedError
 from chalicelib.domain.limits import MAX_IDEMPOTENCY_KEY_CHARS, MAX_NUMBER, MAX_USER_CHARS
-from chalicelib.entrypoints.http.operation import Html, Operation
+from chalicelib.entrypoints.http.endpoint import Html, Operation
 from chalicelib.entrypoints.http.problems import (
     CONTENT_TYPE,
     PROBLEMS,

@@ -1,4 +1,4 @@
-"""Metrics as lines on stdout in the embedded metric format (EMF), from which CloudWatch creates metrics."""
+"""What the Lambda runtime gives to a function: the clock, and stdout for metrics."""
 
 import sys
 import time
@@ -8,6 +8,17 @@ from itertools import batched
 import msgspec
 
 from chalicelib.domain.metrics import NAMESPACE, Metric
+
+
+class SystemClock:
+    """The `Clock` port: the time of the machine."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 _MAX_VALUES_OF_A_METRIC = 100
