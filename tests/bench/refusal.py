@@ -8,7 +8,6 @@ from tests.bench.api import MESSAGES, ONE_CHAT, Api, event
 from tests.bench.harness import Harness
 from tests.bench.measure import by_turns, compared, many
 from tests.bench.rows import Row
-from tests.isolation.foreign_credentials import UNKNOWN_TOKEN, TenantKey, foreign_credentials
 
 ROUTE = ONE_CHAT + "/messages/{number}"
 KINDS = ("other application's key", "other application's user")
@@ -16,6 +15,8 @@ KINDS = ("other application's key", "other application's user")
 
 def refusal(harness: Harness) -> Iterator[Row]:
     """A foreign credential at an application that exists. The floor uses a token that does not exist."""
+    from tests.isolation.foreign_credentials import UNKNOWN_TOKEN, TenantKey, foreign_credentials
+
     victim, other = Api(harness), Api(harness)
     chat = victim.new_chat()
     victim.send(victim.post(MESSAGES, MESSAGE, chat))
