@@ -123,7 +123,7 @@ def test_a_request_can_be_sent_with_the_keyboard_alone(docs: Page) -> None:
     _tab_to(docs, ".send")
     docs.keyboard.press("Enter")
     expect(opened.get_by_role("status")).to_contain_text("200")
-    body = opened.get_by_label("Body of the answer").inner_text()
+    body = opened.get_by_label("Body of the response").inner_text()
     assert json.loads(body) == {"status": "ok"}
 
 
