@@ -11,12 +11,14 @@ A user token is a JWT that the application's own server signs (`docs/credentials
 import base64
 import hashlib
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from chalicelib.domain.errors import ForbiddenError, UnauthenticatedError
+from chalicelib.domain.errors import ForbiddenError, OrdinalError, UnauthenticatedError
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.limits import (
     MAX_NUMBER,
@@ -25,7 +27,7 @@ from chalicelib.domain.limits import (
     USER_TOKEN_LEEWAY_SECONDS,
 )
 from chalicelib.domain.models import AppToken, ChatNumber
-from chalicelib.domain.rate_limits import Bucket
+from chalicelib.domain.rate_limits import Bucket, Remaining
 
 _PREFIX = "ok"
 _MAX_KEY_CHARS = 128
@@ -200,3 +202,13 @@ def _check_times(claims: _Claims, now: float) -> None:
 
 def _refused(claim: str, rule: str) -> UnauthenticatedError:
     return UnauthenticatedError(f"the token's claim `{claim}` {rule}")
+
+
+@contextmanager
+def remaining_on_errors(remaining: tuple[Remaining, ...]) -> Iterator[None]:
+    """Errors that leave this block get the request's `remaining`: their responses show it as well."""
+    try:
+        yield
+    except OrdinalError as error:
+        error.remaining = error.remaining or remaining
+        raise

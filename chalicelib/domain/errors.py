@@ -18,13 +18,10 @@ OrdinalError
 """
 
 import re
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from chalicelib.domain.rate_limits import Remaining
-
+from chalicelib.domain.rate_limits import Remaining
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
@@ -38,7 +35,7 @@ class OrdinalError(Exception):
 
     code = "internal"
     retryable = False
-    remaining: "tuple[Remaining, ...]" = ()
+    remaining: tuple[Remaining, ...] = ()
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -132,7 +129,7 @@ class RateLimitedError(OrdinalError):
     retryable = True
 
     def __init__(
-        self, limit: str, retry_after_seconds: int, remaining: "tuple[Remaining, ...]" = ()
+        self, limit: str, retry_after_seconds: int, remaining: tuple[Remaining, ...] = ()
     ) -> None:
         super().__init__(f"the {limit} sends too many requests")
         self.limit = limit

@@ -6,12 +6,8 @@ A request takes one from each bucket; a batch takes one for each message. If one
 nothing is taken from any.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import msgspec
 
-from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.limits import BURST_SECONDS, MAX_BATCH_MESSAGES
 
 
@@ -50,13 +46,3 @@ class Result[T](msgspec.Struct, frozen=True):
 
     value: T
     remaining: tuple[Remaining, ...] = ()
-
-
-@contextmanager
-def remaining_on_errors(remaining: tuple[Remaining, ...]) -> Iterator[None]:
-    """Errors that leave this block get the request's `remaining`: their responses show it as well."""
-    try:
-        yield
-    except OrdinalError as error:
-        error.remaining = error.remaining or remaining
-        raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.errors import OrdinalError, UnavailableError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.leases import Accepted, Counter, NotReady, first_lease
@@ -14,7 +14,6 @@ from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAG
 from chalicelib.domain.models import Chat, ChatNumber, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
-from chalicelib.domain.rate_limits import remaining_on_errors
 from chalicelib.usecases.leases import make_ready
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import error_fields, log_records

@@ -4,14 +4,14 @@ import secrets
 
 import msgspec
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite, WriteResult
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import IDEMPOTENT_REPLAYS
 from chalicelib.domain.models import Application, AppToken
 from chalicelib.domain.paging import Page
-from chalicelib.domain.rate_limits import Remaining, Result, remaining_on_errors
+from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import NOTHING, read_pending

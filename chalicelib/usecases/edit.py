@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.errors import ConflictError, RevisionMismatchError
 from chalicelib.domain.idempotency import (
     IdempotencyKey,
@@ -32,7 +32,7 @@ from chalicelib.domain.models import (
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import only
 from chalicelib.domain.queue_records import records_of
-from chalicelib.domain.rate_limits import Remaining, remaining_on_errors
+from chalicelib.domain.rate_limits import Remaining
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue, with_lease
 from chalicelib.usecases.ports import Ports

@@ -7,7 +7,7 @@ first: a version that has left Redis by then is already in MySQL.
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.change_feed import Changes, Since
 from chalicelib.domain.errors import GoneError, NotFoundError
 from chalicelib.domain.idempotency import IdempotencyKey
@@ -15,7 +15,7 @@ from chalicelib.domain.leases import Counter, PendingPage
 from chalicelib.domain.models import Chat, ChatNumber, ChatRow, Message, MessageNumber
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import Page, PageRequest, fit_to_response, merge, only, rows_to_fetch
-from chalicelib.domain.rate_limits import Result, remaining_on_errors
+from chalicelib.domain.rate_limits import Result
 from chalicelib.usecases.accept import with_lease
 from chalicelib.usecases.ports import Ports
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.errors import GoneError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.paging import Page, PageRequest, only
-from chalicelib.domain.rate_limits import Result, remaining_on_errors
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnpersistedChats, UnreadCount
 from chalicelib.usecases.accept import with_lease
 from chalicelib.usecases.ports import Ports

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.domain.auth import Tenant
+from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import MESSAGES_INDEXED, RECORDS_DEAD_LETTERED
 from chalicelib.domain.models import ChatNumber
 from chalicelib.domain.queue_records import Document, DocumentsRecord, PurgeRecord, SearchRecord
-from chalicelib.domain.rate_limits import Result, remaining_on_errors
+from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage
 from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
