@@ -89,6 +89,45 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: Timestamp | None = None
 
 
+class ListedApplication(NamedTuple):
+    """An application, with the id by which lists are ordered."""
+
+    id: int
+    token: AppToken
+
+
+class ListedPage(NamedTuple):
+    """Some applications, in the order of their ids: all that were searched for up to the id `last`."""
+
+    applications: list[ListedApplication]
+    last: int
+    is_end: bool
+
+    def up_to(self, last: int) -> "ListedPage":
+        """The part of the page up to an id. It is the end if the page reaches this id."""
+        listed = [application for application in self.applications if application.id <= last]
+        return ListedPage(listed, min(self.last, last), self.is_end or self.last >= last)
+
+
+class RoundState(msgspec.Struct, frozen=True):
+    """Where the next run of a task starts: after the application with the id `after`.
+
+    A run that measures may not reach all applications. Then it stores the oldest pending version since the
+    round began, and that of the round before.
+    """
+
+    after: int = 0
+    oldest_at_ms: int | None = None
+    previous_oldest_at_ms: int | None = None
+
+
+class PurgeStep(NamedTuple):
+    """What one step of the purge has emptied, and whether nothing else of the application is left."""
+
+    emptied: "list[PurgedItem]"
+    is_done: bool
+
+
 class PurgedItem(NamedTuple):
     """A deleted chat, or a deleted application (`chat` is None), that holds nothing any more."""
 

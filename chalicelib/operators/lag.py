@@ -11,7 +11,7 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.operators.errors import OperatorError
 from chalicelib.operators.pending import measure_backlog
 from chalicelib.operators.queues import QueueWithDlq, depth
-from chalicelib.usecases.maintenance import ListTokens
+from chalicelib.usecases.rounds import ListTokens
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -16,7 +16,7 @@ from chalicelib.adapters.redis.codec import due_key, parse_entry, pending_key, v
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.operators.errors import reported_as
-from chalicelib.usecases.maintenance import ListTokens, token_pages
+from chalicelib.usecases.rounds import ListTokens, token_pages
 
 READ_TIMEOUT_SECONDS = 10
 _MEMBERS_A_SCAN = 5_000

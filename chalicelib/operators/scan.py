@@ -14,7 +14,7 @@ from chalicelib.adapters.mysql.messages import COLUMNS, to_message
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.queue_records import Document
-from chalicelib.usecases.maintenance import ListTokens, token_pages
+from chalicelib.usecases.rounds import ListTokens, token_pages
 
 CHUNK_MESSAGES = 1_000
 CHATS_A_CHUNK = 400

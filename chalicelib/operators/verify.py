@@ -67,7 +67,7 @@ def _compare_pending(
 ) -> None:
     """Redis is read before MySQL: a version that was stored in between counts as stored."""
     for counter, pending in pending_revisions(client, token):
-        stored = store.messages.revisions(counter, list(pending))
+        stored = store.messages.revisions({counter: list(pending)})[counter]
         for number, revision in pending.items():
             is_stored = stored.get(number, -1) >= revision
             report.add_temporary("pending_and_stored" if is_stored else "pending_not_stored", 1)

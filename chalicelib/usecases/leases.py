@@ -11,11 +11,11 @@ leases from MySQL to Redis. Each of its steps may be lost, late or run twice wit
 - A lease that is being released issues no numbers, so giving it back twice, or late, changes nothing.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from chalicelib.domain.errors import (
     ConflictError,
-    GoneError,
     NotFoundError,
     OrdinalError,
     UnavailableError,
@@ -46,11 +46,11 @@ _PAUSE_SECONDS = 0.02
 _CHAT_MAY_ARRIVE_MS = 24 * 3600_000
 
 
-def release_lease(ports: Ports, counter: Counter, releasing: LeaseReleasing) -> None:
-    """Give the lease back to MySQL, then remove the counter from Redis."""
-    with suppress(GoneError):
-        ports.store.leases.release_lease(counter, releasing)
-    ports.sequencer.forget_released(counter, releasing)
+def release_leases(ports: Ports, releasing: Mapping[Counter, LeaseReleasing]) -> None:
+    """Give leases back to MySQL, then remove their counters from Redis."""
+    if releasing:
+        ports.store.leases.release_leases(releasing)
+        ports.sequencer.forget_released(releasing)
 
 
 def make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
@@ -63,7 +63,7 @@ def make_ready(ports: Ports, counter: Counter, not_ready: NotReady) -> None:
         case LeaseExhausted():
             _extend(ports, counter, not_ready)
         case LeaseReleasing():
-            release_lease(ports, counter, not_ready)
+            release_leases(ports, {counter: not_ready})
         case LeaseContended():
             ports.clock.wait(_PAUSE_SECONDS)
 

@@ -1,149 +1,141 @@
-"""The tasks of the schedule: repair, purge, release of idle leases, and measuring the backlog."""
+"""Tasks of the schedule: measure the backlog, remove what was deleted, release idle leases."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
-from chalicelib.domain.leases import Counter
+from msgspec.structs import replace
+
+from chalicelib.domain.errors import OrdinalError, UnavailableError
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
-from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE, PENDING_RESENT
-from chalicelib.domain.models import AppToken, Pending
-from chalicelib.domain.queue_records import PurgeRecord, records_of
+from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE
+from chalicelib.domain.models import AppToken
+from chalicelib.domain.queue_records import PurgeRecord
 from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.accept import enqueue
-from chalicelib.usecases.leases import release_lease
+from chalicelib.usecases.deadline import Deadline
+from chalicelib.usecases.leases import release_leases
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.process_batch import log_subject
+from chalicelib.usecases.rounds import Round, TaskResult
 
-logger = logging.getLogger(__name__)
-
-ListTokens = Callable[[AppToken | None, int], list[AppToken]]
-
-# One round trip serves all applications of a page.
-_TOKENS_PER_PAGE = 500
-# A long outage must not end with one very long run.
-_MAX_RESENT_PER_RUN = 2_000
-_MAX_RELEASED_PER_RUN = 2_000
-_MAX_ROWS_PER_RUN = 10_000
-_MIN_PAUSE_MS = 60_000
-# After this time, the index removes a deleted chat for the last time. Records of the chat may be on their way
-# until then: `index_messages` drops those that come later.
+# One transaction and three round trips to Redis release so many leases.
+_LEASES_PER_TURN = 500
+_RESPONSES_PER_STEP = 1_000
+# Rows of one transaction of the purge. A step that MySQL could not do in time is tried with fewer.
+_ROWS_PER_STEP = 500
+_FEWER = 4
+# After this time no record of a deleted chat is on its way any more: `index_messages` drops those that come
+# later. Then the chat's rows and documents are removed.
 LAST_REMOVAL_MS = 15 * 60_000
 # The first write to an idle chat costs two round trips to MySQL. A client that writes once an hour does not
 # notice them.
 IDLE_MS = 3_600_000
 
 
-def token_pages(list_tokens: ListTokens) -> Iterator[list[AppToken]]:
-    """The tokens of all applications, in the order of creation. `list_tokens` is the store's."""
-    after: AppToken | None = None
-    while tokens := list_tokens(after, _TOKENS_PER_PAGE):
-        yield tokens
-        after = tokens[-1]
+def measure_backlog(ports: Ports, deadline: Deadline) -> TaskResult:
+    """Measure the dead-letter queues and the age of the oldest pending version. Counts the dead letters."""
+    result = TaskResult()
+    try:
+        for queue, depth in ports.queues.dead_letters().items():
+            ports.metrics.measure(DEAD_LETTERS, depth, dimension=queue)
+            result.count += depth
+    except OrdinalError as error:
+        result.errors.append(error)
+    result.errors += _measure_oldest_pending(ports, deadline)
+    return result
 
 
-def repair_pending(ports: Ports) -> int:
-    """Resend overdue pending versions; returns how many. A function died, or a send failed.
+def _measure_oldest_pending(ports: Ports, deadline: Deadline) -> list[Exception]:
+    """Measure the age of the oldest pending version of all applications; 0 if none is pending.
 
-    The pause before the next resend is as long as the version was pending, so it doubles. A version whose
-    records end in the dead-letter queue is resent less and less often, until the operator redrives it.
+    If a run does not reach all applications, earlier runs have measured the others: then the oldest version
+    of this round and of the round before counts, which may be stored meanwhile.
     """
-    resent = 0
-    for tokens in token_pages(ports.store.applications.list_tokens):
-        limit = _MAX_RESENT_PER_RUN - resent
-        overdue = islice(ports.sequencer.list_overdue(tokens, limit), limit)
-        for counter, numbers in _by_counter(overdue).items():
-            resent += _repair_counter(ports, counter, numbers)
-        if resent >= _MAX_RESENT_PER_RUN:
-            break
-    return resent
+    round_ = Round(ports, "measure_backlog", deadline)
+    oldest = _earliest(round_.read(ports.sequencer.oldest_pending))
+    state = round_.state
+    if round_.is_complete:
+        known = oldest
+        state = replace(state, oldest_at_ms=None, previous_oldest_at_ms=oldest)
+    else:
+        known = _earliest([oldest, state.oldest_at_ms, state.previous_oldest_at_ms])
+        of_round = _earliest([oldest, state.oldest_at_ms])
+        if round_.is_wrapped:
+            state = replace(state, oldest_at_ms=oldest, previous_oldest_at_ms=of_round)
+        else:
+            state = replace(state, oldest_at_ms=of_round)
+    round_.state = state
+    round_.save()
+    age = 0 if known is None else max(0, ports.clock.now_ms() - known)
+    ports.metrics.measure(PENDING_AGE, age)
+    return round_.errors
 
 
-def purge_deleted(ports: Ports) -> int:
-    """Remove some rows of deleted chats and applications; returns how many of these are now empty.
+def _earliest(times: Iterable[int | None]) -> int | None:
+    return min((at for at in times if at is not None), default=None)
 
-    Stored responses of idempotent requests are removed after 24 hours.
+
+def purge_deleted(ports: Ports, deadline: Deadline) -> TaskResult:
+    """Remove rows of deleted chats and applications, a few of each application in turn.
+
+    Counts the chats and applications that are removed completely. Stored responses of idempotent requests
+    are removed after 24 hours.
     """
-    now = ports.clock.now_ms()
-    ports.store.applications.delete_responses(
-        rfc3339(now - IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000), _MAX_ROWS_PER_RUN
-    )
+    now, purge = ports.clock.now_ms(), ports.store.purge
+    _delete_responses(ports, deadline, now - IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000)
     before = rfc3339(now - LAST_REMOVAL_MS)
-    purged = ports.store.purge.purge_deleted(before, _MAX_ROWS_PER_RUN)
-    ports.queues.send(PurgeRecord(token=item.token, chat=item.chat) for item in purged)
-    for item in purged:
-        if item.chat is None:
-            ports.sequencer.forget_application(item.token)
-    ports.store.purge.confirm_purged(purged)
-    return len(purged)
+    round_ = Round(
+        ports, "purge_deleted", deadline, lambda after: purge.list_purgeable(after, before)
+    )
+    result = TaskResult(errors=round_.errors)
+    rows: defaultdict[AppToken, int] = defaultdict(lambda: _ROWS_PER_STEP)
+
+    def take_turn(token: AppToken) -> bool:
+        try:
+            step = purge.remove_rows(token, before, rows[token])
+        except UnavailableError as error:
+            rows[token] //= _FEWER
+            if rows[token]:
+                return True
+            raise error
+        ports.queues.send(PurgeRecord(token=item.token, chat=item.chat) for item in step.emptied)
+        if any(item.chat is None for item in step.emptied):
+            ports.sequencer.forget_application(token)
+        purge.confirm_purged(step.emptied)
+        result.count += len(step.emptied)
+        return not step.is_done
+
+    round_.take_turns(take_turn)
+    round_.save()
+    return result
 
 
-def release_idle_leases(ports: Ports, idle_ms: int = IDLE_MS) -> int:
-    """Give the leases of idle counters back, so that Redis holds only active ones; returns how many.
+def _delete_responses(ports: Ports, deadline: Deadline, before_ms: int) -> None:
+    while deadline.allows_step():
+        with deadline.step():
+            deleted = ports.store.applications.delete_responses(
+                rfc3339(before_ms), _RESPONSES_PER_STEP
+            )
+        if deleted < _RESPONSES_PER_STEP:
+            return
+
+
+def release_idle_leases(ports: Ports, deadline: Deadline, idle_ms: int = IDLE_MS) -> TaskResult:
+    """Give the leases of idle counters back, so that Redis holds only active ones; counts them.
 
     No number is skipped: MySQL lowers the ceiling to the last issued number, and the next lease starts there.
     """
-    released = 0
-    for tokens in token_pages(ports.store.applications.list_tokens):
-        limit = _MAX_RELEASED_PER_RUN - released
-        for counter in islice(ports.sequencer.list_idle(tokens, idle_ms, limit), limit):
-            if releasing := ports.sequencer.mark_releasing(counter, idle_ms):
-                release_lease(ports, counter, releasing)
-                released += 1
-        if released >= _MAX_RELEASED_PER_RUN:
-            break
-    return released
+    round_ = Round(ports, "release_idle_leases", deadline)
+    result = TaskResult(errors=round_.errors)
 
+    def list_idle(tokens: Sequence[AppToken]) -> Iterable[AppToken]:
+        return (counter.token for counter in ports.sequencer.list_idle(tokens, idle_ms, 1))
 
-def measure_pending(ports: Ports) -> int:
-    """The age of the oldest pending version of all applications, in milliseconds; 0 if none is pending."""
-    now = ports.clock.now_ms()
-    accepted_at = [
-        ports.sequencer.oldest_pending(tokens)
-        for tokens in token_pages(ports.store.applications.list_tokens)
-    ]
-    age = max((now - ms for ms in accepted_at if ms is not None), default=0)
-    ports.metrics.measure(PENDING_AGE, age)
-    return age
+    def take_turn(token: AppToken) -> bool:
+        idle = ports.sequencer.list_idle([token], idle_ms, _LEASES_PER_TURN)
+        releasing = ports.sequencer.mark_releasing(idle, idle_ms)
+        release_leases(ports, releasing)
+        result.count += len(releasing)
+        return len(idle) == _LEASES_PER_TURN
 
-
-def measure_dead_letters(ports: Ports) -> int:
-    """How many records are in the dead-letter queues."""
-    depths = ports.queues.dead_letters()
-    for queue, depth in depths.items():
-        ports.metrics.measure(DEAD_LETTERS, depth, dimension=queue)
-    return sum(depths.values())
-
-
-def _by_counter(overdue: Iterable[tuple[Counter, int]]) -> dict[Counter, list[int]]:
-    groups: dict[Counter, list[int]] = {}
-    for counter, number in overdue:
-        groups.setdefault(counter, []).append(number)
-    return groups
-
-
-def _repair_counter(ports: Ports, counter: Counter, numbers: list[int]) -> int:
-    pending: dict[int, Pending] = {
-        entry.version.number: entry for entry in ports.sequencer.get_pending(counter, numbers)
-    }
-    stored = ports.store.messages.revisions(counter, numbers)
-    # Stored, or not pending: the worker died before it acknowledged them, or Redis has only the due time.
-    done = [n for n in numbers if n not in pending or not _is_missing(pending[n], stored)]
-    ports.sequencer.acknowledge({counter: {n: stored.get(n, 0) for n in done}})
-    missing = [entry for entry in pending.values() if _is_missing(entry, stored)]
-    enqueue(ports, records_of(counter.token, counter.chat, missing))
-    now = ports.clock.now_ms()
-    due_at_ms: dict[int, int] = {
-        entry.version.number: now + max(_MIN_PAUSE_MS, now - entry.accepted_at_ms)
-        for entry in missing
-    }
-    ports.sequencer.postpone(counter, due_at_ms)
-    if missing:
-        subject = log_subject(counter.token, counter.chat, [entry.version for entry in missing])
-        logger.info("resent", extra=subject.fields())
-    ports.metrics.count(PENDING_RESENT, len(missing))
-    return len(missing)
-
-
-def _is_missing(entry: Pending, stored: dict[int, int]) -> bool:
-    return stored.get(entry.version.number, 0) < entry.version.revision
+    round_.take_turns(take_turn, list_idle)
+    round_.save()
+    return result

@@ -29,10 +29,14 @@ from chalicelib.domain.models import (
     ChatRow,
     Epoch,
     Lease,
+    ListedApplication,
+    ListedPage,
     Message,
     MessageNumber,
     Pending,
     PurgedItem,
+    PurgeStep,
+    RoundState,
     Timestamp,
 )
 from chalicelib.domain.number_ranges import NumberRange
@@ -160,12 +164,17 @@ class Sequencer(Protocol):
         """Counters without a pending version for `idle_ms`: up to `limit` of each application."""
         ...
 
-    def mark_releasing(self, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
-        """If the counter is idle and nothing of it is pending: issue no numbers any more."""
+    def mark_releasing(
+        self, counters: Iterable[Counter], idle_ms: int
+    ) -> dict[Counter, LeaseReleasing]:
+        """Issue no numbers any more of those counters that are idle and of which nothing is pending.
+
+        A counter of which something is pending counts as idle from now on, at the earliest.
+        """
         ...
 
-    def forget_released(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        """Remove a counter whose lease was given back; the next `accept` acquires a new one."""
+    def forget_released(self, released: Mapping[Counter, LeaseReleasing]) -> None:
+        """Remove counters whose leases were given back; the next `accept` acquires a new one."""
         ...
 
     def forget_application(self, token: AppToken) -> None:
@@ -183,16 +192,27 @@ class Sequencer(Protocol):
         """
         ...
 
+    def by_node(self, tokens: Iterable[AppToken]) -> dict[str, list[AppToken]]:
+        """The applications by the name of the node that has their keys. Nodes fail one by one.
+
+        A call for applications of several nodes reaches all nodes, and raises `UnavailableError` if one of
+        them does not respond.
+        """
+        ...
+
     def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
-        """Counter and number of the pending versions that should be persisted by now."""
+        """Counter and number of the pending versions that should be persisted by now.
+
+        Up to `limit` of each application, those that are overdue for the longest time first.
+        """
         ...
 
-    def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
-        """The pending versions of these numbers."""
+    def get_pending(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, list[Pending]]:
+        """The pending versions of these numbers, by counter."""
         ...
 
-    def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
-        """Set when pending versions, by number, are overdue again."""
+    def postpone(self, due_at_ms: Mapping[Counter, Mapping[int, int]]) -> None:
+        """Set when pending versions, by counter and number, are overdue again. A full Redis allows it."""
         ...
 
     def oldest_pending(self, tokens: Sequence[AppToken]) -> int | None:
@@ -230,8 +250,8 @@ class Applications(Protocol):
         """Up to `limit` applications, newest first: those created before the one with the token `before`."""
         ...
 
-    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
-        """Up to `limit` tokens of applications, oldest first, after the token `after`."""
+    def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
+        """Up to `limit` applications, oldest first: those after the id `after`, which may be gone."""
         ...
 
     def rename_application(
@@ -318,8 +338,11 @@ class Messages(Protocol):
         """
         ...
 
-    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
-        """The stored revision of each of these numbers. Numbers without a row, and stubs, are left out."""
+    def revisions(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, dict[int, int]]:
+        """The stored revisions of these numbers, for each counter of one application.
+
+        Numbers without a row, and stubs, are left out.
+        """
         ...
 
 
@@ -384,8 +407,11 @@ class Leases(Protocol):
         """
         ...
 
-    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        """Take back the numbers above `releasing.last`, if holder and epoch are unchanged."""
+    def release_leases(self, releasing: Mapping[Counter, LeaseReleasing]) -> None:
+        """Take back the numbers above each counter's `last`, if holder and epoch are unchanged.
+
+        Deleted chats and applications are left out.
+        """
         ...
 
     def skipped_numbers(self, token: AppToken, chat: ChatNumber) -> list[NumberRange]:
@@ -423,19 +449,37 @@ class Persistence(Protocol):
 
 
 class Purge(Protocol):
-    """Removes what was deleted, in two steps, so that nothing of it stays in the search index."""
+    """Removes what was deleted, in small steps, so that nothing of it stays in the search index."""
 
-    def purge_deleted(self, before: Timestamp, rows: int) -> list[PurgedItem]:
-        """Remove up to `rows` rows of deleted chats and applications. Returns those that are empty now.
+    def list_purgeable(self, after: int, before: Timestamp) -> ListedPage:
+        """Applications after the id `after` that were deleted before then, or have a chat that was.
 
-        An item that was deleted after `before` (RFC 3339) loses its rows but is not returned yet, because
-        late records may still arrive. An item is returned by each call until `confirm_purged` gets it.
+        The page may be empty although it is not the end.
         """
         ...
 
-    def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
-        """The index has removed these items. Only the number of a chat stays taken."""
+    def remove_rows(self, token: AppToken, before: Timestamp, rows: int) -> PurgeStep:
+        """Remove up to `rows` messages, and not more than 5 MB, of what was deleted before `before`.
+
+        Takes no lock that a worker waits for. The step returns the chats that are empty now, or the
+        application itself. It returns them again until `confirm_purged` gets them.
+        """
         ...
+
+    def confirm_purged(self, purged: Sequence[PurgedItem]) -> None:
+        """The index has removed these items of one application. Only the number of a chat stays taken.
+
+        A chat whose row is locked is left for the next step.
+        """
+        ...
+
+
+class Rounds(Protocol):
+    """How far the tasks of the schedule have come on their rounds over all applications."""
+
+    def get_round(self, task: str) -> RoundState: ...
+
+    def save_round(self, task: str, state: RoundState) -> None: ...
 
 
 class Store(Protocol):
@@ -464,6 +508,9 @@ class Store(Protocol):
 
     @property
     def purge(self) -> Purge: ...
+
+    @property
+    def rounds(self) -> Rounds: ...
 
     def ping(self) -> None:
         """Raises `UnavailableError` unless the server responds and the tables exist."""

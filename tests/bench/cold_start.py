@@ -19,6 +19,7 @@ FUNCTIONS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "persist_chats": (*_WORKERS, _ALL),
     "persist_messages": (*_WORKERS, _ALL),
     "index_messages": (*_WORKERS, ("clock", "index", "metrics")),
+    # All tasks of the schedule load the same.
     "repair_pending": ("chalicelib.entrypoints.schedules", "worker_ports", _ALL),
 }
 LOAD = """

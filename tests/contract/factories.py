@@ -17,6 +17,7 @@ from chalicelib.domain.models import (
     Lease,
     Message,
     MessageNumber,
+    PurgedItem,
     Revision,
     Timestamp,
 )
@@ -98,3 +99,15 @@ def acquire(
             not_ready = LeaseMissing(holder, secrets.token_hex(16))
             return store.leases.acquire_lease(counter, not_ready, epoch, window, at)
     return None
+
+
+def purge_all(store: Store, before: Timestamp, rows: int = 500) -> list[PurgedItem]:
+    """Purge until nothing is left. Returns what was purged, in that order."""
+    purged: list[PurgedItem] = []
+    for application in store.purge.list_purgeable(0, before).applications:
+        is_done = False
+        while not is_done:
+            emptied, is_done = store.purge.remove_rows(application.token, before, rows)
+            store.purge.confirm_purged(emptied)
+            purged += emptied
+    return purged

@@ -7,7 +7,7 @@ import pytest
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter, LeaseGrant, LeaseMissing
-from chalicelib.domain.models import Chat, Lease, Message
+from chalicelib.domain.models import Chat, Lease, ListedApplication, Message
 from chalicelib.operators.pending import PendingBacklog, connect, measure_backlog
 from tests.contract.conftest import part_url
 from tests.contract.factories import application, cache_application
@@ -44,8 +44,9 @@ def test_pending_versions_of_all_applications_are_counted_and_the_oldest_is_foun
         clock.wait(5)
     sequencer.acknowledge({Counter(other): {1: 2**62}})
 
-    def list_tokens(after: str | None, limit: int) -> list[str]:
-        return {None: [idle, busy], busy: [other]}.get(after, [])
+    def list_tokens(after: int, limit: int) -> list[ListedApplication]:
+        pages = {0: [(1, idle), (2, busy)], 2: [(3, other)]}
+        return [ListedApplication(*row) for row in pages.get(after, [])]
 
     with connect(part_url("redis")) as client:
         assert measure_backlog(client, list_tokens) == PendingBacklog(6, 1, oldest_at_ms)

@@ -34,7 +34,17 @@ from chalicelib.domain.unread import ReadMarker
 from chalicelib.operators.advance_counters import AdvanceCounters
 from chalicelib.operators.recount import CountMismatch, Recount
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.factories import LEASE, NOW, acquire, chat, chats, deleted, message, messages
+from tests.contract.factories import (
+    LEASE,
+    NOW,
+    acquire,
+    chat,
+    chats,
+    deleted,
+    message,
+    messages,
+    purge_all,
+)
 
 _FOLDER = Path(message_reads.__file__).parent / "migrations"
 MIGRATIONS = sorted(path.name for path in _FOLDER.glob("*.sql"))
@@ -88,7 +98,7 @@ def test_a_reused_connection_that_was_killed_is_replaced(
 ) -> None:
     steps: list[Callable[[], object]] = [
         lambda: store.persistence.persist_messages([messages(token, message(1))], 10),
-        lambda: store.applications.list_tokens(None, 1),
+        lambda: store.applications.list_tokens(0, 1),
     ]
     for step in steps:
         step()
@@ -422,7 +432,7 @@ def test_advancing_counters_ends_every_lease(store: MySqlStore, token: str) -> N
     assert grant
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
     assert store.leases.extend_lease(counter, grant.lease, 10) is None
-    store.leases.release_lease(counter, LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3))
+    store.leases.release_leases({counter: LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3)})
     late = messages(token, message(grant.floor + 1), lease=grant.lease)
     assert store.persistence.persist_messages([late], 10).extended == ()
     again = acquire(store, counter, "incarnation-2", 10, NOW)
@@ -579,12 +589,8 @@ def test_read_markers_and_deletions_are_purged_with_their_chat_and_application(
         return [n for sql in counts for (n,) in database.read(sql, (token,))]
 
     def purge(*expected: int | None) -> None:
-        listed: list[int | None] = []
-        for _ in range(100):
-            purged = store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 3)
-            listed += [item.chat for item in purged if item.token == token]
-            store.purge.confirm_purged(purged)
-        assert listed == list(expected)
+        purged = purge_all(store, "2030-01-01T00:00:00.000Z", 3)
+        assert [item.chat for item in purged if item.token == token] == list(expected)
 
     for number in (1, 2):
         versions = (message(1), *(deleted(n, 2) for n in range(2, 9)))

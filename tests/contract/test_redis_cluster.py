@@ -65,7 +65,7 @@ def test_reads_of_many_applications_reach_all_nodes(cluster: Cluster) -> None:
     assert sequencer.list_overdue(tokens, 10) == [(Counter(token, 1), 1) for token in tokens]
     acknowledged = {}
     for token in tokens:
-        [pending] = sequencer.get_pending(Counter(token, 1), [1])
+        [pending] = sequencer.get_pending({Counter(token, 1): [1]})[Counter(token, 1)]
         acknowledged[Counter(token, 1)] = {1: pending.version.revision}
     # No node has the script yet.
     sequencer.acknowledge(acknowledged)

@@ -32,6 +32,7 @@ from chalicelib.domain.leases import (
     LeaseExhausted,
     LeaseGrant,
     LeaseMissing,
+    LeaseReleasing,
     PendingPage,
 )
 from chalicelib.domain.models import Chat, Lease, Message
@@ -358,16 +359,20 @@ def test_many_counters_are_acknowledged_at_once_even_if_the_server_lost_the_scri
     sequencer.acknowledge({})
 
 
+def mark_releasing(sequencer: Sequencer, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
+    return sequencer.mark_releasing([counter], idle_ms).get(counter)
+
+
 def test_a_counter_is_idle_when_nothing_of_it_is_pending(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
     accepted = accept(sequencer, counter, [message("1"), message("2")])
     sequencer.acknowledge({counter: {1: accepted.revision}})
-    assert sequencer.mark_releasing(counter, 0) is None
+    assert mark_releasing(sequencer, counter, 0) is None
     sequencer.acknowledge({counter: {2: accepted.revision + 1}})
     assert sequencer.list_idle([token], 0, 10) == [counter]
     assert sequencer.list_idle([token], 60_000, 10) == []
-    assert sequencer.mark_releasing(counter, 60_000) is None
+    assert mark_releasing(sequencer, counter, 60_000) is None
     assert accept(sequencer, counter, [message()]).first == 3
 
 
@@ -375,29 +380,49 @@ def test_a_releasing_counter_issues_nothing_until_its_lease_is_released(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = idle_chat(sequencer, token)
-    closing = sequencer.mark_releasing(counter, 0)
+    closing = mark_releasing(sequencer, counter, 0)
     assert closing is not None
     assert (closing.epoch, closing.last) == (1, 2)
     for _ in range(2):
         assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
     sequencer.extend_lease(counter, Lease(closing.holder, 1, 5000))
     assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
-    sequencer.forget_released(counter, replace(closing, epoch=2))
+    sequencer.forget_released({counter: replace(closing, epoch=2)})
     assert sequencer.accept(Tenant(counter.token, 1), counter, [message()]) == closing
-    sequencer.forget_released(counter, closing)
+    sequencer.forget_released({counter: closing})
     assert sequencer.list_idle([token], 0, 10) == []
     assert not read_pending(sequencer, counter).known
     acquire(sequencer, counter, floor=2, epoch=2)
     assert accept(sequencer, counter, [message()]).first == 3
 
 
+def test_many_counters_are_released_at_once_and_one_that_is_pending_comes_last_from_now_on(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    counters = [Counter(token, number) for number in range(1, 6)]
+    for counter in counters:
+        acquire(sequencer, counter)
+        accepted = accept(sequencer, counter, [message()])
+        sequencer.acknowledge({counter: {1: accepted.revision}})
+    accept(sequencer, counters[0], [message()])
+    clock.wait(0.001)
+    assert sequencer.list_idle([token], 0, 1) == counters[:1]
+    marked = sequencer.mark_releasing(counters, 0)
+    assert [(counter, releasing.last) for counter, releasing in marked.items()] == [
+        (counter, 1) for counter in counters[1:]
+    ]
+    assert sequencer.list_idle([token], 0, 1) == counters[1:2]
+    sequencer.forget_released(marked)
+    assert sequencer.list_idle([token], 0, 10) == counters[:1]
+
+
 def test_a_late_release_does_not_remove_the_next_lease(sequencer: Sequencer, token: str) -> None:
     counter = idle_chat(sequencer, token)
-    closing = sequencer.mark_releasing(counter, 0)
+    closing = mark_releasing(sequencer, counter, 0)
     assert closing is not None
-    sequencer.forget_released(counter, closing)
+    sequencer.forget_released({counter: closing})
     acquire(sequencer, counter, floor=2, epoch=2)
-    sequencer.forget_released(counter, closing)
+    sequencer.forget_released({counter: closing})
     assert accept(sequencer, counter, [message()]).first == 3
 
 
@@ -407,9 +432,9 @@ def test_the_counter_of_a_pending_chat_is_not_released(sequencer: Sequencer, tok
     counter = Counter(token, chat.first)
     accepted = accept(sequencer, counter, [message()])
     sequencer.acknowledge({counter: {1: accepted.revision}})
-    assert sequencer.mark_releasing(counter, 0) is None
+    assert mark_releasing(sequencer, counter, 0) is None
     sequencer.acknowledge({Counter(token): {chat.first: chat.revision}})
-    assert sequencer.mark_releasing(counter, 0) is not None
+    assert mark_releasing(sequencer, counter, 0) is not None
 
 
 def test_an_edit_made_from_a_pending_chat_does_not_restore_the_first_lease(
@@ -1152,8 +1177,8 @@ def test_entries_that_are_not_acknowledged_become_overdue(
     clock.wait(OVERDUE_AFTER_MS / 1000)
     sequencer.acknowledge({counter: {1: first.revision}})
     assert sequencer.list_overdue(["nobody", token], 10) == [(counter, 2)]
-    assert [p.version.number for p in sequencer.get_pending(counter, [1, 2])] == [2]
-    sequencer.postpone(counter, {1: 0, 2: clock.now_ms() + 1})
+    assert [p.version.number for p in sequencer.get_pending({counter: [1, 2]})[counter]] == [2]
+    sequencer.postpone({counter: {1: 0, 2: clock.now_ms() + 1}})
     assert sequencer.list_overdue([token], 10) == []
     clock.wait(1)
     assert sequencer.list_overdue([token], 10) == [(counter, 2)]
@@ -1178,7 +1203,7 @@ def test_the_oldest_pending_version_is_searched_in_all_applications_and_counters
         accepted_at.append(clock.now_ms())
         clock.wait(1)
     assert sequencer.oldest_pending(["nobody", token]) == accepted_at[0]
-    sequencer.postpone(chat, {1: clock.now_ms() + 10 * OVERDUE_AFTER_MS})
+    sequencer.postpone({chat: {1: clock.now_ms() + 10 * OVERDUE_AFTER_MS}})
     assert sequencer.oldest_pending([token]) == accepted_at[0]
     sequencer.acknowledge({chat: {1: revisions[0]}})
     assert sequencer.oldest_pending([token]) == accepted_at[1]

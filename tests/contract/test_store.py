@@ -24,14 +24,24 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
-from chalicelib.domain.models import Application, Lease, Message
+from chalicelib.domain.models import Application, Lease, Message, PurgedItem, PurgeStep, RoundState
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
 from tests.contract.databases import SERVERS, migrated_database
-from tests.contract.factories import LEASE, NOW, acquire, chat, chats, deleted, message, messages
+from tests.contract.factories import (
+    LEASE,
+    NOW,
+    acquire,
+    chat,
+    chats,
+    deleted,
+    message,
+    messages,
+    purge_all,
+)
 from tests.fakes.store import FakeStore
 
 LATER = "2026-02-01T08:15:30.007Z"
@@ -137,8 +147,12 @@ def test_reads_of_unknown_names_return_nothing(store: Store, token: str) -> None
     assert store.messages.get_message(token, 1, 1) is None
     assert store.leases.skipped_numbers(token, 1) == []
     assert store.messages.list_changes(token, 1, Since(), 10) == []
-    assert store.messages.revisions(Counter(token, 1), [1]) == {}
-    assert store.messages.revisions(Counter(token, 1), []) == {}
+    assert stored_revisions(store, Counter(token, 1), [1]) == {}
+    assert stored_revisions(store, Counter(token, 1), []) == {}
+
+
+def stored_revisions(store: Store, counter: Counter, numbers: list[int]) -> dict[int, int]:
+    return store.messages.revisions({counter: numbers})[counter]
 
 
 def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Store) -> None:
@@ -146,8 +160,10 @@ def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Sto
     store.applications.delete_application(second, NOW)
     assert [a.token for a in store.applications.list_applications(None, 2)] == [third, first]
     assert [a.token for a in store.applications.list_applications(third, 1)] == [first]
-    assert store.applications.list_tokens(first, 10) == [third]
-    assert store.applications.list_tokens(None, 1000)[-2:] == [first, third]
+    [*_, listed, last] = store.applications.list_tokens(0, 1000)
+    assert (listed.token, last.token) == (first, third)
+    assert store.applications.list_tokens(listed.id, 10) == [last]
+    assert store.applications.list_tokens(last.id - 1, 10) == [last]
 
 
 # --- messages
@@ -211,7 +227,7 @@ def test_an_older_version_that_arrives_late_is_acknowledged_with_the_newer_revis
     done = store.persistence.persist_messages([messages(token, message(1, 4))], WINDOW)
     assert done.documents == ()
     assert done.acknowledged == {Counter(token, 1): {1: 5}}
-    assert store.messages.revisions(Counter(token, 1), [1, 2]) == {1: 5}
+    assert stored_revisions(store, Counter(token, 1), [1, 2]) == {1: 5}
 
 
 def test_the_newest_version_of_a_message_in_a_batch_wins(store: Store, token: str) -> None:
@@ -434,13 +450,13 @@ def test_a_stub_is_counted_once_and_filled_in_by_its_chat(store: Store, token: s
     stub = store.chats.get_chat(token, 1)
     assert stub is not None
     assert (stub.chat.revision, stub.chat.created_at) == (0, LATER)
-    assert store.messages.revisions(Counter(token), [1]) == {}
+    assert stored_revisions(store, Counter(token), [1]) == {}
     store.persistence.persist_chats([chats(token, chat(1, 4, title="late"))], WINDOW)
     filled = store.chats.get_chat(token, 1)
     assert filled is not None
     assert (filled.chat.title, filled.chat.created_at) == ("late", NOW)
     assert filled.messages_count == 1
-    assert store.messages.revisions(Counter(token), [1]) == {1: 4}
+    assert stored_revisions(store, Counter(token), [1]) == {1: 4}
     assert chats_count(store, token) == 1
 
 
@@ -537,7 +553,7 @@ def test_a_counter_without_a_row_has_no_lease(store: Store, token: str) -> None:
     for counter in (Counter("nobody"), Counter(token, 1)):
         assert store.leases.lease_epoch(counter) is None
         assert store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
-        store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
+        store.leases.release_leases({counter: LeaseReleasing("a", 1, 1)})
     with pytest.raises(UnavailableError):
         store.leases.extend_lease(Counter(token, 1), LEASE, WINDOW)
 
@@ -555,8 +571,7 @@ def refuse_leases(store: Store, counter: Counter) -> None:
         store.leases.lease_epoch(counter)
     with pytest.raises(GoneError):
         store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
-    with pytest.raises(GoneError):
-        store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
+    store.leases.release_leases({counter: LeaseReleasing("a", 1, 1)})
 
 
 def test_a_lease_is_acquired_only_if_the_epoch_is_unchanged(store: Store, token: str) -> None:
@@ -594,9 +609,9 @@ def test_a_released_lease_returns_the_numbers_it_never_issued(store: Store, toke
     counter = Counter(token, 1)
     record = messages(token, message(1), message(2), lease=Lease("a", 1, 10))
     store.persistence.persist_messages([record], WINDOW)
-    store.leases.release_lease(counter, LeaseReleasing("a", 2, 2))
-    store.leases.release_lease(counter, LeaseReleasing("b", 1, 2))
-    store.leases.release_lease(counter, LeaseReleasing("a", 1, 2))
+    store.leases.release_leases({counter: LeaseReleasing("a", 2, 2)})
+    store.leases.release_leases({counter: LeaseReleasing("b", 1, 2)})
+    store.leases.release_leases({counter: LeaseReleasing("a", 1, 2)})
     assert store.leases.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
     store.persistence.persist_messages(
         [record], WINDOW
@@ -605,7 +620,7 @@ def test_a_released_lease_returns_the_numbers_it_never_issued(store: Store, toke
         [chats(token, chat(1, 1, messages_lease=Lease("a", 1, 10)))], WINDOW
     )
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(2, Lease("b", 2, 12))
-    store.leases.release_lease(counter, LeaseReleasing("a", 1, 2))
+    store.leases.release_leases({counter: LeaseReleasing("a", 1, 2)})
     store.persistence.persist_messages([record], WINDOW)
     assert acquire(store, counter, "c", WINDOW, NOW) == LeaseGrant(
         12, Lease("c", 3, 22), lost=True, skipped=10
@@ -619,7 +634,7 @@ def test_the_lease_of_chat_numbers_is_released_in_the_same_way(store: Store, tok
     assert grant is not None
     record = chats(token, chat(1), lease=grant.lease)
     store.persistence.persist_chats([record], WINDOW)
-    store.leases.release_lease(counter, LeaseReleasing("a", 1, 1))
+    store.leases.release_leases({counter: LeaseReleasing("a", 1, 1)})
     store.persistence.persist_chats([record], WINDOW)
     assert acquire(store, counter, "a", WINDOW, NOW) == LeaseGrant(1, Lease("a", 2, 11))
 
@@ -830,36 +845,96 @@ def test_a_response_is_stored_for_a_day_and_then_removed(store: Store, token: st
     assert store.applications.find_response(later) is not None
 
 
+def test_many_leases_of_an_application_are_released_at_once(store: Store, token: str) -> None:
+    numbers = range(1, 6)
+    for number in numbers:
+        store.persistence.persist_messages([messages(token, message(1), chat=number)], WINDOW)
+    counters = [Counter(token), *(Counter(token, number) for number in numbers)]
+    grants = {counter: acquire(store, counter, "a", WINDOW, NOW) for counter in counters}
+    store.persistence.persist_chats([chats(token, chat(5, 9, deleted_at=NOW))], WINDOW)
+    releasing = {
+        counter: LeaseReleasing("a", grant.lease.epoch, grant.floor + 2)
+        for counter, grant in grants.items()
+        if grant
+    }
+    releasing[counters[2]] = LeaseReleasing("another", 2, 1)
+    releasing[Counter(token, 77)] = LeaseReleasing("a", 2, 1)
+    store.leases.release_leases(releasing)
+    floors = {}
+    for counter in counters[:-1]:
+        again = acquire(store, counter, "b", WINDOW, NOW)
+        grant = grants[counter]
+        assert again
+        assert grant
+        floors[counter] = again.floor - grant.floor
+    assert floors == {counter: WINDOW if counter == counters[2] else 2 for counter in counters[:-1]}
+
+
+def test_revisions_of_many_counters_of_an_application_are_read_at_once(
+    store: Store, token: str
+) -> None:
+    for number in (1, 2):
+        versions = [message(n, n + number) for n in (1, 2, 3)]
+        store.persistence.persist_messages([messages(token, *versions, chat=number)], WINDOW)
+    store.persistence.persist_chats([chats(token, chat(1, 9), chat(3, 4))], WINDOW)
+    first, second, missing = (Counter(token, number) for number in (1, 2, 9))
+    wanted = {Counter(token): [1, 2, 3, 4], first: [1, 3, 9], second: [2], missing: [1]}
+    assert store.messages.revisions(wanted) == {
+        Counter(token): {1: 9, 3: 4},
+        first: {1: 2, 3: 4},
+        second: {2: 4},
+        missing: {},
+    }
+    assert store.messages.revisions({}) == {}
+
+
 # --- purge
 
 
-def purge_all(store: Store, token: str, before: str) -> list[int | None]:
-    """Purge until nothing is left. Returns the chat numbers that were returned for this application."""
-    listed: list[int | None] = []
-    for _ in range(400):
-        purged = store.purge.purge_deleted(before, 3)
-        listed += [item.chat for item in purged if item.token == token]
-        store.purge.confirm_purged(purged)
-    return listed
+def purged_of(store: Store, token: str, before: str, rows: int = 3) -> list[int | None]:
+    """Purge everything. Returns the chat numbers that were returned for this application."""
+    return [item.chat for item in purge_all(store, before, rows) if item.token == token]
 
 
-def test_a_deleted_chat_is_emptied_at_once_and_returned_once_it_is_due(
-    store: Store, token: str
-) -> None:
+def is_purgeable(store: Store, token: str, before: str) -> bool:
+    after, is_end, tokens = 0, False, []
+    while not is_end:
+        listed, after, is_end = store.purge.list_purgeable(after, before)
+        tokens += [application.token for application in listed]
+    return token in tokens
+
+
+def test_a_deleted_chat_is_emptied_and_returned_once_it_is_due(store: Store, token: str) -> None:
     for number in (1, 2):
         versions = [message(n) for n in range(1, 8)]
         store.persistence.persist_messages([messages(token, *versions, chat=number)], WINDOW)
     store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=LATER))], WINDOW)
-    assert purge_all(store, token, NOW) == []
-    assert store.messages.revisions(Counter(token, 1), [1, 7]) == {}
-    assert (token, 1) in store.purge.purge_deleted(
-        MUCH_LATER, 3
-    )  # and again, because nobody confirmed
-    assert purge_all(store, token, MUCH_LATER) == [1]
-    assert purge_all(store, token, MUCH_LATER) == []
+    assert not is_purgeable(store, token, LATER)
+    assert purged_of(store, token, LATER) == []
+    assert stored_revisions(store, Counter(token, 1), [1, 7]) == {1: 1, 7: 1}
+    assert is_purgeable(store, token, MUCH_LATER)
+    emptied, is_done = store.purge.remove_rows(token, MUCH_LATER, 3)
+    assert (emptied, is_done) == ([], False)
+    for _ in range(2):
+        emptied, is_done = store.purge.remove_rows(token, MUCH_LATER, 8)
+    assert (emptied, is_done) == ([PurgedItem(token, 1)], True)
+    assert purged_of(store, token, MUCH_LATER) == [1]  # again, because nobody confirmed
+    assert purged_of(store, token, MUCH_LATER) == []
+    assert not is_purgeable(store, token, MUCH_LATER)
     assert counts(store, token, 2) == (7, 7)
     store.persistence.persist_chats([chats(token, chat(1, 99, title="back"))], WINDOW)
     assert chats_count(store, token) == 1
+
+
+def test_many_deleted_chats_are_purged_in_few_steps(store: Store, token: str) -> None:
+    numbers = range(1, 251)
+    for number in numbers:
+        record = messages(token, message(1), message(2), chat=number)
+        store.persistence.persist_messages([record], WINDOW)
+    versions = [chat(number, 9, deleted_at=LATER) for number in numbers]
+    store.persistence.persist_chats([chats(token, *versions)], WINDOW)
+    assert sorted(purged_of(store, token, MUCH_LATER, 500)) == list(numbers)
+    assert stored_revisions(store, Counter(token, 250), [1, 2]) == {}
 
 
 def test_a_deleted_application_is_purged_completely(store: Store, token: str) -> None:
@@ -868,11 +943,23 @@ def test_a_deleted_application_is_purged_completely(store: Store, token: str) ->
     store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], WINDOW)
     acquire(store, Counter(token, 2), "b", WINDOW, NOW)
     store.applications.delete_application(token, LATER)
-    assert purge_all(store, token, NOW) == []
+    assert purged_of(store, token, LATER) == []
     with pytest.raises(GoneError):
         acquire(store, Counter(token), "a", WINDOW, NOW)
-    assert purge_all(store, token, MUCH_LATER) == [None]
+    assert purged_of(store, token, MUCH_LATER) == [None]
     assert acquire(store, Counter(token), "a", WINDOW, NOW) is None
+    assert store.purge.remove_rows(token, MUCH_LATER, 3) == PurgeStep([], is_done=True)
+
+
+# --- rounds
+
+
+def test_a_round_continues_where_it_was_saved(store: Store) -> None:
+    task = secrets.token_hex(8)
+    assert store.rounds.get_round(task) == RoundState()
+    for state in (RoundState(7, 1_790_000_000_000), RoundState(9), RoundState()):
+        store.rounds.save_round(task, state)
+        assert store.rounds.get_round(task) == state
 
 
 # --- poison

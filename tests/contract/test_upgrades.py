@@ -35,7 +35,7 @@ from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.search import index_messages
 from tests.contract.conftest import part_url
 from tests.contract.databases import SERVERS, fresh_database, migrated_database
-from tests.contract.factories import acquire, application, cache_application
+from tests.contract.factories import acquire, application, cache_application, purge_all
 from tests.contract.indexed import Indexed
 from tests.contract.releases import acts, keys
 from tests.contract.releases.acts import CHANGES, READERS, TOKEN, WINDOW
@@ -113,7 +113,7 @@ def stored(store: Store) -> dict[str, Any]:
     ]
     return {
         "application": store.applications.get_application(TOKEN),
-        "tokens": store.applications.list_tokens(None, 10),
+        "tokens": [row.token for row in store.applications.list_tokens(0, 10)],
         "chats": chats,
         "list": store.chats.list_chats(TOKEN, FAR, 100),
         "messages": [store.messages.list_messages(TOKEN, n, FAR, 100) for n in acts.CHATS],
@@ -159,8 +159,7 @@ def todays_code_goes_on(store: Store) -> None:
     acts.persist_all(store, replace(acts.chat(2, 7, "renamed"), edited_at=acts.LATER), acts.chat(4))
     store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, number), 0)
     store.read_markers.mark_read(TOKEN, "dan", ReadMarker(2, 2), 0)
-    while gone := store.purge.purge_deleted("2030-01-01T00:00:00.000Z", 100):
-        store.purge.confirm_purged(gone)
+    purge_all(store, "2030-01-01T00:00:00.000Z")
 
 
 def bodies(queue: str) -> list[str]:
@@ -370,6 +369,5 @@ def test_entries_of_an_earlier_release_are_acknowledged_and_its_counters_release
     )
     assert redis_sequencer.list_overdue([token], 10) == []
     assert set(redis_sequencer.list_idle([token], -1, 10)) == {Counter(token), Counter(token, 1)}
-    closing_ = redis_sequencer.mark_releasing(Counter(token, 1), -1)
-    assert closing_
-    assert closing_.last == 3
+    releasing = redis_sequencer.mark_releasing([Counter(token, 1)], -1)
+    assert releasing[Counter(token, 1)].last == 3

@@ -49,8 +49,9 @@ BY_SECRETS_MANAGER = ("kms:Decrypt", "key/*")
 NOT_CALLED = {
     ("repair_pending", "sqs:SendMessage", "chats"): "a chat that was not sent a minute ago",
     ("repair_pending", "sqs:SendMessage", "messages"): "a message that was not sent a minute ago",
-    ("repair_pending", "sqs:SendMessage", "search"): "a chat that was deleted 15 minutes ago",
+    ("purge_deleted", "sqs:SendMessage", "search"): "a chat that was deleted 15 minutes ago",
 }
+TASKS = ("measure_backlog", "repair_pending", "purge_deleted", "release_idle_leases")
 UNREADABLE = "not a record: tests/e2e/test_policies.py"
 
 type Call = tuple[str, str, str]
@@ -98,7 +99,8 @@ def _use_secrets_and_index(production: Production) -> None:
     request(event("GET", "/health/ready"))
     for worker, records in _records(token).items():
         assert call(worker, event_of(records)) == {"batchItemFailures": []}, worker
-    call("repair_pending", production.stack.schedule_event())
+    for task in TASKS:
+        call(task, production.stack.schedule_event())
 
 
 def _records(token: str) -> dict[str, list[Any]]:

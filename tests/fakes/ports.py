@@ -6,6 +6,7 @@ import msgspec
 
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.settings import Settings
+from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.fakes.clock import FakeClock
@@ -16,6 +17,11 @@ from tests.fakes.sequencer import InMemorySequencer
 from tests.fakes.store import FakeStore
 
 SETTINGS = Settings(master_key="a master key", admin_key="an admin key", lease_window=10)
+
+
+def far_deadline() -> Deadline:
+    """The deadline of a task that always has time."""
+    return Deadline(lambda: 60_000)
 
 
 class FakePorts:

@@ -49,9 +49,10 @@ class _Connection:
     def run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts.run(self._server(), name, keys, args)
 
-    def run_each(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> None:
-        for keys, args in calls:
-            self.run(name, keys, args)
+    def run_each(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    ) -> list[Any]:
+        return [self.run(name, keys, args) for keys, args in calls]
 
     def pipeline(self, transaction: bool) -> _Pipeline:
         return _Pipeline(self._server)

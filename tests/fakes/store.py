@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 
@@ -35,10 +36,14 @@ from chalicelib.domain.models import (
     ChatRow,
     Epoch,
     Lease,
+    ListedApplication,
+    ListedPage,
     Message,
     MessageNumber,
     PurgedItem,
+    PurgeStep,
     Revision,
+    RoundState,
     Timestamp,
 )
 from chalicelib.domain.number_ranges import NumberRange
@@ -54,6 +59,7 @@ from chalicelib.usecases.ports import (
     Persistence,
     Purge,
     ReadMarkers,
+    Rounds,
 )
 
 _NO_EPOCH = Epoch(0)
@@ -107,6 +113,7 @@ class _Chat:
 
 @dataclass
 class _Application:
+    id: int
     token: AppToken
     name: str
     created_at: Timestamp
@@ -151,7 +158,9 @@ class FakeStore:
 
     def __init__(self) -> None:
         self._applications: dict[AppToken, _Application] = {}
+        self._last_id = 0
         self._responses: dict[tuple[str, str], tuple[IdempotentWrite, bytes]] = {}
+        self._rounds: dict[str, RoundState] = {}
 
     @property
     def applications(self) -> Applications:
@@ -181,6 +190,10 @@ class FakeStore:
     def purge(self) -> Purge:
         return self
 
+    @property
+    def rounds(self) -> Rounds:
+        return self
+
     def ping(self) -> None:
         pass
 
@@ -204,7 +217,8 @@ class FakeStore:
         created_at: Timestamp,
         idempotency: IdempotentWrite | None = None,
     ) -> Application:
-        application = _Application(token, name, created_at)
+        self._last_id += 1
+        application = _Application(self._last_id, token, name, created_at)
         self._store_response(idempotency, msgspec.json.encode(application.shown()))
         self._applications[token] = application
         return application.shown()
@@ -222,11 +236,12 @@ class FakeStore:
         return [application.shown() for application in alive[:limit]]
 
     @_transaction
-    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
-        tokens = list(self._applications)
-        if after is not None:
-            tokens = tokens[tokens.index(after) + 1 :] if after in tokens else []
-        return [token for token in tokens if self._alive(token)][:limit]
+    def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
+        return [
+            ListedApplication(application.id, token)
+            for token, application in self._applications.items()
+            if application.id > after and self._alive(token)
+        ][:limit]
 
     @_transaction
     def rename_application(
@@ -349,10 +364,12 @@ class FakeStore:
         return LeaseGrant(numbering.floor, lease, lost, len(skipped))
 
     @_transaction
-    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        counted = self._numbering(counter)
-        if counted and (counted[0].holder, counted[0].epoch) == (releasing.holder, releasing.epoch):
-            counted[0].ceiling, counted[0].holder, counted[0].nonce = releasing.last, "", ""
+    def release_leases(self, releasing: Mapping[Counter, LeaseReleasing]) -> None:
+        for counter, lease in releasing.items():
+            with suppress(GoneError):
+                counted = self._numbering(counter)
+                if counted and (counted[0].holder, counted[0].epoch) == (lease.holder, lease.epoch):
+                    counted[0].ceiling, counted[0].holder, counted[0].nonce = lease.last, "", ""
 
     @_transaction
     def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
@@ -574,7 +591,11 @@ class FakeStore:
         return readings
 
     @_transaction
-    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
+    def revisions(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, dict[int, int]]:
+        assert len({counter.token for counter in numbers}) < 2
+        return {counter: self._revisions(counter, own) for counter, own in numbers.items()}
+
+    def _revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
         application = self._applications.get(counter.token)
         stored: dict[int, int] = {}
         if application and counter.chat is None:
@@ -585,35 +606,65 @@ class FakeStore:
         return {number: stored[number] for number in numbers if stored.get(number, 0) > 0}
 
     @_transaction
-    def purge_deleted(self, before: str, rows: int) -> list[PurgedItem]:
-        purged: list[PurgedItem] = []
-        for application in list(self._applications.values()):
-            for number, chat in list(application.chats.items()):
-                deleted_at = application.deleted_at or chat.version.deleted_at
-                if deleted_at is None or (chat.purged and application.deleted_at is None):
-                    continue
-                readers = [key for key in application.readers if key[1] == number]
-                while (chat.messages or readers) and rows > 0:
-                    if chat.messages:
-                        chat.messages.popitem()
-                    else:
-                        del application.readers[readers.pop()]
-                    rows -= 1
-                if rows > 0 and application.deleted_at is not None:
-                    del application.chats[number]
-                    rows -= 1
-                elif rows > 0 and deleted_at < before:
-                    purged.append(PurgedItem(application.token, number))
-            if (application.deleted_at or before) < before and not application.chats:
-                purged.append(PurgedItem(application.token, None))
-        return purged
+    def list_purgeable(self, after: int, before: Timestamp) -> ListedPage:
+        listed = [
+            ListedApplication(application.id, token)
+            for token, application in self._applications.items()
+            if application.id > after and _is_purgeable(application, before)
+        ]
+        return ListedPage(listed, max(after, self._last_id), is_end=True)
 
-    def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
+    @_transaction
+    def remove_rows(self, token: AppToken, before: Timestamp, rows: int) -> PurgeStep:
+        application = self._applications.get(token)
+        if application is None:
+            return PurgeStep([], is_done=True)
+        is_deleted = (application.deleted_at or before) < before
+        emptied: list[PurgedItem] = []
+        for number, chat in list(application.chats.items()):
+            if not is_deleted and not _is_purgeable_chat(chat, before):
+                continue
+            readers = [key for key in application.readers if key[1] == number]
+            while (chat.messages or readers) and rows > 0:
+                if chat.messages:
+                    chat.messages.popitem()
+                else:
+                    del application.readers[readers.pop()]
+                rows -= 1
+            if rows <= 0:
+                return PurgeStep(emptied, is_done=False)
+            if is_deleted:
+                del application.chats[number]
+            else:
+                emptied.append(PurgedItem(token, number))
+        return PurgeStep([PurgedItem(token, None)] if is_deleted else emptied, is_done=True)
+
+    @_transaction
+    def confirm_purged(self, purged: Sequence[PurgedItem]) -> None:
         for token, number in purged:
             if number is None:
                 self._applications.pop(token, None)
             elif (application := self._applications.get(token)) and number in application.chats:
                 application.chats[number].purged = True
+
+    @_transaction
+    def get_round(self, task: str) -> RoundState:
+        return self._rounds.get(task, RoundState())
+
+    @_transaction
+    def save_round(self, task: str, state: RoundState) -> None:
+        self._rounds[task] = state
+
+
+def _is_purgeable(application: _Application, before: Timestamp) -> bool:
+    if application.deleted_at is not None:
+        return application.deleted_at < before
+    return any(_is_purgeable_chat(chat, before) for chat in application.chats.values())
+
+
+def _is_purgeable_chat(chat: _Chat, before: Timestamp) -> bool:
+    deleted_at = chat.version.deleted_at
+    return deleted_at is not None and deleted_at < before and not chat.purged
 
 
 def _index(tokens: list[AppToken], token: AppToken) -> int:

@@ -18,7 +18,8 @@ from chalicelib.domain.models import (
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import Settings
 from chalicelib.usecases.accept import create_message
-from chalicelib.usecases.maintenance import repair_pending
+from chalicelib.usecases.repair import repair_pending
+from tests.fakes.ports import far_deadline
 from tests.faults.load import Load
 
 _PAUSE_SECONDS = 0.15
@@ -98,6 +99,6 @@ class InProcessClient(threading.Thread):
 
     def _repair(self) -> None:
         try:
-            repair_pending(self._ports)
+            repair_pending(self._ports, far_deadline())
         except UnavailableError:
             return

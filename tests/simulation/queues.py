@@ -15,16 +15,21 @@ from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
+from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.inbox import accept_inbox
-from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases, repair_pending
+from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import Clock, Ports
 from chalicelib.usecases.process_batch import Received, process_batch
+from chalicelib.usecases.repair import repair_pending
 from chalicelib.usecases.search import index_messages
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
 # The share of the received records that stay visible, so that they are delivered twice.
 _DUPLICATE_SHARE = 0.1
+
+# The time-out of a task.
+_TASK_MS = 60_000
 
 Handler = Callable[[Ports, Sequence[Any]], None]
 
@@ -118,13 +123,19 @@ def _work(ports: Ports, queues: SimulatedQueues, queue: str, received: Sequence[
 
 
 def repair(ports: Ports) -> None:
-    """The task of every minute. If it fails, the next minute tries again."""
+    """The tasks of every minute. If one fails, the next minute tries again."""
     with suppress(OrdinalError):
-        repair_pending(ports)
-        purge_deleted(ports)
+        repair_pending(ports, _deadline(ports))
+    with suppress(OrdinalError):
+        purge_deleted(ports, _deadline(ports))
 
 
 def release_idle(ports: Ports, idle_ms: int) -> None:
     """Release the leases of the counters that were idle for this time."""
     with suppress(OrdinalError):
-        release_idle_leases(ports, idle_ms)
+        release_idle_leases(ports, _deadline(ports), idle_ms)
+
+
+def _deadline(ports: Ports) -> Deadline:
+    ends_at_ms = ports.clock.now_ms() + _TASK_MS
+    return Deadline(lambda: ends_at_ms - ports.clock.now_ms())

@@ -4,9 +4,11 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
+from chalice.local import LambdaContext
 from chalice.test import Client, HTTPResponse
 
 from app import app
@@ -19,6 +21,7 @@ from tests.fakes.ports import SETTINGS, FakePorts
 TOKEN = "0123456789abcdef0123456789abcd"
 KEY = derive_key(SETTINGS.master_key, TOKEN, 1)
 LAG_MS = 1_500
+TASKS = ("measure_backlog", "repair_pending", "purge_deleted", "release_idle_leases")
 WORKERS = {"chats": "persist_chats", "messages": "persist_messages", "search": "index_messages"}
 
 
@@ -51,9 +54,14 @@ class Functions:
         return self._client.lambda_.invoke(WORKERS[queue], event).payload
 
     def minute(self) -> None:
-        """Run the schedule once."""
+        """Run each task of the schedule once."""
+        for task in TASKS:
+            self.run(task)
+
+    def run(self, task: str) -> Any:
+        """Run one task of the schedule."""
         event = self._client.events.generate_cw_event("aws.events", "", {}, [])
-        self._client.lambda_.invoke("repair_pending", event)
+        return self._client.lambda_.invoke(task, event).payload
 
     @property
     def text(self) -> str:
@@ -72,6 +80,9 @@ def operated(ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Func
     monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
     for module in (workers, schedules):
         monkeypatch.setattr(module, "worker_ports", lambda: ports)
+    # Chalice's own context ends after three seconds.
+    context = partial(LambdaContext, max_runtime_ms=60_000)
+    monkeypatch.setattr("chalice.test.LambdaContext", context)
     stream = io.StringIO()
     previous = logger.logger_handler.setStream(stream)  # type: ignore[attr-defined]
     try:

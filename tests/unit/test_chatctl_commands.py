@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from ordinal_client import Client
 
 from chalicelib.adapters.mysql import store as mysql_store
+from chalicelib.domain.models import ListedApplication
 from chalicelib.operators import advance_counters, recount
 from chalicelib.operators.lag import PendingLag, QueueLag
 from chalicelib.operators.recount import CountMismatch
@@ -158,8 +159,9 @@ class Store:
     def __init__(self, url: str) -> None:
         self.applications = self.database = self
 
-    def list_tokens(self, after: str | None, limit: int) -> list[str]:
-        return {None: ["a", "b"], "b": ["c"]}.get(after, [])
+    def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
+        pages = {0: [(1, "a"), (2, "b")], 2: [(3, "c")]}
+        return [ListedApplication(*row) for row in pages.get(after, [])]
 
     def recount(self, token: str, repair: bool) -> list[CountMismatch]:
         wrong = (7, "messages_count", 5, 6), (None, "chats_count", 1, 2)

@@ -32,7 +32,10 @@ BUDGET = {
     "persist_chats": 225,
     "persist_messages": 225,
     "index_messages": 225,
-    "repair_pending": 220,
+    "measure_backlog": 223,
+    "repair_pending": 223,
+    "purge_deleted": 223,
+    "release_idle_leases": 223,
     "migrate": 212,
 }
 LOADED_LATER = {

@@ -10,7 +10,7 @@ from chalicelib.usecases.maintenance import purge_deleted
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.contract.factories import NOW, chat, chats, message, messages
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 TOKEN = "an application"
 HOUR_SECONDS = 3600
@@ -42,7 +42,7 @@ def hits(ports: FakePorts) -> set[int]:
 def delete(ports: FakePorts, number: int) -> None:
     """The deletion has an old time, but is stored only now. Then the schedule runs."""
     persist_chats(ports, [chats(TOKEN, chat(number, 2, deleted_at=NOW))])
-    purge_deleted(ports)
+    purge_deleted(ports, far_deadline())
     ports.persist()
 
 
@@ -60,8 +60,8 @@ def test_late_documents_of_a_deleted_application_are_left_out(ports: FakePorts) 
     delete_application(ports, TOKEN, None)
     ports.clock.wait(HOUR_SECONDS)
     for _ in range(3):
-        purge_deleted(ports)
-    assert not ports.store.applications.list_tokens(None, 10)
+        purge_deleted(ports, far_deadline())
+    assert not ports.store.applications.list_tokens(0, 10)
     index_messages(ports, records)
     assert hits(ports) == set()
 
@@ -78,7 +78,7 @@ def test_documents_indexed_before_the_last_removal_are_removed_by_it(
         index_messages(ports, records)
     assert hits(ports) == {1, 2}
     ports.clock.wait(602)
-    purge_deleted(ports)
+    purge_deleted(ports, far_deadline())
     ports.persist()
     assert hits(ports) == {1}
 

@@ -143,15 +143,13 @@ def test_dead_letters_are_counted_when_sent_and_by_the_schedule(chat: Functions)
     assert metrics.measured["DeadLetters:search"] == 0
 
 
-def test_a_task_that_fails_does_not_stop_the_other_tasks_of_the_schedule(
-    chat: Functions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chat.work("messages", "not a record")
+def test_a_measurement_that_fails_does_not_stop_the_other_one(chat: Functions) -> None:
     chat.ports.queues.is_down = True
     with pytest.raises(Exception, match="SQS is down"):
-        chat.minute()
+        chat.run("measure_backlog")
     assert "OldestPendingAge" in chat.ports.metrics.measured
-    assert [line["task"] for line in chat.lines("a task failed")] == ["dead_letters"]
+    [line] = chat.lines("a part of a task failed")
+    assert (line["task"], line["code"]) == ("measure_backlog", "unavailable")
     assert chat.ports.metrics.flushed[-1] == "schedules"
 
 

@@ -13,7 +13,7 @@ from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.applications import delete_application
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.maintenance import IDLE_MS, purge_deleted, release_idle_leases
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 NOW = "2026-01-01T00:00:00.000Z"
 TENANT = Tenant("0123456789abcdef0123456789abcd", 1)
@@ -38,14 +38,21 @@ def post(ports: Any) -> int:
     return create_messages(ports, TENANT, 1, [draft]).value.first
 
 
+def release(ports: Any) -> int:
+    """How many leases were released."""
+    result = release_idle_leases(ports, far_deadline())
+    assert result.errors == []
+    return result.count
+
+
 def test_an_idle_application_leaves_nothing_in_redis(ports: FakePorts) -> None:
-    assert release_idle_leases(ports) == 2
+    assert release(ports) == 2
     assert counters(ports) == set()
-    assert release_idle_leases(ports) == 0
+    assert release(ports) == 0
 
 
 def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePorts) -> None:
-    release_idle_leases(ports)
+    release(ports)
     assert post(ports) == 4
     assert create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW)).value.number == 2
     ports.persist()
@@ -53,7 +60,7 @@ def test_the_next_message_and_the_next_chat_follow_the_last_ones(ports: FakePort
 
 
 def test_a_message_can_be_edited_after_the_release_of_its_chat(ports: FakePorts) -> None:
-    release_idle_leases(ports)
+    release(ports)
     edit_message(ports, TENANT, 1, 2, lambda m: replace(m, body="edited"))
     ports.persist()
     stored = ports.store.messages.get_message(TENANT.token, 1, 2)
@@ -64,9 +71,9 @@ def test_a_message_can_be_edited_after_the_release_of_its_chat(ports: FakePorts)
 
 def test_a_chat_with_pending_messages_is_not_released(ports: FakePorts) -> None:
     post(ports)
-    assert release_idle_leases(ports) == 1
+    assert release(ports) == 1
     ports.persist()
-    assert release_idle_leases(ports) == 0
+    assert release(ports) == 0
     assert f"{{{TENANT.token}}}:chat:1" in counters(ports)
 
 
@@ -74,7 +81,7 @@ def test_an_application_that_is_purged_is_erased_from_redis(ports: FakePorts) ->
     delete_application(ports, TENANT.token, None)
     ports.clock.wait(3600)
     for _ in range(3):
-        purge_deleted(ports)
+        purge_deleted(ports, far_deadline())
     assert counters(ports) == set()
 
 
@@ -125,7 +132,7 @@ def kills(work: Callable[[Any], object], ports: FakePorts) -> Iterator[int]:
 
 def test_a_kill_at_any_point_of_a_release_skips_nothing(ports: FakePorts) -> None:
     numbers = [3]
-    for calls in kills(release_idle_leases, ports):
+    for calls in kills(release, ports):
         numbers.append(post(ports))
         ports.persist()
         ports.clock.wait(IDLE_MS / 1000 + calls)
@@ -135,13 +142,14 @@ def test_a_kill_at_any_point_of_a_release_skips_nothing(ports: FakePorts) -> Non
 
 
 def test_a_kill_at_any_point_of_an_acquisition_skips_nothing(ports: FakePorts) -> None:
-    release_idle_leases(ports)
+    release(ports)
     for _ in kills(post, ports):
         ports.clock.wait(6)  # as long as others wait for the attempt that was killed
     last = post(ports)
     ports.queues.sent["messages"].clear()
     assert [
-        p.version.number for p in ports.sequencer.get_pending(MESSAGES, range(1, last + 1))
+        p.version.number
+        for p in ports.sequencer.get_pending({MESSAGES: range(1, last + 1)})[MESSAGES]
     ] == list(range(4, last + 1))
     assert ports.store.leases.skipped_numbers(TENANT.token, 1) == []
 

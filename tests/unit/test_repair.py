@@ -10,8 +10,8 @@ from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.edit import edit_message
-from chalicelib.usecases.maintenance import repair_pending
-from tests.fakes.ports import FakePorts
+from chalicelib.usecases.repair import repair_pending
+from tests.fakes.ports import FakePorts, far_deadline
 
 NOW = "2026-01-01T00:00:00.000Z"
 DRAFT = Message(number=0, revision=0, body="hello", created_at=NOW)
@@ -36,11 +36,18 @@ def later(ports: FakePorts) -> None:
     ports.clock.wait(OVERDUE_AFTER_MS / 1000)
 
 
+def repair(ports: FakePorts) -> int:
+    """How many versions were resent."""
+    result = repair_pending(ports, far_deadline())
+    assert result.errors == []
+    return result.count
+
+
 def test_overdue_versions_are_resent_with_their_bodies(ports: FakePorts, tenant: Tenant) -> None:
     lose_sends(ports, tenant)
-    assert repair_pending(ports) == 0
+    assert repair(ports) == 0
     later(ports)
-    assert repair_pending(ports) == 2
+    assert repair(ports) == 2
     ports.persist()
     message = ports.store.messages.get_message(tenant.token, 1, 1)
     assert message is not None
@@ -55,7 +62,7 @@ def test_the_pauses_between_two_sends_double(ports: FakePorts, tenant: Tenant) -
     sent_at = []
     for minute in range(1, 34):
         later(ports)
-        if repair_pending(ports):
+        if repair(ports):
             sent_at.append(minute)
         ports.queues.take("messages"), ports.queues.take("chats")
     assert sent_at == [1, 2, 4, 8, 16, 32]
@@ -66,13 +73,13 @@ def test_a_version_that_mysql_has_is_acknowledged_and_not_resent(
 ) -> None:
     lose_sends(ports, tenant)
     later(ports)
-    repair_pending(ports)
+    repair(ports)
     acknowledge, ports.sequencer.acknowledge = ports.sequencer.acknowledge, lambda *_: None  # type: ignore[method-assign]
     ports.persist()
     ports.sequencer.acknowledge = acknowledge  # type: ignore[method-assign]
     later(ports)
     later(ports)
-    assert repair_pending(ports) == 0
+    assert repair(ports) == 0
     assert not ports.sequencer.read_pending(
         tenant, Counter(tenant.token, 1), PageRequest(limit=9)
     ).pending
@@ -84,12 +91,12 @@ def test_a_newer_edit_is_resent_although_mysql_has_the_first_version(
 ) -> None:
     lose_sends(ports, tenant)
     later(ports)
-    repair_pending(ports)
+    repair(ports)
     ports.persist()
     edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="edited"))
     ports.queues.take("messages")
     later(ports)
-    assert repair_pending(ports) == 1
+    assert repair(ports) == 1
     ports.persist()
     message = ports.store.messages.get_message(tenant.token, 1, 1)
     assert message is not None

@@ -66,7 +66,7 @@ def test_ambushes_name_the_calls_of_leases_and_keys() -> None:
         "store.acquire_lease",
         "store.extend_lease",
         "store.lease_epoch",
-        "store.release_lease",
+        "store.release_leases",
     ]
     assert sorted(KEY_CALLS) == [
         "sequencer.cache_application",

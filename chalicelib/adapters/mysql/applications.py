@@ -22,7 +22,7 @@ from chalicelib.adapters.mysql.database import (
 from chalicelib.domain.errors import InProgressError, KeyReusedError
 from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
-from chalicelib.domain.models import Application, AppToken, Timestamp
+from chalicelib.domain.models import Application, AppToken, ListedApplication, Timestamp
 from chalicelib.domain.times import rfc3339
 
 GET_RESPONSE = """
@@ -55,11 +55,8 @@ SELECT {COLUMNS} FROM applications
 WHERE deleted_at IS NULL AND id < (SELECT id FROM applications WHERE token = %s)
 ORDER BY id DESC LIMIT %s
 """
-TOKENS = "SELECT token FROM applications WHERE deleted_at IS NULL ORDER BY id LIMIT %s"
-TOKENS_AFTER = """
-SELECT token FROM applications
-WHERE deleted_at IS NULL AND id > (SELECT id FROM applications WHERE token = %s)
-ORDER BY id LIMIT %s
+TOKENS = """
+SELECT id, token FROM applications WHERE deleted_at IS NULL AND id > %s ORDER BY id LIMIT %s
 """
 
 
@@ -139,12 +136,8 @@ class MySqlApplications:
 
         return self._database.transact(work)
 
-    def list_tokens(self, after: AppToken | None, limit: int) -> list[AppToken]:
-        if after is None:
-            rows = self._database.read(TOKENS, (limit,))
-        else:
-            rows = self._database.read(TOKENS_AFTER, (after, limit))
-        return [token for (token,) in rows]
+    def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
+        return [ListedApplication(*row) for row in self._database.read(TOKENS, (after, limit))]
 
     def find_response(self, idempotency: IdempotentWrite) -> bytes | None:
         rows = self._database.read(GET_RESPONSE, (*_key(idempotency), _oldest(idempotency)))

@@ -4,7 +4,7 @@ Promise 1, that no number is issued twice, rests on this module. A ceiling never
 above the highest ceiling that was ever granted, both under the lock of the row. Two cases look like
 exceptions and are safe:
 
-- A released lease returns numbers that it never issued (`release_lease`).
+- A released lease returns numbers that it never issued (`release_leases`).
 - A range that was granted to an attempt which never installed it is granted again (`abandoned_nonces`).
 
 Tests: `tests/contract/test_store.py`, `tests/simulation`.
@@ -13,7 +13,8 @@ If Redis is lost, the numbers that it may have issued without a stored version a
 once, when the next lease is acquired. A late record may still bring one of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import msgspec
 from pymysql.cursors import Cursor
@@ -73,6 +74,18 @@ UPDATE chats
 SET messages_floor = %s, messages_ceiling = %s, messages_holder = %s, messages_epoch = %s,
   messages_nonce = %s
 WHERE id = %s
+"""
+
+
+RELEASE_CHATS_LEASE = """
+UPDATE applications SET chats_ceiling = %s, chats_holder = '', chats_nonce = '' WHERE id = %s
+"""
+# The rows exist and are locked: one statement updates all of them.
+RELEASE_MESSAGES_LEASES = """
+INSERT INTO chats (id, application_id, number, created_at, messages_ceiling)
+VALUES (%s, %s, %s, %s, %s)
+ON DUPLICATE KEY UPDATE messages_ceiling = VALUES(messages_ceiling),
+  messages_holder = '', messages_nonce = ''
 """
 
 
@@ -137,14 +150,12 @@ class MySqlLeases:
 
         return self._database.transact(work)
 
-    def release_lease(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        def work(cursor: Cursor) -> None:
-            parent = _lock_parent(cursor, counter)
-            if parent and (parent.holder, parent.epoch) == (releasing.holder, releasing.epoch):
-                parent.ceiling, parent.holder, parent.nonce = releasing.last, "", ""
-                _write(cursor, parent)
-
-        self._database.transact(work)
+    def release_leases(self, releasing: Mapping[Counter, LeaseReleasing]) -> None:
+        by_token: dict[AppToken, dict[ChatNumber | None, LeaseReleasing]] = {}
+        for counter, lease in releasing.items():
+            by_token.setdefault(counter.token, {})[counter.chat] = lease
+        for token, of_application in by_token.items():
+            self._database.transact(partial(_release, token=token, releasing=of_application))
 
     def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
         def work(cursor: Cursor) -> Lease | None:
@@ -180,6 +191,33 @@ class MySqlLeases:
         is_newest = chats is not None and (chats.holder, chats.epoch) == (holder, epoch)
         last = chats.last if chats and is_newest else ceiling
         return number <= last and not is_skipped
+
+
+def _release(
+    cursor: Cursor, token: AppToken, releasing: Mapping[ChatNumber | None, LeaseReleasing]
+) -> None:
+    """Release leases of one application, under the locks of their rows."""
+    cursor.execute(FIND_APPLICATION, (token,))
+    ids = [id_ for id_, deleted_at in cursor.fetchall() if deleted_at is None]
+    chats = [(id_, number) for id_ in ids for number in releasing if number is not None]
+    if None in releasing:
+        for application in lock_applications(cursor, ids).values():
+            if application.deleted_at is None and _holds(application.chats_lease, releasing[None]):
+                row = (releasing[None].last, application.id)
+                cursor.execute(RELEASE_CHATS_LEASE, row)
+    rows = lock_chats(cursor, find_chats(cursor, chats).values()).values() if chats else ()
+    cursor.executemany(
+        RELEASE_MESSAGES_LEASES,
+        [
+            (row.id, row.application_id, row.number, row.created_at, releasing[row.number].last)
+            for row in rows
+            if row.deleted_at is None and _holds(row.messages_lease, releasing[row.number])
+        ],
+    )
+
+
+def _holds(lease: Lease, releasing: LeaseReleasing) -> bool:
+    return (lease.holder, lease.epoch) == (releasing.holder, releasing.epoch)
 
 
 def record_missing(

@@ -5,7 +5,7 @@ the lock of the chat's row, which is held until the commit. So a reader that see
 lower ones, and nothing appears later below them. Tests: "changes" in `tests/contract/test_store.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
@@ -16,6 +16,7 @@ from chalicelib.adapters.mysql.database import (
     from_db_time_not_null,
     placeholders,
 )
+from chalicelib.adapters.mysql.locking import in_ranges
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber, Message, MessageNumber
@@ -41,9 +42,12 @@ WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
   AND m.number > %s AND m.number < %s AND m.deleted_at IS NULL
 ORDER BY m.number {{direction}} LIMIT %s
 """
-REVISIONS = f"""
-SELECT m.number, m.revision {OF_CHAT} WHERE a.token = %s AND m.number IN ({{placeholders}})
+CHAT_IDS = """
+SELECT c.id, c.number FROM applications a JOIN chats c ON c.application_id = a.id
+WHERE a.token = %s AND c.number IN ({placeholders})
 """
+# Not joined with the chats: for a join, servers scan the whole chat for every range.
+REVISIONS = "SELECT chat_id, number, revision FROM messages WHERE {ranges}"
 CHAT_REVISIONS = """
 SELECT c.number, c.revision FROM applications a JOIN chats c ON c.application_id = a.id
 WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
@@ -81,13 +85,28 @@ class MySqlMessages:
         rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
         return [to_message(row) for row in rows]
 
-    def revisions(self, counter: Counter, numbers: Sequence[int]) -> dict[int, int]:
-        if not numbers:
-            return {}
-        sql = CHAT_REVISIONS if counter.chat is None else REVISIONS
-        chat = () if counter.chat is None else (counter.chat,)
-        args = (*chat, counter.token, *numbers)
-        return dict(self._database.read(sql.format(placeholders=placeholders(numbers)), args))
+    def revisions(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, dict[int, int]]:
+        stored: dict[Counter, dict[int, int]] = {counter: {} for counter in numbers}
+        of_chats = {counter: own for counter, own in numbers.items() if own and counter.chat}
+        for counter in numbers.keys() - of_chats:
+            if own := numbers[counter]:
+                sql = CHAT_REVISIONS.format(placeholders=placeholders(own))
+                stored[counter].update(self._database.read(sql, (counter.token, *own)))
+        if not of_chats:
+            return stored
+        [token] = {counter.token for counter in of_chats}
+        chats = [counter.chat for counter in of_chats]
+        sql = CHAT_IDS.format(placeholders=placeholders(chats))
+        counters = {
+            id_: Counter(token, chat) for id_, chat in self._database.read(sql, (token, *chats))
+        }
+        keys = [(id_, n) for id_, counter in counters.items() for n in of_chats[counter]]
+        if keys:
+            ranges, args = in_ranges("chat_id", keys)
+            rows = self._database.read(REVISIONS.format(ranges=ranges), args)
+            for id_, number, revision in rows:
+                stored[counters[id_]][number] = revision
+        return stored
 
     def list_changes(
         self, token: AppToken, chat: ChatNumber, since: Since, limit: int

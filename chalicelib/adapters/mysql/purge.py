@@ -1,68 +1,108 @@
-"""Remove what was deleted, a limited number of rows at a time.
+"""Remove what was deleted, in steps that are short for MySQL and that nobody waits for.
 
 The row of a deleted chat stays, so that its number stays taken and late records find it deleted. A deleted
 application is removed completely: records for an application without a row are dropped.
 
-No document stays in the index: `purge_deleted` returns a purged chat or application again until
+Contents are removed without a lock on their chat. A plain read shows that the chat was deleted long ago, a
+deletion is final, and workers write below a chat only while it is not deleted. So nothing can be added any
+more, and a worker that has a late record of the chat does not wait for the purge. Rows of chats are locked
+only if nobody else holds them (`SKIP LOCKED`), for one short statement.
+
+No document stays in the index: `remove_rows` returns an emptied chat or application again until
 `confirm_purged` says that the index has removed it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
 
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.database import Database, placeholders, to_db_time
-from chalicelib.adapters.mysql.locking import (
-    LockedApplication,
-    LockedChat,
-    lock_applications,
-    lock_chats,
+from chalicelib.adapters.mysql.locking import ChatKey, find_chats
+from chalicelib.domain.models import (
+    AppToken,
+    ChatNumber,
+    ListedApplication,
+    ListedPage,
+    PurgedItem,
+    PurgeStep,
+    Timestamp,
 )
-from chalicelib.domain.models import PurgedItem, Timestamp
 
-MAX_PARENTS = 100
+# How many applications one statement of `list_purgeable` reads, and how many chats a step works on.
+MAX_APPLICATIONS = 10_000
+MAX_CHATS = 100
+# What a transaction removes: bodies, and rows of narrow tables.
+MAX_BYTES = 5_000_000
+MAX_NARROW_ROWS = 2_000
 
-# Only those with work left: rows that are empty and wait for `before` must not delay the others.
-DELETED_APPLICATIONS = """
-SELECT a.id FROM applications a
-WHERE a.deleted_at IS NOT NULL
-  AND (a.deleted_at < %s OR EXISTS (SELECT 1 FROM chats c WHERE c.application_id = a.id))
-ORDER BY a.deleted_at LIMIT %s
+LAST_OF_PAGE = "SELECT id FROM applications WHERE id > %s ORDER BY id LIMIT 1 OFFSET %s"
+LAST_OF_ALL = "SELECT MAX(id) FROM applications"
+# For each application, this is one look into an index.
+PURGEABLE = """
+SELECT a.id, a.token FROM applications a
+WHERE a.id > %s AND a.id <= %s AND (a.deleted_at < %s OR (a.deleted_at IS NULL AND EXISTS (
+  SELECT 1 FROM chats c FORCE INDEX (chats_deleted)
+  WHERE c.application_id = a.id AND c.purged_at IS NULL AND c.deleted_at < %s)))
+ORDER BY a.id
 """
+FIND_APPLICATION = "SELECT id, deleted_at < %s FROM applications WHERE token = %s"
 DELETED_CHATS = """
-SELECT c.id, a.token FROM chats c JOIN applications a ON a.id = c.application_id
-WHERE c.purged_at IS NULL AND c.deleted_at IS NOT NULL AND a.deleted_at IS NULL
-  AND (c.deleted_at < %s OR EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = c.id))
-ORDER BY c.deleted_at LIMIT %s
+SELECT id, number FROM chats FORCE INDEX (chats_deleted)
+WHERE application_id = %s AND purged_at IS NULL AND deleted_at < %s
+ORDER BY deleted_at LIMIT %s
 """
-CHATS_OF = "SELECT id FROM chats WHERE application_id IN ({placeholders}) LIMIT %s"
-HAS_CHATS = "SELECT 1 FROM chats WHERE application_id = %s LIMIT 1"
-DELETE_MESSAGES = "DELETE FROM messages WHERE chat_id = %s ORDER BY number LIMIT %s"
-DELETE_DELETED_MESSAGES = "DELETE FROM deleted_messages WHERE chat_id = %s ORDER BY number LIMIT %s"
+CHATS_OF_DELETED = "SELECT id, number FROM chats WHERE application_id = %s ORDER BY number LIMIT %s"
+
+# The index is forced: a scan of the table would lock the rows of other tenants, and wait for them. A DELETE
+# of one table takes no such hint, so it is written as a DELETE of several.
+FIRST_MESSAGES = """
+SELECT chat_id, number, LENGTH(body) FROM messages FORCE INDEX (PRIMARY)
+WHERE chat_id IN ({placeholders}) ORDER BY chat_id, number LIMIT %s
+"""
+FIRST_DELETED_MESSAGES = """
+SELECT chat_id, number, 0 FROM deleted_messages FORCE INDEX (PRIMARY)
+WHERE chat_id IN ({placeholders}) ORDER BY chat_id, number LIMIT %s
+"""
+DELETE_UP_TO = """
+DELETE m FROM {table} AS m FORCE INDEX (PRIMARY)
+WHERE m.chat_id IN ({placeholders}) OR (m.chat_id = %s AND m.number <= %s)
+"""
+FIRST_READ_MARKERS = """
+SELECT chat FROM readers FORCE INDEX (readers_of_chat)
+WHERE application_id = %s AND chat IN ({placeholders}) ORDER BY chat LIMIT %s
+"""
 DELETE_READ_MARKERS = """
 DELETE FROM readers WHERE application_id = %s AND chat = %s ORDER BY user LIMIT %s
 """
-DELETE_CHAT = "DELETE FROM chats WHERE id = %s"
-DELETE_SKIPPED_OF_CHAT = """
-DELETE s FROM skipped_numbers s JOIN chats c ON c.id = s.chat_id
-JOIN applications a ON a.id = c.application_id
-WHERE a.token = %s AND c.number = %s AND c.deleted_at IS NOT NULL
-"""
-SET_CHAT_PURGED = """
-UPDATE chats c JOIN applications a ON a.id = c.application_id
-SET c.purged_at = UTC_TIMESTAMP(3)
-WHERE a.token = %s AND c.number = %s AND c.deleted_at IS NOT NULL
-"""
-DELETE_SKIPPED_OF_APPLICATION = """
-DELETE s FROM skipped_numbers s JOIN applications a ON a.id = s.application_id
-WHERE a.token = %s AND a.deleted_at IS NOT NULL
-"""
 # The read markers in chats that never got a row.
 DELETE_OTHER_READ_MARKERS = """
-DELETE r FROM readers r JOIN applications a ON a.id = r.application_id
-WHERE a.token = %s AND a.deleted_at IS NOT NULL
+DELETE FROM readers WHERE application_id = %s ORDER BY user, chat LIMIT %s
+"""
+DELETE_SKIPPED_OF_CHATS = """
+DELETE s FROM skipped_numbers AS s FORCE INDEX (skipped_of_parent)
+WHERE s.application_id = %s AND s.chat_id IN ({placeholders})
+"""
+DELETE_OTHER_SKIPPED = """
+DELETE FROM skipped_numbers WHERE application_id = %s ORDER BY chat_id, `first` LIMIT %s
+"""
+LOCK_FREE_CHATS = """
+SELECT id FROM chats FORCE INDEX (PRIMARY) WHERE id IN ({placeholders})
+ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+HAS_MESSAGES = """
+SELECT 1 FROM messages FORCE INDEX (PRIMARY) WHERE chat_id IN ({placeholders}) LIMIT 1
+"""
+DELETE_CHATS = "DELETE c FROM chats AS c FORCE INDEX (PRIMARY) WHERE c.id IN ({placeholders})"
+SET_PURGED = """
+UPDATE chats AS c FORCE INDEX (PRIMARY) SET c.purged_at = UTC_TIMESTAMP(3)
+WHERE c.id IN ({placeholders}) AND c.deleted_at IS NOT NULL
 """
 DELETE_APPLICATION = "DELETE FROM applications WHERE token = %s AND deleted_at IS NOT NULL"
+FIND_ID = "SELECT id FROM applications WHERE token = %s"
+
+Chats = dict[int, ChatNumber]  # number by id
 
 
 class MySqlPurge:
@@ -71,78 +111,136 @@ class MySqlPurge:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def purge_deleted(self, before: Timestamp, rows: int) -> list[PurgedItem]:
-        return self._database.transact(lambda cursor: _PurgeRun(cursor, before, rows).run())
+    def list_purgeable(self, after: int, before: Timestamp) -> ListedPage:
+        page = self._database.read(LAST_OF_PAGE, (after, MAX_APPLICATIONS - 1))
+        [(last,)] = page or self._database.read(LAST_OF_ALL)
+        at = to_db_time(before)
+        rows = self._database.read(PURGEABLE, (after, last or 0, at, at))
+        return ListedPage([ListedApplication(*row) for row in rows], last or 0, is_end=not page)
 
-    def confirm_purged(self, purged: Iterable[PurgedItem]) -> None:
-        items = list(purged)
+    def remove_rows(self, token: AppToken, before: Timestamp, rows: int) -> PurgeStep:
+        at = to_db_time(before)
+        known = self._database.read(FIND_APPLICATION, (at, token))
+        if not known:
+            return PurgeStep([], is_done=True)
+        application_id, is_deleted = known[0]
+        if is_deleted:
+            chats = self._database.read(CHATS_OF_DELETED, (application_id, MAX_CHATS))
+        else:
+            chats = self._database.read(DELETED_CHATS, (application_id, at, MAX_CHATS))
+        empty = self._empty(application_id, dict(chats), rows)
+        is_done = len(empty) == len(chats) < MAX_CHATS
+        if not is_deleted:
+            return PurgeStep([PurgedItem(token, number) for number in empty.values()], is_done)
+        if empty:
+            self._database.transact(lambda cursor: _delete_chats(cursor, application_id, empty))
+            return PurgeStep([], is_done=False)
+        if not chats and self._remove_others(application_id):
+            return PurgeStep([PurgedItem(token, None)], is_done=True)
+        return PurgeStep([], is_done=False)
+
+    def confirm_purged(self, purged: Sequence[PurgedItem]) -> None:
+        numbers: dict[AppToken, list[ChatNumber]] = {}
+        for token, chat in purged:
+            if chat is None:
+                self._delete(DELETE_APPLICATION, token)
+            else:
+                numbers.setdefault(token, []).append(chat)
+        for token, chats in numbers.items():
+            self._set_purged(token, chats)
+
+    def _delete(self, sql: str, *args: object) -> int:
+        """Run one DELETE in its own transaction. Returns how many rows it removed."""
+        return self._database.transact(lambda cursor: cursor.execute(sql, args))
+
+    def _set_purged(self, token: AppToken, numbers: Sequence[ChatNumber]) -> None:
+        for (application_id,) in self._database.read(FIND_ID, (token,)):
+            keys = [(application_id, number) for number in numbers]
+            self._database.transact(partial(_set_purged, keys=keys))
+
+    def _empty(self, application_id: int, chats: Chats, rows: int) -> Chats:
+        """Remove contents of these chats, up to the limits. Returns the chats that hold nothing any more."""
+        empty = self._remove_first(FIRST_MESSAGES, "messages", chats, rows)
+        empty = self._remove_first(
+            FIRST_DELETED_MESSAGES, "deleted_messages", empty, MAX_NARROW_ROWS
+        )
+        return self._remove_read_markers(application_id, empty)
+
+    def _remove_first(self, sql: str, table: str, chats: Chats, rows: int) -> Chats:
+        """Remove the first rows of these chats, by chat and number. Returns the chats that have no others."""
+        ids = sorted(chats)
+        if not ids:
+            return {}
+        first = self._database.read(sql.format(placeholders=placeholders(ids)), (*ids, rows))
+        taken = first[: _count_within_bytes([size for _, _, size in first])]
+        if not taken:
+            return chats
+        last_id, last_number, _ = taken[-1]
+        whole = sorted({id_ for id_, _, _ in taken} - {last_id}) or [0]
+        delete = DELETE_UP_TO.format(table=table, placeholders=placeholders(whole))
+        self._delete(delete, *whole, last_id, last_number)
+        if len(taken) == len(first) < rows:
+            return chats
+        return {id_: chats[id_] for id_ in takewhile(lambda id_: id_ < last_id, ids)}
+
+    def _remove_read_markers(self, application_id: int, chats: Chats) -> Chats:
+        if not chats:
+            return {}
+        numbers = sorted(chats.values())
+        sql = FIRST_READ_MARKERS.format(placeholders=placeholders(numbers))
+        rows = self._database.read(sql, (application_id, *numbers, MAX_NARROW_ROWS))
+        with_markers = sorted({number for (number,) in rows})
 
         def work(cursor: Cursor) -> None:
-            for token, chat in items:
-                if chat is None:
-                    cursor.execute(DELETE_SKIPPED_OF_APPLICATION, (token,))
-                    cursor.execute(DELETE_OTHER_READ_MARKERS, (token,))
-                    cursor.execute(DELETE_APPLICATION, (token,))
-                else:
-                    cursor.execute(DELETE_SKIPPED_OF_CHAT, (token, chat))
-                    cursor.execute(SET_CHAT_PURGED, (token, chat))
+            for number in with_markers:
+                cursor.execute(DELETE_READ_MARKERS, (application_id, number, MAX_NARROW_ROWS))
 
-        self._database.transact(work)
+        if with_markers:
+            self._database.transact(work)
+        if len(rows) < MAX_NARROW_ROWS:
+            return chats
+        return {id_: number for id_, number in chats.items() if number < with_markers[-1]}
+
+    def _remove_others(self, application_id: int) -> bool:
+        """Remove what a deleted application has beside its chats. True if nothing is left."""
+        statements = (DELETE_OTHER_READ_MARKERS, DELETE_OTHER_SKIPPED)
+        removed = [self._delete(sql, application_id, MAX_NARROW_ROWS) for sql in statements]
+        return max(removed) < MAX_NARROW_ROWS
 
 
-class _PurgeRun:
-    """One transaction that removes up to `rows` rows."""
+def _count_within_bytes(sizes: Sequence[int]) -> int:
+    """How many of the rows, at least one, are within the limit of a transaction."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > MAX_BYTES and count > 0:
+            return count
+    return len(sizes)
 
-    def __init__(self, cursor: Cursor, before: str, rows: int) -> None:
-        self._cursor = cursor
-        self._before = str(to_db_time(before))
-        self._rows_left = rows
 
-    def run(self) -> list[PurgedItem]:
-        self._cursor.execute(DELETED_APPLICATIONS, (self._before, MAX_PARENTS))
-        ids = [id_ for (id_,) in self._cursor.fetchall()]
-        applications = lock_applications(self._cursor, ids)
-        self._cursor.execute(DELETED_CHATS, (self._before, MAX_PARENTS))
-        tokens = dict(self._cursor.fetchall())
-        chats = lock_chats(self._cursor, {*tokens, *self._chats_of(ids)})
-        purged: list[PurgedItem] = []
-        for chat in chats.values():
-            with_application = chat.application_id in applications
-            if self._remove_contents(chat) and self._finish(chat, with_application):
-                purged.append(PurgedItem(tokens[chat.id], chat.number))
-        for application in applications.values():
-            if self._is_empty(application):
-                purged.append(PurgedItem(application.token, None))
-        return purged
+def _lock_free(cursor: Cursor, ids: Sequence[int]) -> list[int]:
+    """Lock those of these chats that nobody else has locked."""
+    if not ids:
+        return []
+    cursor.execute(LOCK_FREE_CHATS.format(placeholders=placeholders(ids)), tuple(ids))
+    return [id_ for (id_,) in cursor.fetchall()]
 
-    def _chats_of(self, application_ids: list[int]) -> list[int]:
-        if not application_ids:
-            return []
-        sql = CHATS_OF.format(placeholders=placeholders(application_ids))
-        self._cursor.execute(sql, (*application_ids, MAX_PARENTS))
-        return [id_ for (id_,) in self._cursor.fetchall()]
 
-    def _remove_contents(self, chat: LockedChat) -> bool:
-        """Remove the rows of a chat while the budget lasts. True if certainly none is left."""
-        statements: tuple[tuple[str, tuple[int, ...]], ...] = (
-            (DELETE_MESSAGES, (chat.id,)),
-            (DELETE_DELETED_MESSAGES, (chat.id,)),
-            (DELETE_READ_MARKERS, (chat.application_id, chat.number)),
-        )
-        for sql, key in statements:
-            if self._rows_left > 0:
-                self._rows_left -= self._cursor.execute(sql, (*key, self._rows_left))
-        return self._rows_left > 0
+def _delete_chats(cursor: Cursor, application_id: int, chats: Chats) -> None:
+    """Remove the rows of empty chats of a deleted application. A chat that is not empty waits."""
+    ids = _lock_free(cursor, sorted(chats))
+    if not ids or cursor.execute(HAS_MESSAGES.format(placeholders=placeholders(ids)), ids):
+        return
+    _delete_skipped(cursor, application_id, ids)
+    cursor.execute(DELETE_CHATS.format(placeholders=placeholders(ids)), ids)
 
-    def _finish(self, chat: LockedChat, with_application: bool) -> bool:
-        """Remove an empty chat if its application is deleted. Otherwise True if no late record can come."""
-        if with_application:
-            self._rows_left -= self._cursor.execute(DELETE_CHAT, (chat.id,))
-            return False
-        return chat.deleted_at is not None and chat.deleted_at < self._before
 
-    def _is_empty(self, application: LockedApplication) -> bool:
-        """Whether a deleted application holds nothing any more, and no late record can arrive."""
-        if application.deleted_at is None or application.deleted_at >= self._before:
-            return False
-        return not self._cursor.execute(HAS_CHATS, (application.id,))
+def _set_purged(cursor: Cursor, keys: Sequence[ChatKey]) -> None:
+    if ids := _lock_free(cursor, sorted(find_chats(cursor, keys).values())):
+        _delete_skipped(cursor, keys[0][0], ids)
+        cursor.execute(SET_PURGED.format(placeholders=placeholders(ids)), ids)
+
+
+def _delete_skipped(cursor: Cursor, application_id: int, ids: Sequence[int]) -> None:
+    sql = DELETE_SKIPPED_OF_CHATS.format(placeholders=placeholders(ids))
+    cursor.execute(sql, (application_id, *ids))

@@ -8,6 +8,7 @@ from chalicelib.adapters.mysql.messages import MySqlMessages
 from chalicelib.adapters.mysql.persist_messages import MySqlPersistence
 from chalicelib.adapters.mysql.purge import MySqlPurge
 from chalicelib.adapters.mysql.read_markers import MySqlReadMarkers
+from chalicelib.adapters.mysql.rounds import MySqlRounds
 
 
 class MySqlStore:
@@ -25,6 +26,7 @@ class MySqlStore:
         self.leases = MySqlLeases(self.database)
         self.persistence = MySqlPersistence(self.database)
         self.purge = MySqlPurge(self.database)
+        self.rounds = MySqlRounds(self.database)
 
     def ping(self) -> None:
         """Raise `UnavailableError` unless the server responds and the tables exist."""

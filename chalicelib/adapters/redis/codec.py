@@ -141,6 +141,11 @@ def parse_entry(entry: bytes, kind: VersionType) -> Pending:
     )
 
 
+def accepted_at_ms(entry: bytes) -> int:
+    """When the version of a pending entry was accepted."""
+    return int(entry.split(b"|", 2)[1])
+
+
 def parse_accepted(
     reply: list[bytes], count: int, created_at: Timestamp, remaining: tuple[Remaining, ...] = ()
 ) -> Accepted:

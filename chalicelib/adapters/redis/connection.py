@@ -71,15 +71,20 @@ class Scripts:
         with self.calling():
             return self._script(name)(keys=keys, args=args)
 
-    def run_each(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> None:
-        """Run a script for each (keys, args), in one round trip. The script must tolerate to run twice."""
+    def run_each(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]
+    ) -> list[Any]:
+        """The replies of a script for each (keys, args). The script must tolerate to run twice.
+
+        This is one round trip.
+        """
         with self.calling():
             script = self._script(name)
             try:
-                self._send_each(script, calls)
+                return self._send_each(script, calls)
             except NoScriptError:
                 self.client.script_load(script.script)
-                self._send_each(script, calls)
+                return self._send_each(script, calls)
 
     def _script(self, name: str) -> Any:
         script = self._scripts.get(name)
@@ -88,11 +93,13 @@ class Scripts:
             script = self._scripts[name] = self.client.register_script(text)
         return script
 
-    def _send_each(self, script: Any, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> None:
+    def _send_each(
+        self, script: Any, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]
+    ) -> list[Any]:
         with self.client.pipeline(transaction=False) as pipeline:
             for keys, args in calls:
                 pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-            pipeline.execute()
+            return pipeline.execute()
 
     def close(self) -> None:
         """Close the connections, if there are any."""

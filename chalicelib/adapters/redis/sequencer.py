@@ -1,10 +1,12 @@
 """Redis as the `Sequencer`: each method is one script or one pipeline of plain reads."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import batched
 from typing import Any
 
 from chalicelib.adapters.redis.codec import (
+    accepted_at_ms,
     application_key,
     bucket_key,
     common_keys,
@@ -64,6 +66,9 @@ from chalicelib.usecases.ports import Clock
 _OTHERS_WAIT_MS = 5_000
 # A pending version is overdue if it was not persisted this long after it was accepted.
 OVERDUE_AFTER_MS = 60_000
+# An entry has up to 128 KB, so these are at most 5 MB.
+_ENTRIES_PER_CALL = 40
+_COUNTERS_PER_CALL = 500
 # How long Redis stores copies of what MySQL knows, and the fields of the cached keys.
 _APPLICATION_LIFE_SECONDS = 3_600
 _BLOCK_SECONDS = 24 * 3_600
@@ -307,35 +312,48 @@ class RedisSequencer:
             for member in members
         ]
 
-    def mark_releasing(self, counter: Counter, idle_ms: int) -> LeaseReleasing | None:
-        reply = self._scripts.run(
-            "mark_releasing",
-            [
-                counter_key(counter),
-                pending_key(counter),
-                idle_key(counter.token),
-                pending_key(Counter(counter.token)),
-            ],
-            [self._fixed_holder, counter.chat or 0, idle_ms],
-        )
-        return parse_releasing(reply) if reply else None
+    def mark_releasing(
+        self, counters: Iterable[Counter], idle_ms: int
+    ) -> dict[Counter, LeaseReleasing]:
+        marked = list(counters)
+        calls: list[tuple[list[str], list[str | int]]] = [
+            (
+                [
+                    counter_key(counter),
+                    pending_key(counter),
+                    idle_key(counter.token),
+                    pending_key(Counter(counter.token)),
+                ],
+                [self._fixed_holder, counter.chat or 0, idle_ms],
+            )
+            for counter in marked
+        ]
+        replies = self._scripts.run_each("mark_releasing", calls)
+        return {
+            counter: parse_releasing(reply)
+            for counter, reply in zip(marked, replies, strict=True)
+            if reply
+        }
 
-    def forget_released(self, counter: Counter, releasing: LeaseReleasing) -> None:
-        self._scripts.run(
-            "forget_released",
-            [counter_key(counter), idle_key(counter.token)],
-            [releasing.holder, releasing.epoch, counter.chat or 0],
-        )
+    def forget_released(self, released: Mapping[Counter, LeaseReleasing]) -> None:
+        calls: list[tuple[list[str], list[str | int]]] = [
+            (
+                [counter_key(counter), idle_key(counter.token)],
+                [releasing.holder, releasing.epoch, counter.chat or 0],
+            )
+            for counter, releasing in released.items()
+        ]
+        self._scripts.run_each("forget_released", calls)
 
     def forget_application(self, token: AppToken) -> None:
-        idle, due = self._pipeline(
-            [("ZRANGE", idle_key(token), 0, -1), ("ZRANGE", due_key(token), 0, -1)]
-        )
-        chats = {int(member.split(b":")[0]) for member in (*idle, *due)} - {0}
-        counters = [Counter(token), *(Counter(token, ChatNumber(chat)) for chat in sorted(chats))]
         counter_keys = (counter_key, nonce_key, pending_key, deletions_key)
-        names = [key(counter) for counter in counters for key in counter_keys]
-        self._pipeline([("UNLINK", *names, due_key(token), idle_key(token))])
+        for name in (idle_key(token), due_key(token)):
+            while members := self._pipeline([("ZRANGE", name, 0, _COUNTERS_PER_CALL - 1)])[0]:
+                chats = {int(member.split(b":")[0]) for member in members}
+                counters = [Counter(token, ChatNumber(chat) or None) for chat in sorted(chats)]
+                names = [key(counter) for counter in counters for key in counter_keys]
+                self._pipeline([("UNLINK", *names), ("ZREM", name, *members)])
+        self._pipeline([("UNLINK", *(key(Counter(token)) for key in counter_keys))])
 
     def extend_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run(
@@ -356,6 +374,9 @@ class RedisSequencer:
             calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
         self._scripts.run_each("acknowledge", calls)
 
+    def by_node(self, tokens: Iterable[AppToken]) -> dict[str, list[AppToken]]:
+        return {"": list(tokens)}
+
     def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
         replies = self._pipeline(
@@ -367,38 +388,48 @@ class RedisSequencer:
             for member in members
         ]
 
-    def get_pending(self, counter: Counter, numbers: Sequence[int]) -> list[Pending]:
-        name = pending_key(counter)
-        replies = self._pipeline([("ZRANGEBYSCORE", name, n, n) for n in numbers])
-        return [
-            parse_entry(entry, version_type(counter)) for entries in replies for entry in entries
-        ]
+    def get_pending(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, list[Pending]]:
+        wanted = [(counter, n) for counter, own in numbers.items() for n in own]
+        replies = self._pipeline(
+            [("ZRANGEBYSCORE", pending_key(counter), n, n) for counter, n in wanted]
+        )
+        pending: dict[Counter, list[Pending]] = {counter: [] for counter in numbers}
+        for (counter, _), entries in zip(wanted, replies, strict=True):
+            pending[counter] += (parse_entry(entry, version_type(counter)) for entry in entries)
+        return pending
 
-    def postpone(self, counter: Counter, due_at_ms: dict[int, int]) -> None:
-        name, chat = due_key(counter.token), counter.chat or 0
-        self._pipeline([("ZADD", name, "XX", due, f"{chat}:{n}") for n, due in due_at_ms.items()])
+    def postpone(self, due_at_ms: Mapping[Counter, Mapping[int, int]]) -> None:
+        pairs: dict[AppToken, list[str | int]] = {}
+        for counter, due in due_at_ms.items():
+            chat = counter.chat or 0
+            for number, at in due.items():
+                pairs.setdefault(counter.token, []).extend((at, f"{chat}:{number}"))
+        self._scripts.run_each(
+            "postpone", [([due_key(token)], args) for token, args in pairs.items()]
+        )
 
     def oldest_pending(self, tokens: Sequence[AppToken]) -> int | None:
         # The first one due was accepted first, unless it was repaired: then it is due last, because the pause
         # after a repair is as long as the version was pending before.
-        ends = [(token, end) for token in tokens for end in (0, -1)]
-        replies = self._pipeline([("ZRANGE", due_key(token), end, end) for token, end in ends])
-        candidates = [
-            _due_number(token, member)
-            for (token, _), members in zip(ends, replies, strict=True)
-            for member in members
-        ]
-        replies = self._pipeline(
-            [("ZRANGEBYSCORE", pending_key(counter), n, n) for counter, n in candidates]
-        )
-        return min(
-            (
-                parse_entry(entry, version_type(counter)).accepted_at_ms
-                for (counter, _), entries in zip(candidates, replies, strict=True)
-                for entry in entries
-            ),
-            default=None,
-        )
+        firsts = self._pipeline([("ZRANGE", due_key(token), 0, 0) for token in tokens])
+        due = [token for token, members in zip(tokens, firsts, strict=True) if members]
+        if not due:
+            return None
+        lasts = self._pipeline([("ZRANGE", due_key(token), -1, -1) for token in due])
+        numbers: dict[Counter, set[int]] = {}
+        for token, members in [*zip(tokens, firsts, strict=True), *zip(due, lasts, strict=True)]:
+            for counter, number in (_due_number(token, member) for member in members):
+                numbers.setdefault(counter, set()).add(number)
+        return min(self._accepted_at_ms(numbers), default=None)
+
+    def _accepted_at_ms(self, numbers: Mapping[Counter, Collection[int]]) -> Iterator[int]:
+        """When pending versions were accepted. An entry contains the version, so few are read at once."""
+        for part in batched(numbers.items(), _ENTRIES_PER_CALL // 2):
+            commands = [
+                ("ZRANGEBYSCORE", pending_key(counter), n, n) for counter, own in part for n in own
+            ]
+            for entries in self._pipeline(commands):
+                yield from (accepted_at_ms(entry) for entry in entries)
 
     def close(self) -> None:
         """Close the connections."""

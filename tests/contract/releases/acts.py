@@ -108,9 +108,10 @@ def after(store: Store, has: Collection[int]) -> None:
     persist_in(store, 6, message(1, 1))
     _acquire(store, Counter(TOKEN, 1), THIRD, epoch=2)
     if RELEASES_OF_LEASES in has:
-        store.leases.release_lease(Counter(TOKEN, 1), LeaseReleasing(THIRD.holder, THIRD.epoch, 36))
+        releasing = LeaseReleasing(THIRD.holder, THIRD.epoch, 36)
+        store.leases.release_leases({Counter(TOKEN, 1): releasing})
     store.applications.create_application("other", "another", NOW)
-    store.purge.purge_deleted(LATER, 2)
+    store.purge.remove_rows(LEFT, LATER, 2)
     if READERS in has:
         store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, 17), 0)
         store.read_markers.mark_read(TOKEN, "cem", ReadMarker(4, 1), 0)
@@ -130,12 +131,12 @@ def _read_everything(store: Store, has: Collection[int]) -> None:
     """Read everything in every way, so that the recording has each statement that reads."""
     store.applications.get_application(TOKEN)
     store.applications.list_applications(None, 10)
-    store.applications.list_tokens(None, 10)
+    store.applications.list_tokens(0, 10)
     store.chats.list_chats(TOKEN, PageRequest(limit=10), 10)
     store.chats.get_chat(TOKEN, 1)
     store.messages.list_messages(TOKEN, 1, PageRequest(limit=10), 10)
     store.messages.get_message(TOKEN, 1, 3)
-    store.messages.revisions(Counter(TOKEN, 1), [1, 2, 3])
+    store.messages.revisions({Counter(TOKEN, 1): [1, 2, 3]})
     store.leases.skipped_numbers(TOKEN, 1)
     store.leases.chat_may_arrive(TOKEN, 9, None, LATER)
     if CHANGES in has:

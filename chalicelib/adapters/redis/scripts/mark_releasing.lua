@@ -15,6 +15,10 @@ local holder, epoch, last, deleted =
 local idle_since = redis.call('ZSCORE', KEYS[3], ARGV[2])
 if not idle_since or tonumber(idle_since) > server_ms() - tonumber(ARGV[3]) then return {} end
 if redis.call('EXISTS', KEYS[2]) == 1 or (ARGV[2] ~= '0' and pending_entry(KEYS[4], ARGV[2])) then
+  -- It is idle from now on, at the earliest. Otherwise the next call would find it first again. The member is
+  -- removed first, because a full server allows commands that may need memory only after a write.
+  redis.call('ZREM', KEYS[3], ARGV[2])
+  redis.call('ZADD', KEYS[3], integer(server_ms()), ARGV[2])
   return {}
 end
 if holder ~= me or deleted then

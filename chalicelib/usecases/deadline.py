@@ -1,0 +1,38 @@
+"""The time that is left to an invocation: Lambda ends a function at its time-out, whatever it does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# No step starts with less time. A call to a part that does not respond takes up to 12 s (MySQL, OpenSearch:
+# 2 s to connect, 10 s to read), and after it the function still reports what is not done.
+MIN_REMAINING_MS = 15_000
+
+
+class Deadline:
+    """Says whether another step of the work may start.
+
+    `remaining_ms` is Lambda's own count (`get_remaining_time_in_millis`). The first step always starts, so
+    that each invocation makes progress.
+    """
+
+    def __init__(self, remaining_ms: Callable[[], float]) -> None:
+        self._remaining_ms = remaining_ms
+        self._has_started = False
+        self._slowest_ms = 0.0
+        self.last_step_ms = 0.0
+
+    def allows_step(self) -> bool:
+        """Whether the time left is at least twice that of the slowest step so far, and `MIN_REMAINING_MS`."""
+        needed = max(MIN_REMAINING_MS, 2 * self._slowest_ms)
+        return not self._has_started or self._remaining_ms() >= needed
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Surrounds a step, and measures it."""
+        self._has_started = True
+        before = self._remaining_ms()
+        try:
+            yield
+        finally:
+            self.last_step_ms = before - self._remaining_ms()
+            self._slowest_ms = max(self._slowest_ms, self.last_step_ms)
