@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from chalicelib.adapters.circuit import Circuit
-from chalicelib.domain.errors import PoisonError, UnavailableError
+from chalicelib.domain.errors import OutageError, PoisonError, UnavailableError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
 from chalicelib.domain.queue_records import (
     AnyRecord,
@@ -204,9 +204,20 @@ def _error(status: int, text: bytes) -> AwsError:
     return kind(code, str(fields.get("message") or fields.get("Message") or ""))
 
 
-# SQS takes at most ten entries in one call.
+# What SQS takes in one call: entries, and the bytes of all bodies and attributes together.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 MAX_ENTRIES_PER_CALL = 10
+MAX_CALL_BYTES = 1_048_576
 _MAX_REASON_CHARS = 1_000
+# The name and the type of the attribute `reason` count as well.
+_REASON_OVERHEAD_BYTES = len("reasonString")
+# Errors that a record causes. Every other error means that SQS refuses everybody, or does not respond.
+_OF_THE_RECORD = {
+    "BatchRequestTooLong",
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "InvalidParameterValueException",
+}
 
 _QUEUE_OF: dict[type[Any], str] = {
     ChatsRecord: "chats",
@@ -244,18 +255,25 @@ class SqsQueues:
             return
         numbered = [{"Id": str(i), **entry} for i, entry in enumerate(entries)]
         response = self._call("SendMessageBatch", url, Entries=numbered)
-        if response.get("Failed"):
-            raise UnavailableError(
-                f"SQS refused {response['Failed'][0].get('Message', 'a record')}"
-            )
+        if failed := response.get("Failed"):
+            is_of_a_record = any(entry.get("SenderFault") for entry in failed)
+            kind = UnavailableError if is_of_a_record else OutageError
+            raise kind(f"SQS refused {failed[0].get('Message', 'a record')}")
 
     def dead_letter(self, queue: str, body: str, reason: str) -> None:
-        """Send a record that can never succeed to the dead-letter queue, with the reason as an attribute."""
+        """Send a record that can never succeed to the dead-letter queue, with the reason as an attribute.
+
+        If the record leaves no room for the whole reason, the reason is cut off.
+        """
+        body = _escape(body.encode()).decode()
+        room = MAX_CALL_BYTES - len(body.encode()) - _REASON_OVERHEAD_BYTES
         text = "".join(c if c.isprintable() else " " for c in reason)[:_MAX_REASON_CHARS]
-        attributes = {"reason": {"DataType": "String", "StringValue": text or "unknown"}}
-        self._call(
-            "SendMessage", self._dead_urls[queue], MessageBody=body, MessageAttributes=attributes
-        )
+        text = (text or "unknown").encode()[: max(0, room)].decode(errors="ignore")
+        fields: dict[str, Any] = {}
+        if text:
+            reason_attribute = {"DataType": "String", "StringValue": text}
+            fields["MessageAttributes"] = {"reason": reason_attribute}
+        self._call("SendMessage", self._dead_urls[queue], MessageBody=body, **fields)
 
     def dead_letters(self) -> dict[str, int]:
         """About how many records are in each dead-letter queue."""
@@ -287,7 +305,8 @@ class SqsQueues:
             with self._circuit.calling():
                 return self._service.call(action, {"QueueUrl": url, **fields})
         except AwsError as error:
-            raise UnavailableError(f"SQS: {error}") from error
+            kind = UnavailableError if error.code in _OF_THE_RECORD else OutageError
+            raise kind(f"SQS: {error}") from error
 
 
 def _is_unreachable(error: BaseException) -> bool:
@@ -317,7 +336,10 @@ def _encode(record: AnyRecord) -> bytes:
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     """
-    body = msgspec.json.encode(record)
+    return _escape(msgspec.json.encode(record))
+
+
+def _escape(body: bytes) -> bytes:
     return body.replace("\ufffe".encode(), b"\\ufffe").replace("\uffff".encode(), b"\\uffff")
 
 
@@ -346,8 +368,8 @@ _SECRETS_MANAGER = Service("secretsmanager", "secretsmanager.", json="1.1")
 
 @cache
 def secret(arn: str) -> str:
-    """The text of a secret. Raises `UnavailableError`; the next call then reads it again."""
+    """The text of a secret. Raises `OutageError`; the next call then reads it again."""
     try:
         return str(_SECRETS_MANAGER.call("GetSecretValue", {"SecretId": arn})["SecretString"])
     except AwsError as error:
-        raise UnavailableError(f"Secrets Manager: {error}") from error
+        raise OutageError(f"Secrets Manager: {error}") from error

@@ -7,7 +7,7 @@ from math import ceil
 
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError, CircuitMemoryStorage
 
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import OutageError
 
 # One failure may be a dead connection, two may be chance.
 FAILURES_TO_OPEN = 3
@@ -18,7 +18,7 @@ OPEN_SECONDS = 5.0
 class Circuit:
     """The circuit breaker of one adapter: of one part, in one process.
 
-    After `FAILURES_TO_OPEN` calls in a row without a response, further calls raise `UnavailableError` at
+    After `FAILURES_TO_OPEN` calls in a row without a response, further calls raise `OutageError` at
     once, for `OPEN_SECONDS`. Then one call decides: a response closes the circuit, otherwise it opens again.
     `is_unreachable` says which errors mean that there was no response. An error that the part itself sent is
     a response.
@@ -37,14 +37,14 @@ class Circuit:
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Surrounds one call, and lets its errors pass. Raises `UnavailableError` if the circuit is open."""
+        """Surrounds one call, and lets its errors pass. Raises `OutageError` if the circuit is open."""
         try:
             # Not `call`: it holds a lock during the call, so that threads would wait for each other.
             with self._breaker.calling():
                 yield
         except CircuitBreakerError as error:
             reason = f"{self._part} does not respond"
-            raise UnavailableError(reason, self._seconds_left()) from error
+            raise OutageError(reason, self._seconds_left()) from error
 
     def _seconds_left(self) -> int:
         opened_at = self._storage.opened_at or datetime.now(UTC)

@@ -13,7 +13,9 @@ OrdinalError
  ├─ InProgressError         the first request with this Idempotency-Key is in progress
  ├─ RateLimitedError        the application or the user sends too many requests; try later
  ├─ UnavailableError        a part of the service is down or slow; try again
- │   └─ BackpressureError   too much is waiting to be persisted
+ │   ├─ BackpressureError   too much is waiting to be persisted
+ │   ├─ OutageError         a part of the service does not respond, whatever is asked of it
+ │   └─ DeadlineError       the function's time ended before this was started
  └─ PoisonError             a record that can never be persisted or indexed
 """
 
@@ -150,6 +152,18 @@ class UnavailableError(OrdinalError):
 
 class BackpressureError(UnavailableError):
     """The workers are behind: too much of the chat or the application is waiting to be persisted."""
+
+
+class OutageError(UnavailableError):
+    """A part of the service does not respond, or refuses everything. It says nothing about the request.
+
+    The adapters raise this if a circuit is open, after a time-out, and for errors of the part itself. Every
+    other `UnavailableError` may be the fault of one request, one chat or one application.
+    """
+
+
+class DeadlineError(UnavailableError):
+    """The time of the function ended before this was started."""
 
 
 class PoisonError(OrdinalError):

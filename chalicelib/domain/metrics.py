@@ -34,6 +34,7 @@ MESSAGES_PERSISTED = Metric("MessagesPersisted", "Count")
 MESSAGES_INDEXED = Metric("MessagesIndexed", "Count")
 RECORD_LAG = Metric("RecordLag", "Milliseconds", by="queue")
 RECORDS_RETRIED = Metric("RecordsRetried", "Count", by="queue")
+RECORDS_NOT_STARTED = Metric("RecordsNotStarted", "Count", by="queue")
 RECORDS_DEAD_LETTERED = Metric("RecordsDeadLettered", "Count", by="queue")
 
 LEASES_ACQUIRED = Metric("LeasesAcquired", "Count")

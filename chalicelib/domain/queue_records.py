@@ -38,10 +38,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedDocument(msgspec.Struct, frozen=True):
-    """A document that the search index can never take, and why."""
+    """A document that the search index did not take, and why. If `retryable`, it may take it later."""
 
     document: Document
     reason: str
+    retryable: bool = False
 
 
 class DocumentsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="documents"):
@@ -78,9 +79,15 @@ def records_of(
     ]
 
 
+def count_versions(record: msgspec.Struct) -> int:
+    """How many versions a record holds. Any other record counts as one."""
+    field = _versions_field(record)
+    return len(getattr(record, field)) if field else 1
+
+
 def split_in_half[R: msgspec.Struct](record: R) -> list[R]:
     """The two halves of a record, or the record alone if it cannot be split."""
-    field = next((f for f in ("messages", "chats", "documents") if hasattr(record, f)), None)
+    field = _versions_field(record)
     items: list[Any] = getattr(record, field) if field else []
     if field is None or len(items) < 2:
         return [record]
@@ -89,3 +96,7 @@ def split_in_half[R: msgspec.Struct](record: R) -> list[R]:
         msgspec.structs.replace(record, **{field: part})
         for part in (items[:middle], items[middle:])
     ]
+
+
+def _versions_field(record: msgspec.Struct) -> str | None:
+    return next((f for f in ("messages", "chats", "documents") if hasattr(record, f)), None)

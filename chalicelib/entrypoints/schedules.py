@@ -14,7 +14,7 @@ from chalicelib.entrypoints import log
 from chalicelib.usecases import maintenance, repair
 from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.process_batch import error_fields
+from chalicelib.usecases.process_batch import error_fields, error_location
 from chalicelib.usecases.rounds import TaskResult
 
 blueprint = Blueprint(__name__)
@@ -70,4 +70,4 @@ def _run(
 def _fields(failure: Exception) -> dict[str, Any]:
     if isinstance(failure, OrdinalError):
         return error_fields(failure)
-    return log.error_location(failure)
+    return error_location(failure)

@@ -17,8 +17,14 @@ from chalicelib.domain.times import rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
 from chalicelib.usecases import inbox, persist, search
+from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.process_batch import Received, process_batch
+from chalicelib.usecases.process_batch import (
+    Failures,
+    Received,
+    error_location,
+    process_batch,
+)
 
 blueprint = Blueprint(__name__)
 logger = logging.getLogger(__name__)
@@ -42,14 +48,18 @@ def accept_inbox(event: SQSEvent) -> dict[str, Any]:
     queue=f"ordinal-{_STAGE}-chats", name="persist_chats", maximum_concurrency=10, **_BATCH
 )
 def persist_chats(event: SQSEvent) -> dict[str, Any]:
-    return _process("chats", event, _decoder(ChatsRecord), persist.persist_chats)
+    return _process(
+        "chats", event, _decoder(ChatsRecord), lambda p, r, _: persist.persist_chats(p, r)
+    )
 
 
 @blueprint.on_sqs_message(
     queue=f"ordinal-{_STAGE}-messages", name="persist_messages", maximum_concurrency=40, **_BATCH
 )
 def persist_messages(event: SQSEvent) -> dict[str, Any]:
-    return _process("messages", event, _decoder(MessagesRecord), persist.persist_messages)
+    return _process(
+        "messages", event, _decoder(MessagesRecord), lambda p, r, _: persist.persist_messages(p, r)
+    )
 
 
 @blueprint.on_sqs_message(
@@ -67,7 +77,7 @@ def _process(
     queue: str,
     event: SQSEvent,
     decode: Callable[[str], Any],
-    handle: Callable[[Ports, Sequence[Any]], None],
+    handle: Callable[[Ports, Sequence[Any], Deadline], Failures | None],
 ) -> dict[str, Any]:
     """A partial batch response: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html"""
     started_at = perf_counter()
@@ -82,16 +92,17 @@ def _process(
         )
         for record in event.to_dict()["Records"]
     ]
-    ports = worker_ports()
+    context: Any = event.context
+    ports, deadline = worker_ports(), Deadline(context.get_remaining_time_in_millis)
     batch: dict[str, Any] = {"queue": queue, "records": len(received)}
     try:
         to_retry = process_batch(
-            ports, queue, received, decode, lambda records: handle(ports, records)
+            ports, queue, received, decode, lambda r: handle(ports, r, deadline), deadline
         )
         batch["to_retry"] = len(to_retry)
     except Exception as error:
         ports.metrics.count(ERRORS, dimension="internal")
-        batch |= log.error_location(error)
+        batch |= error_location(error)
         raise
     finally:
         batch["duration_ms"] = round((perf_counter() - started_at) * 1000, 1)

@@ -88,8 +88,12 @@ class IndexSwap:
         return False
 
     def fill(self, documents: Sequence[Document]) -> list[RefusedDocument]:
-        """Write versions; newer ones stay. Returns those that the index refused, with the reasons."""
-        return self._target.index(documents)
+        """Write versions; newer ones stay. Returns those that were refused for good, and why."""
+        refused = self._target.index(documents)
+        for item in refused:
+            if item.retryable:
+                raise UnavailableError(f"OpenSearch: {item.reason}")
+        return refused
 
     def save_progress(self, **changes: Any) -> None:
         """Store the progress in the new index."""

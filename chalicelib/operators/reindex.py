@@ -17,6 +17,7 @@ from chalicelib.operators.errors import ReindexRunningError
 from chalicelib.operators.index_reader import IndexReader
 from chalicelib.operators.index_swap import IndexSwap
 from chalicelib.operators.scan import MessageScanner
+from chalicelib.usecases.search import remove_from_index
 
 LOCK = "reindex"
 # So few documents are copied faster than as many new ones arrive.
@@ -91,4 +92,4 @@ class ReindexJob:
             live = self._scanner.last_numbers(keys)
             for token, chat in keys:
                 if (token, chat) not in live:
-                    self._index.purge(token, chat)
+                    remove_from_index(self._index, token, [chat])

@@ -7,9 +7,12 @@ import msgspec
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
+    DeadlineError,
     GoneError,
     KeyReusedError,
     NotFoundError,
+    OrdinalError,
+    OutageError,
     PoisonError,
     UnauthenticatedError,
     UnavailableError,
@@ -26,28 +29,88 @@ from chalicelib.usecases.accept import (
     assign_message_numbers,
     enqueue,
 )
+from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
 
 
-def accept_inbox(ports: Ports, records: Sequence[InboxRecord]) -> None:
-    """Give each record its number, then enqueue all of them together.
+def accept_inbox(
+    ports: Ports, records: Sequence[InboxRecord], deadline: Deadline
+) -> dict[int, Exception]:
+    """Give each record its number, then enqueue all that have one. Returns the error of each other record.
 
-    Raises `PoisonError` if a record can never be accepted, and `UnavailableError` if a retry can succeed.
-    The records before it may have numbers by then. When they are delivered again, their keys make them
-    replays, and what did not reach the queue is enqueued.
+    A record has `PoisonError` if it can never be accepted, and `DeadlineError` if there was no time for it.
+    If one record of an application must wait, the other records of that application come last.
+
+    Raises `OutageError` if nothing could be enqueued. When the records are delivered again, their keys make
+    them replays, and what did not reach the queue is enqueued.
     """
-    now = rfc3339(ports.clock.now_ms())
-    tenants = {token: _tenant(ports, token) for token in dict.fromkeys(r.token for r in records)}
-    to_enqueue: list[AnyRecord] = []
-    for record in records:
-        numbered = _assign_number(ports, tenants[record.token], record, now)
-        to_enqueue += numbered.records
+    inbox = _Inbox(ports)
+    postponed: list[int] = []
+    for index, record in enumerate(records):
+        if record.token in inbox.waiting_tokens:
+            postponed.append(index)
+        else:
+            inbox.accept(index, record, deadline)
+    for index in postponed:
+        inbox.accept(index, records[index], deadline)
+    inbox.enqueue()
+    return inbox.errors
+
+
+class _Inbox:
+    """The records of one call, by their indexes: what has a number, and what failed."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._now = rfc3339(ports.clock.now_ms())
+        self._tenants: dict[AppToken, Tenant | None] = {}
+        self._numbered: dict[int, list[AnyRecord]] = {}
+        self.waiting_tokens: set[AppToken] = set()
+        self.errors: dict[int, Exception] = {}
+
+    def accept(self, index: int, record: InboxRecord, deadline: Deadline) -> None:
+        """Give a record its number, or note its error."""
+        if index > 0 and not deadline.allows_step():
+            self.errors[index] = DeadlineError("there was no time for this record")
+            return
+        try:
+            with deadline.step():
+                numbered = _assign_number(
+                    self._ports, self._tenant(record.token), record, self._now
+                )
+        except Exception as error:
+            self.errors[index] = error
+            if isinstance(error, OrdinalError) and error.retryable:
+                self.waiting_tokens.add(record.token)
+            return
+        self._numbered[index] = numbered.records
         if numbered.accepted.replayed:
-            ports.metrics.count(IDEMPOTENT_REPLAYS)
+            self._ports.metrics.count(IDEMPOTENT_REPLAYS)
         else:
             kind = CHATS_ACCEPTED if isinstance(record, InboxChat) else MESSAGES_ACCEPTED
-            ports.metrics.count(kind)
-    enqueue(ports, to_enqueue)
+            self._ports.metrics.count(kind)
+
+    def enqueue(self) -> None:
+        """Send what has a number: all of it together, or, if SQS refuses that, each record alone."""
+        try:
+            enqueue(self._ports, [r for records in self._numbered.values() for r in records])
+        except OutageError:
+            raise
+        except OrdinalError:
+            for index, records in self._numbered.items():
+                try:
+                    enqueue(self._ports, records)
+                except OutageError:
+                    raise
+                except OrdinalError as error:
+                    self.errors[index] = error
+
+    def _tenant(self, token: AppToken) -> Tenant | None:
+        """The application, without a check of a key: a service that may use the queue may write for each."""
+        if token not in self._tenants:
+            application = self._ports.store.applications.get_application(token)
+            self._tenants[token] = Tenant(token, application.key_version) if application else None
+        return self._tenants[token]
 
 
 def _assign_number(
@@ -66,12 +129,6 @@ def _assign_number(
         raise UnavailableError("the application's key was rotated at the same time") from error
     except (NotFoundError, GoneError, KeyReusedError) as error:
         raise PoisonError(str(error)) from error
-
-
-def _tenant(ports: Ports, token: AppToken) -> Tenant | None:
-    """The application, without a check of a key: a service that may use the queue may write for each."""
-    application = ports.store.applications.get_application(token)
-    return Tenant(token, application.key_version) if application else None
 
 
 def _idempotency(record: InboxRecord) -> IdempotencyKey:

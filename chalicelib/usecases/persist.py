@@ -19,7 +19,7 @@ from chalicelib.domain.queue_records import (
 )
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.process_batch import error_fields, log_subject_of_revisions
+from chalicelib.usecases.process_batch import LogSubject, error_fields, log_subject_of_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ def persist_messages(ports: Ports, records: Sequence[MessagesRecord]) -> None:
     """When this returns, everything is stored and on its way to the index.
 
     Raises `UnavailableError` if a retry can succeed, also if the commit succeeded but the search queue did
-    not respond: storing twice changes nothing, but a message that is never indexed is a defect. Raises
-    `PoisonError` if the batch holds something that can never be stored.
+    not respond (`OutageError`): storing twice changes nothing, but a message that is never indexed is a
+    defect. Raises `PoisonError` if the batch holds something that can never be stored.
     """
     now = rfc3339(ports.clock.now_ms())
     persisted = ports.store.persistence.persist_messages(records, ports.lease_window)
@@ -71,12 +71,18 @@ def _publish_to_redis(
 ) -> None:
     """Extend the leases, and drop the pending versions that are stored.
 
-    If this fails, the repair and the next request at the ceiling do it later.
+    If this fails, the repair and the next request at the ceiling do it later. A lease that cannot be extended
+    concerns its own counter only.
     """
-    try:
-        for counter, lease in extended:
+    for counter, lease in extended:
+        try:
             ports.sequencer.extend_lease(counter, lease)
             ports.metrics.count(LEASES_EXTENDED)
+        except UnavailableError as error:
+            subject = LogSubject(token=counter.token, chat=counter.chat)
+            fields = {**subject.fields(), **error_fields(error)}
+            logger.warning("the lease was not extended in Redis", extra=fields)
+    try:
         ports.sequencer.acknowledge(acknowledged)
     except UnavailableError as error:
         for counter, revisions in acknowledged.items():

@@ -483,7 +483,9 @@ class Rounds(Protocol):
 
 
 class Store(Protocol):
-    """MySQL, by role. Each method of a role is one transaction, and any can raise `UnavailableError`.
+    """MySQL, by role. Each method of a role is one transaction.
+
+    Any can raise `OutageError`, and `UnavailableError` if other transactions are in the way.
 
     Times are RFC 3339 in UTC with milliseconds.
     """
@@ -518,7 +520,7 @@ class Store(Protocol):
 
 
 class Queues(Protocol):
-    """SQS. Any call can raise `UnavailableError`."""
+    """SQS. Any call can raise `OutageError`, and `UnavailableError` if SQS refuses the record."""
 
     def send(self, records: Iterable[AnyRecord]) -> None:
         """Send each record to the queue of its type, in as few requests as possible."""
@@ -542,14 +544,21 @@ class Queues(Protocol):
 
 
 class SearchIndex(Protocol):
-    """OpenSearch. Any call can raise `UnavailableError`."""
+    """OpenSearch. Any call can raise `OutageError`, and `UnavailableError` if the request is the cause."""
 
     def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
-        """Index versions; the newest revision wins. Returns those that it can never take."""
+        """Index versions; the newest revision wins. Returns those that it did not take."""
         ...
 
-    def purge(self, token: AppToken, chat: ChatNumber | None) -> None:
-        """Remove all documents of a chat, or of an application (`chat` is None)."""
+    def refresh(self) -> None:
+        """Make what was indexed visible to searches and removals. This is work for all applications."""
+        ...
+
+    def purge(self, token: AppToken, chats: Sequence[ChatNumber] | None) -> bool:
+        """Remove visible documents of some chats, or of an application (`chats` is None).
+
+        One call has a limit. False if there may be more: then refresh, and call it again.
+        """
         ...
 
     def search(self, query: Query) -> SearchPage:

@@ -6,7 +6,7 @@ from chalicelib.settings import QUEUES
 
 # The values of the template. The simulation uses them as well.
 VISIBILITY_TIMEOUT_SECONDS = 181
-MAX_RECEIVE_COUNT = 12
+MAX_RECEIVE_COUNT = 300
 # The outputs of the template that the functions need.
 OUTPUTS = tuple(
     f"{queue.capitalize()}{kind}Url" for queue in QUEUES for kind in ("Queue", "DeadLetterQueue")

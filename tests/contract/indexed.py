@@ -14,6 +14,7 @@ from chalicelib.domain.models import Message
 from chalicelib.domain.queue_records import Document
 from chalicelib.operators.index_reader import IndexReader
 from chalicelib.operators.scan import MessageScanner, ScanPosition
+from chalicelib.usecases.search import remove_from_index
 from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.factories import LEASE, NOW, chat, chats, message, messages
@@ -54,7 +55,7 @@ class Indexed:
         """Store the deletion, and remove the chat's documents from the index."""
         deletion = chat(number, 2, deleted_at=NOW)
         self.store.persistence.persist_chats([chats(token, deletion)], WINDOW)
-        self.index.purge(token, number)
+        remove_from_index(self.index, token, [number])
 
     def scanner(self, chunk_messages: int = 10) -> MessageScanner:
         """A new scanner with a connection of its own."""

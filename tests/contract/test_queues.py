@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from chalicelib.adapters.aws import SqsQueues
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.adapters.aws import MAX_CALL_BYTES, AwsError, SqsQueues
+from chalicelib.domain.errors import OutageError
 from chalicelib.domain.limits import MAX_RECORD_BYTES
 from chalicelib.domain.models import Chat, Lease, Message
 from chalicelib.domain.queue_records import (
@@ -24,7 +24,7 @@ from chalicelib.settings import QUEUES
 from tests.aws_clients import local_client
 from tests.contract.conftest import part_url
 from tests.fakes.moto_server import moto_server
-from tests.fakes.queues import FakeQueues
+from tests.fakes.queues import MAX_BYTES, FakeQueues
 
 LEASE = Lease("holder", 1, 1000)
 NOW = "2026-01-01T00:00:00.000Z"
@@ -38,21 +38,38 @@ def messages(count: int, body: str = "hello") -> MessagesRecord:
 
 
 class Both:
-    """Queues, and a function that receives from them."""
+    """Queues, and a function that receives from them. `server` names what they run on."""
 
-    def __init__(self, queues: Any, take: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self,
+        server: str,
+        queues: SqsQueues,
+        urls: dict[str, str],
+        take: Callable[[str], list[dict[str, str]]],
+    ) -> None:
+        self.server = server
         self.queues = queues
-        self._take = take
+        self.urls = urls
+        self.receive = take
 
     def take(self, queue: str) -> list[AnyRecord]:
-        return [msgspec.json.decode(body, type=AnyRecord) for body in self._take(queue)]
+        return [msgspec.json.decode(r["body"], type=AnyRecord) for r in self.receive(queue)]
+
+    def call(self, action: str, **fields: Any) -> dict[str, Any]:
+        """One call to SQS itself, on the queue of messages."""
+        return self.queues._service.call(action, {"QueueUrl": self.urls["messages"], **fields})
 
 
 @pytest.fixture(params=["fake", "moto", "sqs"])
 def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
     if request.param == "fake":
         fake = FakeQueues()
-        yield Both(fake, fake.take)
+
+        def take(queue: str) -> list[dict[str, str]]:
+            letters = {body: reason for name, body, reason in fake.dead if queue == f"{name}-dead"}
+            return [{"body": b, "reason": letters.get(b, "")} for b in fake.take(queue)]
+
+        yield Both("fake", fake, fake.urls, take)
         return
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -60,14 +77,14 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "moto":
         with moto_server() as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-            yield from real_queues(url)
+            yield from real_queues("moto", url)
     else:
         url = part_url("aws")
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        yield from real_queues(url)
+        yield from real_queues("sqs", url)
 
 
-def real_queues(url: str) -> Iterator[Both]:
+def real_queues(server: str, url: str) -> Iterator[Both]:
     client, prefix = local_client(url, "sqs"), secrets.token_hex(4)
 
     def make(name: str) -> str:
@@ -77,15 +94,19 @@ def real_queues(url: str) -> Iterator[Both]:
     urls = {name: make(name) for name in QUEUES}
     dead_urls = {name: make(f"{name}-dead") for name in urls}
 
-    def take(queue: str) -> list[str]:
+    def take(queue: str) -> list[dict[str, str]]:
         url = dead_urls[queue.removesuffix("-dead")] if queue.endswith("-dead") else urls[queue]
-        bodies: list[str] = []
-        while got := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            bodies += [m["Body"] for m in got]
-        return bodies
+        taken: list[dict[str, str]] = []
+        while got := client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["reason"]
+        ).get("Messages"):
+            for message in got:
+                reason = message.get("MessageAttributes", {}).get("reason", {})
+                taken.append({"body": message["Body"], "reason": reason.get("StringValue", "")})
+        return taken
 
     with closing(SqsQueues(urls, dead_urls)) as queues:
-        yield Both(queues, take)
+        yield Both(server, queues, urls, take)
     for url in (*urls.values(), *dead_urls.values()):
         client.delete_queue(QueueUrl=url)
 
@@ -159,7 +180,7 @@ def test_queues_that_are_down_are_unavailable(monkeypatch: pytest.MonkeyPatch) -
         away.dead_letters,
         away.ping,
     ):
-        with pytest.raises(UnavailableError):
+        with pytest.raises(OutageError):
             call()
 
 
@@ -176,3 +197,74 @@ def test_a_dead_lettered_record_has_its_reason(monkeypatch: pytest.MonkeyPatch) 
     assert got["Body"] == "not json"
     assert got["MessageAttributes"]["reason"]["StringValue"].startswith("no")
     client.delete_queue(QueueUrl=url)
+
+
+def test_a_dead_letter_holds_every_character_of_its_record(both: Both) -> None:
+    text = "a\x00\x7f😀\ufffe\uffff\u202e\u2028"
+    record = PurgeRecord(token=text, chat=1)
+    both.queues.dead_letter("search", msgspec.json.encode(record).decode(), f"no good: {text}")
+    [letter] = both.receive("search-dead")
+    assert msgspec.json.decode(letter["body"], type=AnyRecord) == record
+    assert letter["reason"].startswith("no good: a")
+
+
+@pytest.mark.parametrize("room", [0, 5, 11, 13, 100, 5_000])
+def test_a_dead_letter_of_any_size_is_taken_with_as_much_of_its_reason_as_fits(
+    both: Both, room: int
+) -> None:
+    body = "x" * (MAX_CALL_BYTES - room)
+    both.queues.dead_letter("search", body, "é" * 2_000)
+    [letter] = both.receive("search-dead")
+    assert letter["body"] == body
+    expected = max(0, min(1_000, (room - len("reasonString")) // 2))
+    assert letter["reason"] == "é" * expected
+
+
+TEXT = {"DataType": "String", "StringValue": "x"}
+ENTRY = {"Id": "1", "MessageBody": "x"}
+# What SQS refuses, by its documentation: a call, and the servers that are kinder and take it.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+REFUSED: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    "a character that is none": ("SendMessage", {"MessageBody": "\ufffe"}, {"moto"}),
+    "a control character": ("SendMessage", {"MessageBody": "\x01"}, {"moto"}),
+    "an empty body": ("SendMessage", {"MessageBody": ""}, {"moto"}),
+    "a body that is too large": ("SendMessage", {"MessageBody": "x" * (MAX_BYTES + 1)}, set()),
+    "body and attribute that are too large": (
+        "SendMessage",
+        {"MessageBody": "x" * (MAX_BYTES - 5), "MessageAttributes": {"reason": TEXT}},
+        {"moto"},
+    ),
+    "a group with a blank": (
+        "SendMessage",
+        {"MessageBody": "x", "MessageGroupId": "a b"},
+        {"moto"},
+    ),
+    "eleven entries": (
+        "SendMessageBatch",
+        {"Entries": [{"Id": str(i), "MessageBody": "x"} for i in range(11)]},
+        set(),
+    ),
+    "no entries": ("SendMessageBatch", {"Entries": []}, set()),
+    "two entries with one id": ("SendMessageBatch", {"Entries": [ENTRY, ENTRY]}, set()),
+    "entries that are too large together": (
+        "SendMessageBatch",
+        {"Entries": [{"Id": str(i), "MessageBody": "x" * (MAX_BYTES // 2 + 1)} for i in range(2)]},
+        set(),
+    ),
+    "an entry with a character that is none": (
+        "SendMessageBatch",
+        {"Entries": [{"Id": "1", "MessageBody": "\uffff"}]},
+        {"moto"},
+    ),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_what_sqs_refuses_by_its_documentation_is_refused(both: Both, call: str) -> None:
+    action, fields, kinder = REFUSED[call]
+    try:
+        refused = bool(both.call(action, **fields).get("Failed"))
+    except AwsError:
+        refused = True
+    assert refused == (both.server not in kinder)

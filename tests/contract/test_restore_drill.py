@@ -43,6 +43,7 @@ from tests.contract.databases import fresh_database
 from tests.contract.factories import NOW
 from tests.contract.indexed import Indexed, indexed
 from tests.fakes.metrics import FakeMetrics
+from tests.fakes.ports import far_deadline
 from tests.fakes.queues import FakeQueues
 
 TOOLS = Path(__file__).resolve().parents[2] / "var/tools/mariadb/bin"
@@ -111,7 +112,7 @@ class Drill:
         if messages := self._taken("messages", MessagesRecord):
             persist_messages(self, messages)
         if documents := self._taken("search", SearchRecord):
-            index_messages(self, documents)
+            index_messages(self, documents, far_deadline())
 
     def waiting(self) -> dict[tuple[int, int], str]:
         """Bodies of the messages that are on their queue."""

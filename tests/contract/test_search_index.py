@@ -18,6 +18,7 @@ from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import Query, SearchPage, parse_query
 from chalicelib.domain.text import fold, folds_beyond_case
 from chalicelib.usecases.ports import SearchIndex
+from chalicelib.usecases.search import remove_from_index
 from tests.contract.conftest import part_url
 from tests.fakes.search_index import FakeSearchIndex
 
@@ -60,7 +61,7 @@ class Chat:
         return [hit.message.number for hit in self.search(q, **others).hits]
 
     def purge(self, chat: int | None = None) -> None:
-        self.index.purge(self.token, chat)
+        remove_from_index(self.index, self.token, None if chat is None else [chat])
         self._refresh()
 
 
@@ -363,7 +364,8 @@ def test_a_missing_index_is_unavailable_and_never_created_by_a_write(
     query = Query(token="t", chat=1, terms=parse_query("hello"), limit=1)
     for call in (
         lambda: unmigrated.index([document]),
-        lambda: unmigrated.purge("t", 1),
+        lambda: unmigrated.purge("t", [1]),
+        unmigrated.refresh,
         lambda: unmigrated.search(query),
         unmigrated.ping,
     ) * 2:

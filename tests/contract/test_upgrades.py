@@ -7,7 +7,6 @@ one, so it plays the same acts, and the tests compare the two.
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -49,7 +48,7 @@ from tests.contract.releases.recordings import (
     script,
 )
 from tests.fakes.clock import FakeClock
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 from tests.fakes.store import FakeStore
 
 FAR, START = PageRequest(limit=100), Since()
@@ -174,7 +173,9 @@ def work(ports: FakePorts, queue: str, records: list[str]) -> list[str]:
     kind, handle = HANDLERS[queue]
     received = [Received(str(at), str(at), body, 1, 0) for at, body in enumerate(records)]
     decode = msgspec.json.Decoder(kind).decode
-    return process_batch(ports, queue, received, decode, partial(handle, ports))
+    return process_batch(
+        ports, queue, received, decode, lambda batch: handle(ports, batch), far_deadline()
+    )
 
 
 # --- tables

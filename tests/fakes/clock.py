@@ -1,4 +1,6 @@
-"""The `Clock` port: time stands still, and `wait` moves it forward."""
+"""The `Clock` port: time stands still, and `wait` moves it forward. And deadlines of such a clock."""
+
+from chalicelib.usecases.deadline import Deadline
 
 
 class FakeClock:
@@ -10,3 +12,8 @@ class FakeClock:
 
     def wait(self, seconds: float) -> None:
         self._now_ms += int(seconds * 1000)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """The deadline of a function that starts now and may run so long."""
+        ends_at_ms = self._now_ms + seconds * 1000
+        return Deadline(lambda: ends_at_ms - self._now_ms)

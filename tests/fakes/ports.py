@@ -45,7 +45,7 @@ class FakePorts:
         work: list[tuple[str, Any, Any]] = [
             ("chats", ChatsRecord, persist_chats),
             ("messages", MessagesRecord, persist_messages),
-            ("search", SearchRecord, index_messages),
+            ("search", SearchRecord, lambda p, r: index_messages(p, r, far_deadline())),
         ]
         for queue, kind, handle in work:
             records = [msgspec.json.decode(body, type=kind) for body in self.queues.take(queue)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import OutageError
 from chalicelib.domain.highlight import highlight, matches, matches_words
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
@@ -41,11 +41,15 @@ class FakeSearchIndex:
                 self.documents[key] = document
         return refused
 
-    def purge(self, token: str, chat: int | None) -> None:
+    def refresh(self) -> None:
+        self.ping()
+
+    def purge(self, token: str, chats: Sequence[int] | None) -> bool:
         self.ping()
         for key in list(self.documents):
-            if key[0] == token and chat in (None, key[1]):
+            if key[0] == token and (chats is None or key[1] in chats):
                 del self.documents[key]
+        return True
 
     def search(self, query: Query) -> SearchPage:
         after = None if query.cursor is None else decode_cursor(query.cursor, query.sort)
@@ -62,9 +66,7 @@ class FakeSearchIndex:
 
     def ping(self) -> None:
         if self.is_down or not self.migrated:
-            raise UnavailableError(
-                "OpenSearch is down" if self.is_down else "the index does not exist"
-            )
+            raise OutageError("OpenSearch is down" if self.is_down else "the index does not exist")
 
 
 def _first(ranked: tuple[SortValues, Document]) -> SortValues:

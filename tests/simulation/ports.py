@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 from zlib import crc32
 
-from chalicelib.domain.errors import OrdinalError, UnavailableError
+from chalicelib.domain.errors import OrdinalError, OutageError
 from chalicelib.usecases.ports import (
     Applications,
     Chats,
@@ -131,7 +131,7 @@ def _reached(call: str, method: Callable[..., Any], faults: Faults) -> Callable[
 
     def reach(*args: Any) -> Any:
         if faults.closed:
-            raise UnavailableError("the run is over")
+            raise OutageError("the run is over")
         process = give_way(before)
         mode = None
         if process:
@@ -141,7 +141,7 @@ def _reached(call: str, method: Callable[..., Any], faults: Faults) -> Callable[
             faults.processes.now += 1  # timeouts must end too after the last process has ended
         if mode == "before":
             note(f"{call} fails")
-            raise UnavailableError(f"{port} is down")
+            raise OutageError(f"{port} is down")
         if call == "queues.send":
             args = (list(args[0]),)
             if mode == "half":
@@ -157,7 +157,7 @@ def _reached(call: str, method: Callable[..., Any], faults: Faults) -> Callable[
         give_way(after)
         if mode:
             note(f"{call} is done, but its response is lost")
-            raise UnavailableError(f"{port} did not respond")
+            raise OutageError(f"{port} did not respond")
         return result
 
     return reach

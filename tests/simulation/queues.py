@@ -20,18 +20,20 @@ from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.ports import Clock, Ports
-from chalicelib.usecases.process_batch import Received, process_batch
+from chalicelib.usecases.process_batch import Failures, Received, process_batch
 from chalicelib.usecases.repair import repair_pending
 from chalicelib.usecases.search import index_messages
 from infra.deploy.queues import MAX_RECEIVE_COUNT, VISIBILITY_TIMEOUT_SECONDS
 
+# The time-out of the workers.
+_TIMEOUT_MS = 30_000
 # The share of the received records that stay visible, so that they are delivered twice.
 _DUPLICATE_SHARE = 0.1
 
 # The time-out of a task.
 _TASK_MS = 60_000
 
-Handler = Callable[[Ports, Sequence[Any]], None]
+Handler = Callable[[Ports, Sequence[Any], Deadline], Failures | None]
 
 _DECODERS: dict[str, Callable[[str], Any]] = {
     "chats": json.Decoder(ChatsRecord).decode,
@@ -40,8 +42,8 @@ _DECODERS: dict[str, Callable[[str], Any]] = {
 }
 _HANDLERS: dict[str, Handler] = {
     "inbox": accept_inbox,
-    "chats": persist_chats,
-    "messages": persist_messages,
+    "chats": lambda ports, records, _: persist_chats(ports, records),
+    "messages": lambda ports, records, _: persist_messages(ports, records),
     "search": index_messages,
 }
 
@@ -118,7 +120,11 @@ def _work(ports: Ports, queues: SimulatedQueues, queue: str, received: Sequence[
     now = rfc3339(ports.clock.now_ms())
     decode = _DECODERS.get(queue, lambda body: decode_inbox(body, now))
     handle = _HANDLERS[queue]
-    failed = process_batch(ports, queue, received, decode, lambda records: handle(ports, records))
+    ends_at_ms = ports.clock.now_ms() + _TIMEOUT_MS
+    deadline = Deadline(lambda: ends_at_ms - ports.clock.now_ms())
+    failed = process_batch(
+        ports, queue, received, decode, lambda batch: handle(ports, batch, deadline), deadline
+    )
     queues.delete(queue, [item.id for item in received if item.id not in failed])
 
 

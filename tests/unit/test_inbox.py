@@ -1,20 +1,29 @@
 """The inbox: other services create chats and messages by putting records on a queue."""
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from chalicelib.domain.auth import Tenant
+from chalicelib.domain.errors import (
+    BackpressureError,
+    OutageError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.inbox import decode_inbox
+from chalicelib.domain.leases import LeaseContended
 from chalicelib.domain.models import Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.usecases.accept import create_messages
+from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.read import list_chats, list_messages
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 NOW = "2026-01-31T12:00:00.000Z"
 
@@ -33,14 +42,16 @@ class Inbox:
         record = {"type": "message.create", "token": self.tenant.token, "chat": chat, "key": key}
         return json.dumps(record | {"body": body} | fields)
 
-    def deliver(self, *bodies: str) -> list[str]:
+    def deliver(self, *bodies: str, deadline: Deadline | None = None) -> list[str]:
         """The ids of the records that SQS will deliver again."""
+        deadline = deadline or far_deadline()
         return process_batch(
             self.ports,
             "inbox",
             [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)],
             lambda body: decode_inbox(body, NOW),
-            lambda records: accept_inbox(self.ports, records),
+            lambda records: accept_inbox(self.ports, records, deadline),
+            deadline,
         )
 
     def messages(self, chat: int = 1) -> list[tuple[int, str, str | None]]:
@@ -130,3 +141,117 @@ def test_a_record_that_cannot_be_accepted_now_is_retried_and_accepted_once(inbox
     inbox.ports.persist()
     assert inbox.messages() == [(1, "x", None), (2, "y", None)]
     assert inbox.reasons() == []
+
+
+class Neighbours:
+    """The inbox of two applications, A and B, which share every batch. Something is wrong with A."""
+
+    def __init__(self, ports: FakePorts, tenant: Tenant) -> None:
+        self.ports = ports
+        self.a = Inbox(ports, tenant)
+        token = "b" * 30
+        ports.store.applications.create_application(token, "b", NOW)
+        self.b = Inbox(ports, Tenant(token, 1))
+        assert self.a.deliver(self.a.chat("c"), self.b.chat("c")) == []
+        self.is_wrong = True
+
+    def batch(self) -> list[str]:
+        """Nine records of B, and one of A between them."""
+        records = [self.b.message(f"key-{n}", f"body {n}") for n in range(9)]
+        return [*records[:3], self.a.message("held", "held back"), *records[3:]]
+
+    def break_a(self, monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+        """Every script that accepts for A calls `broken` first, as long as something is wrong."""
+        accept = self.ports.sequencer.accept
+
+        def accept_or_fail(tenant: Tenant, *args: Any) -> Any:
+            if self.is_wrong and tenant.token == self.a.tenant.token:
+                result = broken()
+                if result is not None:
+                    return result
+            return accept(tenant, *args)
+
+        monkeypatch.setattr(self.ports.sequencer, "accept", accept_or_fail)
+
+    def bodies_of_b(self) -> list[str]:
+        return [text for _, text, _ in self.b.messages()]
+
+
+@pytest.fixture
+def neighbours(ports: FakePorts, tenant: Tenant) -> Neighbours:
+    return Neighbours(ports, tenant)
+
+
+def raises(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        raises(BackpressureError("too much of the chat is waiting", 5)),
+        raises(UnauthenticatedError("the key was rotated")),
+        raises(UnavailableError("the chat was accepted and is not persisted yet")),
+        raises(OutageError("the node of A does not respond")),
+        raises(ZeroDivisionError("a defect")),
+        LeaseContended,
+    ],
+    ids=["held back", "key", "chat may arrive", "node", "defect", "no lease"],
+)
+def test_a_record_that_must_wait_does_not_delay_another_application(
+    neighbours: Neighbours, broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours.break_a(monkeypatch, broken)
+    batch = neighbours.batch()
+    assert neighbours.b.deliver(*batch) == ["id-3"]
+    assert neighbours.bodies_of_b() == [f"body {n}" for n in range(9)]
+    assert list(neighbours.ports.queues.delays) == ["r-3"]
+    assert neighbours.ports.queues.dead == []
+    neighbours.is_wrong = False
+    assert neighbours.b.deliver(batch[3]) == []
+    assert [text for _, text, _ in neighbours.a.messages()] == ["held back"]
+
+
+def test_what_has_a_number_is_enqueued_although_a_later_record_fails(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours.break_a(monkeypatch, raises(OutageError("the node of A does not respond")))
+    neighbours.ports.persist()
+    assert neighbours.b.deliver(*neighbours.batch()) == ["id-3"]
+    assert len(neighbours.ports.queues.sent["messages"]) == 9
+    assert "IdempotentReplays" not in neighbours.ports.metrics.counts
+
+
+def test_an_application_that_waits_for_leases_comes_last_and_no_function_times_out(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours.break_a(monkeypatch, LeaseContended)
+    held = [neighbours.a.message(f"held-{n}") for n in range(20)]
+    started_at_ms = neighbours.ports.clock.now_ms()
+    deadline = neighbours.ports.clock.deadline(30)
+    again = neighbours.b.deliver(*held, *neighbours.batch(), deadline=deadline)
+    assert neighbours.ports.clock.now_ms() - started_at_ms < 25_000
+    assert neighbours.bodies_of_b() == [f"body {n}" for n in range(9)]
+    assert len(again) == 21
+    waits = [seconds for seconds in neighbours.ports.queues.delays.values() if seconds]
+    assert 1 < len(waits) < 21
+
+
+def test_a_record_that_the_queue_refuses_does_not_delay_another(
+    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues = neighbours.ports.queues
+    send = queues.send
+
+    def refuse_a(records: Iterable[Any]) -> None:
+        records = list(records)
+        if any(record.token == neighbours.a.tenant.token for record in records):
+            raise UnavailableError("SQS refused a record")
+        send(records)
+
+    monkeypatch.setattr(queues, "send", refuse_a)
+    assert neighbours.b.deliver(*neighbours.batch()) == ["id-3"]
+    assert neighbours.bodies_of_b() == [f"body {n}" for n in range(9)]

@@ -128,13 +128,13 @@ def test_an_error_in_a_worker_names_the_records(
 ) -> None:
     monkeypatch.setattr(chat.ports.store.persistence, "persist_messages", _fail)
     chat.request("POST", "/chats/1/messages", {"body": SECRET})
-    with pytest.raises(RuntimeError):
-        chat.work("messages")
+    assert len(chat.work("messages")["batchItemFailures"]) == 1
     [line] = chat.lines("failed")
     assert identity(line)[:4] == (TOKEN, 1, 1, 1)
-    batch = chat.lines("batch")[-1]
-    assert batch["error"] == "RuntimeError"
-    assert "_fail" in batch["at"][-1]
+    assert line["error"] == "RuntimeError"
+    assert "_fail" in line["at"][-1]
+    assert chat.lines("batch")[-1]["to_retry"] == 1
+    assert chat.ports.metrics.counts["Errors:internal"] == 1
 
 
 def test_no_content_and_no_key_is_ever_in_the_log(

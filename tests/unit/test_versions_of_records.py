@@ -11,7 +11,7 @@ import pytest
 from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
 from chalicelib.usecases.process_batch import Received, process_batch
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 NOW = "2026-01-31T12:00:00.000Z"
 # The records that every release so far writes.
@@ -45,7 +45,7 @@ def deliver(ports: FakePorts, *bodies: str) -> list[Any]:
 
     queue, decode = decoder(bodies[0])
     received = [Received(f"id-{i}", f"r-{i}", body, 1, 0) for i, body in enumerate(bodies)]
-    assert process_batch(ports, queue, received, decode, handle) == []
+    assert process_batch(ports, queue, received, decode, handle, far_deadline()) == []
     return handled
 
 

@@ -24,7 +24,7 @@ from pymysql.converters import conversions
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.circuit import Circuit
-from chalicelib.domain.errors import PoisonError, UnavailableError
+from chalicelib.domain.errors import OutageError, PoisonError, UnavailableError
 from chalicelib.domain.models import Metadata, Timestamp
 
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
@@ -74,6 +74,26 @@ _POISON = {
     3988,  # MySQL: impossible to convert the string to the column's character set
     4025,  # MariaDB: check constraint
 }
+# The server refuses everybody. An error that is in no list may be the fault of one transaction.
+_OUTAGE = {
+    1021,  # disk full
+    1036,  # table is read-only
+    1040,  # too many connections
+    1041,  # out of memory
+    1044,  # access denied to the database
+    1045,  # access denied
+    1049,  # unknown database
+    1054,  # unknown column: not migrated
+    1114,  # table is full
+    1129,  # host is blocked
+    1142,  # command denied
+    1146,  # no such table: not migrated
+    1203,  # too many connections of the user
+    1226,  # resource limit of the user
+    1290,  # read-only server
+    1792,  # read-only transaction
+    1836,  # MySQL: read-only mode
+}
 
 
 def errno_of(error: BaseException) -> int | None:
@@ -104,6 +124,11 @@ def is_unreachable(error: BaseException) -> bool:
     if isinstance(cause, OSError) or isinstance(cause.__context__, TimeoutError):
         return True
     return errno_of(cause) in _LOST | {_NOT_REACHED}
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether every other transaction would fail too."""
+    return is_unreachable(error) or errno_of(error) in _OUTAGE
 
 
 # Above every number: the value of `before` if a page has none.
@@ -184,7 +209,7 @@ class Database:
     def read(self, sql: str, args: tuple[object, ...] = ()) -> list[Row]:
         """The rows of one SELECT outside of a transaction.
 
-        Raises `PoisonError` or `UnavailableError`, as `transact` does.
+        Raises `PoisonError`, `OutageError` or `UnavailableError`, as `transact` does.
         """
         return self._run_with_retries(lambda connection: _select(connection, sql, args))
 
@@ -192,7 +217,8 @@ class Database:
         """Run `work` in one transaction and return its result.
 
         `work` may run several times, so it must not change anything outside of the database. Raises
-        `PoisonError` if the database can never store the content, and `UnavailableError` for other failures.
+        `PoisonError` if the database can never store the content, `OutageError` if it refuses everybody or
+        does not respond, and `UnavailableError` for other failures.
         """
         return self._run_with_retries(lambda connection: self._run_once(connection, work))
 
@@ -220,7 +246,8 @@ class Database:
                     continue
                 self.close()
                 if not (is_reused and error_class is ErrorClass.LOST):
-                    raise UnavailableError(f"MySQL: {error}") from error
+                    kind = OutageError if is_outage(error) else UnavailableError
+                    raise kind(f"MySQL: {error}") from error
         raise UnavailableError("MySQL: every attempt ended in a deadlock or a lock wait time-out")
 
     def _pause(self, attempt: int) -> None:
@@ -252,7 +279,7 @@ class Database:
             if classify(error) is ErrorClass.BUSY:
                 raise
             self.close()
-            raise UnavailableError(
+            raise OutageError(
                 "MySQL: the connection was lost during COMMIT, so its result is unknown"
             ) from error
 

@@ -26,7 +26,7 @@ from opensearchpy.exceptions import ConnectionError as NoConnectionError
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from chalicelib.adapters.circuit import Circuit
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import OutageError, UnavailableError
 from chalicelib.domain.highlight import highlight
 from chalicelib.domain.models import AppToken, ChatNumber, Message, Metadata
 from chalicelib.domain.paging import fit_to_response
@@ -52,6 +52,9 @@ READ_SECONDS = 10.0
 REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
 
 _AWS_HOST = re.compile(r".+\.(?P<region>[a-z0-9-]+)\.es\.amazonaws\.com(\.cn)?")
+
+# It cannot be read, it conflicts with another one, it is too large.
+_OF_THE_REQUEST = (400, 409, 413)
 
 Response = dict[str, Any]
 
@@ -92,14 +95,18 @@ class Connection:
         return Urllib3AWSV4SignerAuth(EnvProvider().load(), host["region"], "es")
 
     def call(self, request: Callable[[OpenSearch], Response]) -> Response:
-        """The response to one request. Raises `UnavailableError` for every failure: a retry may succeed."""
+        """The response to one request.
+
+        Raises `UnavailableError` if the request is the cause, and `OutageError` for every other failure.
+        """
         try:
             with self._circuit.calling():
                 return request(self.client)
         except TransportError as error:
-            raise UnavailableError(f"OpenSearch: {error.status_code} {error.error}") from error
+            kind = UnavailableError if error.status_code in _OF_THE_REQUEST else OutageError
+            raise kind(f"OpenSearch: {error.status_code} {error.error}") from error
         except OpenSearchException as error:
-            raise UnavailableError(f"OpenSearch: {error}") from error
+            raise OutageError(f"OpenSearch: {error}") from error
 
 
 def _is_unreachable(error: BaseException) -> bool:
@@ -272,43 +279,40 @@ class OpenSearchIndex:
         self._alias = alias
 
     def index(self, documents: Sequence[Document]) -> list[RefusedDocument]:
-        """Index versions; the highest revision wins. Returns those refused for good, with reasons."""
+        """Index versions; the highest revision wins. Returns those that were not taken, with reasons."""
         actions, refused = _to_actions(documents)
         for chunk in _chunks(actions):
             refused += self._send(chunk)
         return refused
 
-    def purge(self, token: AppToken, chat: ChatNumber | None) -> None:
-        """Remove all documents of a chat, or of an application (`chat` is None).
+    def refresh(self) -> None:
+        """Make all documents of the index visible."""
+        self._connection.call(lambda client: client.indices.refresh(index=self._alias))
 
-        Raises `UnavailableError` if a document changed while it was removed.
+    def purge(self, token: AppToken, chats: Sequence[ChatNumber] | None) -> bool:
+        """Remove up to `MAX_PURGE_DOCUMENTS` visible documents. True if that was all.
+
+        `chats` None is the whole application. Raises `UnavailableError` if a document changed while it was
+        removed.
         """
         conditions: list[dict[str, Any]] = [{"term": {"token": token}}]
-        if chat is not None:
-            conditions.append({"term": {"chat": chat}})
-        while self._remove(token, {"bool": {"filter": conditions}}) == MAX_PURGE_DOCUMENTS:
-            pass
-
-    def _remove(self, token: AppToken, query: dict[str, Any]) -> int:
-        """Remove up to `MAX_PURGE_DOCUMENTS`; returns how many. The refresh makes all documents visible."""
+        if chats is not None:
+            conditions.append({"terms": {"chat": list(chats)}})
+        query = {"bool": {"filter": conditions}}
         options = {
             "conflicts": "proceed",
             "routing": token,
             "refresh": "false",
             "max_docs": MAX_PURGE_DOCUMENTS,
         }
-
-        def remove(client: OpenSearch) -> Response:
-            client.indices.refresh(index=self._alias)
-            response: Response = client.delete_by_query(
+        response = self._connection.call(
+            lambda client: client.delete_by_query(
                 index=self._alias, body={"query": query}, params=options
             )
-            return response
-
-        response = self._connection.call(remove)
+        )
         if response["failures"] or response["version_conflicts"] or response["timed_out"]:
             raise UnavailableError("OpenSearch: not every document could be removed yet")
-        return int(response["deleted"])
+        return int(response["deleted"]) < MAX_PURGE_DOCUMENTS
 
     def search(self, query: Query) -> SearchPage:
         """One page of hits. Raises `InvalidError` for a cursor of another search."""
@@ -338,13 +342,11 @@ class OpenSearchIndex:
             )
         )
         results = [item["index"] for item in response["items"]]
-        refused: list[RefusedDocument] = []
-        for (document, _), result in zip(chunk, results, strict=True):
-            if result["status"] == _REFUSED:
-                refused.append(RefusedDocument(document, _reason(result["error"])))
-            elif result["status"] >= _REFUSED and result["status"] != _OLDER_THAN_INDEXED:
-                raise UnavailableError(f"OpenSearch: {result['status']} {_reason(result['error'])}")
-        return refused
+        return [
+            RefusedDocument(document, _reason(result["error"]), result["status"] != _REFUSED)
+            for (document, _), result in zip(chunk, results, strict=True)
+            if result["status"] >= _REFUSED and result["status"] != _OLDER_THAN_INDEXED
+        ]
 
 
 def _to_actions(documents: Sequence[Document]) -> tuple[Actions, list[RefusedDocument]]:

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, RedisClusterException
 from redis.retry import Retry
 
 from chalicelib.adapters.circuit import Circuit
-from chalicelib.domain.errors import UnavailableError
+from chalicelib.domain.errors import OutageError, UnavailableError
 
 _SCRIPTS = Path(__file__).with_name("scripts")
 _CONNECT_TIMEOUT_SECONDS = 1.0
@@ -114,7 +114,8 @@ class Scripts:
             with self._circuit.calling():
                 yield
         except (redis.RedisError, RedisClusterException) as error:
-            raise UnavailableError(f"Redis: {type(error).__name__}: {error}") from error
+            kind = OutageError if _is_unreachable(error) else UnavailableError
+            raise kind(f"Redis: {type(error).__name__}: {error}") from error
 
 
 def _is_unreachable(error: BaseException) -> bool:

@@ -39,7 +39,7 @@ from chalicelib.entrypoints.http.cors import CORS
 from chalicelib.entrypoints.http.problems import internal_error, problem_response
 from chalicelib.entrypoints.http.request import Request, positive_int, user_name
 from chalicelib.entrypoints.http.schemas import NoQuery
-from chalicelib.usecases.process_batch import error_fields
+from chalicelib.usecases.process_batch import error_fields, error_location
 
 # A response that is a page for people, not JSON.
 Html = NewType("Html", str)
@@ -245,7 +245,7 @@ def _respond(
         return response
     except Exception as error:
         metrics.count(ERRORS, dimension="internal")
-        request_log.add(code="internal", **log.error_location(error))
+        request_log.add(code="internal", **error_location(error))
         return internal_error()
 
 

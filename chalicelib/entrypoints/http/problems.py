@@ -21,6 +21,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.entrypoints import log
 from chalicelib.entrypoints.http.cors import CORS, cors_headers
+from chalicelib.usecases.process_batch import error_location
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:ordinal:problem:"
@@ -215,7 +216,7 @@ def shape_errors(event: Any, get_response: Callable[[Any], Response]) -> Respons
     try:
         response = get_response(event)
     except Exception as error:  # from a middleware: the endpoints handle the errors of views
-        _log(event, 500, code="internal", **log.error_location(error))
+        _log(event, 500, code="internal", **error_location(error))
         return _with_cors(internal_error())
     if response.status_code < 400 or not isinstance(response.body, dict):
         return response
