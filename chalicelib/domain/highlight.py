@@ -5,128 +5,195 @@ index has parts of words and phrases in different fields, and a highlight marks 
 
 A word is a run of letters and digits. Scripts without spaces (Han, Hiragana) have one word a character. The
 index splits texts in the same way: its `standard` tokenizer runs after every other character became a space.
+
+A client chooses the terms, and tenants choose the bodies. So each body is folded once and split into words at
+most once, whatever the number of terms. A term is found with `str.find`, and all matches only inside the
+fragment. What remains differs between texts: a character that is new to the process takes fifty times as
+long. So the highlights of one response also have a budget of CPU time (`tests/unit/test_highlight.py`).
 """
 
 import html
 import re
+import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 
+from chalicelib.domain.limits import MAX_HIGHLIGHT_CPU_MS
 from chalicelib.domain.search import Term
-from chalicelib.domain.text import fold, fold_with_origins, to_nfc
+from chalicelib.domain.text import CharacterTable, fold, fold_with_origins, to_nfc
 
 # Start and end of a part of a text.
 TextRange = tuple[int, int]
 
 FRAGMENT_CHARS = 200
 _LEAD_CHARS = 60
-# A body that repeats one letter matches more often than anybody needs to see.
-_MAX_MATCHES = 1_000
 _WORD_START_WITHIN = 20
 
-_ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 _FIRST_HIRAGANA, _LAST_HIRAGANA = "\u3041", "\u309f"
+# The classes of characters: one that is a word by itself, a part of a word, and neither.
+_WHOLE_WORD, _WORD_PART, _SEPARATOR = "w", "p", " "
+_FIRST_WORD_PART = "f"
+_BLANK = re.compile(r"\s\S")
 
 
-def word_ranges(folded: str) -> list[TextRange]:
+def _character_class(character: str) -> str:
+    is_hiragana = _FIRST_HIRAGANA <= character <= _LAST_HIRAGANA
+    if is_hiragana or unicodedata.name(character, "").startswith("CJK "):
+        return _WHOLE_WORD
+    return _WORD_PART if unicodedata.category(character)[0] in "LMN" else _SEPARATOR
+
+
+def _apart(character: str) -> str:
+    """The character, with spaces where it separates words."""
+    return {_WHOLE_WORD: f" {character} ", _WORD_PART: character}.get(_classes[ord(character)], " ")
+
+
+_classes = CharacterTable(_character_class)
+_separations = CharacterTable(_apart)
+
+
+def split_words(folded: str) -> list[str]:
     """The words of a folded text."""
-    if folded.isascii():
-        return [match.span() for match in _ASCII_WORD.finditer(folded)]
-    ranges: list[TextRange] = []
-    is_in_word = False
-    for index, character in enumerate(folded):
-        is_whole_word = _is_whole_word(character)
-        is_word_part = not is_whole_word and unicodedata.category(character)[0] in "LMN"
-        if is_word_part and is_in_word:
-            ranges[-1] = (ranges[-1][0], index + 1)
-        elif is_whole_word or is_word_part:
-            ranges.append((index, index + 1))
-        is_in_word = is_word_part
-    return ranges
+    return folded.translate(_separations).split()
 
 
-def find_phrase(phrase: str, folded: str) -> Iterator[TextRange]:
-    """Where the whole words of a folded phrase follow each other in another folded text."""
-    phrase_words = [phrase[start:end] for start, end in word_ranges(phrase)]
-    if not phrase_words or not all(word in folded for word in phrase_words):
-        return
-    ranges = word_ranges(folded)
-    words = [folded[start:end] for start, end in ranges]
-    for first in range(len(words) - len(phrase_words) + 1):
-        if words[first : first + len(phrase_words)] == phrase_words:
-            yield ranges[first][0], ranges[first + len(phrase_words) - 1][1]
+def _word_starts(folded: str) -> list[int]:
+    classes = f" {folded.translate(_classes)}"
+    for before in (_SEPARATOR, _WHOLE_WORD):
+        classes = classes.replace(before + _WORD_PART, before + _FIRST_WORD_PART)
+    is_start = _WHOLE_WORD + _FIRST_WORD_PART
+    return [index for index, kind in enumerate(classes, -1) if kind in is_start]
+
+
+class _Pattern:
+    """What a term looks for in a folded text: the words of a phrase, or parts between white space."""
+
+    def __init__(self, term: Term) -> None:
+        folded = fold(term.text)
+        words = split_words(folded) if term.phrase else []
+        self.words = _join(words) if words else ""
+        self.parts = [part for part in map(fold, term.text.split()) if part]
+
+    def find(self, text: "_FoldedText", start: int, end: int) -> TextRange | None:
+        """The first match between two positions. Of several parts, any one is a match."""
+        if self.words:
+            return text.find_words(self.words, start, end)
+        of_parts = (
+            (at, at + len(p)) for p in self.parts if (at := text.folded.find(p, start, end)) >= 0
+        )
+        return min(of_parts, default=None)
+
+    def find_all(self, text: "_FoldedText", start: int, end: int) -> Iterator[TextRange]:
+        """The matches between two positions that do not overlap."""
+        while match := self.find(text, start, end):
+            yield match
+            start = match[1]
+
+
+class _FoldedText:
+    """A folded text. It is split into words when the first phrase is searched."""
+
+    def __init__(self, folded: str) -> None:
+        self.folded = folded
+        self._joined = ""
+        self._starts: list[int] = []
+        self._offsets: list[int] = []
+
+    def find_words(self, words: str, start: int, end: int) -> TextRange | None:
+        """The first place between two positions where these whole words follow each other."""
+        if not self._joined:
+            self._split()
+        first, behind = bisect_left(self._starts, start), bisect_left(self._starts, end)
+        if first == behind:
+            return None
+        at = self._joined.find(words, self._offsets[first], self._offsets[behind] + 1)
+        if at < 0:
+            return None
+        index = bisect_left(self._offsets, at)
+        last = bisect_left(self._offsets, at + len(words) - 1) - 1
+        length_of_last = self._offsets[last + 1] - self._offsets[last] - 1
+        match = self._starts[index], self._starts[last] + length_of_last
+        return match if match[1] <= end else None
+
+    def _split(self) -> None:
+        words = split_words(self.folded)
+        self._joined = _join(words)
+        self._starts = _word_starts(self.folded)
+        # Where the space before each word is, and the one behind the last word.
+        self._offsets = list(accumulate((len(word) + 1 for word in words), initial=0))
+
+
+def _join(words: Sequence[str]) -> str:
+    """The words, each between spaces: a space is in no word, so a match begins and ends with whole words."""
+    return f" {' '.join(words)} "
 
 
 def matches(term: Term, folded: str) -> bool:
     """Whether a search for the term finds a folded text."""
     if not all(fold(part) in folded for part in term.text.split()):
         return False
-    return not term.phrase or not word_ranges(fold(term.text)) or matches_words(term, folded)
+    return not term.phrase or not split_words(fold(term.text)) or matches_words(term, folded)
 
 
 def matches_words(term: Term, folded: str) -> bool:
     """Whether the whole words of the term follow each other in a folded text."""
-    return next(find_phrase(fold(term.text), folded), None) is not None
+    words = _Pattern(Term(term.text, phrase=True)).words
+    return bool(words) and _FoldedText(folded).find_words(words, 0, len(folded)) is not None
 
 
-def highlight(body: str, terms: Sequence[Term]) -> str:
-    """A fragment of the body around the match that has the most other terms near it.
+def highlights(
+    bodies: Iterable[str],
+    terms: Sequence[Term],
+    cpu_seconds: Callable[[], float] = time.thread_time,
+) -> list[str | None]:
+    """The highlight of each body of one response. None if the CPU time for them was used up before.
 
-    It is HTML-escaped, with `<em>` around each match. If nothing matches, it is the start of the body.
+    A highlight is a fragment of the body around the match that has the most other terms near it. It is
+    HTML-escaped, with `<em>` around each match. If nothing matches, it is the start of the body.
     """
+    patterns = [_Pattern(term) for term in terms]
+    until = cpu_seconds() + MAX_HIGHLIGHT_CPU_MS / 1000
+    return [_highlight(body, patterns) if cpu_seconds() < until else None for body in bodies]
+
+
+def _highlight(body: str, patterns: Sequence[_Pattern]) -> str:
     text = to_nfc(body)
     folded, origins = fold_with_origins(text)
-    ranges_by_term = [
-        [
-            (origins[start], origins[end - 1] + 1)
-            for start, end in islice(_find_term(term, folded), _MAX_MATCHES)
-        ]
-        for term in terms
+    folded_text = _FoldedText(folded)
+    start = _fragment_start(text, origins, folded_text, patterns)
+    # The first match is shown whole, even if it is longer than a fragment.
+    folded_start = bisect_left(origins, start)
+    nearest = (pattern.find(folded_text, folded_start, len(folded)) for pattern in patterns)
+    first_end = min((origins[match[1] - 1] + 1 for match in nearest if match), default=0)
+    end = max(start + FRAGMENT_CHARS, first_end)
+    folded_end = bisect_left(origins, end)
+    ranges = [
+        (origins[first], origins[last - 1] + 1)
+        for pattern in patterns
+        for first, last in pattern.find_all(folded_text, folded_start, folded_end)
     ]
-    ranges = _merged(match for matches in ranges_by_term for match in matches)
-    fragment_start = _fragment_start(text, ranges_by_term)
-    first_end = min(
-        (end for matches in ranges_by_term for start, end in matches if start >= fragment_start),
-        default=0,
-    )
-    fragment_end = max(fragment_start + FRAGMENT_CHARS, first_end)
-    return _to_html(text, fragment_start, fragment_end, ranges)
+    return _to_html(text, start, end, _merged(ranges))
 
 
-def _is_whole_word(character: str) -> bool:
-    if character < _FIRST_HIRAGANA:
-        return False
-    return character <= _LAST_HIRAGANA or unicodedata.name(character, "").startswith("CJK ")
-
-
-def _find_term(term: Term, folded: str) -> Iterator[TextRange]:
-    folded_term = fold(term.text)
-    if term.phrase and word_ranges(folded_term):
-        yield from find_phrase(folded_term, folded)
-        return
-    for part in term.text.split():
-        for match in re.finditer(re.escape(fold(part)), folded):
-            yield match.span()
-
-
-def _fragment_start(text: str, ranges_by_term: Sequence[Sequence[TextRange]]) -> int:
+def _fragment_start(
+    text: str, origins: Sequence[int], folded_text: _FoldedText, patterns: Sequence[_Pattern]
+) -> int:
     """Some characters before the first match of the term that has the most other terms behind it."""
-    reach = FRAGMENT_CHARS - _LEAD_CHARS
-    starts = sorted(ranges[0][0] for ranges in ranges_by_term if ranges)
+    nearest = (pattern.find(folded_text, 0, len(folded_text.folded)) for pattern in patterns)
+    starts = sorted({match[0] for match in nearest if match})
     if not starts:
         return 0
-    best = max(
-        starts,
-        key=lambda start: sum(_is_within(ranges, start, reach) for ranges in ranges_by_term),
-    )
-    start = max(0, best - _LEAD_CHARS)
-    blank = re.compile(r"\s\S").search(text, start, min(best, start + _WORD_START_WITHIN) + 1)
+
+    def count_near(start: int) -> int:
+        end = bisect_left(origins, origins[start] + FRAGMENT_CHARS - _LEAD_CHARS)
+        return sum(pattern.find(folded_text, start, end) is not None for pattern in patterns)
+
+    first = origins[max(starts, key=count_near)]
+    start = max(0, first - _LEAD_CHARS)
+    blank = _BLANK.search(text, start, min(first, start + _WORD_START_WITHIN) + 1)
     return blank.end() - 1 if start and blank else start
-
-
-def _is_within(ranges: Sequence[TextRange], first: int, reach: int) -> bool:
-    return any(first <= start and end <= first + reach for start, end in ranges)
 
 
 def _merged(ranges: Iterable[TextRange]) -> list[TextRange]:
@@ -144,8 +211,6 @@ def _to_html(text: str, start: int, end: int, ranges: Iterable[TextRange]) -> st
     parts: list[str] = []
     done = start
     for first, last in ranges:
-        if first < start or last > end:
-            continue
         parts += html.escape(text[done:first]), "<em>", html.escape(text[first:last]), "</em>"
         done = last
     return "".join([*parts, html.escape(text[done:end])])

@@ -20,6 +20,10 @@ MAX_USER_TOKEN_CHARS = 8_192
 DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100
 MAX_QUERY_CHARS = 500
+# `total` of a search counts up to here.
+MAX_TOTAL_HITS = 10_000
+# CPU time for the highlights of one response: ten times what the largest ordinary page takes.
+MAX_HIGHLIGHT_CPU_MS = 250
 
 # Requests and responses of Lambda have at most 6 MB. They contain the body as a JSON string, in which each
 # quote takes two bytes. So a body of less than 3 MB always fits.
@@ -32,6 +36,9 @@ MAX_RESPONSE_BYTES = 3_000_000
 APPLICATION_RATE = 20_000
 USER_RATE = 50
 BURST_SECONDS = 2
+# A search works on many messages. Each of its terms adds one.
+SEARCH_COST_OF_CHAT = 10
+SEARCH_COST_OF_APPLICATION = 20
 
 # Pending versions. This is what the workers persist in a few minutes, and ten times what a chat has pending
 # during an import at full speed. An entry takes about half a kilobyte and its body.

@@ -1,16 +1,22 @@
 """Pages of a list: which numbers a client wants, and how pending and stored versions make one page."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from chalicelib.domain.errors import InvalidError
 from chalicelib.domain.leases import PendingPage
 from chalicelib.domain.limits import MAX_RESPONSE_BYTES
+from chalicelib.domain.models import AppToken, Timestamp
+from chalicelib.domain.times import parse_time
 
 # The most JSON that an item can need: six bytes for each character of the body, as control characters do,
 # and a fixed size for the sender, the metadata and the names of the fields.
 _BYTES_PER_CHAR = 6
 _BYTES_BESIDE_THE_BODY = 6_500
+
+_APPLICATION_CURSOR = re.compile(r"(?P<time>[0-9T:.-]+Z)_(?P<token>[0-9a-f]{1,64})")
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -28,8 +34,26 @@ class PageRequest(msgspec.Struct, frozen=True):
         return self.after is not None
 
 
+class ApplicationCursor(msgspec.Struct, frozen=True):
+    """Where a list of applications continues: behind this one. The application may be gone by then."""
+
+    created_at: Timestamp
+    token: AppToken
+
+    def __str__(self) -> str:
+        return f"{self.created_at}_{self.token}"
+
+
+def parse_application_cursor(text: str) -> ApplicationCursor:
+    """The cursor that a client sent. Raises `InvalidError` if it is not one."""
+    match = _APPLICATION_CURSOR.fullmatch(text)
+    if not match:
+        raise InvalidError("before", "must be the `before` of an earlier `next`")
+    return ApplicationCursor(parse_time("before", match["time"]), AppToken(match["token"]))
+
+
 class Page[T, C](msgspec.Struct, frozen=True):
-    """One page, and the number or token after which the next page continues: None on the last page."""
+    """One page, and the number or cursor after which the next page continues: None on the last page."""
 
     items: tuple[T, ...]
     next_cursor: C | None
@@ -61,6 +85,7 @@ def rows_to_fetch(page: PageRequest, pending_page: PendingPage) -> int:
 def merge[T](
     page: PageRequest,
     pending_page: PendingPage,
+    rows: Sequence[T],
     items: Iterable[T],
     number: Callable[[T], int],
     deleted: Callable[[T], bool],
@@ -68,14 +93,20 @@ def merge[T](
 ) -> Page[T, int]:
     """The page of `items`, which hold the newest version of each number: pending or stored, deleted or not.
 
-    If `pending_page` is truncated, numbers beyond its last one may have newer versions than `items`. So the
-    page ends at that number at the latest.
+    If `pending_page` is truncated, numbers beyond its last one may have newer versions than `items`. If the
+    stored `rows` do not all fit into a response, numbers beyond the last row may be missing. So the page ends
+    at these numbers at the latest.
     """
     reliable = sorted(items, key=number, reverse=not page.ascending)
-    last: int | None = None
+    ends: list[int] = []
     if pending_page.truncated:
-        last = pending_page.pending[-1].version.number
+        ends.append(pending_page.pending[-1].version.number)
+    if len(fit_to_response(rows, chars)) < len(rows):
+        ends.append(number(rows[-1]))
+    last: int | None = None
+    if ends:
         sign = 1 if page.ascending else -1
+        last = min(ends, key=lambda end: sign * end)
         reliable = [item for item in reliable if sign * number(item) <= sign * last]
     live: Sequence[T] = [item for item in reliable if not deleted(item)]
     shown = tuple(fit_to_response(live[: page.limit], chars))

@@ -22,7 +22,12 @@ from typing import Literal
 import msgspec
 
 from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.limits import MAX_NUMBER, MAX_QUERY_CHARS
+from chalicelib.domain.limits import (
+    MAX_NUMBER,
+    MAX_QUERY_CHARS,
+    SEARCH_COST_OF_APPLICATION,
+    SEARCH_COST_OF_CHAT,
+)
 from chalicelib.domain.models import AppToken, ChatNumber, Message
 from chalicelib.domain.text import fold, to_nfc
 
@@ -54,7 +59,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchHit(msgspec.Struct, frozen=True):
-    """A message that matches. `highlight` is HTML-escaped text with `<em>` around each match."""
+    """A message that matches. `highlight` is HTML-escaped text with `<em>` around each match.
+
+    It is None if the highlights of the hits before it used up the CPU time of the response.
+    """
 
     chat: ChatNumber
     message: Message
@@ -62,11 +70,20 @@ class SearchHit(msgspec.Struct, frozen=True):
 
 
 class SearchPage(msgspec.Struct, frozen=True):
-    """One page of hits, the number of all hits, and the cursor of the next page (None: there is none)."""
+    """One page of hits, the number of all hits, and the cursor of the next page (None: there is none).
+
+    `total` counts up to `MAX_TOTAL_HITS`.
+    """
 
     hits: tuple[SearchHit, ...]
     total: int
     cursor: str | None
+
+
+def cost_of(query: Query) -> int:
+    """What a search takes from the rate limits. A read takes one."""
+    cost = SEARCH_COST_OF_APPLICATION if query.chat is None else SEARCH_COST_OF_CHAT
+    return cost + len(query.terms)
 
 
 MAX_TERMS = 20

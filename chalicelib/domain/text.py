@@ -6,12 +6,17 @@ table as a character filter, so that Python and the index agree. `tests/contract
 that.
 """
 
+import re
 import unicodedata
+from collections.abc import Callable
 
 _FIRST_COMBINING, _LAST_COMBINING = 0x0300, 0x036F
+# The only characters that fold to nothing.
+_COMBINING = re.compile(f"[{chr(_FIRST_COMBINING)}-{chr(_LAST_COMBINING)}]")
 # These strike a character through. Without them, a search for "equal" would find "not equal".
 _OVERLAYS = frozenset("\u0334\u0335\u0336\u0337\u0338")
 _LAST_BASIC_CODE_POINT = 0xFFFF
+_LAST_STORED_CODE_POINT = 0x1FFFF
 _SURROGATES = range(0xD800, 0xE000)
 
 # Letters that Unicode does not decompose, and signs that phones insert by themselves.
@@ -39,6 +44,8 @@ def fold_with_origins(text: str) -> tuple[str, range | list[int]]:
     """Fold an NFC text. The second part has the index in `text` of each folded character."""
     if text.isascii():
         return text.lower(), range(len(text))
+    if not _COMBINING.search(text) and len(one_each := text.translate(_table)) == len(text):
+        return one_each, range(len(text))
     folded = [_table[ord(character)] for character in text]
     origins = [index for index, part in enumerate(folded) for _ in part]
     return "".join(folded), origins
@@ -76,12 +83,22 @@ def _is_combining(character: str) -> bool:
     return _FIRST_COMBINING <= ord(character) <= _LAST_COMBINING
 
 
-class _Table(dict[int, str]):
-    """Filled when a character first occurs: most texts use very few characters."""
+class CharacterTable(dict[int, str]):
+    """A table for `str.translate`. It is filled when a character first occurs: most texts use very few.
+
+    Characters beyond the first two planes are not stored: there are a million of them, and a table must not
+    grow with what tenants write.
+    """
+
+    def __init__(self, function: Callable[[str], str]) -> None:
+        super().__init__()
+        self._function = function
 
     def __missing__(self, code_point: int) -> str:
-        folded = self[code_point] = _fold_character(chr(code_point))
-        return folded
+        value = self._function(chr(code_point))
+        if code_point <= _LAST_STORED_CODE_POINT:
+            self[code_point] = value
+        return value
 
 
-_table = _Table()
+_table = CharacterTable(_fold_character)

@@ -40,7 +40,7 @@ from chalicelib.domain.models import (
     Timestamp,
 )
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import ApplicationCursor, PageRequest
 from chalicelib.domain.queue_records import (
     AnyRecord,
     ChatsRecord,
@@ -108,10 +108,11 @@ class Sequencer(Protocol):
         counter: Counter,
         page: PageRequest,
         idempotency: IdempotencyKey | None = None,
+        cost: int = 1,
     ) -> PendingPage | ApplicationNotCached:
         """The pending versions of a page, or what an earlier request with this Idempotency-Key got.
 
-        Takes one. Raises `GoneError` (the chat was deleted), `KeyReusedError`.
+        Takes `cost`. Raises `GoneError` (the chat was deleted), `KeyReusedError`.
         """
         ...
 
@@ -246,8 +247,8 @@ class Applications(Protocol):
         """None if it never existed or was deleted."""
         ...
 
-    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
-        """Up to `limit` applications, newest first: those created before the one with the token `before`."""
+    def list_applications(self, before: ApplicationCursor | None, limit: int) -> list[Application]:
+        """Up to `limit` applications behind `before`, newest first; of the same time, by descending token."""
         ...
 
     def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
@@ -326,13 +327,18 @@ class Messages(Protocol):
     def list_messages(
         self, token: AppToken, chat: ChatNumber, page: PageRequest, limit: int
     ) -> list[Message]:
-        """Up to `limit` messages of the page that are not deleted, in the order of the page."""
+        """Up to `limit` messages of the page that are not deleted, in the order of the page.
+
+        If they do not fit into a response, the list ends with the first one that does not.
+        """
         ...
 
     def list_changes(
         self, token: AppToken, chat: ChatNumber, since: Since, limit: int
     ) -> list[Change]:
         """Up to `limit` changes after `since`, by position and number. Deleted messages are included.
+
+        If they do not fit into a response, the list ends with the first one that does not.
 
         A version that is stored later has a higher position than every listed change.
         """

@@ -71,6 +71,7 @@ def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Result[Page[C
     chats = merge(
         page,
         pending_page,
+        rows,
         newest.values(),
         lambda row: row.chat.number,
         lambda row: bool(row.chat.deleted_at),
@@ -101,6 +102,7 @@ def list_messages(
     messages = merge(
         page,
         pending_page,
+        rows,
         newest.values(),
         lambda message: message.number,
         lambda message: bool(message.deleted_at),
@@ -136,14 +138,17 @@ def read_pending(
     counter: Counter,
     page: PageRequest,
     idempotency: IdempotencyKey | None = None,
+    cost: int = 1,
 ) -> PendingPage:
     """The pending versions of a page, or what an earlier request with this Idempotency-Key got.
 
-    This also checks that the key's version is valid, and takes from the tenant's buckets. Raises
+    This also checks that the key's version is valid, and takes `cost` from the tenant's buckets. Raises
     `UnauthenticatedError`, `NotFoundError`, `GoneError`, `KeyReusedError`, `RateLimitedError`.
     """
     return with_lease(
-        ports, counter, lambda: ports.sequencer.read_pending(tenant, counter, page, idempotency)
+        ports,
+        counter,
+        lambda: ports.sequencer.read_pending(tenant, counter, page, idempotency, cost),
     )
 
 

@@ -20,7 +20,7 @@ from chalicelib.domain.queue_records import (
     SearchRecord,
 )
 from chalicelib.domain.rate_limits import Result
-from chalicelib.domain.search import Query, SearchPage
+from chalicelib.domain.search import Query, SearchPage, cost_of
 from chalicelib.domain.times import unix_ms
 from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
@@ -69,7 +69,8 @@ def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Result[Search
     Raises `InvalidError` for a broken cursor; `ForbiddenError` for a user who may not read all chats.
     """
     tenant.require_read(None)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token), NOTHING)
+    counter = Counter(tenant.token)
+    pending_page = read_pending(ports, tenant, counter, NOTHING, cost=cost_of(query))
     with remaining_on_errors(pending_page.remaining):
         return Result(ports.index.search(query), pending_page.remaining)
 
@@ -83,10 +84,12 @@ def search_chat_messages(
     for a user who may not read the chat.
     """
     tenant.require_read(chat)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), NOTHING)
+    query = replace(query, chat=chat)
+    counter = Counter(tenant.token, chat)
+    pending_page = read_pending(ports, tenant, counter, NOTHING, cost=cost_of(query))
     with remaining_on_errors(pending_page.remaining):
         require_chat(ports, tenant, chat, pending_page.known)
-        return Result(ports.index.search(replace(query, chat=chat)), pending_page.remaining)
+        return Result(ports.index.search(query), pending_page.remaining)
 
 
 def _index(

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chalicelib.domain.errors import OutageError
-from chalicelib.domain.highlight import highlight, matches, matches_words
+from chalicelib.domain.highlight import highlights, matches, matches_words
+from chalicelib.domain.limits import MAX_TOTAL_HITS
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import (
@@ -58,9 +59,14 @@ class FakeSearchIndex:
         ranked = sorted(((_sort_values(query, d), d) for d in matching), key=_first, reverse=True)
         rest = [(v, d) for v, d in ranked if after is None or v < after]
         page = fit_to_response(rest[: query.limit], lambda hit: len(hit[1].message.body))
+        documents = [document for _, document in page]
+        shown = highlights([document.message.body for document in documents], query.terms)
         return SearchPage(
-            hits=tuple(_hit(query, document) for _, document in page),
-            total=len(matching),
+            hits=tuple(
+                SearchHit(document.chat, document.message, highlight)
+                for document, highlight in zip(documents, shown, strict=True)
+            ),
+            total=min(len(matching), MAX_TOTAL_HITS),
             cursor=encode_cursor(query.sort, page[-1][0]) if len(rest) > len(page) else None,
         )
 
@@ -106,8 +112,3 @@ def _sort_values(query: Query, document: Document) -> SortValues:
 
 def _milliseconds(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)
-
-
-def _hit(query: Query, document: Document) -> SearchHit:
-    message = document.message
-    return SearchHit(document.chat, message, highlight(message.body, query.terms))

@@ -1,9 +1,9 @@
-"""The parsing of a query, and the matches of its terms in a text."""
+"""The parsing of a query, and whether its terms match a text."""
 
 import pytest
 
 from chalicelib.domain.errors import InvalidError
-from chalicelib.domain.highlight import highlight, matches
+from chalicelib.domain.highlight import matches
 from chalicelib.domain.search import Term, parse_query
 from chalicelib.domain.text import fold, folds_beyond_case
 
@@ -93,25 +93,3 @@ def test_folding_twice_is_folding_once() -> None:
 )
 def test_a_term_matches_where_it_occurs(term: Term, body: str, is_match: bool) -> None:
     assert matches(term, fold(body)) is is_match
-
-
-@pytest.mark.parametrize(
-    ("body", "terms", "shown"),
-    [
-        ("starting <b> & all", [part("art")], "st<em>art</em>ing &lt;b&gt; &amp; all"),
-        ("abcd", [part("abc"), part("bcd")], "<em>abcd</em>"),
-        ("Hello, World!", [phrase("hello world")], "<em>Hello, World</em>!"),
-        ("cafe\u0301 au lait", [part("cafe")], "<em>café</em> au lait"),
-        ("Straße", [part("ss")], "Stra<em>ß</em>e"),
-        ("nothing here", [part("x")], "nothing here"),
-    ],
-)
-def test_matches_are_highlighted(body: str, terms: list[Term], shown: str) -> None:
-    assert highlight(body, terms) == shown
-
-
-def test_a_fragment_of_a_long_body_surrounds_the_match() -> None:
-    shown = highlight("before " * 300 + "needle " + "after " * 300, [part("needle")])
-    assert "<em>needle</em>" in shown
-    assert shown.startswith("before ")
-    assert len(shown) == 200 + len("<em></em>")

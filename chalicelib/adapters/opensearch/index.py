@@ -27,7 +27,8 @@ from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import OutageError, UnavailableError
-from chalicelib.domain.highlight import highlight
+from chalicelib.domain.highlight import highlights
+from chalicelib.domain.limits import DEFAULT_PAGE_ITEMS, MAX_TOTAL_HITS
 from chalicelib.domain.models import AppToken, ChatNumber, Message, Metadata
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
@@ -50,6 +51,9 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
 # For requests, whose client waits, instead of the two above.
 REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
+# The server stops a search before its client gives up; otherwise the work would go on for nobody. The first
+# is checked while hits are collected, the second also between the phases of a search.
+SEARCH_TIMEOUT, SEARCH_CANCEL_AFTER = "3s", "3500ms"
 
 _AWS_HOST = re.compile(r".+\.(?P<region>[a-z0-9-]+)\.es\.amazonaws\.com(\.cn)?")
 
@@ -182,6 +186,7 @@ def _as_text(metadata: Metadata | None) -> str | None:
 
 
 Clause = dict[str, Any]
+Hit = dict[str, Any]
 
 _BY_NUMBER: list[Clause] = [{"chat": "desc"}, {"number": "desc"}]
 _SORTS: dict[SortOrder, list[Clause]] = {
@@ -196,30 +201,34 @@ def to_request(query: Query) -> dict[str, Any]:
         "query": {"bool": {"filter": _filters(query), "should": _scores(query)}},
         "sort": _SORTS[query.sort],
         "size": query.limit + 1,
-        "track_total_hits": True,
+        "timeout": SEARCH_TIMEOUT,
+        "track_total_hits": MAX_TOTAL_HITS,
     }
     if query.cursor is not None:
         request["search_after"] = list(decode_cursor(query.cursor, query.sort))
     return request
 
 
-def to_page(query: Query, response: Response) -> SearchPage:
+def to_page(query: Query, hits: Sequence[Hit], total: int) -> SearchPage:
     """One page of hits, with the cursor of the next one."""
-    hits = response["hits"]["hits"]
-    page = fit_to_response(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
+    page = _fit(hits[: query.limit])
     cursor = None
     if len(hits) > len(page):
         cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))
+    messages = [to_message(hit["_source"]) for hit in page]
+    shown = highlights([message.body for message in messages], query.terms)
     return SearchPage(
-        hits=tuple(_to_hit(hit["_source"], query.terms) for hit in page),
-        total=response["hits"]["total"]["value"],
+        hits=tuple(
+            SearchHit(hit["_source"]["chat"], message, highlight)
+            for hit, message, highlight in zip(page, messages, shown, strict=True)
+        ),
+        total=min(total, MAX_TOTAL_HITS),
         cursor=cursor,
     )
 
 
-def _to_hit(source: dict[str, Any], terms: tuple[Term, ...]) -> SearchHit:
-    message = to_message(source)
-    return SearchHit(chat=source["chat"], message=message, highlight=highlight(message.body, terms))
+def _fit(hits: Sequence[Hit]) -> Sequence[Hit]:
+    return fit_to_response(hits, lambda hit: len(hit["_source"]["body"]))
 
 
 def _filters(query: Query) -> list[Clause]:
@@ -235,7 +244,8 @@ def _filters(query: Query) -> list[Clause]:
 
 
 def _term_filters(term: Term) -> list[Clause]:
-    parts = [_part_filter(part) for part in dict.fromkeys(term.text.split())]
+    # An accent without a letter folds to nothing, and nothing is in every text.
+    parts = [_part_filter(part) for part in dict.fromkeys(term.text.split()) if fold(part)]
     return [*parts, _words_filter(term)] if term.phrase else parts
 
 
@@ -265,6 +275,8 @@ MAX_BULK_BYTES = 2_000_000
 # The response to a removal has one header for each 1,000 documents, and Python's `http.client` accepts at
 # most 100 headers.
 MAX_PURGE_DOCUMENTS = 20_000
+# A page of the default size, and the hit that shows whether another page follows.
+MAX_HITS_AT_ONCE = DEFAULT_PAGE_ITEMS + 1
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
 
@@ -315,17 +327,36 @@ class OpenSearchIndex:
         return int(response["deleted"]) < MAX_PURGE_DOCUMENTS
 
     def search(self, query: Query) -> SearchPage:
-        """One page of hits. Raises `InvalidError` for a cursor of another search."""
+        """One page of hits. Raises `InvalidError` for a cursor of another search.
+
+        A page of large messages ends at a number of bytes, so the hits are read in two parts if the limit is
+        high: the second part only if the first one fits into the response.
+        """
         request = to_request(query)
+        first = {**request, "size": min(request["size"], MAX_HITS_AT_ONCE)}
+        result = self._search(query.token, first)
+        hits: list[Hit] = result["hits"]
+        rest = request["size"] - len(hits)
+        if len(hits) == first["size"] and rest and len(_fit(hits)) == len(hits):
+            after = {"search_after": hits[-1]["sort"], "size": rest, "track_total_hits": False}
+            hits += self._search(query.token, {**request, **after})["hits"]
+        return to_page(query, hits, result["total"]["value"])
+
+    def _search(self, token: AppToken, request: dict[str, Any]) -> dict[str, Any]:
+        """The hits of one request. Raises `UnavailableError` if it found only a part of them."""
         options = {
-            "routing": query.token,
+            "routing": token,
             "allow_partial_search_results": "false",
+            "cancel_after_time_interval": SEARCH_CANCEL_AFTER,
             "request_timeout": REQUEST_TIMEOUT,
         }
         response = self._connection.call(
             lambda client: client.search(index=self._alias, body=request, params=options)
         )
-        return to_page(query, response)
+        if response["timed_out"] or response["_shards"]["failed"]:
+            raise UnavailableError("OpenSearch: the search was not finished in time")
+        result: dict[str, Any] = response["hits"]
+        return result
 
     def ping(self) -> None:
         """Raise `UnavailableError` unless the server responds and the index exists."""

@@ -168,6 +168,7 @@ class RedisSequencer:
         counter: Counter,
         page: PageRequest,
         idempotency: IdempotencyKey | None = None,
+        cost: int = 1,
     ) -> PendingPage | ApplicationNotCached:
         reply = self._scripts.run(
             "read_pending",
@@ -189,6 +190,7 @@ class RedisSequencer:
                 _limits(tenant.buckets),
                 self._fixed_holder,
                 secrets.token_hex(16),
+                cost,
             ],
         )
         remaining = parse_remaining(reply, tenant.buckets)

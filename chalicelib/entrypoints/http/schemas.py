@@ -69,10 +69,7 @@ class ApplicationsQuery(_Query, frozen=True, kw_only=True):
     """A page of the applications, newest first."""
 
     before: (
-        Annotated[
-            AppToken,
-            Meta(description="Only applications older than the one with this token."),
-        ]
+        Annotated[str, Meta(description="Only older applications. Opaque; `next` has it.")]
         | UnsetType
     ) = UNSET
     limit: Limit = DEFAULT_PAGE_ITEMS
@@ -193,7 +190,11 @@ class ChangesResponse(msgspec.Struct, frozen=True):
 
 
 class SearchHitResponse(MessageResponse, frozen=True):
-    """A message that a search found."""
+    """A message that a search found.
+
+    `highlight` is HTML-escaped text with `<em>` around each match. It is null if the highlights of the
+    hits before it took too long.
+    """
 
     chat: ChatNumber
     highlight: str | None
@@ -219,11 +220,17 @@ class HealthResponse(msgspec.Struct, frozen=True):
     status: str
 
 
+PartState = Literal["ok", "unavailable", "unknown"]
+
+
 class ReadinessResponse(msgspec.Struct, frozen=True):
-    """The state of each service that the API needs: `"ok"` or `"unavailable"`. `status` sums them up."""
+    """The state of each service that the API needs. `status` sums them up.
+
+    A service is unknown if others hang, so that it was not checked in time.
+    """
 
     status: str
-    parts: dict[str, str]
+    parts: dict[str, PartState]
 
 
 class ReadMarkerResponse(msgspec.Struct, frozen=True):
@@ -249,7 +256,7 @@ class ListResponse[T](msgspec.Struct, frozen=True):
 
 
 class SearchResponse(msgspec.Struct, frozen=True):
-    """A page of the messages that a search found."""
+    """A page of the messages that a search found. `total` counts the hits of all pages, up to 10,000."""
 
     items: list[SearchHitResponse]
     total: int

@@ -70,7 +70,7 @@ class Methods:
     ) -> Request[Page[Application]]:
         """List the applications, the newest first. This needs the admin key.
 
-        :param before: the token of an application; the page has the applications that are older.
+        :param before: the `before` in the `next` of the last page.
         :param limit: the number of applications of the page, at most 100; 50 by default.
         :returns: one page. `applications` iterates over all pages.
         """

@@ -112,7 +112,7 @@ class SearchHit(Message, frozen=True):
 
 
 class SearchPage(Page[SearchHit], frozen=True):
-    """A page of search hits. `total` counts the hits of all pages."""
+    """A page of search hits. `total` counts the hits of all pages, up to 10,000."""
 
     total: int
 
@@ -182,7 +182,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """The readiness of the service. `parts` has `"ok"` or the failure of each part that the API needs."""
+    """The readiness of the service. `parts` has `"ok"`, `"unavailable"` or `"unknown"` for each service."""
 
     status: str
     parts: dict[str, str]

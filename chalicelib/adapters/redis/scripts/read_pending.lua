@@ -5,7 +5,7 @@
 --       then the idempotency record (only if the request has a key)  then the buckets
 -- ARGV  1 key version  2 chat number or ''  3 lowest number or '-inf'  4 highest number or '+inf'
 --       5 'asc' or 'desc'  6 most entries  7 fingerprint or ''  8 limits of the buckets
---       9 fixed holder or ''  10 nonce
+--       9 fixed holder or ''  10 nonce  11 what the request takes from the buckets
 -- Returns {'pending', known (0 or 1), edits, remaining in the buckets, pending entry…} {'gone', remaining}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, remaining, pending entry…}
 --         {'limited', remaining in the buckets, index of the one that has too little, ms until it has enough}
@@ -14,7 +14,7 @@
 local refused = refusal(KEYS[1], ARGV[1], incarnation(ARGV[9]), ARGV[10])
 if refused then return refused end
 local idempotency_key = ARGV[7] ~= '' and KEYS[5]
-local buckets, limited = buckets_for(1, idempotency_key and 6 or 5, ARGV[8])
+local buckets, limited = buckets_for(tonumber(ARGV[11]), idempotency_key and 6 or 5, ARGV[8])
 if limited then return limited end
 local replayed = idempotency_key and replay(idempotency_key, ARGV[7], KEYS[3], buckets)
 if replayed then return replayed end
