@@ -29,6 +29,7 @@ from infra.deploy.stacks import (
     templates_of,
 )
 from infra.deploy.staging import restore_packages, save_packages, stage_project
+from infra.deploy.throttles import update_throttles
 
 PROJECT = Path(__file__).resolve().parents[2]
 _started = time.monotonic()
@@ -91,6 +92,7 @@ def deploy(settings: DeploySettings, project: Path, work: Path, cache: Path) -> 
     stage = gateway_stage(copy)
     _log("responses of API Gateway itself")
     update_gateway_responses(settings, api_id, stage)
+    update_throttles(settings, api_id, stage)
     base_url = _base_url(settings, api_id, stage)
     _log("waiting until the API is ready")
     wait_until_ready(base_url)

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from app import app
 from chalicelib.domain.auth import Tenant, derive_key
+from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
-from chalicelib.entrypoints.http import auth, endpoint
+from chalicelib.entrypoints.http import auth, endpoint, health
 from tests.fakes.ports import SETTINGS, FakePorts
 
 ADMIN = {"Authorization": f"Bearer {SETTINGS.admin_key}"}
@@ -78,11 +79,12 @@ def test_the_admin_creates_an_application_and_gets_its_key_once(client: Client) 
     assert listed == {"items": [scoped_to_user.json_body], "next": None}
 
 
-def test_applications_are_listed_page_by_page(client: Client) -> None:
+def test_applications_are_listed_page_by_page(client: Client, ports: FakePorts) -> None:
     headers = {**ADMIN, "Content-Type": "application/json"}
     for name in "abcde":
         body = json.dumps({"name": name}).encode()
         client.http.post("/applications", headers=headers, body=body)
+        ports.clock.wait(0.001)
     names, path = [], "/applications?limit=2"
     while path:
         page = client.http.get(path, headers=ADMIN).json_body
@@ -533,8 +535,49 @@ def test_health_is_readable_without_a_key(client: Client, ports: FakePorts) -> N
     assert client.http.get("/health").json_body == {"status": "ok"}
     assert client.http.get("/health/ready").status_code == 200
     ports.queues.is_down = True
+    ports.clock.wait(health.MAX_AGE_MS / 1000)
     ready = client.http.get("/health/ready")
     assert (ready.status_code, ready.json_body["parts"]["sqs"]) == (503, "unavailable")
+
+
+def test_many_readiness_requests_are_few_calls_to_the_services(
+    client: Client, ports: FakePorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings: list[int] = []
+    monkeypatch.setattr(ports.store, "ping", lambda: pings.append(ports.clock.now_ms()))
+    started_ms = ports.clock.now_ms()
+    for _ in range(100):
+        assert client.http.get("/health/ready").status_code == 200
+        ports.clock.wait(0.05)
+    assert [at - started_ms for at in pings] == [0, 2_000, 4_000]
+
+
+def test_a_readiness_request_does_not_wait_for_one_hanging_service_after_another(
+    client: Client, ports: FakePorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang() -> None:
+        ports.clock.wait(4)
+        raise UnavailableError("no response")
+
+    for part in (ports.sequencer, ports.store, ports.index):
+        monkeypatch.setattr(part, "ping", hang)
+    started_ms = ports.clock.now_ms()
+    ready = client.http.get("/health/ready")
+    assert ports.clock.now_ms() - started_ms == 4_000
+    assert (ready.status_code, ready.json_body["parts"]) == (
+        503,
+        {"redis": "unavailable", "mysql": "unknown", "sqs": "unknown", "opensearch": "unknown"},
+    )
+
+
+def test_a_readiness_request_does_not_wait_for_the_check_of_another_request(
+    ports: FakePorts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = health.ReadinessCheck(ports)  # type: ignore[arg-type]
+    during: list[dict[str, str]] = []
+    monkeypatch.setattr(ports.store, "ping", lambda: during.append({**check.states()}))
+    assert set(check.states().values()) == {"ok"}
+    assert [states["mysql"] for states in during] == ["unknown"]
 
 
 # --- read markers
