@@ -47,7 +47,7 @@ def check_key(master_key: str, token: AppToken, key: str) -> int:
     The comparison takes constant time.
     """
     prefix, _, rest = key.partition("_")
-    if prefix != _PREFIX or len(key) > _MAX_KEY_CHARS:
+    if prefix != _PREFIX or len(key) > _MAX_KEY_CHARS or not key.isascii():
         raise UnauthenticatedError(NOT_OF_APPLICATION)
     version = key_version(rest.partition("_")[0])
     if not hmac.compare_digest(key.encode(), derive_key(master_key, token, version).encode()):
@@ -64,7 +64,9 @@ def key_version(text: str) -> int:
 
 def check_admin_key(admin_key: str, key: str) -> None:
     """Raises `UnauthenticatedError` if `key` is not the admin key."""
-    if not admin_key or not hmac.compare_digest(key.encode(), admin_key.encode()):
+    # Half a surrogate pair has no UTF-8 form, and belongs to no key.
+    sent = key.encode("utf-8", "surrogatepass")
+    if not admin_key or not hmac.compare_digest(sent, admin_key.encode()):
         raise UnauthenticatedError("this operation needs the admin key")
 
 

@@ -23,6 +23,7 @@ def test_a_key_opens_its_application_and_contains_its_version() -> None:
         "nope",
         "ok_1_" + "a" * 200,
         "é",
+        "ok_1_\ud800",
         derive_key("master", "another", 1),
         derive_key("another", "app", 1),
         derive_key("master", "app", 1).replace("ok_1", "ok_2"),
@@ -36,6 +37,6 @@ def test_any_other_key_is_refused(key: str) -> None:
 
 def test_without_an_admin_key_every_admin_request_is_refused() -> None:
     check_admin_key("secret", "secret")
-    for admin_key, key in (("", ""), ("secret", ""), ("secret", "secret2")):
+    for admin_key, key in (("", ""), ("secret", ""), ("secret", "secret2"), ("secret", "\ud800")):
         with pytest.raises(UnauthenticatedError):
             check_admin_key(admin_key, key)
