@@ -34,13 +34,17 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One version of a message. A deleted one has `deleted_at` and no body."""
+    """One version of a message. A deleted one has `deleted_at` and no body.
+
+    `metadata_by_server` says that the metadata was written with the secret key: no user changes it.
+    """
 
     number: MessageNumber
     revision: Revision
     body: str
     sender: str | None = None
     metadata: Metadata | None = None
+    metadata_by_server: bool = False
     created_at: Timestamp
     edited_at: Timestamp | None = None
     deleted_at: Timestamp | None = None

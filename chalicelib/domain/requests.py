@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.domain.auth import User
-from chalicelib.domain.errors import InvalidError, Violation
+from chalicelib.domain.errors import ForbiddenError, InvalidError, Violation
 from chalicelib.domain.limits import (
     MAX_BATCH_MESSAGES,
     MAX_BODY_CHARS,
@@ -111,6 +111,7 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
             body=self.body,
             sender=user.name if user else self.sender,
             metadata=self.metadata,
+            metadata_by_server=_is_by_server(self.metadata, user),
             created_at=now if self.created_at is None else parse_time("", self.created_at),
             idempotency_key=idempotency_key,
         )
@@ -123,14 +124,24 @@ class BatchRequest(_Request, frozen=True, kw_only=True):
 
 
 class MessageChange(_Request, frozen=True, kw_only=True):
-    """Change the named fields of a message."""
+    """Change the named fields of a message. Metadata that the server wrote needs the secret key."""
 
     body: Body | UnsetType = UNSET
     metadata: Metadata | None | UnsetType = UNSET
 
-    def apply(self, message: Message, now: Timestamp) -> Message:
-        """The next version of the message."""
-        return msgspec.structs.replace(message, edited_at=now, **_named_fields(self))
+    def apply(self, message: Message, now: Timestamp, user: User | None = None) -> Message:
+        """The next version of the message.
+
+        Raises `ForbiddenError` if a user changes metadata that was written with the secret key.
+        """
+        fields = _named_fields(self)
+        if "metadata" in fields:
+            if user and message.metadata_by_server:
+                raise ForbiddenError(
+                    "the metadata was written with the secret key, and only the secret key changes it"
+                )
+            fields["metadata_by_server"] = _is_by_server(fields["metadata"], user)
+        return msgspec.structs.replace(message, edited_at=now, **fields)
 
 
 class MarkerRequest(_Request, frozen=True, kw_only=True):
@@ -175,6 +186,10 @@ def _user_violations(request: msgspec.Struct, user: User | None, at: str) -> Ite
             yield Violation(f"{at}/sender", "must be the user of the token, or left out")
         if request.created_at is not None:
             yield Violation(f"{at}/created_at", "is not allowed with a user token")
+
+
+def _is_by_server(metadata: Metadata | None, user: User | None) -> bool:
+    return metadata is not None and user is None
 
 
 def _named_fields(change: ChatChange | MessageChange) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from chalicelib.domain.idempotency import ADMIN, IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import IDEMPOTENT_REPLAYS
 from chalicelib.domain.models import Application, AppToken
-from chalicelib.domain.paging import Page
+from chalicelib.domain.paging import ApplicationCursor, Page
 from chalicelib.domain.rate_limits import Remaining, Result
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Ports
@@ -33,12 +33,15 @@ def create_application(
 
 
 def list_applications(
-    ports: Ports, before: AppToken | None, limit: int
-) -> Result[Page[Application, AppToken]]:
-    """A page of all applications, newest first. `before` is a token."""
+    ports: Ports, before: ApplicationCursor | None, limit: int
+) -> Result[Page[Application, ApplicationCursor]]:
+    """A page of all applications, newest first: those behind `before`."""
     stored = ports.store.applications.list_applications(before, limit + 1)
-    next_cursor = stored[limit - 1].token if len(stored) > limit else None
-    return Result(Page(tuple(stored[:limit]), next_cursor))
+    shown = tuple(stored[:limit])
+    more = len(stored) > limit
+    return Result(
+        Page(shown, ApplicationCursor(shown[-1].created_at, shown[-1].token) if more else None)
+    )
 
 
 def get_application(ports: Ports, token: AppToken, principal: Tenant | None) -> Result[Application]:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import batched
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from pymysql.cursors import Cursor
 
+from chalicelib.adapters.mysql import applications as application_reads
 from chalicelib.adapters.mysql import locking, read_markers
 from chalicelib.adapters.mysql import messages as message_reads
 from chalicelib.adapters.mysql.applications import store_response
@@ -19,7 +21,9 @@ from chalicelib.adapters.mysql.database import (
     LOCK_WAIT_SECONDS,
     REQUEST_READ_TIMEOUT_SECONDS,
     Database,
+    Row,
     placeholders,
+    to_db_time,
 )
 from chalicelib.adapters.mysql.migrate import migrate
 from chalicelib.adapters.mysql.store import MySqlStore
@@ -27,6 +31,7 @@ from chalicelib.domain.change_feed import Since
 from chalicelib.domain.errors import InProgressError, PoisonError, UnavailableError
 from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Counter, LeaseMissing, LeaseReleasing
+from chalicelib.domain.limits import MAX_BODY_CHARS
 from chalicelib.domain.models import Lease
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
@@ -281,7 +286,8 @@ def test_a_page_of_messages_is_one_range_of_the_clustered_index(
     store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
     for direction in ("ASC", "DESC"):
-        sql = message_reads.LIST.format(direction=direction)
+        columns = message_reads.SHORT_COLUMNS
+        sql = message_reads.LIST.format(columns=columns, direction=direction)
         assert_range(run(database, "EXPLAIN " + sql, 1, token, 900, 1000, 50))
 
 
@@ -292,11 +298,88 @@ def test_changes_are_one_range_of_their_index(
     versions = [message(n) for n in range(1, 2001)]
     store.persistence.persist_messages([messages(token, *versions, lease=lease)], 1000)
     run(database, "ANALYZE TABLE messages")
+    sql = message_reads.LIST_CHANGES.format(columns=message_reads.SHORT_COLUMNS)
     for position in (0, 900, 1990):
-        plan = run(
-            database, "EXPLAIN " + message_reads.LIST_CHANGES, 1, token, position, position, 0, 51
-        )
+        plan = run(database, "EXPLAIN " + sql, 1, token, position, position, 0, 51)
         assert_range(plan, "messages_by_position")
+
+
+def test_a_page_of_applications_reads_no_other_applications(
+    store: MySqlStore, database: Database
+) -> None:
+    for _ in range(200):
+        store.applications.create_application(secrets.token_hex(16), "an application", NOW)
+    run(database, "ANALYZE TABLE applications")
+    for sql, args in (
+        (application_reads.LIST, (50,)),
+        (application_reads.LIST_BEFORE, (to_db_time(NOW), to_db_time(NOW), "f", 50)),
+    ):
+        [*_, last] = run(database, "EXPLAIN " + sql, *args)
+        assert "applications_by_age" in str(last)
+        assert "sort" not in str(last).lower()
+
+
+# --- bodies
+
+
+class Reads:
+    """The rows that the database returns, by statement."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.body_chars: list[int] = []
+        read = database.read
+
+        def record(sql: str, args: tuple[object, ...] = ()) -> list[Row]:
+            rows = read(sql, args)
+            self.body_chars.append(sum(len(value) for row in rows for value in row[4:5] if value))
+            return rows
+
+        monkeypatch.setattr(database, "read", record)
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_a_page_reads_only_the_bodies_that_fit_into_a_response(
+    store: MySqlStore, token: str, monkeypatch: pytest.MonkeyPatch, ascending: bool
+) -> None:
+    body = MAX_BODY_CHARS * "\U0001f98a"
+    versions = [message(number, number, body=body) for number in range(1, 101)]
+    for batch in batched(versions, 20):
+        store.persistence.persist_messages([messages(token, *batch)], 1000)
+    reads = Reads(store.database, monkeypatch)
+    page = PageRequest(100, after=0 if ascending else None)
+    listed = store.messages.list_messages(token, 1, page, 101)
+    assert len(listed) == 24
+    assert reads.body_chars == [0, 24 * MAX_BODY_CHARS]
+    assert len(store.messages.list_changes(token, 1, Since(), 101)) == 24
+    assert reads.body_chars[2:] == [0, 24 * MAX_BODY_CHARS]
+
+
+def test_a_page_of_small_messages_is_one_statement(
+    store: MySqlStore, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [message(number, number) for number in range(1, 101)]
+    store.persistence.persist_messages([messages(token, *versions)], 1000)
+    reads = Reads(store.database, monkeypatch)
+    assert store.messages.list_messages(token, 1, PageRequest(100), 101) == versions[::-1]
+    assert len(reads.body_chars) == 1
+
+
+def test_bodies_that_became_shorter_while_a_page_was_read_hide_no_message(
+    store: MySqlStore, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [message(number, number, body=MAX_BODY_CHARS * "a") for number in range(1, 41)]
+    store.persistence.persist_messages([messages(token, *large)], 1000)
+    small = [message(number, 40 + number) for number in range(1, 41)]
+    read = store.database.read
+
+    def edit_after_reading(sql: str, args: tuple[object, ...] = ()) -> list[Row]:
+        rows = read(sql, args)
+        monkeypatch.undo()
+        store.persistence.persist_messages([messages(token, *small)], 1000)
+        return rows
+
+    monkeypatch.setattr(store.database, "read", edit_after_reading)
+    assert store.messages.list_messages(token, 1, PageRequest(100, after=0), 101) == small
 
 
 def test_locking_chats_touches_no_other_rows(

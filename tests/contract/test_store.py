@@ -24,9 +24,10 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
+from chalicelib.domain.limits import MAX_BODY_CHARS
 from chalicelib.domain.models import Application, Lease, Message, PurgedItem, PurgeStep, RoundState
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import ApplicationCursor, PageRequest
 from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.ports import Store
@@ -129,7 +130,7 @@ def test_a_key_gets_its_next_version_once(store: Store, token: str) -> None:
     again = store.applications.rotate_key(token, 2, None)
     assert again is not None
     assert (again.key_version, again.previous_key_until) == (3, None)
-    assert store.applications.list_applications(None, 1) == [again]
+    assert store.applications.get_application(token) == again
 
 
 def test_a_deleted_or_unknown_application_gets_no_key(store: Store, token: str) -> None:
@@ -156,14 +157,34 @@ def stored_revisions(store: Store, counter: Counter, numbers: list[int]) -> dict
 
 
 def test_applications_are_listed_newest_first_and_tokens_oldest_first(store: Store) -> None:
-    first, second, third = (new_application(store) for _ in range(3))
+    years = (2091, 2092, 2093)
+    first, second, third = (new_application(store, NOW.replace("2026", str(y))) for y in years)
     store.applications.delete_application(second, NOW)
-    assert [a.token for a in store.applications.list_applications(None, 2)] == [third, first]
-    assert [a.token for a in store.applications.list_applications(third, 1)] == [first]
+    newest = store.applications.list_applications(None, 2)
+    assert [a.token for a in newest] == [third, first]
+    assert store.applications.list_applications(cursor_behind(newest[0]), 1) == newest[1:]
     [*_, listed, last] = store.applications.list_tokens(0, 1000)
     assert (listed.token, last.token) == (first, third)
     assert store.applications.list_tokens(listed.id, 10) == [last]
     assert store.applications.list_tokens(last.id - 1, 10) == [last]
+
+
+def test_a_list_of_applications_continues_behind_one_that_was_purged(store: Store) -> None:
+    at_once = NOW.replace("2026", "2094")
+    tokens = sorted((new_application(store, at_once) for _ in range(5)), reverse=True)
+    listed: list[str] = []
+    cursor: ApplicationCursor | None = None
+    for _ in tokens:
+        [shown] = store.applications.list_applications(cursor, 1)
+        listed.append(shown.token)
+        cursor = cursor_behind(shown)
+        store.applications.delete_application(shown.token, NOW)
+        assert purged_of(store, shown.token, MUCH_LATER) == [None]
+    assert listed == tokens
+
+
+def cursor_behind(shown: Application) -> ApplicationCursor:
+    return ApplicationCursor(shown.created_at, shown.token)
 
 
 # --- messages
@@ -307,6 +328,28 @@ def test_persisting_nothing_does_nothing(store: Store, token: str) -> None:
     assert store.persistence.persist_messages([messages(token)], WINDOW).acknowledged == {}
     assert store.persistence.persist_chats([], WINDOW).acknowledged == {}
     assert store.chats.get_chat(token, 1) is None
+
+
+# --- bodies that do not fit into a response
+
+LARGE = MAX_BODY_CHARS * "a"
+
+
+def test_a_list_of_large_bodies_ends_with_the_first_one_that_does_not_fit(
+    store: Store, token: str
+) -> None:
+    versions = [message(number, number, body=LARGE) for number in range(1, 31)]
+    for batch in (versions[:15], versions[15:]):
+        store.persistence.persist_messages([messages(token, *batch)], WINDOW)
+    newest = store.messages.list_messages(token, 1, ALL, 30)
+    assert newest == versions[:-25:-1]
+    oldest = store.messages.list_messages(token, 1, PageRequest(30, after=0), 30)
+    assert oldest == versions[:24]
+    changes = store.messages.list_changes(token, 1, Since(), 30)
+    assert [change.message for change in changes] == versions[:24]
+    assert store.messages.list_messages(token, 1, ALL, 7) == versions[:-8:-1]
+    rest = store.messages.list_changes(token, 1, changes[-1].since, 30)
+    assert [change.message for change in rest] == versions[24:]
 
 
 # --- changes

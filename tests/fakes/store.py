@@ -47,7 +47,7 @@ from chalicelib.domain.models import (
     Timestamp,
 )
 from chalicelib.domain.number_ranges import NumberRange
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import ApplicationCursor, PageRequest, fit_to_response
 from chalicelib.domain.queue_records import ChatsRecord, Document, MessagesRecord
 from chalicelib.domain.times import rfc3339
 from chalicelib.domain.unread import ReadMarker, UnpersistedChat, UnreadCount
@@ -229,11 +229,19 @@ class FakeStore:
         return application.shown() if application else None
 
     @_transaction
-    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
-        tokens = list(self._applications)
-        older = tokens if before is None else tokens[: _index(tokens, before)]
-        alive = [self._applications[t] for t in reversed(older) if self._alive(t)]
-        return [application.shown() for application in alive[:limit]]
+    def list_applications(self, before: ApplicationCursor | None, limit: int) -> list[Application]:
+        cursors = sorted(
+            (ApplicationCursor(a.created_at, token) for token, a in self._applications.items()),
+            key=lambda cursor: (cursor.created_at, cursor.token),
+            reverse=True,
+        )
+        older = [
+            self._applications[cursor.token].shown()
+            for cursor in cursors
+            if before is None
+            or (cursor.created_at, cursor.token) < (before.created_at, before.token)
+        ]
+        return [application for application in older if self._alive(application.token)][:limit]
 
     @_transaction
     def list_tokens(self, after: int, limit: int) -> list[ListedApplication]:
@@ -534,7 +542,10 @@ class FakeStore:
         open_chat = self._open_chat(token, chat)
         messages = open_chat.messages if open_chat else {}
         alive = [number for number, message in messages.items() if message.deleted_at is None]
-        return [messages[number] for number in _of_page(alive, page)[:limit]]
+        return _and_one_more(
+            [messages[number] for number in _of_page(alive, page)[:limit]],
+            lambda message: len(message.body),
+        )
 
     @_transaction
     def list_changes(
@@ -545,7 +556,10 @@ class FakeStore:
         changes = [Change(open_chat.positions[n], message) for n, message in messages if open_chat]
         after = (since.position, since.number)
         behind = [c for c in changes if (c.position, c.message.number) > after]
-        return sorted(behind, key=lambda c: (c.position, c.message.number))[:limit]
+        return _and_one_more(
+            sorted(behind, key=lambda c: (c.position, c.message.number))[:limit],
+            lambda change: len(change.message.body),
+        )
 
     @_transaction
     def mark_read(self, token: AppToken, user: str, marker: ReadMarker, pending_last: int) -> None:
@@ -667,8 +681,9 @@ def _is_purgeable_chat(chat: _Chat, before: Timestamp) -> bool:
     return deleted_at is not None and deleted_at < before and not chat.purged
 
 
-def _index(tokens: list[AppToken], token: AppToken) -> int:
-    return tokens.index(token) if token in tokens else 0
+def _and_one_more[T](items: list[T], chars: Callable[[T], int]) -> list[T]:
+    """The items that fit into a response, and the first one that does not."""
+    return items[: len(fit_to_response(items, chars)) + 1]
 
 
 def _of_page[N: int](numbers: Iterable[N], page: PageRequest) -> list[N]:

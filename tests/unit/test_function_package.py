@@ -36,7 +36,7 @@ BUDGET = {
     "repair_pending": 223,
     "purge_deleted": 223,
     "release_idle_leases": 223,
-    "migrate": 214,
+    "migrate": 213,
 }
 LOADED_LATER = {
     "botocore.session",

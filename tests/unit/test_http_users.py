@@ -104,6 +104,30 @@ def test_a_user_edits_and_deletes_its_own_messages_only(application: Application
     assert ann("DELETE", f"{MESSAGES}/1")[0] == 202
 
 
+def test_metadata_that_the_server_wrote_changes_by_the_secret_key_only(
+    application: Application, ports: FakePorts
+) -> None:
+    ann, server = application.user(), application.server
+    ann("POST", MESSAGES, {"body": "hello", "metadata": {"by": "ann"}})
+    assert ann("PATCH", f"{MESSAGES}/1", {"metadata": {"by": "ann again"}})[0] == 202
+    assert server("PATCH", f"{MESSAGES}/1", {"metadata": {"flagged": True}})[0] == 202
+    server("POST", MESSAGES, {"body": "from the server", "sender": "ann", "metadata": {"a": 1}})
+    for persisted in (False, True):
+        if persisted:
+            ports.persist()
+        for number in (1, 2):
+            for body in ({"metadata": None}, {"body": "x", "metadata": {"flagged": False}}):
+                status, problem, _ = ann("PATCH", f"{MESSAGES}/{number}", body)
+                assert (status, problem["type"]) == (403, "urn:ordinal:problem:forbidden")
+                assert "metadata" in problem["detail"]
+    edited = ann("PATCH", f"{MESSAGES}/1", {"body": "edited"})[1]
+    assert (edited["body"], edited["metadata"]) == ("edited", {"flagged": True})
+    assert ann("PATCH", f"{MESSAGES}/1", {"metadata": {}})[0] == 403
+    assert server("PATCH", f"{MESSAGES}/1", {"metadata": None})[0] == 202
+    assert ann("PATCH", f"{MESSAGES}/1", {"metadata": {"by": "ann"}})[0] == 202
+    assert ann("DELETE", f"{MESSAGES}/2")[0] == 202
+
+
 def test_a_scope_that_is_missing_is_named(application: Application) -> None:
     reader, writer = application.user(scope="read"), application.user(scope="write")
     assert reader("GET", MESSAGES)[0] == writer("POST", MESSAGES, {"body": "x"})[0] - 2 == 200

@@ -25,7 +25,7 @@ API = json.loads((ROOT / "docs/openapi.json").read_text())
 
 STORED = set(Message.__struct_fields__)
 # Clients do not see these fields.
-INTERNAL = {"deleted_at", "idempotency_key"}
+INTERNAL = {"deleted_at", "idempotency_key", "metadata_by_server"}
 SHOWN = STORED - INTERNAL
 NOW = "2026-01-31T12:00:00.000Z"
 REQUESTED = set(MessageRequest.__struct_fields__)

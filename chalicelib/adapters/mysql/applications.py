@@ -23,6 +23,7 @@ from chalicelib.domain.errors import InProgressError, KeyReusedError
 from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.domain.models import Application, AppToken, ListedApplication, Timestamp
+from chalicelib.domain.paging import ApplicationCursor
 from chalicelib.domain.times import rfc3339
 
 GET_RESPONSE = """
@@ -47,13 +48,15 @@ WHERE token = %s AND key_version = %s AND deleted_at IS NULL
 """
 DELETE = "UPDATE applications SET deleted_at = %s WHERE token = %s AND deleted_at IS NULL"
 GET = f"SELECT {COLUMNS} FROM applications WHERE token = %s AND deleted_at IS NULL"
+# The index is forced: otherwise a server may sort all applications.
 LIST = f"""
-SELECT {COLUMNS} FROM applications WHERE deleted_at IS NULL ORDER BY id DESC LIMIT %s
+SELECT {COLUMNS} FROM applications FORCE INDEX (applications_by_age) WHERE deleted_at IS NULL
+ORDER BY created_at DESC, token DESC LIMIT %s
 """
 LIST_BEFORE = f"""
-SELECT {COLUMNS} FROM applications
-WHERE deleted_at IS NULL AND id < (SELECT id FROM applications WHERE token = %s)
-ORDER BY id DESC LIMIT %s
+SELECT {COLUMNS} FROM applications FORCE INDEX (applications_by_age)
+WHERE deleted_at IS NULL AND created_at <= %s AND (created_at < %s OR token < %s)
+ORDER BY created_at DESC, token DESC LIMIT %s
 """
 TOKENS = """
 SELECT id, token FROM applications WHERE deleted_at IS NULL AND id > %s ORDER BY id LIMIT %s
@@ -86,11 +89,12 @@ class MySqlApplications:
         rows = self._database.read(GET, (token,))
         return _application(rows[0]) if rows else None
 
-    def list_applications(self, before: AppToken | None, limit: int) -> list[Application]:
+    def list_applications(self, before: ApplicationCursor | None, limit: int) -> list[Application]:
         if before is None:
             rows = self._database.read(LIST, (limit,))
         else:
-            rows = self._database.read(LIST_BEFORE, (before, limit))
+            created_at = to_db_time(before.created_at)
+            rows = self._database.read(LIST_BEFORE, (created_at, created_at, before.token, limit))
         return [_application(row) for row in rows]
 
     def rename_application(

@@ -3,9 +3,13 @@
 A follower of the change feed misses nothing: one statement sees one moment, and a position is issued under
 the lock of the chat's row, which is held until the commit. So a reader that sees a position also sees all
 lower ones, and nothing appears later below them. Tests: "changes" in `tests/contract/test_store.py`.
+
+A page of large messages has far fewer than its limit, so not all of its bodies are read. Tests: "bodies" in
+the same file.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
@@ -20,11 +24,11 @@ from chalicelib.adapters.mysql.locking import in_ranges
 from chalicelib.domain.change_feed import Change, Since
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber, Message, MessageNumber
-from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.paging import PageRequest, fit_to_response
 
 COLUMNS = """
-m.number, m.revision, m.body, m.sender, m.metadata, m.created_at, m.edited_at, m.deleted_at,
-m.idempotency_key
+m.number, m.revision, m.body, m.sender, m.metadata, m.metadata_by_server, m.created_at, m.edited_at,
+m.deleted_at, m.idempotency_key
 """
 OF_CHAT = """
 FROM applications a
@@ -35,9 +39,14 @@ GET = f"""
 SELECT {COLUMNS} {OF_CHAT}
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL AND m.number = %s
 """
+# A longer body is not read before it is known to fit into the response. A page of shorter ones always fits.
+MAX_CHARS_AT_ONCE = 2_000
+SHORT_COLUMNS = COLUMNS.replace(
+    "m.body", f"IF(CHAR_LENGTH(m.body) <= {MAX_CHARS_AT_ONCE}, m.body, NULL)"
+)
 # One range of the clustered index: by then, both joins are constants.
 LIST = f"""
-SELECT {COLUMNS} {OF_CHAT}
+SELECT m.position, CHAR_LENGTH(m.body), {{columns}} {OF_CHAT}
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
   AND m.number > %s AND m.number < %s AND m.deleted_at IS NULL
 ORDER BY m.number {{direction}} LIMIT %s
@@ -54,8 +63,8 @@ WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
 """
 
 # The index is forced: otherwise a server may sort the whole chat.
-LIST_CHANGES = f"""
-SELECT m.position, {COLUMNS}
+LIST_CHANGES = """
+SELECT m.position, CHAR_LENGTH(m.body), {columns}
 FROM applications a
 JOIN chats c ON c.application_id = a.id AND c.number = %s
 JOIN messages m FORCE INDEX (messages_by_position) ON m.chat_id = c.id
@@ -80,10 +89,10 @@ class MySqlMessages:
     def list_messages(
         self, token: AppToken, chat: ChatNumber, page: PageRequest, limit: int
     ) -> list[Message]:
-        sql = LIST.format(direction="ASC" if page.ascending else "DESC")
+        direction = "ASC" if page.ascending else "DESC"
         before = NO_LIMIT if page.before is None else page.before
-        rows = self._database.read(sql, (chat, token, page.after or 0, before, limit))
-        return [to_message(row) for row in rows]
+        rows = self._read_page(LIST, (chat, token, page.after or 0, before), limit, direction)
+        return [to_message(row) for _, _, *row in rows]
 
     def revisions(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, dict[int, int]]:
         stored: dict[Counter, dict[int, int]] = {counter: {} for counter in numbers}
@@ -111,19 +120,47 @@ class MySqlMessages:
     def list_changes(
         self, token: AppToken, chat: ChatNumber, since: Since, limit: int
     ) -> list[Change]:
-        args = (chat, token, since.position, since.position, since.number, limit)
-        rows = self._database.read(LIST_CHANGES, args)
-        return [Change(position, to_message(tuple(row))) for position, *row in rows]
+        args = (chat, token, since.position, since.position, since.number)
+        rows = self._read_page(LIST_CHANGES, args, limit)
+        return [Change(position, to_message(row)) for position, _, *row in rows]
+
+    def _read_page(
+        self, sql: str, args: tuple[object, ...], limit: int, direction: str = ""
+    ) -> list[Row]:
+        """Up to `limit` rows: those that fit into a response, and one more if that is not all.
+
+        If a long body was left out, only the rows that fit are read again. That statement alone is the
+        result, so the page shows one moment. If edits have made the bodies shorter in between, the rows no
+        longer show whether that is all, and the third statement reads all of them.
+        """
+        short = self._database.read(
+            sql.format(columns=SHORT_COLUMNS, direction=direction), (*args, limit)
+        )
+        if all(chars <= MAX_CHARS_AT_ONCE for _, chars, *_ in short):
+            return short
+        whole = sql.format(columns=COLUMNS, direction=direction)
+        count = min(_count_fitting(short) + 1, limit)
+        rows = self._database.read(whole, (*args, count))
+        if count < limit and len(rows) == count == _count_fitting(rows):
+            rows = self._database.read(whole, (*args, limit))
+        return rows
 
 
-def to_message(row: Row) -> Message:
-    number, revision, body, sender, metadata, created_at, edited_at, deleted_at, key = row
+def _count_fitting(rows: Sequence[Row]) -> int:
+    return len(fit_to_response(rows, lambda row: int(row[1])))
+
+
+def to_message(row: Sequence[Any]) -> Message:
+    number, revision, body, sender, metadata, by_server, created_at, edited_at, deleted_at, key = (
+        row
+    )
     return Message(
         number=number,
         revision=revision,
         body=body,
         sender=sender,
         metadata=from_db_metadata(metadata),
+        metadata_by_server=bool(by_server),
         created_at=from_db_time_not_null(created_at),
         edited_at=from_db_time(edited_at),
         deleted_at=from_db_time(deleted_at),

@@ -68,12 +68,13 @@ SELECT chat_id, number, revision, deleted_at IS NOT NULL FROM messages WHERE {ra
 """
 INSERT = """
 INSERT INTO messages (chat_id, position, number, revision, body, sender, metadata,
-  created_at, edited_at, deleted_at, idempotency_key)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  metadata_by_server, created_at, edited_at, deleted_at, idempotency_key)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 REPLACE = f"""{INSERT}
 ON DUPLICATE KEY UPDATE position = VALUES(position), revision = VALUES(revision), body = VALUES(body),
-  sender = VALUES(sender), metadata = VALUES(metadata), created_at = VALUES(created_at),
+  sender = VALUES(sender), metadata = VALUES(metadata),
+  metadata_by_server = VALUES(metadata_by_server), created_at = VALUES(created_at),
   edited_at = VALUES(edited_at), deleted_at = VALUES(deleted_at),
   idempotency_key = VALUES(idempotency_key)
 """
@@ -140,6 +141,7 @@ def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:
         message.body,
         message.sender,
         to_db_metadata(message.metadata),
+        message.metadata_by_server,
         to_db_time(message.created_at),
         to_db_time(message.edited_at),
         to_db_time(message.deleted_at),

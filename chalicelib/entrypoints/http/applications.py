@@ -1,10 +1,12 @@
 """Endpoints of applications."""
 
 from chalice import Blueprint
+from msgspec import UNSET
 
 from chalicelib.domain.auth import derive_key
 from chalicelib.domain.errors import ConflictError, InProgressError
 from chalicelib.domain.models import AppToken
+from chalicelib.domain.paging import parse_application_cursor
 from chalicelib.domain.requests import ApplicationRequest, KeyRequest
 from chalicelib.entrypoints.http.endpoint import ReadReply, RequestContext, WriteReply, endpoint
 from chalicelib.entrypoints.http.schemas import (
@@ -17,7 +19,6 @@ from chalicelib.entrypoints.http.schemas import (
     application_response,
     new_application_response,
     next_path,
-    unset_to_none,
 )
 from chalicelib.usecases import applications
 
@@ -55,10 +56,12 @@ def create_application(context: RequestContext, body: ApplicationRequest) -> Wri
 @endpoint(blueprint, "GET", _ALL, "admin", {200: ListResponse[ApplicationResponse]})
 def list_applications(context: RequestContext, query: ApplicationsQuery) -> ReadReply:
     """List all applications, newest first."""
-    before = unset_to_none(query.before)
+    before = None if query.before is UNSET else parse_application_cursor(query.before)
     result = applications.list_applications(context.ports, before, query.limit)
     page = result.value
-    next_url = next_path(context.request, "before", page.next_cursor) if page.next_cursor else None
+    next_url = (
+        next_path(context.request, "before", str(page.next_cursor)) if page.next_cursor else None
+    )
     items = [application_response(application) for application in page.items]
     return ReadReply(ListResponse(items, next_url), result)
 

@@ -108,13 +108,16 @@ def get_message(context: RequestContext, chat: ChatNumber, number: MessageNumber
 def edit_message(
     context: RequestContext, chat: ChatNumber, number: MessageNumber, body: MessageChange
 ) -> WriteReply:
-    """Change the fields of a message that the request names."""
+    """Change the fields of a message that the request names.
+
+    A user token cannot change metadata that was written with the secret key.
+    """
     result = edit.edit_message(
         context.ports,
         context.tenant,
         chat,
         number,
-        lambda version: body.apply(version, context.received_at),
+        lambda version: body.apply(version, context.received_at, context.user),
         context.if_match,
         context.idempotency,
     )
