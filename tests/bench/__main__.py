@@ -19,6 +19,7 @@ from tests.bench import (
     page,
     persist,
     refusal,
+    rounds,
     scaling,
     search,
 )
@@ -42,6 +43,7 @@ IN_PROCESS: dict[str, Benchmark] = {
     "lag": lag.lag,
     "noisy_neighbour": noisy_neighbour.noisy_neighbour,
     "refusal": refusal.refusal,
+    "rounds": rounds.rounds,
 }
 # These use the deployed functions, through API Gateway.
 DEPLOYED: dict[str, Benchmark] = {"import": scaling.bulk_import, "scaling": scaling.scaling}

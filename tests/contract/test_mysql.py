@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql import applications as application_reads
-from chalicelib.adapters.mysql import locking, read_markers
+from chalicelib.adapters.mysql import locking, purge, read_markers
 from chalicelib.adapters.mysql import messages as message_reads
 from chalicelib.adapters.mysql.applications import store_response
 from chalicelib.adapters.mysql.database import (
@@ -671,7 +671,7 @@ def test_read_markers_and_deletions_are_purged_with_their_chat_and_application(
         ]
         return [n for sql in counts for (n,) in database.read(sql, (token,))]
 
-    def purge(*expected: int | None) -> None:
+    def purged(*expected: int | None) -> None:
         purged = purge_all(store, "2030-01-01T00:00:00.000Z", 3)
         assert [item.chat for item in purged if item.token == token] == list(expected)
 
@@ -683,16 +683,98 @@ def test_read_markers_and_deletions_are_purged_with_their_chat_and_application(
     store.read_markers.mark_read(token, "ann", ReadMarker(77, 1), 1)
     assert left() == [9, 14]
     store.persistence.persist_chats([chats(token, chat(1, 9, deleted_at=NOW))], 10)
-    purge(1)
+    purged(1)
     assert left() == [5, 7]
     [(id_,)] = database.read("SELECT id FROM applications WHERE token = %s", (token,))
     store.applications.delete_application(token, NOW)
-    purge(None)
+    purged(None)
     assert database.read("SELECT 1 FROM readers WHERE application_id = %s", (id_,)) == []
     assert (
         database.read("SELECT 1 FROM deleted_messages WHERE chat_id NOT IN (SELECT id FROM chats)")
         == []
     )
+
+
+def deleted_chat(store: MySqlStore, token: str, number: int, *bodies: str) -> None:
+    versions = [replace(message(n), body=body) for n, body in enumerate(bodies, 1)]
+    store.persistence.persist_messages([messages(token, *versions, chat=number)], 10)
+    store.persistence.persist_chats([chats(token, chat(number, 9, deleted_at=NOW))], 10)
+
+
+def test_a_late_record_of_a_deleted_chat_does_not_wait_for_the_purge(
+    store: MySqlStore, database: Database, url: str, token: str
+) -> None:
+    deleted_chat(store, token, 1, "x", "y")
+    [(id_,)] = database.read(
+        "SELECT c.id FROM chats c JOIN applications a ON a.id = c.application_id"
+        " WHERE a.token = %s",
+        (token,),
+    )
+    late, neighbour = messages(token, message(3)), messages(token, message(1), chat=2)
+
+    def while_the_purge_is_in_its_transaction(cursor: Cursor) -> None:
+        delete = purge.DELETE_UP_TO.format(table="messages", placeholders="%s")
+        assert cursor.execute(delete, (0, id_, 2)) == 2
+        with closing(MySqlStore(url)) as worker:
+            begin = time.monotonic()
+            worker.persistence.persist_messages([late, neighbour], 10)
+            assert time.monotonic() - begin < LOCK_WAIT_SECONDS
+
+    database.transact(while_the_purge_is_in_its_transaction)
+    row = store.chats.get_chat(token, 2)
+    assert row
+    assert row.messages_count == 1
+
+
+def test_the_purge_leaves_a_chat_whose_row_is_locked_for_later(
+    store: MySqlStore, database: Database, url: str, token: str
+) -> None:
+    for number in (1, 2):
+        deleted_chat(store, token, number, "x")
+    before = "2030-01-01T00:00:00.000Z"
+    emptied, _ = store.purge.remove_rows(token, before, 500)
+    assert [item.chat for item in emptied] == [1, 2]
+
+    def while_it_is_locked(cursor: Cursor) -> None:
+        cursor.execute(
+            "SELECT c.id FROM chats c JOIN applications a ON a.id = c.application_id"
+            " WHERE a.token = %s AND c.number = 1 FOR UPDATE",
+            (token,),
+        )
+        with closing(MySqlStore(url)) as schedule:
+            begin = time.monotonic()
+            schedule.purge.confirm_purged(emptied)
+            assert time.monotonic() - begin < LOCK_WAIT_SECONDS
+
+    database.transact(while_it_is_locked)
+    emptied, is_done = store.purge.remove_rows(token, before, 500)
+    assert ([item.chat for item in emptied], is_done) == ([1], True)
+
+
+def test_a_transaction_of_the_purge_removes_at_most_five_megabytes(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    deleted_chat(store, token, 1, *["\U0001f600" * 20_000] * 70)
+    left = "SELECT COUNT(*) FROM messages m JOIN chats c ON c.id = m.chat_id" + (
+        " JOIN applications a ON a.id = c.application_id WHERE a.token = %s"
+    )
+    emptied, is_done = store.purge.remove_rows(token, "2030-01-01T00:00:00.000Z", 500)
+    assert (emptied, is_done) == ([], False)
+    [(count,)] = database.read(left, (token,))
+    assert count == 70 - 5_000_000 // 80_000
+    emptied, is_done = store.purge.remove_rows(token, "2030-01-01T00:00:00.000Z", 500)
+    assert ([item.chat for item in emptied], is_done) == ([1], True)
+
+
+def test_applications_to_purge_are_searched_in_an_index(
+    store: MySqlStore, database: Database, token: str
+) -> None:
+    """A scan of all chats each minute would cost more than everything else."""
+    for number in range(1, 51):
+        store.persistence.persist_messages([messages(token, message(1), chat=number)], 10)
+    run(database, "ANALYZE TABLE chats, applications")
+    plan = run(database, "EXPLAIN " + purge.PURGEABLE, 0, 1_000_000, NOW[:10], NOW[:10])
+    assert "chats_deleted" in str(plan)
 
 
 def test_a_page_of_markers_is_read_without_sorting(

@@ -84,6 +84,34 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     assert (seen.entries, seen.applications) == (3, 3)
 
 
+def test_a_full_server_lets_what_is_pending_be_repaired_and_leases_be_released(
+    cluster: Cluster,
+) -> None:
+    clock = FakeClock()
+    sequencer = RedisSequencer(cluster.url, clock, 1000)
+    port = cluster.ports[0]
+    token = application_on(cluster, sequencer, port)
+    counter = Counter(token, 1)
+    accepted = accept(sequencer, token)
+    with cluster.client(port) as node:
+        node.config_set("maxmemory", 1)
+        with pytest.raises(UnavailableError, match="maxmemory"):
+            accept(sequencer, token)
+        clock.wait(3600)
+        assert sequencer.list_overdue([token], 10) == [(counter, 1)]
+        sequencer.postpone({counter: {1: clock.now_ms() + 60_000}})
+        assert sequencer.list_overdue([token], 10) == []
+        clock.wait(61)
+        assert sequencer.list_overdue([token], 10) == [(counter, 1)]
+        assert sequencer.mark_releasing([counter], 0) == {}
+        sequencer.acknowledge({counter: {1: accepted.revision}})
+        released = sequencer.mark_releasing(sequencer.list_idle([token], 0, 10), 0)
+        sequencer.forget_released(released)
+        assert list(released) == [counter]
+        assert node.dbsize() == 1  # the cached copy of the application
+    sequencer.close()
+
+
 def test_a_lost_node_affects_only_its_own_applications(
     cluster: Cluster, sequencer: RedisSequencer
 ) -> None:

@@ -38,3 +38,8 @@ def test_every_script_documents_its_keys_and_arguments() -> None:
         if script.name != "common.lua":
             assert "-- KEYS  1" in script.read_text(), script.name
             assert "-- ARGV  1" in script.read_text(), script.name
+
+
+def test_every_migration_has_a_number_of_its_own() -> None:
+    names = [path.name for path in (ROOT / "chalicelib/adapters/mysql/migrations").glob("*.sql")]
+    assert sorted(int(name.split("_")[0]) for name in names) == list(range(1, len(names) + 1))

@@ -28,5 +28,7 @@ if holder ~= me or deleted then
   redis.call('ZREM', KEYS[3], ARGV[2])
   return {}
 end
+-- A full server allows the HSET, which frees memory in the end, only after another write.
+redis.call('HDEL', KEYS[1], 'closing')
 redis.call('HSET', KEYS[1], 'closing', 1)
 return {holder, epoch, last}
