@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
 
-from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.errors import OrdinalError, OutageError
 from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import PENDING_AGE, PENDING_RESENT
 from chalicelib.domain.models import AppToken, Pending
@@ -73,15 +73,17 @@ class _Repair:
                 numbers.setdefault(counter, []).append(number)
             with self._round.deadline.step():
                 self._repair(numbers)
-        # If a part is away, the next run tries again.
         return len(overdue) == limit and len(self._round.errors) == failures
 
     def _repair(self, numbers: Numbers) -> None:
-        """Resend a chunk. If that fails, each counter is tried alone: its versions are its own failure."""
+        """Resend a chunk. If that fails, each counter is tried alone: its versions are its own failure.
+
+        If a part is away, that is everybody's, and the next run tries again.
+        """
         try:
             resent = self._resend(numbers)
         except FAILURES as error:
-            if len(numbers) == 1:
+            if len(numbers) == 1 or isinstance(error, OutageError):
                 self._round.errors.append(error)
                 return
             for counter, own in numbers.items():

@@ -46,6 +46,7 @@ BENCHMARKS = (
     "lag",
     "noisy_neighbour",
     "refusal",
+    "rounds",
     "import",
     "scaling",
 )

@@ -716,9 +716,9 @@ def test_a_late_record_of_a_deleted_chat_does_not_wait_for_the_purge(
         delete = purge.DELETE_UP_TO.format(table="messages", placeholders="%s")
         assert cursor.execute(delete, (0, id_, 2)) == 2
         with closing(MySqlStore(url)) as worker:
-            begin = time.monotonic()
+            started_at = time.monotonic()
             worker.persistence.persist_messages([late, neighbour], 10)
-            assert time.monotonic() - begin < LOCK_WAIT_SECONDS
+            assert time.monotonic() - started_at < LOCK_WAIT_SECONDS
 
     database.transact(while_the_purge_is_in_its_transaction)
     row = store.chats.get_chat(token, 2)
@@ -742,9 +742,9 @@ def test_the_purge_leaves_a_chat_whose_row_is_locked_for_later(
             (token,),
         )
         with closing(MySqlStore(url)) as schedule:
-            begin = time.monotonic()
+            started_at = time.monotonic()
             schedule.purge.confirm_purged(emptied)
-            assert time.monotonic() - begin < LOCK_WAIT_SECONDS
+            assert time.monotonic() - started_at < LOCK_WAIT_SECONDS
 
     database.transact(while_it_is_locked)
     emptied, is_done = store.purge.remove_rows(token, before, 500)

@@ -85,6 +85,17 @@ def test_an_application_that_is_purged_is_erased_from_redis(ports: FakePorts) ->
     assert counters(ports) == set()
 
 
+def test_many_idle_chats_are_released_by_few_calls(ports: FakePorts) -> None:
+    for _ in range(1_200):
+        create_chat(ports, TENANT, Chat(number=0, revision=0, created_at=NOW))
+        ports.persist()
+    ports.clock.wait(IDLE_MS / 1000 + 1)
+    killed = _KilledPorts(ports, 1_000_000)
+    assert release(killed) == 1_202
+    assert 1_000_000 - killed.left < 30
+    assert counters(ports) == set()
+
+
 class _KilledError(BaseException):
     """Stands for the kill of the process: no code handles it."""
 

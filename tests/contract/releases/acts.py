@@ -23,6 +23,7 @@ TOKEN, LEFT = "acme", "left"
 WINDOW = 10
 CHATS = range(1, 7)
 NOW, LATER = "2026-01-31T12:00:00.000Z", "2026-02-01T08:30:00.250Z"
+MUCH_LATER = "2026-03-01T00:00:00.000Z"
 # The recordings have these holders.
 FIRST = Lease("memory-1", 1, 10)
 SECOND = Lease("memory-2", 2, 26)
@@ -111,7 +112,7 @@ def after(store: Store, has: Collection[int]) -> None:
         releasing = LeaseReleasing(THIRD.holder, THIRD.epoch, 36)
         store.leases.release_leases({Counter(TOKEN, 1): releasing})
     store.applications.create_application("other", "another", NOW)
-    store.purge.remove_rows(LEFT, LATER, 2)
+    store.purge.remove_rows(LEFT, MUCH_LATER, 2)
     if READERS in has:
         store.read_markers.mark_read(TOKEN, "ann", ReadMarker(1, 17), 0)
         store.read_markers.mark_read(TOKEN, "cem", ReadMarker(4, 1), 0)
