@@ -79,7 +79,7 @@ def purge_deleted(ports: Ports, deadline: Deadline) -> TaskResult:
     Counts the chats and applications that are removed completely. Stored responses of idempotent requests
     are removed after 24 hours.
     """
-    now, purge = ports.clock.now_ms(), ports.store.purge
+    now, purge, sequencer = ports.clock.now_ms(), ports.store.purge, ports.sequencer
     _delete_responses(ports, deadline, now - IDEMPOTENCY_KEY_LIFETIME_SECONDS * 1000)
     before = rfc3339(now - LAST_REMOVAL_MS)
     round_ = Round(
@@ -98,7 +98,7 @@ def purge_deleted(ports: Ports, deadline: Deadline) -> TaskResult:
             raise error
         ports.queues.send(PurgeRecord(token=item.token, chat=item.chat) for item in step.emptied)
         if any(item.chat is None for item in step.emptied):
-            ports.sequencer.forget_application(token)
+            sequencer.forget_application(token)
         purge.confirm_purged(step.emptied)
         result.count += len(step.emptied)
         return not step.is_done
