@@ -72,7 +72,7 @@ def _publish_to_redis(
     """Extend the leases, and drop the pending versions that are stored.
 
     If this fails, the repair and the next request at the ceiling do it later. A lease that cannot be extended
-    concerns its own counter only.
+    concerns its own counter only, and a node of Redis that is away its own applications.
     """
     for counter, lease in extended:
         try:
@@ -83,12 +83,25 @@ def _publish_to_redis(
             fields = {**subject.fields(), **error_fields(error)}
             logger.warning("the lease was not extended in Redis", extra=fields)
     try:
-        ports.sequencer.acknowledge(acknowledged)
+        groups = ports.sequencer.by_node(dict.fromkeys(c.token for c in acknowledged))
     except UnavailableError as error:
-        for counter, revisions in acknowledged.items():
-            subject = log_subject_of_revisions(counter.token, counter.chat, revisions)
-            fields = {**subject.fields(), **error_fields(error)}
-            logger.warning("persisted, but not acknowledged in Redis", extra=fields)
+        _log_not_acknowledged(acknowledged, error)
+        return
+    for tokens in map(set, groups.values()):
+        own = {counter: n for counter, n in acknowledged.items() if counter.token in tokens}
+        try:
+            ports.sequencer.acknowledge(own)
+        except UnavailableError as error:
+            _log_not_acknowledged(own, error)
+
+
+def _log_not_acknowledged(
+    acknowledged: dict[Counter, dict[int, int]], error: UnavailableError
+) -> None:
+    for counter, revisions in acknowledged.items():
+        subject = log_subject_of_revisions(counter.token, counter.chat, revisions)
+        fields = {**subject.fields(), **error_fields(error)}
+        logger.warning("persisted, but not acknowledged in Redis", extra=fields)
 
 
 def _deleted_at(now: Timestamp, record: ChatsRecord) -> ChatsRecord:
@@ -108,8 +121,9 @@ def _block_deleted(ports: Ports, records: Sequence[ChatsRecord]) -> None:
         numbers = [chat.number for chat in record.chats if chat.deleted_at]
         if numbers:
             deleted.setdefault(record.token, []).extend(numbers)
-    try:
-        for token, numbers in deleted.items():
+    for token, numbers in deleted.items():
+        try:
             ports.sequencer.block_chats(token, numbers)
-    except UnavailableError as error:
-        logger.warning("deleted, but not blocked in Redis", extra=error_fields(error))
+        except UnavailableError as error:
+            fields = {"token": token, **error_fields(error)}
+            logger.warning("deleted, but not blocked in Redis", extra=fields)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis import crc
 
 from infra.local.console import StackError
 from infra.local.install import valkey_server
@@ -50,6 +51,10 @@ def rights() -> str:
     return str(user["AccessString"])
 
 
+def key_slot(key: str) -> int:
+    return crc.key_slot(key.encode())
+
+
 class Cluster:
     """The nodes by port."""
 
@@ -62,7 +67,11 @@ class Cluster:
     @property
     def url(self) -> str:
         """The URL of the functions, with the password."""
-        return f"redis+cluster://ordinal:{self._password}@127.0.0.1:{self.ports[0]}/0"
+        return self.url_at(self.ports[0])
+
+    def url_at(self, port: int) -> str:
+        """The same, with this node as the address of the cluster."""
+        return f"redis+cluster://ordinal:{self._password}@127.0.0.1:{port}/0"
 
     def start(self) -> None:
         self.ports = [self._launch() for _ in range(NODES)]
@@ -93,10 +102,22 @@ class Cluster:
             self._processes[port].send_signal(signal.SIGCONT)
 
     def port_of(self, key: str) -> int:
-        """The node that holds a key."""
-        with closing(self.client(self.ports[0])) as node:
-            slot: Any = node.execute_command("CLUSTER KEYSLOT", key)
-        return next(p for i, p in enumerate(self.ports) if slot < (i + 1) * SLOTS // NODES)
+        """The node that has the slot of a key when the cluster starts."""
+        return next(
+            port for i, port in enumerate(self.ports) if key_slot(key) < (i + 1) * SLOTS // NODES
+        )
+
+    def move_slot(self, key: str, port: int) -> None:
+        """Give the slot of a key to this node. The slot must be empty."""
+        with closing(self.client(port)) as node:
+            new_owner: Any = node.execute_command("CLUSTER MYID")
+        for node in self._nodes():
+            node.execute_command("CLUSTER SETSLOT", key_slot(key), "NODE", new_owner.decode())
+
+    def drop_slot(self, key: str) -> None:
+        """No node has the slot of a key any more. The slot must be empty."""
+        for node in self._nodes():
+            node.execute_command("CLUSTER DELSLOTS", key_slot(key))
 
     def stop(self) -> None:
         for port in list(self._processes):

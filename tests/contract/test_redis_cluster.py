@@ -1,22 +1,42 @@
 """The behaviour of the sequencer if its keys are on several servers."""
 
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 import pytest
 import redis
 
+from chalicelib.adapters import circuit
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
-from chalicelib.domain.models import Message
+from chalicelib.domain.models import AppToken, ChatNumber, Message
+from chalicelib.domain.paging import PageRequest
 from chalicelib.operators.pending import connect, measure_backlog
+from chalicelib.usecases.persist import persist_messages
 from tests.contract.cluster import Cluster, running_cluster
-from tests.contract.factories import application, cache_application, hold_first_lease
+from tests.contract.factories import (
+    NOW,
+    application,
+    cache_application,
+    hold_first_lease,
+    message,
+    messages,
+)
 from tests.fakes.clock import FakeClock
+from tests.fakes.ports import FakePorts
 
+# How long the circuits of these tests stay open.
+OPEN_SECONDS = 1.0
+# A call to a node that responds takes about a millisecond, and longer on a busy machine.
+NO_WAIT_SECONDS = 0.5
+MARGIN_SECONDS = 1.5
+PAGE = PageRequest(before=None, after=None, limit=10)
 DRAFT = Message(number=0, revision=0, body="hello", created_at="2026-09-21T14:13:20.000Z")
 
 
@@ -120,6 +140,183 @@ def test_a_lost_node_affects_only_its_own_applications(
     with pytest.raises(UnavailableError):
         accept(sequencer, first)
     assert [accept(sequencer, token).first for token in others] == [1, 1]
+
+
+@contextmanager
+def down(cluster: Cluster, port: int, how: str) -> Iterator[None]:
+    """A node that accepts requests and does not respond, or that is gone."""
+    if how == "killed":
+        cluster.kill(port)
+        yield
+        return
+    with cluster.paused(port):
+        yield
+
+
+def tokens_by_port(cluster: Cluster, sequencer: RedisSequencer) -> dict[int, AppToken]:
+    return {port: application_on(cluster, sequencer, port) for port in cluster.ports}
+
+
+# In the first case, three calls of three seconds open the circuit, and then one more tries the node again.
+@pytest.mark.parametrize(("how", "seconds"), [("paused", 12.0), ("killed", 3.0)])
+def test_a_node_that_is_down_delays_and_refuses_nothing_of_the_others(
+    cluster: Cluster,
+    sequencer: RedisSequencer,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    seconds: float,
+) -> None:
+    monkeypatch.setattr(circuit, "OPEN_SECONDS", OPEN_SECONDS)
+    tokens = tokens_by_port(cluster, sequencer)
+    lost, *ports = cluster.ports
+    took: list[float] = []
+    with down(cluster, lost, how):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for _ in range(circuit.FAILURES_TO_OPEN):
+                with pytest.raises(UnavailableError):
+                    accept(sequencer, tokens[lost])
+            for port in ports:
+                began = time.monotonic()
+                accept(sequencer, tokens[port])
+                sequencer.read_pending(Tenant(tokens[port], 1), Counter(tokens[port], 1), PAGE)
+                took.append(time.monotonic() - began)
+            time.sleep(0.02)  # the pause between two requests of a client
+    assert len(took) > 50
+    assert max(took) < NO_WAIT_SECONDS
+
+
+@pytest.mark.parametrize("how", ["paused", "killed"])
+def test_a_call_for_many_applications_reaches_all_nodes_that_respond(
+    cluster: Cluster, sequencer: RedisSequencer, how: str
+) -> None:
+    tokens = tokens_by_port(cluster, sequencer)
+    counters = {port: Counter(token, ChatNumber(1)) for port, token in tokens.items()}
+    for token in tokens.values():
+        for _ in range(5):
+            accept(sequencer, token)
+    everything = {counter: dict.fromkeys(range(1, 6), 2**62) for counter in counters.values()}
+    others = {Counter(tokens[cluster.ports[0]], ChatNumber(n)): {1: 1} for n in range(2, 50)}
+    with down(cluster, cluster.ports[0], how):
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            sequencer.acknowledge(others | everything)
+        assert time.monotonic() - began < 3 + MARGIN_SECONDS
+        for port in cluster.ports[1:]:
+            assert sequencer.get_pending(counters[port], range(1, 6)) == []
+            assert sequencer.list_idle([tokens[port]], 0, 10) == [counters[port]]
+
+
+def test_what_is_persisted_is_acknowledged_on_the_nodes_that_respond(
+    cluster: Cluster, sequencer: RedisSequencer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ports: Any = FakePorts()
+    ports.sequencer = sequencer
+    tokens = tokens_by_port(cluster, sequencer)
+    records = []
+    for token in tokens.values():
+        ports.store.applications.create_application(token, "a", NOW)
+        accepted = accept(sequencer, token)
+        records.append(messages(token, message(1, accepted.revision), lease=accepted.lease))
+    lost, *others = cluster.ports
+    with cluster.paused(lost):
+        persist_messages(ports, records)
+        for port in others:
+            assert sequencer.get_pending(Counter(tokens[port], ChatNumber(1)), [1]) == []
+    [line] = [line for line in caplog.records if "not acknowledged" in line.message]
+    assert vars(line)["token"] == tokens[lost]
+
+
+def test_applications_are_grouped_by_the_node_that_fails_with_them(
+    cluster: Cluster, sequencer: RedisSequencer
+) -> None:
+    tokens = tokens_by_port(cluster, sequencer)
+    for token in tokens.values():
+        accept(sequencer, token)
+    groups = sequencer.by_node(tokens.values())
+    assert groups == {f"127.0.0.1:{port}": [token] for port, token in tokens.items()}
+    cluster.kill(cluster.ports[2])
+    seen = []
+    for group in groups.values():
+        with suppress(UnavailableError):
+            seen.append(sequencer.oldest_pending(group))
+    assert len(seen) == 2
+    assert None not in seen
+
+
+@pytest.mark.parametrize("how", ["paused", "killed"])
+def test_a_process_can_start_while_a_node_is_down(
+    cluster: Cluster, sequencer: RedisSequencer, how: str
+) -> None:
+    tokens = tokens_by_port(cluster, sequencer)
+    lost, *ports = cluster.ports
+    with down(cluster, lost, how):
+        for _ in range(10):
+            with closing(RedisSequencer(cluster.url_at(ports[0]), SystemClock(), 1000)) as started:
+                began = time.monotonic()
+                for port in ports:
+                    accept(started, tokens[port])
+                assert time.monotonic() - began < NO_WAIT_SECONDS
+
+
+def test_a_node_that_lost_the_scripts_gets_them_while_another_is_down(
+    cluster: Cluster, sequencer: RedisSequencer
+) -> None:
+    tokens = tokens_by_port(cluster, sequencer)
+    lost, port, _ = cluster.ports
+    with cluster.paused(lost):
+        with closing(cluster.client(port)) as node:
+            node.script_flush()
+        began = time.monotonic()
+        first = accept(sequencer, tokens[port])
+        sequencer.acknowledge({Counter(tokens[port], ChatNumber(1)): {1: first.revision}})
+        assert time.monotonic() - began < NO_WAIT_SECONDS
+
+
+def test_after_a_late_reply_the_next_script_gets_its_own(
+    cluster: Cluster, sequencer: RedisSequencer
+) -> None:
+    port = cluster.ports[1]
+    token = application_on(cluster, sequencer, port)
+    with cluster.paused(port), pytest.raises(UnavailableError):
+        accept(sequencer, token)
+    assert [accept(sequencer, token).first for _ in range(3)] == [2, 3, 4]
+
+
+def test_keys_that_move_to_another_node_are_found_there(
+    cluster: Cluster, sequencer: RedisSequencer
+) -> None:
+    here, there, _ = cluster.ports
+    token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
+    assert sequencer.by_node([token]) == {f"127.0.0.1:{here}": [token]}
+    cluster.move_slot(token, there)
+    assert sequencer.oldest_pending([token]) is None
+    assert sequencer.by_node([token]) == {f"127.0.0.1:{there}": [token]}
+    other = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
+    cluster.move_slot(other, there)
+    cache_application(sequencer, application(other))
+    hold_first_lease(sequencer, Counter(other, ChatNumber(1)), 1000)
+    first = accept(sequencer, other)
+    sequencer.acknowledge({Counter(other, ChatNumber(1)): {1: first.revision}})
+    with closing(cluster.client(there)) as node:
+        assert node.keys(f"{{{other}}}*")
+
+
+def test_slots_that_no_node_has_affect_only_their_own_applications(
+    cluster: Cluster, sequencer: RedisSequencer
+) -> None:
+    here, there, _ = cluster.ports
+    token = application_on(cluster, sequencer, there)
+    missing = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
+    cluster.drop_slot(missing)
+    with closing(RedisSequencer(cluster.url, SystemClock(), 1000)) as started:
+        assert accept(started, token).first == 1
+        with pytest.raises(UnavailableError):
+            started.oldest_pending([missing])
+        cluster.move_slot(missing, there)
+        with pytest.raises(UnavailableError):
+            started.oldest_pending([missing])
+        assert started.oldest_pending([missing]) is None
 
 
 def test_a_script_without_a_reply_is_not_sent_again(

@@ -1,9 +1,8 @@
 """The real `RedisSequencer` with its real scripts, on a Redis server in memory."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any, Self
+from typing import Any
 
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.usecases.ports import Clock
@@ -18,33 +17,11 @@ def _scripts() -> LuaScripts:
     return LuaScripts()
 
 
-class _Pipeline:
-    """The part of redis-py's pipeline that the sequencer uses."""
-
-    def __init__(self, server: Callable[[], RedisServer]) -> None:
-        self._server = server
-        self._commands: list[tuple[Any, ...]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._commands = []
-
-    def execute_command(self, *command: Any) -> None:
-        self._commands.append(command)
-
-    def execute(self) -> list[Any]:
-        server = self._server()
-        return [server.execute(*command) for command in self._commands]
-
-
 class _Connection:
-    """Replaces the adapter's `Scripts`: it runs scripts and pipelines on the server of the moment."""
+    """Replaces the adapter's `Scripts`: it runs scripts and commands on the server of the moment."""
 
     def __init__(self, server: Callable[[], RedisServer], scripts: LuaScripts) -> None:
         self._server, self._scripts = server, scripts
-        self.client = self
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts.run(self._server(), name, keys, args)
@@ -54,11 +31,19 @@ class _Connection:
     ) -> list[Any]:
         return [self.run(name, keys, args) for keys, args in calls]
 
-    def pipeline(self, transaction: bool) -> _Pipeline:
-        return _Pipeline(self._server)
+    def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        server = self._server()
+        return [server.execute(*command) for command in commands]
 
-    def calling(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def server_ms(self, key: str) -> int:
+        seconds, microseconds = self._server().time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def ping(self) -> None:
+        self._server().ping()
+
+    def node_of(self, key: str) -> str:
+        return ""
 
     def close(self) -> None:
         pass

@@ -38,7 +38,7 @@ AMBUSHES: tuple[Ambush, ...] = (
     ("after", "pauses", 200_000),
 )
 # These change nothing, so an ambush there shows nothing that a kill or a failure does not show.
-_NO_AMBUSH = ("ping", "list_changes")
+_NO_AMBUSH = ("ping", "list_changes", "by_node")
 _STORE_ROLES = [Applications, Chats, Messages, ReadMarkers, Leases, Persistence, Purge]
 # The calls that an ambush is set on. Most are rare, so the failures of a port seldom hit them.
 CALLS = [

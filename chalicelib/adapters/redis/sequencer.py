@@ -303,8 +303,9 @@ class RedisSequencer:
         return bool(stored) and stored.startswith(f"{nonce}|".encode())
 
     def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:
-        [(seconds, microseconds)] = self._pipeline([("TIME",)])
-        before = int(seconds) * 1000 + int(microseconds) // 1000 - idle_ms
+        if not tokens:
+            return []
+        before = self._scripts.server_ms(idle_key(tokens[0])) - idle_ms
         replies = self._pipeline(
             [("ZRANGEBYSCORE", idle_key(t), "-inf", before, "LIMIT", 0, limit) for t in tokens]
         )
@@ -376,9 +377,6 @@ class RedisSequencer:
             calls.append((names, [counter.chat or 0, self._fixed_holder, *pairs]))
         self._scripts.run_each("acknowledge", calls)
 
-    def by_node(self, tokens: Iterable[AppToken]) -> dict[str, list[AppToken]]:
-        return {"": list(tokens)}
-
     def list_overdue(self, tokens: Sequence[AppToken], limit: int) -> list[tuple[Counter, int]]:
         now = self._clock.now_ms()
         replies = self._pipeline(
@@ -438,7 +436,13 @@ class RedisSequencer:
         self._scripts.close()
 
     def ping(self) -> None:
-        self._pipeline([("PING",)])
+        self._scripts.ping()
+
+    def by_node(self, tokens: Iterable[AppToken]) -> dict[str, list[AppToken]]:
+        groups: dict[str, list[AppToken]] = {}
+        for token in tokens:
+            groups.setdefault(self._scripts.node_of(application_key(token)), []).append(token)
+        return groups
 
     def _head(
         self,
@@ -467,10 +471,7 @@ class RedisSequencer:
         ]
 
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        with self._scripts.calling(), self._scripts.client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return pipeline.execute()
+        return self._scripts.send(commands)
 
 
 def _request_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
