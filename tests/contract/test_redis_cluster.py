@@ -53,9 +53,17 @@ def sequencer(cluster: Cluster) -> Iterator[RedisSequencer]:
     sequencer.close()
 
 
+def token_on(cluster: Cluster, port: int) -> AppToken:
+    return next(t for t in iter(new_token, "") if cluster.port_of(t) == port)
+
+
+def new_token() -> AppToken:
+    return AppToken(secrets.token_hex(15))
+
+
 def application_on(cluster: Cluster, sequencer: RedisSequencer, port: int) -> str:
     """The token of an application whose keys are on this node, with a lease for chat 1."""
-    token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == port)
+    token = token_on(cluster, port)
     cache_application(sequencer, application(token))
     hold_first_lease(sequencer, Counter(token, 1), 1000)
     return token
@@ -286,34 +294,34 @@ def test_after_a_late_reply_the_next_script_gets_its_own(
 def test_keys_that_move_to_another_node_are_found_there(
     cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
-    here, there, _ = cluster.ports
-    token = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
-    assert sequencer.by_node([token]) == {f"127.0.0.1:{here}": [token]}
-    cluster.move_slot(token, there)
+    old_node, new_node, _ = cluster.ports
+    token = token_on(cluster, old_node)
+    assert sequencer.by_node([token]) == {f"127.0.0.1:{old_node}": [token]}
+    cluster.move_slot(token, new_node)
     assert sequencer.oldest_pending([token]) is None
-    assert sequencer.by_node([token]) == {f"127.0.0.1:{there}": [token]}
-    other = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
-    cluster.move_slot(other, there)
+    assert sequencer.by_node([token]) == {f"127.0.0.1:{new_node}": [token]}
+    other = token_on(cluster, old_node)
+    cluster.move_slot(other, new_node)
     cache_application(sequencer, application(other))
     hold_first_lease(sequencer, Counter(other, ChatNumber(1)), 1000)
     first = accept(sequencer, other)
     sequencer.acknowledge({Counter(other, ChatNumber(1)): {1: first.revision}})
-    with closing(cluster.client(there)) as node:
+    with closing(cluster.client(new_node)) as node:
         assert node.keys(f"{{{other}}}*")
 
 
 def test_slots_that_no_node_has_affect_only_their_own_applications(
     cluster: Cluster, sequencer: RedisSequencer
 ) -> None:
-    here, there, _ = cluster.ports
-    token = application_on(cluster, sequencer, there)
-    missing = next(t for t in iter(lambda: secrets.token_hex(15), "") if cluster.port_of(t) == here)
+    old_node, new_node, _ = cluster.ports
+    token = application_on(cluster, sequencer, new_node)
+    missing = token_on(cluster, old_node)
     cluster.drop_slot(missing)
     with closing(RedisSequencer(cluster.url, SystemClock(), 1000)) as started:
         assert accept(started, token).first == 1
         with pytest.raises(UnavailableError):
             started.oldest_pending([missing])
-        cluster.move_slot(missing, there)
+        cluster.move_slot(missing, new_node)
         with pytest.raises(UnavailableError):
             started.oldest_pending([missing])
         assert started.oldest_pending([missing]) is None
