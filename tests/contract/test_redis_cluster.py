@@ -15,7 +15,7 @@ from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
-from chalicelib.domain.models import AppToken, ChatNumber, Message
+from chalicelib.domain.models import AppToken, ChatNumber, ListedApplication, Message, Pending
 from chalicelib.domain.paging import PageRequest
 from chalicelib.operators.pending import connect, measure_backlog
 from chalicelib.usecases.persist import persist_messages
@@ -107,8 +107,9 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
     for token in tokens:
         accept(sequencer, token)
+    listed = [ListedApplication(number, token) for number, token in enumerate(tokens, 1)]
     with connect(cluster.url) as client:
-        seen = measure_backlog(client, lambda after, limit: [] if after else tokens)
+        seen = measure_backlog(client, lambda after, limit: [] if after else listed)
     assert (seen.entries, seen.applications) == (3, 3)
 
 
@@ -148,6 +149,10 @@ def test_a_lost_node_affects_only_its_own_applications(
     with pytest.raises(UnavailableError):
         accept(sequencer, first)
     assert [accept(sequencer, token).first for token in others] == [1, 1]
+
+
+def pending(sequencer: RedisSequencer, counter: Counter) -> list[Pending]:
+    return sequencer.get_pending({counter: range(1, 6)})[counter]
 
 
 @contextmanager
@@ -211,7 +216,7 @@ def test_a_call_for_many_applications_reaches_all_nodes_that_respond(
             sequencer.acknowledge(others | everything)
         assert time.monotonic() - began < 3 + MARGIN_SECONDS
         for port in cluster.ports[1:]:
-            assert sequencer.get_pending(counters[port], range(1, 6)) == []
+            assert pending(sequencer, counters[port]) == []
             assert sequencer.list_idle([tokens[port]], 0, 10) == [counters[port]]
 
 
@@ -230,7 +235,7 @@ def test_what_is_persisted_is_acknowledged_on_the_nodes_that_respond(
     with cluster.paused(lost):
         persist_messages(ports, records)
         for port in others:
-            assert sequencer.get_pending(Counter(tokens[port], ChatNumber(1)), [1]) == []
+            assert pending(sequencer, Counter(tokens[port], ChatNumber(1))) == []
     [line] = [line for line in caplog.records if "not acknowledged" in line.message]
     assert vars(line)["token"] == tokens[lost]
 
@@ -319,6 +324,10 @@ def test_slots_that_no_node_has_affect_only_their_own_applications(
     cluster.drop_slot(missing)
     with closing(RedisSequencer(cluster.url, SystemClock(), 1000)) as started:
         assert accept(started, token).first == 1
+        assert started.by_node([missing, token]) == {
+            "": [missing],
+            f"127.0.0.1:{new_node}": [token],
+        }
         with pytest.raises(UnavailableError):
             started.oldest_pending([missing])
         cluster.move_slot(missing, new_node)

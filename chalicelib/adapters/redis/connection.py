@@ -107,8 +107,16 @@ class Scripts:
             return connect(self._url)
 
     def node_of(self, key: str) -> str:
-        """The name of the node that has a key. Raises `UnavailableError` if no node has it."""
-        return self._node_of(key).name
+        """The name of the node that has a key. Empty if no node has it, or if there is one server only.
+
+        Raises `UnavailableError` if the cluster does not say.
+        """
+        if isinstance(self.client, redis.Redis):
+            return _ADDRESS
+        try:
+            return self._node_of(key).name
+        except UnavailableError:
+            return _ADDRESS
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         """The reply of a script. Raises `UnavailableError` if Redis does not reply."""
