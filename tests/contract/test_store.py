@@ -768,6 +768,20 @@ def test_a_number_is_skipped_until_its_message_arrives(store: Store, token: str)
     ]
 
 
+def test_thousands_of_skipped_ranges_are_listed(store: Store, token: str) -> None:
+    """Every second number of a chat arrived. Later some of the others arrive."""
+    last = 2_401
+    lease = replace(LEASE, ceiling=last)
+    used = messages(token, *(message(n) for n in range(1, last + 1, 2)), lease=lease)
+    store.persistence.persist_messages([used], WINDOW)
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)
+    late = set(range(4, last, 600))
+    store.persistence.persist_messages([messages(token, *map(message, sorted(late)))], WINDOW)
+    between = [NumberRange(n, n) for n in range(2, last, 2) if n not in late]
+    above = NumberRange(last + 1, last + WINDOW)
+    assert store.leases.skipped_numbers(token, 1) == [*between, above]
+
+
 def test_skipped_ranges_that_touch_are_merged(store: Store, token: str) -> None:
     store.persistence.persist_messages([messages(token, message(1))], WINDOW)
     for holder in ("b", "c", "d"):

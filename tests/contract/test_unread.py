@@ -265,6 +265,19 @@ def test_a_skipped_number_is_not_unread_until_its_message_arrives(store: Store, 
     assert unread(store, token, 55, UnpersistedChat(known=True, last=110, deletions=(60, 102))) == 9
 
 
+def test_thousands_of_skipped_ranges_are_not_unread(store: Store, token: str) -> None:
+    """Every second number up to 2,401 arrived. Later 4 and 2,400 arrive as well."""
+    last = 2_401
+    lease = replace(LEASE, ceiling=last)
+    used = messages(token, *(message(n) for n in range(1, last + 1, 2)), lease=lease)
+    store.persistence.persist_messages([used], WINDOW)
+    acquire(store, Counter(token, 1), "b", WINDOW, NOW)
+    assert unread(store, token) == 1_201
+    post(store, token, 4, 2_400)
+    assert unread(store, token) == 1_203
+    assert unread(store, token, 2_000) == 202
+
+
 def test_a_deletion_of_a_skipped_number_counts_once(store: Store, token: str) -> None:
     post(store, token, 1, 2)
     acquire(store, Counter(token, 1), "b", WINDOW, NOW)

@@ -11,7 +11,7 @@ every write here may be repeated. Tests: `tests/contract/test_mysql.py`.
 import random
 import threading
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Collection, Sized
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import OutageError, PoisonError, UnavailableError
 from chalicelib.domain.models import Metadata, Timestamp
+from chalicelib.domain.number_ranges import NumberRange
 
 FAILURES = (pymysql.Error, OSError, UnicodeEncodeError)
 
@@ -161,6 +162,20 @@ def from_db_metadata(text: str | None) -> Metadata | None:
 def placeholders(values: Sized) -> str:
     """`%s,%s,…` for an IN list: PyMySQL's own expansion of lists is deprecated."""
     return ",".join(["%s"] * len(values))
+
+
+# A chat may have thousands of skipped ranges. If the plan of one OR takes more than 8 MB, MySQL reads the
+# whole chat instead (`range_optimizer_max_mem_size`).
+MAX_RANGES = 500
+
+
+def in_number_ranges(ranges: Collection[NumberRange]) -> tuple[str, tuple[int, ...]]:
+    """The condition that a number is in one of at most `MAX_RANGES` ranges, and its arguments.
+
+    It is not a join: for a join, servers scan the whole chat for every range.
+    """
+    condition = " OR ".join(["number BETWEEN %s AND %s"] * len(ranges))
+    return condition, tuple(bound for numbers in ranges for bound in (numbers.first, numbers.last))
 
 
 # The RSA 2048 authorities of Amazon RDS, one of each region (infra/cloud/data.yaml chooses RSA 2048).

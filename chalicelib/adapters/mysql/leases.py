@@ -15,11 +15,17 @@ once, when the next lease is acquired. A late record may still bring one of them
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from itertools import batched
 
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Database, to_db_time
+from chalicelib.adapters.mysql.database import (
+    MAX_RANGES,
+    Database,
+    in_number_ranges,
+    to_db_time,
+)
 from chalicelib.adapters.mysql.locking import find_chats, lock_applications, lock_chats
 from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
@@ -174,12 +180,13 @@ class MySqlLeases:
         rows = self._database.read(SKIPPED, (chat, token))
         if not rows:
             return []
-        # Not a join: for a join, servers scan the whole chat for every range.
-        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(rows))
-        bounds = tuple(bound for _, first, last in rows for bound in (first, last))
-        arrived = self._database.read(ARRIVED.format(ranges=ranges), (rows[0][0], *bounds))
-        recorded = (NumberRange(first, last) for _, first, last in rows)
-        return list(subtract(recorded, [number for (number,) in arrived]))
+        recorded = [NumberRange(first, last) for _, first, last in rows]
+        arrived: list[int] = []
+        for part in batched(recorded, MAX_RANGES):
+            ranges, bounds = in_number_ranges(part)
+            sql = ARRIVED.format(ranges=ranges)
+            arrived += [number for (number,) in self._database.read(sql, (rows[0][0], *bounds))]
+        return list(subtract(recorded, arrived))
 
     def chat_may_arrive(
         self, token: AppToken, number: ChatNumber, chats: IssuedUpTo | None, since: Timestamp

@@ -7,11 +7,18 @@ skipped number, are counted in one statement, which sees one moment. So a messag
 one is not subtracted twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import batched
 
 import msgspec
 
-from chalicelib.adapters.mysql.database import NO_LIMIT, Database, placeholders
+from chalicelib.adapters.mysql.database import (
+    MAX_RANGES,
+    NO_LIMIT,
+    Database,
+    in_number_ranges,
+    placeholders,
+)
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
@@ -54,6 +61,9 @@ SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number > %s AND num
 BOTH = "SELECT COUNT(*) FROM deleted_messages WHERE chat_id = %s AND number IN ({placeholders})"
 ARRIVED = "SELECT COUNT(*) FROM messages WHERE chat_id = %s AND ({ranges})"
 COUNTS = "SELECT %s, ({deleted}), ({both}), ({arrived})"
+
+# The arguments of one statement. A page of chats without many skipped ranges is one statement.
+MAX_ARGS = 5_000
 
 # A statement, or a part of one, with its arguments.
 Statement = tuple[str, tuple[int, ...]]
@@ -125,11 +135,25 @@ class MySqlReadMarkers:
             if chat_id and window.last > window.marker.number
         ]
         counts: dict[int, Sequence[int]] = {}
-        if statements:
-            sql = " UNION ALL ".join(sql for sql, _ in statements)
-            rows = self._database.read(sql, tuple(arg for _, args in statements for arg in args))
-            counts = {index: row for index, *row in rows}
+        for group in _grouped(statements):
+            sql = " UNION ALL ".join(sql for sql, _ in group)
+            rows = self._database.read(sql, tuple(arg for _, args in group for arg in args))
+            counts |= {index: row for index, *row in rows}
         return [window.count(*counts.get(index, ())) for index, (_, window) in enumerate(windows)]
+
+
+def _grouped(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
+    """The statements in groups that run as one: each with at most `MAX_ARGS`, unless it is one statement."""
+    group: list[Statement] = []
+    count = 0
+    for statement in statements:
+        count += len(statement[1])
+        if group and count > MAX_ARGS:
+            yield group
+            group, count = [], len(statement[1])
+        group.append(statement)
+    if group:
+        yield group
 
 
 def _count_statement(index: int, chat_id: int, window: UnreadWindow) -> Statement:
@@ -140,8 +164,8 @@ def _count_statement(index: int, chat_id: int, window: UnreadWindow) -> Statemen
         sql = BOTH.format(placeholders=placeholders(window.deletions))
         both = (sql, (chat_id, *window.deletions))
     if window.skipped:
-        ranges = " OR ".join(["number BETWEEN %s AND %s"] * len(window.skipped))
-        bounds = (bound for numbers in window.skipped for bound in (numbers.first, numbers.last))
-        arrived = (ARRIVED.format(ranges=ranges), (chat_id, *bounds))
+        parts = [in_number_ranges(part) for part in batched(window.skipped, MAX_RANGES)]
+        sql = ") + (".join(ARRIVED.format(ranges=ranges) for ranges, _ in parts)
+        arrived = (sql, tuple(arg for _, bounds in parts for arg in (chat_id, *bounds)))
     sql = COUNTS.format(deleted=deleted[0], both=both[0], arrived=arrived[0])
     return sql, (index, *deleted[1], *both[1], *arrived[1])
