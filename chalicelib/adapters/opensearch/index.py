@@ -279,6 +279,8 @@ MAX_PURGE_DOCUMENTS = 20_000
 MAX_HITS_AT_ONCE = DEFAULT_PAGE_ITEMS + 1
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
+# The index is blocked, or does not exist.
+_NO_WRITES = (403, 404)
 
 Actions = list[tuple[Document, bytes]]
 
@@ -373,11 +375,15 @@ class OpenSearchIndex:
             )
         )
         results = [item["index"] for item in response["items"]]
-        return [
-            RefusedDocument(document, _reason(result["error"]), result["status"] != _REFUSED)
-            for (document, _), result in zip(chunk, results, strict=True)
-            if result["status"] >= _REFUSED and result["status"] != _OLDER_THAN_INDEXED
-        ]
+        refused: list[RefusedDocument] = []
+        for (document, _), result in zip(chunk, results, strict=True):
+            status = result["status"]
+            if status in _NO_WRITES:
+                raise OutageError(f"OpenSearch: {status} {_reason(result['error'])}")
+            if status >= _REFUSED and status != _OLDER_THAN_INDEXED:
+                reason = _reason(result["error"])
+                refused.append(RefusedDocument(document, reason, retryable=status != _REFUSED))
+        return refused
 
 
 def _to_actions(documents: Sequence[Document]) -> tuple[Actions, list[RefusedDocument]]:
