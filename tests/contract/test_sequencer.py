@@ -874,6 +874,26 @@ def test_a_read_of_a_deleted_chat_takes_and_a_post_to_it_does_not(
     assert post.value.remaining == ()
 
 
+@pytest.mark.parametrize("ascending", [False, True])
+def test_a_page_of_large_pending_versions_ends_at_a_number_of_bytes(
+    sequencer: Sequencer, token: str, ascending: bool
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    for _ in range(5):
+        accept(sequencer, counter, [message(20_000 * "\U0001f98a")] * 5)
+    page = PageRequest(limit=100, after=0 if ascending else None)
+    pending_page = read_pending(sequencer, counter, page)
+    in_order = [*range(1, 26)] if ascending else [*range(25, 0, -1)]
+    assert (numbers(pending_page), pending_page.truncated) == (in_order[:12], True)
+    last = in_order[11]
+    behind = PageRequest(100, after=last) if ascending else PageRequest(100, before=last)
+    assert numbers(read_pending(sequencer, counter, behind)) == in_order[12:24]
+    nearly_all = PageRequest(100, after=23) if ascending else PageRequest(100, before=3)
+    rest = read_pending(sequencer, counter, nearly_all)
+    assert (numbers(rest), rest.truncated) == (in_order[23:], False)
+
+
 def test_pending_versions_are_read_by_number_and_page(sequencer: Sequencer, token: str) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)

@@ -1,10 +1,12 @@
 """Pages merge pending and stored items. A scan over them has no gap and no duplicate."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
+from chalicelib.domain.limits import MAX_BODY_CHARS
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.usecases.accept import create_chat, create_messages
@@ -66,6 +68,28 @@ def test_every_scan_sees_everything_once_in_order(
     ports.persist()
     model = run(ports, tenant, steps)
     assert scan(ports, tenant, limit, ascending) == sorted(model.items(), reverse=not ascending)
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("persisted", [0, 17, 40], ids=["pending", "some stored", "stored"])
+def test_a_scan_of_large_messages_sees_everything_once_in_order(
+    ports: FakePorts, tenant: Tenant, ascending: bool, persisted: int
+) -> None:
+    create_chat(ports, tenant, Chat(number=0, revision=0, created_at=NOW))
+    ports.persist()
+    for number in range(1, 41):
+        large = Message(
+            number=0, revision=0, body=f"{number} {'x' * (MAX_BODY_CHARS - 3)}", created_at=NOW
+        )
+        create_messages(ports, tenant, 1, [large])
+        if number == persisted:
+            ports.persist()
+    # Stored, and deleted since: what is pending makes room in the page.
+    edit_message(ports, tenant, 1, 5, lambda m: replace(m, body="", deleted_at=NOW))
+    edit_message(ports, tenant, 1, 38, lambda m: replace(m, body="", deleted_at=NOW))
+    seen = [(number, body.split()[0]) for number, body in scan(ports, tenant, 100, ascending)]
+    expected = [(n, str(n)) for n in range(1, 41) if n not in (5, 38)]
+    assert seen == (expected if ascending else expected[::-1])
 
 
 def test_chats_are_listed_newest_first_with_pending_ones(ports: FakePorts, tenant: Tenant) -> None:

@@ -9,7 +9,6 @@ the same file.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chalicelib.adapters.mysql.database import (
     NO_LIMIT,
@@ -44,9 +43,11 @@ MAX_CHARS_AT_ONCE = 2_000
 SHORT_COLUMNS = COLUMNS.replace(
     "m.body", f"IF(CHAR_LENGTH(m.body) <= {MAX_CHARS_AT_ONCE}, m.body, NULL)"
 )
+BODY = 2
+BODY_CHARS = "CHAR_LENGTH(m.body)"
 # One range of the clustered index: by then, both joins are constants.
 LIST = f"""
-SELECT m.position, CHAR_LENGTH(m.body), {{columns}} {OF_CHAT}
+SELECT {{columns}} {OF_CHAT}
 WHERE a.token = %s AND a.deleted_at IS NULL AND c.deleted_at IS NULL
   AND m.number > %s AND m.number < %s AND m.deleted_at IS NULL
 ORDER BY m.number {{direction}} LIMIT %s
@@ -64,7 +65,7 @@ WHERE a.token = %s AND c.revision > 0 AND c.number IN ({placeholders})
 
 # The index is forced: otherwise a server may sort the whole chat.
 LIST_CHANGES = """
-SELECT m.position, CHAR_LENGTH(m.body), {columns}
+SELECT {columns}, m.position
 FROM applications a
 JOIN chats c ON c.application_id = a.id AND c.number = %s
 JOIN messages m FORCE INDEX (messages_by_position) ON m.chat_id = c.id
@@ -92,7 +93,7 @@ class MySqlMessages:
         direction = "ASC" if page.ascending else "DESC"
         before = NO_LIMIT if page.before is None else page.before
         rows = self._read_page(LIST, (chat, token, page.after or 0, before), limit, direction)
-        return [to_message(row) for _, _, *row in rows]
+        return [to_message(row) for row in rows]
 
     def revisions(self, numbers: Mapping[Counter, Sequence[int]]) -> dict[Counter, dict[int, int]]:
         stored: dict[Counter, dict[int, int]] = {counter: {} for counter in numbers}
@@ -122,7 +123,7 @@ class MySqlMessages:
     ) -> list[Change]:
         args = (chat, token, since.position, since.position, since.number)
         rows = self._read_page(LIST_CHANGES, args, limit)
-        return [Change(position, to_message(row)) for position, _, *row in rows]
+        return [Change(row[-1], to_message(row[:-1])) for row in rows]
 
     def _read_page(
         self, sql: str, args: tuple[object, ...], limit: int, direction: str = ""
@@ -131,26 +132,25 @@ class MySqlMessages:
 
         If a long body was left out, only the rows that fit are read again. That statement alone is the
         result, so the page shows one moment. If edits have made the bodies shorter in between, the rows no
-        longer show whether that is all, and the third statement reads all of them.
+        longer show whether that is all, and the last statement reads all of them.
         """
-        short = self._database.read(
-            sql.format(columns=SHORT_COLUMNS, direction=direction), (*args, limit)
+        short, lengths, whole = (
+            sql.format(columns=columns, direction=direction)
+            for columns in (SHORT_COLUMNS, BODY_CHARS, COLUMNS)
         )
-        if all(chars <= MAX_CHARS_AT_ONCE for _, chars, *_ in short):
-            return short
-        whole = sql.format(columns=COLUMNS, direction=direction)
-        count = min(_count_fitting(short) + 1, limit)
+        rows = self._database.read(short, (*args, limit))
+        if all(row[BODY] is not None for row in rows):
+            return rows
+        chars = [int(row[0]) for row in self._database.read(lengths, (*args, limit))]
+        count = min(len(fit_to_response(chars, int)) + 1, limit)
         rows = self._database.read(whole, (*args, count))
-        if count < limit and len(rows) == count == _count_fitting(rows):
+        fitting = fit_to_response(rows, lambda row: len(row[BODY]))
+        if count < limit and len(rows) == count == len(fitting):
             rows = self._database.read(whole, (*args, limit))
         return rows
 
 
-def _count_fitting(rows: Sequence[Row]) -> int:
-    return len(fit_to_response(rows, lambda row: int(row[1])))
-
-
-def to_message(row: Sequence[Any]) -> Message:
+def to_message(row: Row) -> Message:
     number, revision, body, sender, metadata, by_server, created_at, edited_at, deleted_at, key = (
         row
     )

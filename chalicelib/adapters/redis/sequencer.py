@@ -72,6 +72,8 @@ _COUNTERS_PER_CALL = 500
 # How long Redis stores copies of what MySQL knows, and the fields of the cached keys.
 _APPLICATION_LIFE_SECONDS = 3_600
 _BLOCK_SECONDS = 24 * 3_600
+# Of a page of pending versions: as much as fits into a response, if each character is one or two bytes.
+MAX_PENDING_BYTES_OF_PAGE = 1_000_000
 _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
 
 # Holds every lease when the store keeps every acknowledged write over a failover: any node may issue numbers.
@@ -185,12 +187,13 @@ class RedisSequencer:
                 "-inf" if page.after is None else f"({page.after}",
                 "+inf" if page.before is None else f"({page.before}",
                 "asc" if page.ascending else "desc",
-                page.limit + 1,
+                page.limit,
                 idempotency.fingerprint if idempotency else "",
                 _limits(tenant.buckets),
                 self._fixed_holder,
                 secrets.token_hex(16),
                 cost,
+                MAX_PENDING_BYTES_OF_PAGE,
             ],
         )
         remaining = parse_remaining(reply, tenant.buckets)
@@ -199,10 +202,11 @@ class RedisSequencer:
             return PendingPage((), False, True, 0, replayed=replayed, remaining=remaining)
         if reply[0] != b"pending":
             return parse_not_cached(reply, remaining)
-        entries = reply[4 : 4 + page.limit]
+        truncated = len(reply) > 4 and not reply[-1]
+        entries = reply[4:-1] if truncated else reply[4:]
         return PendingPage(
             pending=tuple(parse_entry(entry, version_type(counter)) for entry in entries),
-            truncated=len(reply) - 4 > page.limit,
+            truncated=truncated,
             known=bool(reply[1]),
             edits=int(reply[2]),
             remaining=remaining,

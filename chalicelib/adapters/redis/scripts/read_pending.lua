@@ -6,7 +6,10 @@
 -- ARGV  1 key version  2 chat number or ''  3 lowest number or '-inf'  4 highest number or '+inf'
 --       5 'asc' or 'desc'  6 most entries  7 fingerprint or ''  8 limits of the buckets
 --       9 fixed holder or ''  10 nonce  11 what the request takes from the buckets
--- Returns {'pending', known (0 or 1), edits, remaining in the buckets, pending entry…} {'gone', remaining}
+--       12 most bytes of the entries; one entry may have more
+-- Returns {'pending', known (0 or 1), edits, remaining in the buckets, pending entry…}; the last entry is '' if
+--         more are pending than the page has
+--         {'gone', remaining}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, remaining, pending entry…}
 --         {'limited', remaining in the buckets, index of the one that has too little, ms until it has enough}
 --         {'not_cached', nonce} {'deleted'} {'key'} {'reused'}
@@ -22,10 +25,23 @@ if replayed then return replayed end
 local remaining = take(buckets)
 local is_known = chat_known(KEYS[2], KEYS[4], ARGV[2])
 if not is_known then return {'gone', remaining} end
-local entries
-if ARGV[5] == 'asc' then
-  entries = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[3], ARGV[4], 'LIMIT', 0, ARGV[6])
-else
-  entries = redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[3], 'LIMIT', 0, ARGV[6])
+local function read_range(offset, count)
+  if ARGV[5] == 'asc' then
+    return redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[3], ARGV[4], 'LIMIT', offset, count)
+  end
+  return redis.call('ZREVRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[3], 'LIMIT', offset, count)
 end
+
+-- Few at a time: an entry may have 120 kB, and what does not fit into the page is not read.
+local entries, bytes, most, is_full = {}, 0, tonumber(ARGV[6]), false
+repeat
+  local count = math.min(20, most + 1 - #entries)
+  local chunk = read_range(#entries, count)
+  for _, entry in ipairs(chunk) do
+    bytes = bytes + #entry
+    is_full = #entries == most or #entries > 0 and bytes > tonumber(ARGV[12])
+    entries[#entries + 1] = is_full and '' or entry
+    if is_full then break end
+  end
+until is_full or #chunk < count
 return {'pending', is_known, redis.call('HGET', KEYS[2], 'edits') or '0', remaining, unpack(entries)}
