@@ -20,8 +20,9 @@ blueprint = Blueprint(__name__)
 
 # How old the state of a service may be.
 MAX_AGE_MS = 2_000
-# A request that has waited so long begins no other check.
-MAX_WAIT_MS = 4_000
+# A request that has waited so long begins no other check. It is longer than one service takes that hangs (SQS
+# comes last, because it takes longer), so a single one does not hide the others.
+MAX_WAIT_MS = 5_000
 
 
 class ReadinessCheck:
@@ -32,8 +33,8 @@ class ReadinessCheck:
         self._pings: dict[str, Callable[[], None]] = {
             "redis": lambda: ports.sequencer.ping(),
             "mysql": lambda: ports.store.ping(),
-            "sqs": lambda: ports.queues.ping(),
             "opensearch": lambda: ports.index.ping(),
+            "sqs": lambda: ports.queues.ping(),
         }
         self._clock = ports.clock
         self._checked_at_ms = dict.fromkeys(self._pings, -MAX_AGE_MS)
