@@ -119,8 +119,9 @@ class PendingPage(msgspec.Struct, frozen=True):
     """The pending versions of a page, in the order of the page.
 
     If `truncated`, more versions are pending than the page holds. `known` says that Redis has the counter,
-    or the chat that it belongs to. `edits` is the number of edits that were accepted so far: a version that
-    is read from MySQL after this page is current as long as `edits` stays the same. `replayed` is what an
+    or the chat that it belongs to. `edits` is the revision of the counter's newest edit: it shows whether a
+    version that is read from MySQL after this page is still current when it is edited. `last` is the last
+    number that was issued, None if this incarnation does not hold the counter's lease. `replayed` is what an
     earlier request with the same Idempotency-Key got; then the rest of the page is empty. `remaining` is
     what is left of the rate limits.
     """
@@ -129,6 +130,7 @@ class PendingPage(msgspec.Struct, frozen=True):
     truncated: bool
     known: bool
     edits: int
+    last: int | None = None
     replayed: Accepted | None = None
     remaining: tuple[Remaining, ...] = ()
 

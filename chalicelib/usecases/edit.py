@@ -77,7 +77,7 @@ def edit_message(
     """The new version of the message, as it was accepted. `if_match` is the revision that the client has.
 
     Raises `NotFoundError`, `GoneError`, `RevisionMismatchError`, `KeyReusedError`, `RateLimitedError`.
-    Raises `ConflictError` if other requests change messages of the chat for two seconds. Raises
+    Raises `ConflictError` if other requests change the same message for two seconds. Raises
     `ForbiddenError` if a user may not write to the chat, or is not the sender of the version that is
     changed.
     """
@@ -187,7 +187,7 @@ def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T
                 if isinstance(accepted, Accepted):
                     return _Outcome(remaining, replayed=accepted)
                 return _Outcome(remaining, version=accepted)
-        raise ConflictError("other requests kept changing the same chat; try again")
+        raise ConflictError("other requests kept changing it; try again")
 
 
 def _read[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> PendingPage:

@@ -4,6 +4,8 @@ The newest accepted version of a number is pending in Redis or stored in MySQL. 
 first: a version that has left Redis by then is already in MySQL.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
@@ -60,9 +62,14 @@ def get_message(
 def list_chats(ports: Ports, tenant: Tenant, page: PageRequest) -> Result[Page[ChatRow, int]]:
     """A page of the chats that are not deleted. Raises `ForbiddenError` for a user of single chats."""
     tenant.require_read(None)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token), _one_more(page))
-    with remaining_on_errors(pending_page.remaining):
-        rows = ports.store.chats.list_chats(tenant.token, page, rows_to_fetch(page, pending_page))
+    pending_page, rows = _read_without_gaps(
+        ports,
+        tenant,
+        Counter(tenant.token),
+        page,
+        lambda page, limit: ports.store.chats.list_chats(tenant.token, page, limit),
+        lambda row: row.chat.number,
+    )
     newest = {row.chat.number: row for row in rows}
     for entry in pending_page.pending:
         if isinstance(entry.version, Chat):
@@ -85,12 +92,16 @@ def list_messages(
 ) -> Result[Page[Message, int]]:
     """A page of the messages that are not deleted. Raises `NotFoundError`, `GoneError`, `ForbiddenError`."""
     tenant.require_read(chat)
-    pending_page = read_pending(ports, tenant, Counter(tenant.token, chat), _one_more(page))
-    with remaining_on_errors(pending_page.remaining):
-        rows = ports.store.messages.list_messages(
-            tenant.token, chat, page, rows_to_fetch(page, pending_page)
-        )
-        if not rows:
+    pending_page, rows = _read_without_gaps(
+        ports,
+        tenant,
+        Counter(tenant.token, chat),
+        page,
+        lambda page, limit: ports.store.messages.list_messages(tenant.token, chat, page, limit),
+        lambda message: message.number,
+    )
+    if not rows:
+        with remaining_on_errors(pending_page.remaining):
             require_chat(ports, tenant, chat, pending_page.known)
     newest = {row.number: row for row in rows}
     for entry in pending_page.pending:
@@ -206,6 +217,39 @@ def _existing(row: ChatRow | None) -> ChatRow:
     if row.chat.deleted_at:
         raise GoneError("the chat was deleted")
     return row
+
+
+def _read_without_gaps[T](
+    ports: Ports,
+    tenant: Tenant,
+    counter: Counter,
+    page: PageRequest,
+    list_rows: Callable[[PageRequest, int], list[T]],
+    number: Callable[[T], int],
+) -> tuple[PendingPage, list[T]]:
+    """The pending versions and the rows of a page, so that no accepted number between them is missing.
+
+    All numbers up to the last one that was issued when Redis was read are pending in that reading, or are
+    among the rows. Numbers that were issued later may be among the rows although lower ones are not, because
+    records are persisted in any order. A client that saw the higher one would continue after it, and never
+    see the lower one. So if the rows have a number above the last one, Redis is read again. If the counter
+    has moved since, the page ends at its last number. If not, another incarnation issued the number: it
+    stays. (A counter that appears and is gone again in between had been idle for an hour.)
+    """
+    pending_page = read_pending(ports, tenant, counter, _one_more(page))
+    with remaining_on_errors(pending_page.remaining):
+        rows = list_rows(page, rows_to_fetch(page, pending_page))
+        if any(number(row) > (pending_page.last or 0) for row in rows):
+            again = read_pending(ports, tenant.without_rate_limit(), counter, _one_more(page))
+            if again.last is not None and again.last != pending_page.last:
+                pending_page = replace(again, remaining=pending_page.remaining)
+                rows = list_rows(_up_to(again.last, page), rows_to_fetch(page, again))
+    return pending_page, rows
+
+
+def _up_to(last: int, page: PageRequest) -> PageRequest:
+    before = last + 1 if page.before is None else min(page.before, last + 1)
+    return replace(page, before=before)
 
 
 def _one_more(page: PageRequest) -> PageRequest:

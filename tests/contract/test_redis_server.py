@@ -51,6 +51,7 @@ COMMANDS = st.one_of(
     command("ZCARD", sets),
     command("ZSCORE", sets, fields),
     command("ZRANGE", sets, st.integers(-4, 4), st.integers(-4, 4)),
+    command("ZRANGE", sets, st.integers(-4, 4), st.integers(-4, 4), st.just("WITHSCORES")),
     command("ZCOUNT", sets, bounds, bounds),
     command("ZREMRANGEBYSCORE", sets, bounds, bounds),
     st.tuples(ranges, limits).map(lambda pair: (*pair[0], *pair[1])),

@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.redis.codec import application_key
+from chalicelib.adapters.redis.codec import application_key, counter_key
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
@@ -946,30 +946,115 @@ def test_an_edit_replaces_the_pending_version_with_a_newer_revision(
         )
 
 
-def test_an_edit_of_a_stored_version_conflicts_after_any_other_edit(
+def stored_messages(sequencer: Sequencer, counter: Counter, count: int) -> list[Message]:
+    """Messages that were accepted and are persisted."""
+    first = accept(sequencer, counter, [message()] * count)
+    revisions = {n: first.revision + n - 1 for n in range(1, count + 1)}
+    sequencer.acknowledge({counter: revisions})
+    return [replace(message(), number=n, revision=revision) for n, revision in revisions.items()]
+
+
+def edit(sequencer: Sequencer, counter: Counter, stored: Message, seen: PendingPage) -> Accepted:
+    """An edit of a stored version, made after `seen` was read. It is persisted at once."""
+    done = sequencer.edit(
+        Tenant(counter.token, 1),
+        counter,
+        replace(stored, body="edited"),
+        EditPrecondition(stored.revision, seen.edits, 0),
+    )
+    assert isinstance(done, Accepted)
+    sequencer.acknowledge({counter: {stored.number: done.revision}})
+    return done
+
+
+def test_an_edit_of_a_stored_version_conflicts_after_another_edit_of_it(
     sequencer: Sequencer, token: str
 ) -> None:
     counter = Counter(token, 1)
     acquire(sequencer, counter)
-    first = accept(sequencer, counter, [message(), message()])
-    sequencer.acknowledge({counter: {1: first.revision, 2: first.revision + 1}})
+    stored, *_ = stored_messages(sequencer, counter, 2)
     seen = read_pending(sequencer, counter)
-    stored = replace(message(), number=1, revision=first.revision)
-    done = sequencer.edit(
-        Tenant(counter.token, 1),
-        counter,
-        replace(stored, body="a"),
-        EditPrecondition(stored.revision, seen.edits, 0),
-    )
-    assert isinstance(done, Accepted)
-    sequencer.acknowledge({counter: {1: done.revision}})
+    done = edit(sequencer, counter, stored, seen)
     with pytest.raises(ConflictError):
-        sequencer.edit(
-            Tenant(counter.token, 1),
-            counter,
-            replace(stored, body="b"),
-            EditPrecondition(stored.revision, seen.edits, 0),
-        )
+        edit(sequencer, counter, stored, seen)
+    edited = replace(stored, revision=done.revision)
+    edit(sequencer, counter, edited, read_pending(sequencer, counter))
+
+
+def test_edits_of_different_stored_versions_do_not_conflict(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    first, second, third = stored_messages(sequencer, counter, 3)
+    before_all = read_pending(sequencer, counter)
+    edit(sequencer, counter, first, before_all)
+    between = read_pending(sequencer, counter)
+    edit(sequencer, counter, second, before_all)
+    edit(sequencer, counter, third, between)
+    with pytest.raises(ConflictError):
+        edit(sequencer, counter, second, between)
+
+
+def test_an_edit_conflicts_if_too_many_others_came_in_between(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter, window=2000)
+    *others, early, late = stored_messages(sequencer, counter, 1002)
+    before_all = read_pending(sequencer, counter)
+    for stored in others[:-1]:
+        edit(sequencer, counter, stored, before_all)
+    edit(sequencer, counter, early, before_all)
+    edit(sequencer, counter, others[-1], before_all)
+    with pytest.raises(ConflictError):
+        edit(sequencer, counter, late, before_all)
+    edit(sequencer, counter, late, read_pending(sequencer, counter))
+
+
+def test_an_edit_after_a_pause_conflicts_if_the_list_of_edits_has_expired(clock: FakeClock) -> None:
+    sequencer, counter = InMemorySequencer(clock), Counter("a" * 30, 1)
+    cache_application(sequencer, application(counter.token))
+    acquire(sequencer, counter)
+    first, second, third = stored_messages(sequencer, counter, 3)
+    before_all = read_pending(sequencer, counter)
+    edit(sequencer, counter, first, before_all)
+    after = read_pending(sequencer, counter)
+    clock.wait(61)
+    with pytest.raises(ConflictError):
+        edit(sequencer, counter, second, before_all)
+    edit(sequencer, counter, second, after)
+    with pytest.raises(ConflictError):
+        edit(sequencer, counter, third, before_all)
+
+
+def test_an_edit_conflicts_after_an_edit_that_a_function_of_an_earlier_release_accepted(
+    clock: FakeClock,
+) -> None:
+    """That release counts edits and lists none, and its functions run during an upgrade."""
+    sequencer, counter = InMemorySequencer(clock), Counter("a" * 30, 1)
+    cache_application(sequencer, application(counter.token))
+    acquire(sequencer, counter)
+    first, second = stored_messages(sequencer, counter, 2)
+    edit(sequencer, counter, first, read_pending(sequencer, counter))
+    seen = read_pending(sequencer, counter)
+    sequencer.server.execute("HINCRBY", counter_key(counter), "edits", 1)
+    with pytest.raises(ConflictError):
+        edit(sequencer, counter, second, seen)
+    edit(sequencer, counter, second, read_pending(sequencer, counter))
+
+
+def test_a_page_has_the_last_number_that_this_incarnation_issued(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    assert read_pending(sequencer, counter).last is None
+    acquire(sequencer, counter, floor=1000, epoch=2)
+    assert read_pending(sequencer, counter).last == 1000
+    accepted = accept(sequencer, counter, [message()] * 3)
+    assert read_pending(sequencer, counter).last == 1003
+    sequencer.discard_lease(counter, accepted.lease)
+    assert read_pending(sequencer, counter).last is None
 
 
 def test_an_edit_from_a_page_read_before_a_new_lease_conflicts(

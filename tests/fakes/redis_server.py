@@ -216,13 +216,17 @@ class RedisServer:
         score = self._set(key).scores.get(member)
         return None if score is None else as_bytes(score)
 
-    def zrange(self, key: bytes, first: bytes, last: bytes) -> Reply:
-        members = [member for _, member in self._set(key).ordered()]
+    def zrange(self, key: bytes, first: bytes, last: bytes, *with_scores: bytes) -> Reply:
+        members = self._set(key).ordered()
         start, stop = (
             int(n) if int(n) >= 0 else max(len(members) + int(n), -(int(n) == int(last)))
             for n in (first, last)
         )
-        return members[max(start, 0) : stop + 1]
+        between = members[max(start, 0) : stop + 1]
+        if with_scores:
+            assert with_scores == (b"WITHSCORES",)
+            return [part for score, member in between for part in (member, as_bytes(score))]
+        return [member for _, member in between]
 
     def zrangebyscore(self, key: bytes, low: bytes, high: bytes, *limit: bytes) -> Reply:
         return _limited(self._set(key).between(low, high), limit)

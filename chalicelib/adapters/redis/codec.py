@@ -79,6 +79,11 @@ def deletions_key(chat: Counter) -> str:
     return f"{counter_key(chat)}:deletions"
 
 
+def edited_key(counter: Counter) -> str:
+    """The numbers that were edited last, by the revision of their newest edit."""
+    return f"{counter_key(counter)}:edited"
+
+
 def idle_key(token: AppToken) -> str:
     """Idle counters (chat number, or 0 for the chats' counter), by when they became idle, ms since 1970."""
     return f"{{{token}}}:quiet"

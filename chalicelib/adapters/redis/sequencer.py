@@ -13,6 +13,7 @@ from chalicelib.adapters.redis.codec import (
     counter_key,
     deletions_key,
     due_key,
+    edited_key,
     fragment,
     idempotency_record_key,
     idle_key,
@@ -138,7 +139,11 @@ class RedisSequencer:
         stored_response: bytes = b"",
     ) -> Accepted | NotReady:
         nonce, created_at = secrets.token_hex(16), version.created_at
-        names = [*common_keys(counter), *_idempotency_keys(tenant, idempotency)]
+        names = [
+            *common_keys(counter),
+            edited_key(counter),
+            *_idempotency_keys(tenant, idempotency),
+        ]
         if version.deleted_at:
             deleted_chat = Counter(counter.token, ChatNumber(version.number))
             names.append(
@@ -202,13 +207,14 @@ class RedisSequencer:
             return PendingPage((), False, True, 0, replayed=replayed, remaining=remaining)
         if reply[0] != b"pending":
             return parse_not_cached(reply, remaining)
-        truncated = len(reply) > 4 and not reply[-1]
-        entries = reply[4:-1] if truncated else reply[4:]
+        truncated = len(reply) > 5 and not reply[-1]
+        entries = reply[5:-1] if truncated else reply[5:]
         return PendingPage(
             pending=tuple(parse_entry(entry, version_type(counter)) for entry in entries),
             truncated=truncated,
             known=bool(reply[1]),
             edits=int(reply[2]),
+            last=int(reply[4]) if reply[4] else None,
             remaining=remaining,
         )
 
@@ -353,7 +359,7 @@ class RedisSequencer:
         self._scripts.run_each("forget_released", calls)
 
     def forget_application(self, token: AppToken) -> None:
-        counter_keys = (counter_key, nonce_key, pending_key, deletions_key)
+        counter_keys = (counter_key, nonce_key, pending_key, deletions_key, edited_key)
         for name in (idle_key(token), due_key(token)):
             while members := self._pipeline([("ZRANGE", name, 0, _COUNTERS_PER_CALL - 1)])[0]:
                 chats = {int(member.split(b":")[0]) for member in members}

@@ -75,7 +75,7 @@ PROBLEMS: dict[str, ProblemType] = {
     "conflict": ProblemType(
         409,
         "Another request changed it at the same time",
-        "Other requests changed messages of the same chat for two seconds, or replaced the key.",
+        "Other requests changed the same chat or message for two seconds, or replaced the key.",
         "Send the request again.",
     ),
     "gone": ProblemType(

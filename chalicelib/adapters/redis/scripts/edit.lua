@@ -1,7 +1,7 @@
 -- Accept a new version (an edit or a deletion) of a number that is in use.
 --
 -- KEYS  1 application  2 counter  3 nonce  4 pending  5 due  6 chats' counter  7 chats' pending  8 idle
---       then the idempotency record (only if the request has a key)
+--       9 edited  then the idempotency record (only if the request has a key)
 --       then, only for a deletion: the messages' counter of the deleted chat, or the deletions of the chat
 --       whose message is deleted
 -- ARGV  1 key version  2 fixed holder or ''  3 nonce  4 how long others wait for this attempt, ms
@@ -21,14 +21,14 @@
 --         {'missing', holder, abandoned nonces, epoch of the chats' counter, its last number}
 
 local keys = {counter = KEYS[2], nonce = KEYS[3], pending = KEYS[4], due = KEYS[5], chats = KEYS[6],
-              chats_pending = KEYS[7], idle = KEYS[8]}
+              chats_pending = KEYS[7], idle = KEYS[8], edited = KEYS[9]}
 local chat, number = ARGV[5], ARGV[14]
 local FIRST_LEASE = ',"messages_lease":%b{}}$'
 
 local me = incarnation(ARGV[2])
 local refused = refusal(KEYS[1], ARGV[1], me, ARGV[3])
 if refused then return refused end
-local idempotency_key = ARGV[10] ~= '' and KEYS[9]
+local idempotency_key = ARGV[10] ~= '' and KEYS[10]
 local replayed = idempotency_key and replay(idempotency_key, ARGV[10], keys.pending, {})
 if replayed then return replayed end
 if is_full(keys, 1, ARGV[8], ARGV[9]) then return {'full'} end
@@ -42,13 +42,46 @@ if counter.epoch < tonumber(ARGV[17]) then
   return {'exhausted', me, integer(counter.epoch), integer(counter.ceiling)}
 end
 
+-- `edits` of the counter is the revision of its newest edit. `edited` lists the numbers that were edited last,
+-- by the revision of their newest edit. It has all edits above the score of its member 'from'. It may expire, and
+-- a copy of it may be older than the counter: then its newest edit is not `edits`, and it says nothing.
+local edits = tonumber(redis.call('HGET', keys.counter, 'edits') or 0)
+local is_listed = tonumber(redis.call('ZRANGE', keys.edited, -1, -1, 'WITHSCORES')[2]) == edits
+
+-- Whether this number was edited after a page with these `edits` was read, or may have been.
+local function edited_since(seen)
+  if edits == seen then return false end
+  if seen > edits or not is_listed then return true end
+  if seen < tonumber(redis.call('ZSCORE', keys.edited, 'from')) then return true end
+  return tonumber(redis.call('ZSCORE', keys.edited, number) or 0) > seen
+end
+
+-- Far more edits than one counter accepts while a request is between its read and its edit.
+local MAX_LISTED = 1000
+local LISTED_TTL_MS = 60000
+
+local function list_edit(revision)
+  if not is_listed then
+    redis.call('DEL', keys.edited)
+    redis.call('ZADD', keys.edited, integer(edits), 'from')
+  end
+  redis.call('ZADD', keys.edited, integer(revision), number)
+  if redis.call('ZCARD', keys.edited) > MAX_LISTED + 1 then
+    local oldest = redis.call('ZRANGE', keys.edited, 1, 1, 'WITHSCORES')
+    redis.call('ZREM', keys.edited, oldest[1])
+    redis.call('ZADD', keys.edited, oldest[2], 'from')
+  end
+  redis.call('PEXPIRE', keys.edited, integer(LISTED_TTL_MS))
+  redis.call('HSET', keys.counter, 'edits', integer(revision))
+end
+
 -- The new version was made from a pending version or from MySQL's row. A pending version must still be the
--- same. MySQL's row is current if no edit was accepted since the pending page was read: an earlier edit was
--- pending then, so the caller saw it, or it was persisted, so the caller read it from MySQL.
+-- same. MySQL's row is current if the number was not edited since the pending page was read: an earlier edit
+-- was pending then, so the caller saw it, or it was persisted, so the caller read it from MySQL.
 local entry = pending_entry(keys.pending, number)
 if entry then
   if entry_revision(entry) ~= tonumber(ARGV[15]) then return {'conflict'} end
-elseif (redis.call('HGET', keys.counter, 'edits') or '0') ~= ARGV[16] then
+elseif edited_since(tonumber(ARGV[16])) then
   return {'conflict'}
 end
 
@@ -61,11 +94,11 @@ if chat == '' then
   json = string.sub(json, 1, -2) .. lease
 end
 local revision = revision_of(counter, redis.call('HINCRBY', keys.counter, 'revision', 1))
-redis.call('HINCRBY', keys.counter, 'edits', 1)
+list_edit(revision)
 redis.call('ZREMRANGEBYSCORE', keys.pending, number, number)
 store_pending(keys, chat, me, counter, ARGV[6], ARGV[7], number, revision,
               '{"number":' .. number .. ',"revision":' .. integer(revision) .. json)
-local deletion = KEYS[idempotency_key and 10 or 9]
+local deletion = KEYS[idempotency_key and 11 or 10]
 if deletion and chat ~= '' then
   redis.call('ZADD', deletion, number, number)
 elseif deletion then

@@ -7,14 +7,15 @@
 --       5 'asc' or 'desc'  6 most entries  7 fingerprint or ''  8 limits of the buckets
 --       9 fixed holder or ''  10 nonce  11 what the request takes from the buckets
 --       12 most bytes of the entries; one entry may have more
--- Returns {'pending', known (0 or 1), edits, remaining in the buckets, pending entry…}; the last entry is '' if
---         more are pending than the page has
+-- Returns {'pending', known (0 or 1), edits, remaining in the buckets, last number issued here or '', pending entry…};
+--         the last entry is '' if more are pending than the page has
 --         {'gone', remaining}
 --         {'replayed', first, last, revision, created_at, holder, epoch, ceiling, kept, remaining, pending entry…}
 --         {'limited', remaining in the buckets, index of the one that has too little, ms until it has enough}
 --         {'not_cached', nonce} {'deleted'} {'key'} {'reused'}
 
-local refused = refusal(KEYS[1], ARGV[1], incarnation(ARGV[9]), ARGV[10])
+local me = incarnation(ARGV[9])
+local refused = refusal(KEYS[1], ARGV[1], me, ARGV[10])
 if refused then return refused end
 local idempotency_key = ARGV[7] ~= '' and KEYS[5]
 local buckets, limited = buckets_for(tonumber(ARGV[11]), idempotency_key and 6 or 5, ARGV[8])
@@ -44,4 +45,6 @@ repeat
     if is_full then break end
   end
 until is_full or #chunk < count
-return {'pending', is_known, redis.call('HGET', KEYS[2], 'edits') or '0', remaining, unpack(entries)}
+-- A copy of the counter in another incarnation does not know the last number.
+local edits, last, holder = unpack(redis.call('HMGET', KEYS[2], 'edits', 'last', 'holder'))
+return {'pending', is_known, edits or '0', remaining, holder == me and last or '', unpack(entries)}
