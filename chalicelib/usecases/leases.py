@@ -12,7 +12,6 @@ leases from MySQL to Redis. Each of its steps may be lost, late or run twice wit
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 from chalicelib.domain.errors import (
     ConflictError,
@@ -87,12 +86,16 @@ def _acquire(ports: Ports, counter: Counter, missing: LeaseMissing) -> None:
         return
     now = rfc3339(ports.clock.now_ms())
     # If this fails, MySQL may have granted a lease. The nonce stays, so that the range is granted again.
-    with suppress(ConflictError):
+    try:
         grant = ports.store.leases.acquire_lease(counter, missing, epoch, ports.lease_window, now)
-        if grant is not None:
-            ports.sequencer.install_lease(counter, missing.nonce, grant)
-            ports.metrics.count(LEASES_REACQUIRED if grant.lost else LEASES_ACQUIRED)
-            ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
+    except ConflictError:
+        # Nothing was granted. With its nonce, this caller would wait for itself.
+        ports.sequencer.abandon_nonce(counter, missing.nonce)
+        return
+    if grant is not None:
+        ports.sequencer.install_lease(counter, missing.nonce, grant)
+        ports.metrics.count(LEASES_REACQUIRED if grant.lost else LEASES_ACQUIRED)
+        ports.metrics.count(NUMBERS_SKIPPED, grant.skipped)
 
 
 def _no_row(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> OrdinalError:
@@ -106,7 +109,8 @@ def _no_row(ports: Ports, counter: Counter, chats: IssuedUpTo | None) -> Ordinal
 
 
 def _extend(ports: Ports, counter: Counter, exhausted: LeaseExhausted) -> None:
-    extended = ports.store.leases.extend_lease(counter, exhausted.lease, ports.lease_window)
+    now = rfc3339(ports.clock.now_ms())
+    extended = ports.store.leases.extend_lease(counter, exhausted.lease, ports.lease_window, now)
     if extended is None:
         ports.sequencer.discard_lease(counter, exhausted.lease)
     else:

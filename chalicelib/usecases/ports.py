@@ -405,11 +405,14 @@ class Leases(Protocol):
         """
         ...
 
-    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(
+        self, counter: Counter, lease: Lease, window: int, at: Timestamp
+    ) -> Lease | None:
         """Raise the ceiling to `window` above `lease.ceiling`, if holder and epoch are unchanged.
 
-        Never lowers the ceiling. Returns the lease with its new ceiling; None if there is a newer lease.
-        Raises `UnavailableError` if the row does not exist yet.
+        Never lowers the ceiling. Returns the lease with its new ceiling; None if there is a newer lease. An
+        incarnation that has `lease` has accepted the chat. So if the chat has no row yet, this creates its
+        stub, with `at` (RFC 3339) as the time of creation until the chat's own record arrives.
         """
         ...
 

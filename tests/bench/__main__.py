@@ -15,6 +15,7 @@ from tests.bench import (
     cold_start,
     lag,
     memory,
+    new_chats,
     noisy_neighbour,
     page,
     persist,
@@ -46,7 +47,11 @@ IN_PROCESS: dict[str, Benchmark] = {
     "rounds": rounds.rounds,
 }
 # These use the deployed functions, through API Gateway.
-DEPLOYED: dict[str, Benchmark] = {"import": scaling.bulk_import, "scaling": scaling.scaling}
+DEPLOYED: dict[str, Benchmark] = {
+    "import": scaling.bulk_import,
+    "new_chats": new_chats.new_chats,
+    "scaling": scaling.scaling,
+}
 # The names; `--only` takes their prefixes.
 NAMES = (*IN_PROCESS, *DEPLOYED)
 

@@ -514,7 +514,7 @@ def test_advancing_counters_ends_every_lease(store: MySqlStore, token: str) -> N
     grant = acquire(store, counter, "incarnation-2", 10, NOW)
     assert grant
     AdvanceCounters(store.database).advance(token, 1_000, NOW)
-    assert store.leases.extend_lease(counter, grant.lease, 10) is None
+    assert store.leases.extend_lease(counter, grant.lease, 10, NOW) is None
     store.leases.release_leases({counter: LeaseReleasing(grant.lease.holder, grant.lease.epoch, 3)})
     late = messages(token, message(grant.floor + 1), lease=grant.lease)
     assert store.persistence.persist_messages([late], 10).extended == ()

@@ -20,7 +20,6 @@ from chalicelib.domain.errors import (
     InProgressError,
     KeyReusedError,
     PoisonError,
-    UnavailableError,
 )
 from chalicelib.domain.idempotency import IdempotencyKey, IdempotentWrite
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
@@ -574,11 +573,11 @@ def test_a_lease_starts_above_the_highest_ceiling_ever_granted(store: Store, tok
     counter = Counter(token)
     first = acquire(store, counter, "a", WINDOW, NOW)
     assert first == LeaseGrant(0, Lease("a", 1, 10))
-    assert store.leases.extend_lease(counter, first.lease, WINDOW) == Lease("a", 1, 20)
+    assert store.leases.extend_lease(counter, first.lease, WINDOW, NOW) == Lease("a", 1, 20)
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         20, Lease("b", 2, 30), lost=True, skipped=20
     )
-    assert store.leases.extend_lease(counter, first.lease, WINDOW) is None
+    assert store.leases.extend_lease(counter, first.lease, WINDOW, NOW) is None
     assert acquire(store, counter, "b", WINDOW, NOW) == LeaseGrant(
         30, Lease("b", 3, 40), lost=True, skipped=10
     )
@@ -589,7 +588,7 @@ def test_extending_a_lease_never_lowers_its_ceiling(store: Store, token: str) ->
     grant = acquire(store, counter, "a", 100, NOW)
     assert grant is not None
     low = replace(grant.lease, ceiling=20)
-    assert store.leases.extend_lease(counter, low, WINDOW) == Lease("a", 1, 100)
+    assert store.leases.extend_lease(counter, low, WINDOW, NOW) == Lease("a", 1, 100)
 
 
 def test_a_counter_without_a_row_has_no_lease(store: Store, token: str) -> None:
@@ -597,8 +596,8 @@ def test_a_counter_without_a_row_has_no_lease(store: Store, token: str) -> None:
         assert store.leases.lease_epoch(counter) is None
         assert store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW) is None
         store.leases.release_leases({counter: LeaseReleasing("a", 1, 1)})
-    with pytest.raises(UnavailableError):
-        store.leases.extend_lease(Counter(token, 1), LEASE, WINDOW)
+    with pytest.raises(GoneError):
+        store.leases.extend_lease(Counter("nobody", 1), LEASE, WINDOW, NOW)
 
 
 def test_no_lease_is_acquired_for_a_deleted_chat_or_application(store: Store, token: str) -> None:
@@ -614,6 +613,8 @@ def refuse_leases(store: Store, counter: Counter) -> None:
         store.leases.lease_epoch(counter)
     with pytest.raises(GoneError):
         store.leases.acquire_lease(counter, LeaseMissing("a", "aa"), 0, WINDOW, NOW)
+    with pytest.raises(GoneError):
+        store.leases.extend_lease(counter, LEASE, WINDOW, NOW)
     store.leases.release_leases({counter: LeaseReleasing("a", 1, 1)})
 
 
@@ -655,7 +656,7 @@ def test_a_released_lease_returns_the_numbers_it_never_issued(store: Store, toke
     store.leases.release_leases({counter: LeaseReleasing("a", 2, 2)})
     store.leases.release_leases({counter: LeaseReleasing("b", 1, 2)})
     store.leases.release_leases({counter: LeaseReleasing("a", 1, 2)})
-    assert store.leases.extend_lease(counter, Lease("a", 1, 10), WINDOW) is None
+    assert store.leases.extend_lease(counter, Lease("a", 1, 10), WINDOW, NOW) is None
     store.persistence.persist_messages(
         [record], WINDOW
     )  # delivered once more, with its old ceiling
@@ -686,9 +687,44 @@ def test_a_stub_has_the_lease_of_its_messages(store: Store, token: str) -> None:
     store.persistence.persist_messages(
         [messages(token, message(1), lease=Lease("a", 1, 40))], WINDOW
     )
-    assert store.leases.extend_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW) == Lease(
+    assert store.leases.extend_lease(Counter(token, 1), Lease("a", 1, 40), WINDOW, NOW) == Lease(
         "a", 1, 50
     )
+
+
+def test_extending_the_first_lease_of_a_chat_without_a_row_creates_its_stub(
+    store: Store, token: str
+) -> None:
+    first, counter = Lease("a", 1, 10), Counter(token, 3)
+    assert store.leases.extend_lease(counter, first, WINDOW, NOW) == Lease("a", 1, 20)
+    assert store.leases.extend_lease(counter, first, WINDOW, NOW) == Lease("a", 1, 20)
+    assert store.leases.lease_epoch(counter) == 1
+    stub = store.chats.get_chat(token, 3)
+    assert stub is not None
+    assert (stub.chat.revision, stub.messages_count, chats_count(store, token)) == (0, 0, 1)
+    store.persistence.persist_messages([messages(token, message(11), chat=3, lease=first)], WINDOW)
+    own = chat(3, title="its own", messages_lease=first)
+    store.persistence.persist_chats([chats(token, own)], WINDOW)
+    filled = store.chats.get_chat(token, 3)
+    assert filled is not None
+    assert (filled.chat.title, filled.messages_count, chats_count(store, token)) == (
+        "its own",
+        1,
+        1,
+    )
+    # Whoever acquires the next lease starts above all that the first one gave.
+    grant = acquire(store, counter, "b", WINDOW, NOW)
+    assert grant is not None
+    assert (grant.floor, grant.lease.epoch, grant.lost) == (20, 2, True)
+
+
+def test_a_first_lease_that_was_lost_to_another_incarnation_is_not_extended(
+    store: Store, token: str
+) -> None:
+    first, counter = Lease("a", 1, 10), Counter(token, 1)
+    store.persistence.persist_messages([messages(token, message(1), lease=first)], WINDOW)
+    acquire(store, counter, "b", WINDOW, NOW)
+    assert store.leases.extend_lease(counter, first, WINDOW, NOW) is None
 
 
 def test_the_row_of_a_chat_has_the_first_lease_of_its_messages(store: Store, token: str) -> None:
@@ -1063,6 +1099,35 @@ def test_simultaneous_workers_on_the_same_chats_lose_nothing_and_count_exactly(
         list(pool.map(work, range(4)))
     assert [counts(store, token, number) for number in (1, 2, 3, 4)] == [(100, 100)] * 4
     assert chats_count(store, token) == 4
+
+
+def test_a_new_chat_that_requests_and_workers_find_without_a_row_is_counted_once(
+    store: Store, token: str
+) -> None:
+    first = replace(LEASE, ceiling=10)
+    numbers = range(1, 9)
+
+    def extend(turn: int) -> list[Lease | None]:
+        order = sorted(numbers, key=lambda number: (number + turn) % 8)
+        counters = [Counter(token, number) for number in order]
+        return [store.leases.extend_lease(counter, first, 1000, NOW) for counter in counters]
+
+    def persist(turn: int) -> None:
+        for number in numbers:
+            if turn % 2:
+                record = messages(token, message(1), chat=number, lease=first)
+                store.persistence.persist_messages([record], 10)
+            else:
+                record = chats(token, chat(number, messages_lease=first))
+                store.persistence.persist_chats([record], 10)
+
+    with ThreadPoolExecutor(6) as pool:
+        workers = [pool.submit(persist, turn) for turn in range(2)]
+        extended = [pool.submit(extend, turn) for turn in range(4)]
+        assert all(None not in leases.result() for leases in extended)
+        assert [worker.result() for worker in workers] == [None, None]
+    assert [counts(store, token, number) for number in numbers] == [(1, 1)] * 8
+    assert chats_count(store, token) == 8
 
 
 def test_two_callers_that_acquire_at_once_get_separate_ranges(store: Store, token: str) -> None:

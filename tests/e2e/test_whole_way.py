@@ -1,5 +1,6 @@
 """The way of a message through API Gateway, the queues and the workers of the deployed stack."""
 
+import json
 import secrets
 from collections import defaultdict
 from typing import Any
@@ -94,6 +95,28 @@ def test_a_message_arrives_although_the_chats_worker_is_stopped(
         assert application.get(chat)["title"] == "late"
     wait_until("the chat", lambda: _stored_title(stack, application) == "late")
     assert count(application, chat) == 1
+
+
+def test_a_new_chat_takes_more_than_its_first_lease_before_any_worker_has_run(
+    stack: Stack, application: Application
+) -> None:
+    batch = json.dumps({"messages": [{"body": f"message {i}"} for i in range(500)]}).encode()
+    with stack.stopped("persist_chats"), stack.stopped("persist_messages"):
+        chat = application.new_chat("a burst")
+
+        def post(_: int) -> tuple[int, int]:
+            # Unlike `application.post`, this does not repeat a refused request.
+            response = application.send("POST", f"{chat}/messages/batch", batch)
+            assert response.status_code == 202, response.text
+            return response.json()["first"], response.json()["last"]
+
+        numbers = [post(0), *in_parallel(3, post, range(3))]
+        assert sorted(numbers) == [(1, 500), (501, 1000), (1001, 1500), (1501, 2000)]
+        assert application.get(chat)["title"] == "a burst"
+    wait_until("the messages", lambda: count(application, chat) == 2000)
+    wait_until("the chat", lambda: _stored_title(stack, application) == "a burst")
+    assert application.get(chat)["skipped"] == []
+    assert application.get(application.path)["chats_count"] == 1
 
 
 def _stored_title(stack: Stack, application: Application) -> str | None:

@@ -15,7 +15,6 @@ from chalicelib.domain.errors import (
     InProgressError,
     KeyReusedError,
     PoisonError,
-    UnavailableError,
 )
 from chalicelib.domain.idempotency import IdempotentWrite
 from chalicelib.domain.leases import (
@@ -380,10 +379,17 @@ class FakeStore:
                     counted[0].ceiling, counted[0].holder, counted[0].nonce = lease.last, "", ""
 
     @_transaction
-    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(
+        self, counter: Counter, lease: Lease, window: int, at: Timestamp
+    ) -> Lease | None:
         counted = self._numbering(counter)
         if counted is None:
-            raise UnavailableError("the row of this lease does not exist yet")
+            application = self._applications.get(counter.token)
+            if application is None or counter.chat is None:
+                raise GoneError("the application was deleted")
+            self._create_stub(application, counter.chat, lease, at)
+            counted = self._numbering(counter)
+            assert counted is not None
         numbering = counted[0]
         if (numbering.holder, numbering.epoch) != (lease.holder, lease.epoch):
             return None
@@ -496,10 +502,8 @@ class FakeStore:
             return message.revision
         chat = application.chats.get(record.chat)
         if chat is None:
-            stub = Chat(number=record.chat, revision=Revision(0), created_at=message.created_at)
-            lease = record.lease
-            chat = _Chat(stub, _Numbering(lease.holder, lease.epoch, 0, lease.ceiling))
-            application.chats[record.chat] = chat
+            at = message.created_at
+            chat = self._create_stub(application, record.chat, record.lease, at)
         if chat.version.deleted_at is not None:
             return message.revision
         stored = chat.messages.get(message.number)
@@ -509,6 +513,14 @@ class FakeStore:
             chat.positions[message.number] = chat.last_position
         chat.last = max(chat.last, message.number)
         return chat.messages[message.number].revision
+
+    def _create_stub(
+        self, application: _Application, number: ChatNumber, lease: Lease, at: Timestamp
+    ) -> _Chat:
+        stub = Chat(number=number, revision=Revision(0), created_at=at)
+        chat = _Chat(stub, _Numbering(lease.holder, lease.epoch, 0, lease.ceiling))
+        application.chats[number] = chat
+        return chat
 
     @_transaction
     def get_chat(self, token: AppToken, number: ChatNumber) -> ChatRow | None:

@@ -70,6 +70,16 @@ class Read(msgspec.Struct, frozen=True):
     ended: int
 
 
+class ShownPage(msgspec.Struct, frozen=True):
+    """The numbers of the messages above `after` that a page in ascending order showed."""
+
+    client: str
+    token: str
+    chat: int
+    after: int
+    numbers: tuple[int, ...]
+
+
 class Copy(msgspec.Struct, eq=False):
     """A client's copy of a chat, made from the change feed: the latest version of each message.
 
@@ -127,6 +137,10 @@ class History:
         self.markers: list[MarkerResponse] = []
         self.copies: dict[tuple[str, str, int], Copy] = {}
         self.losses: list[Loss] = []
+        self.pages: list[ShownPage] = []
+        # Requests that got 409 or 503. If `is_faultless`, nothing failed and nothing waited for long.
+        self.refusals: list[str] = []
+        self.is_faultless = False
         self._positions = count(1)
         self._lock = Lock()
 
@@ -177,6 +191,16 @@ class History:
         with self._lock:
             ended = next(self._positions)
             self.reads.append(Read(client, token, chat, number, revision, began, ended))
+
+    def record_page(self, page: ShownPage) -> None:
+        """A page got a response."""
+        with self._lock:
+            self.pages.append(page)
+
+    def record_refusal(self, request: str) -> None:
+        """A request got 409 or 503."""
+        with self._lock:
+            self.refusals.append(request)
 
     def record_marker(
         self, began: int, user: str, token: str, chat: int, number: int, unread: int

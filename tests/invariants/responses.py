@@ -149,6 +149,35 @@ def backward_markers(history: History, stored: Stored) -> Iterator[str]:
             yield f"{user} has read chat {chat} to {number} at the end, after {highest}"
 
 
+def pages_with_a_gap(history: History, stored: Stored) -> Iterator[str]:
+    """A page skips no message: a client that continues after the page would never see it.
+
+    If Redis lost data, records that were on their way may come late.
+    """
+    if history.losses:
+        return
+    deleted = {
+        (attempt.token, attempt.chat, attempt.number)
+        for attempt in history.attempts
+        if attempt.kind == "delete"
+    }
+    for page in history.pages:
+        row = stored.chats.get((page.token, page.chat))
+        if row is None or row.deleted:
+            continue
+        for number in range(page.after + 1, max(page.numbers, default=0)):
+            is_skipped = number in row.messages and number not in page.numbers
+            if is_skipped and (page.token, page.chat, number) not in deleted:
+                shown = f"{page.numbers} after {page.after}"
+                yield f"{page.client} saw {shown} in chat {page.chat}, without {number}"
+
+
+def refused_without_a_fault(history: History, stored: Stored) -> Iterator[str]:
+    """Nothing is refused with 409 or 503 while nothing fails, however many requests meet."""
+    if history.is_faultless:
+        yield from history.refusals
+
+
 def _written(history: History) -> Iterator[tuple[Attempt, int, int]]:
     """Messages that acknowledged requests wrote: attempt, number, revision."""
     for attempt in history.attempts:

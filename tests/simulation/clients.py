@@ -10,7 +10,12 @@ from collections.abc import Callable
 import msgspec
 
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import OrdinalError, UnauthenticatedError, UnavailableError
+from chalicelib.domain.errors import (
+    ConflictError,
+    OrdinalError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from chalicelib.usecases.applications import rotate_key
 from chalicelib.usecases.ports import Ports
 from tests.invariants.history import Attempt, History, Span
@@ -125,6 +130,8 @@ class Client:
         self, attempt: Attempt, acknowledged: Acknowledged | None, error: OrdinalError | None
     ) -> None:
         sent = self._sent
+        if isinstance(error, UnavailableError | ConflictError):
+            self._history.record_refusal(f"{attempt} was refused: {error}")
         if sent is None or sent.attempt is not attempt:
             return  # the client has given up this attempt
         if acknowledged:

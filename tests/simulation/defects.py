@@ -6,14 +6,16 @@
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import batched
 from typing import Any
 
 from greenlet import getcurrent
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.change_feed import Change, Changes, Since
+from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.leases import Counter, PersistedMessages
-from chalicelib.domain.models import AppToken, ChatNumber, ChatRow, Lease, Message
+from chalicelib.domain.models import AppToken, ChatNumber, ChatRow, Epoch, Lease, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import Document, MessagesRecord, RefusedDocument
 from chalicelib.domain.rate_limits import Result
@@ -30,14 +32,19 @@ from tests.simulation.run import Outcome, run
 from tests.simulation.simulation import Components
 
 
-def _script(name: str, old: str, new: str) -> Components:
-    """Replace a piece of one script, or of the common part of all. Fails if the script has no such piece."""
+def _script(name: str, *changes: str) -> Components:
+    """Replace pieces (old, new, old, new, …) of one script, or of the common part of all.
+
+    Fails if the script has no such piece.
+    """
 
     def change(script: str, text: str) -> str:
         if name not in ("common", script):
             return text
-        assert old in text, f"{name}.lua has no {old!r}"
-        return text.replace(old, new)
+        for old, new in batched(changes, 2):
+            assert old in text, f"{name}.lua has no {old!r}"
+            text = text.replace(old, new)
+        return text
 
     scripts = LuaScripts(change)
     return Components(scripts=lambda: scripts)
@@ -87,10 +94,26 @@ class _GrantsFromHighest(FakeStore):
 class _ExtendsForAnybody(FakeStore):
     """Extends a lease for every caller."""
 
-    def extend_lease(self, counter: Any, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(self, counter: Any, lease: Lease, *args: Any) -> Lease | None:
         if numbering := self._numbering(counter):
             numbering[0].holder, numbering[0].epoch = lease.holder, lease.epoch
-        return super().extend_lease(counter, lease, window)
+        return super().extend_lease(counter, lease, *args)
+
+
+class _RefusesAtTheFirstCeiling(FakeStore):
+    """Extends a lease only if the counter has a row."""
+
+    def extend_lease(self, counter: Any, *args: Any) -> Lease | None:
+        if self._numbering(counter) is None:
+            raise UnavailableError("the chat is not persisted yet")
+        return super().extend_lease(counter, *args)
+
+
+class _StubsWithoutLease(FakeStore):
+    """Creates stubs that do not have the lease of their messages."""
+
+    def _create_stub(self, application: Any, number: ChatNumber, lease: Lease, *args: Any) -> Any:
+        return super()._create_stub(application, number, Lease("", Epoch(0), 0), *args)
 
 
 class _LastWins(FakeStore):
@@ -219,7 +242,16 @@ DEFECTS: dict[str, Callable[[], Components]] = {
     "acknowledging drops newer edits": lambda: _script(
         "acknowledge", "entry_revision(entry) <= tonumber(ARGV[i + 1])", "true"
     ),
-    "an edit ignores other edits": lambda: _script("edit", "~= ARGV[16]", "== 'never'"),
+    "an edit ignores other edits": lambda: _script(
+        "edit", "edited_since(tonumber(ARGV[16]))", "false"
+    ),
+    "an edit trusts a list that has dropped edits": lambda: _script(
+        "edit",
+        "MAX_LISTED = 1000",
+        "MAX_LISTED = 0",
+        "if seen < tonumber(redis.call('ZSCORE', keys.edited, 'from')) then",
+        "if false then",
+    ),
     "an edit drops a chat's first lease": lambda: _script(
         "edit", "entry and string.match(entry, FIRST_LEASE) or '}'", "'}'"
     ),
@@ -231,6 +263,13 @@ DEFECTS: dict[str, Callable[[], Components]] = {
     ),
     "the last version wins in the store": lambda: Components(store=_LastWins),
     "records are deleted before the commit": lambda: Components(queues=_DeletesOnReceive),
+    "a page does not end at the last number": lambda: _script(
+        "read_pending", "holder == me and last or ''", "''"
+    ),
+    "a new chat is refused at its first ceiling": lambda: Components(
+        store=_RefusesAtTheFirstCeiling
+    ),
+    "a stub has no lease": lambda: Components(store=_StubsWithoutLease),
     "counts change after the commit": lambda: Components(store=_CountsAfterCommit),
     "changes are ordered by revision": lambda: Components(store=_OrdersByRevision),
     "positions are taken before the commit": lambda: Components(store=_EarlyPositions),

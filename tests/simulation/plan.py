@@ -42,8 +42,12 @@ _DELETIONS = {"chat": 3, "post": 6, "edit": 2, "work": 12, "minute": 4, "delete_
     "late": 4,
 }
 _THEMES = (_LEASES, _KEYS, _DELETIONS)
+# In every twelfth run nothing fails. These runs have no theme and lose nothing.
+_FAULTLESS_ONE_IN, _FAULTLESS_REST = 12, 4
 # In every third run clients follow change feeds. One step in so many is a "follow".
 _FOLLOW_ONE_IN = 3
+# In runs that lose nothing, clients also read slowly. One step in so many is a "slow_read".
+_SLOW_READ_ONE_IN = 4
 # Every seventh run deletes the application in the middle.
 _DELETED_ONE_IN = 7
 
@@ -64,20 +68,27 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def plan_of(seed: int) -> list[Step]:
-    """Odd seeds lose data of Redis, even seeds do not. Every other even seed has a durable Redis."""
+    """Odd seeds lose data of Redis, even seeds do not. Every other even seed has a durable Redis.
+
+    In every twelfth seed nothing fails, so that nothing may be refused.
+    """
     chance = random.Random(seed)
     losses = _WITHOUT_LOSS if seed % 4 == 2 else _LOSSES if seed % 2 else {}
+    is_faultless = seed % _FAULTLESS_ONE_IN == _FAULTLESS_REST
+    faults = {} if is_faultless else _FAULTS
     weights: dict[str, float]
     if seed % 3 == 2:
         weights = {**_THEMES[seed // 3 % len(_THEMES)], **losses}
     else:
         weights = {
             kind: weight
-            for kind, weight in (_ORDINARY | _FAULTS | losses).items()
+            for kind, weight in (_ORDINARY | faults | losses).items()
             if kind in _IN_ALL or chance.random() >= _LEFT_OUT_SHARE
         }
     length = chance.randint(_LEAST_STEPS, _MOST_STEPS)
     first = ["make_durable"] if losses is _WITHOUT_LOSS else []
+    if is_faultless:
+        first = ["be_faultless"]
     kinds = [
         *first,
         "chat",
@@ -90,6 +101,9 @@ def plan_of(seed: int) -> list[Step]:
     if seed % 3 == 0:
         for _ in range(length // _FOLLOW_ONE_IN):
             steps.insert(chance.randrange(len(steps)), _step("follow", chance))
+    if seed % 2 == 0:
+        for _ in range(length // _SLOW_READ_ONE_IN):
+            steps.insert(chance.randrange(len(steps)), _step("slow_read", chance))
     return steps
 
 

@@ -30,7 +30,7 @@ from chalicelib.usecases.edit import edit_chat, edit_message
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.read import get_message, list_messages
 from chalicelib.usecases.read_markers import mark_read
-from tests.invariants.history import GONE, Attempt, History, Kind
+from tests.invariants.history import GONE, Attempt, History, Kind, ShownPage
 from tests.simulation.queues import SimulatedQueues
 
 TOKEN = AppToken("0123456789abcdef0123456789abcd")
@@ -210,6 +210,7 @@ def read_page(
     except (GoneError, NotFoundError):
         return
     shown = {message.number: message.revision for message in page.items}
+    history.record_page(ShownPage(client, TOKEN, chat, after, tuple(shown)))
     for number, revision in shown.items():
         history.record_read(began, client, TOKEN, chat, number, revision)
     last = MAX_NUMBER if page.next_cursor is None else page.next_cursor

@@ -9,7 +9,7 @@ import msgspec
 
 from chalicelib.adapters.redis.sequencer import FIXED_HOLDER
 from chalicelib.domain.auth import Tenant
-from chalicelib.domain.errors import OrdinalError
+from chalicelib.domain.errors import ConflictError, OrdinalError, UnavailableError
 from chalicelib.domain.times import rfc3339
 from chalicelib.settings import QUEUES
 from chalicelib.usecases.applications import delete_application
@@ -53,6 +53,7 @@ _CLIENTS = 4
 _TRIES = 3
 _LONGER_THAN_A_NONCE_MS = 6_000
 _BETWEEN_KEYS_SECONDS = 2
+_SLOW_READ_MS = 60
 # After this time the purge has removed deleted data from the index for the last time.
 _LATE_SECONDS = 20 * 60
 # Failures in a row. With more, a run would hardly do anything else.
@@ -60,8 +61,8 @@ _MOST_FAILURES = 4
 USERS = ("ann", "bob")
 
 
-def _ignoring_errors(work: Callable[[], None]) -> Callable[[], None]:
-    """The work of a client that gives up when it gets an error response."""
+def ignoring_errors(work: Callable[[], None]) -> Callable[[], None]:
+    """The work of the admin, who gives up at an error response."""
 
     def attempt() -> None:
         with suppress(OrdinalError):
@@ -154,6 +155,25 @@ class Simulation:
         """The numbers of all acknowledged chats."""
         return [a.first for a in self.history.attempts if a.kind == "chat" and a.first is not None]
 
+    def _once(self, what: str, work: Callable[[], None]) -> Callable[[], None]:
+        """The work of a client that gives up when it gets an error response."""
+
+        def attempt() -> None:
+            try:
+                work()
+            except (UnavailableError, ConflictError) as error:
+                self.history.record_refusal(f"{what} was refused: {error}")
+            except OrdinalError:
+                pass
+
+        return attempt
+
+    def _pass(self, ms: int) -> None:
+        """Time passes. In a faultless run no process waits meanwhile: that would be a fault."""
+        if self.history.is_faultless:
+            self.processes.run_all(self._chance)
+        self.processes.now += ms
+
     def _texts_for(self, count: int) -> tuple[str, ...]:
         self._texts += 1
         return tuple(f"t{self._texts}.{i}" for i in range(count))
@@ -173,12 +193,21 @@ class Simulation:
 
     def _choose_message(self, step: Step, chat: int) -> int | None:
         """The number of any message of a chat. Every third choice is the newest."""
-        last = [
-            a.last for a in self.history.attempts if (a.kind, a.chat) == ("post", chat) and a.last
-        ]
+        last = self._last(chat)
         if not last:
             return None
-        return max(last) if step.which % 3 == 0 else 1 + step.which // 3 % max(last)
+        return last if step.which % 3 == 0 else 1 + step.which // 3 % last
+
+    def _last(self, chat: int) -> int | None:
+        """The highest acknowledged number of a chat's messages."""
+        return max(
+            (
+                a.last
+                for a in self.history.attempts
+                if (a.kind, a.chat) == ("post", chat) and a.last
+            ),
+            default=None,
+        )
 
     def _key(self, step: Step, text: str) -> str | None:
         return f"key-{text}" if step.which % 5 < 3 else None
@@ -201,7 +230,7 @@ class Simulation:
                     client.submit(
                         Request("post", chat, texts=texts, key=self._key(step, *texts)), 1
                     )
-                self.processes.now += step.which % 3 * _LONGER_THAN_A_NONCE_MS
+                self._pass(step.which % 3 * _LONGER_THAN_A_NONCE_MS)
 
     def _edit(self, step: Step) -> None:
         texts, chat = self._texts_for(1), self._choose_chat(step)
@@ -239,8 +268,27 @@ class Simulation:
         self.processes.start(
             f"{client.name}'s read",
             client.number,
-            _ignoring_errors(
-                lambda: read(self.ports, self.tenant(), self.history, client.name, chat, number)
+            self._once(
+                "a read",
+                lambda: read(self.ports, self.tenant(), self.history, client.name, chat, number),
+            ),
+        )
+
+    def _slow_read(self, step: Step) -> None:
+        """A client reads what comes after the last message. It reads MySQL a moment after Redis."""
+        chat, client = self._choose_chat(step), self._client(step)
+        if not chat:
+            return
+        after = self._last(chat) or 0
+        self.faults.ambushes["store.list_messages"] = ("before", "pauses", _SLOW_READ_MS)
+        self.processes.start(
+            f"{client.name}'s slow read",
+            client.number,
+            self._once(
+                "a slow read",
+                lambda: read_page(
+                    self.ports, self.tenant(), self.history, client.name, chat, after
+                ),
             ),
         )
 
@@ -250,7 +298,9 @@ class Simulation:
             self.processes.start(
                 f"{client.name}'s following",
                 client.number,
-                _ignoring_errors(lambda: self.follow_changes(client.name, chat, step.size)),
+                self._once(
+                    "a change feed", lambda: self.follow_changes(client.name, chat, step.size)
+                ),
             )
 
     def follow_changes(self, client: str, chat: int, pages: int) -> None:
@@ -264,8 +314,11 @@ class Simulation:
             self.processes.start(
                 f"{user}'s marker",
                 step.who,
-                _ignoring_errors(
-                    lambda: move_marker(self.ports, self.tenant(), self.history, user, chat, number)
+                self._once(
+                    "a read marker",
+                    lambda: move_marker(
+                        self.ports, self.tenant(), self.history, user, chat, number
+                    ),
                 ),
             )
 
@@ -286,12 +339,12 @@ class Simulation:
                 self._keyring.replace(self.ports, overlap)
                 self.clock.wait(_BETWEEN_KEYS_SECONDS)
 
-        self.processes.start("the admin", step.who, _ignoring_errors(replace))
+        self.processes.start("the admin", step.who, ignoring_errors(replace))
 
     def _delete_application(self, step: Step) -> None:
         self.log("the admin deletes the application")
         self.is_to_be_deleted = True
-        self.processes.start("the admin", step.who, _ignoring_errors(self.delete_application))
+        self.processes.start("the admin", step.who, ignoring_errors(self.delete_application))
 
     def delete_application(self) -> None:
         """Request the deletion. Without a response it may be requested again. Raises `OrdinalError`."""
@@ -306,7 +359,7 @@ class Simulation:
                 self.processes.start(f"a worker of {queue}", step.who, work)
 
     def _minute(self, step: Step) -> None:
-        self.processes.now += 60_000
+        self._pass(60_000)
         self.log("a minute passes, and the repair runs")
         self.processes.start("the repair", step.who, lambda: repair(self.ports))
 
@@ -318,11 +371,11 @@ class Simulation:
         )
 
     def _seconds(self, step: Step) -> None:
-        self.processes.now += step.which % 20 * 1_000
+        self._pass(step.which % 20 * 1_000)
         self.log(f"{step.which % 20} seconds pass")
 
     def _late(self, step: Step) -> None:
-        self.processes.now += _LATE_SECONDS * 1_000
+        self._pass(_LATE_SECONDS * 1_000)
         self.log(f"{_LATE_SECONDS} seconds pass, and the repair runs")
         self.processes.start("the repair", step.who, lambda: repair(self.ports))
 
@@ -369,6 +422,10 @@ class Simulation:
         }
         self.log(f"(the next {call} {action}{victims[action]} {when} it is done)")
         self.faults.ambushes[call] = ambush
+
+    def _be_faultless(self, step: Step) -> None:
+        self.log("nothing fails")
+        self.history.is_faultless = True
 
     def _make_durable(self, step: Step) -> None:
         self.log("Redis is durable: it never loses an acknowledged write")

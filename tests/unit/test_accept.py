@@ -1,10 +1,13 @@
 """Accepting of chats and messages: numbers, leases, retries, and failures between the steps."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
+    ConflictError,
     GoneError,
     KeyReusedError,
     NotFoundError,
@@ -12,12 +15,14 @@ from chalicelib.domain.errors import (
     UnavailableError,
 )
 from chalicelib.domain.idempotency import IdempotencyKey
+from chalicelib.domain.leases import Counter, LeaseExhausted, LeaseGrant
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import PageRequest
 from chalicelib.usecases.accept import create_chat, create_messages
-from chalicelib.usecases.edit import edit_chat
-from chalicelib.usecases.read import get_chat, list_messages
+from chalicelib.usecases.edit import delete_chat, edit_chat
+from chalicelib.usecases.leases import make_ready
+from chalicelib.usecases.read import get_chat, list_chats, list_messages
 from tests.fakes.ports import FakePorts
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -53,15 +58,46 @@ def test_numbers_continue_without_a_gap_far_beyond_one_lease(
     assert get_chat(ports, tenant, 1).value.skipped == []
 
 
-def test_a_burst_beyond_the_first_lease_is_refused_until_the_chat_has_a_row(
+def test_a_burst_beyond_the_first_lease_is_accepted_before_the_chat_has_a_row(
+    ports: FakePorts, tenant: Tenant
+) -> None:
+    create_chat(ports, tenant, CHAT)
+    posted = [create_messages(ports, tenant, 1, [draft()] * 10).value for _ in range(4)]
+    assert posted == [NumberRange(n, n + 9) for n in (1, 11, 21, 31)]
+    ports.persist()
+    row = get_chat(ports, tenant, 1).value
+    assert (row.row.chat.title, row.row.messages_count, row.skipped) == ("a chat", 40, [])
+    assert create_messages(ports, tenant, 1, [draft()]).value.first == 41
+
+
+def test_a_burst_to_a_chat_that_was_deleted_meanwhile_is_refused(
     ports: FakePorts, tenant: Tenant
 ) -> None:
     create_chat(ports, tenant, CHAT)
     create_messages(ports, tenant, 1, [draft()] * 10)
-    with pytest.raises(UnavailableError):
+    delete_chat(ports, tenant, 1)
+    with pytest.raises(GoneError):
         create_messages(ports, tenant, 1, [draft()])
     ports.persist()
-    assert create_messages(ports, tenant, 1, [draft()]).value.first == 11
+    assert list_chats(ports, tenant, PageRequest(limit=10)).value.items == ()
+
+
+def test_a_caller_that_was_paused_at_the_first_ceiling_opens_nothing_after_a_wipe(
+    ports: FakePorts, tenant: Tenant
+) -> None:
+    """It creates the stub under a lease that Redis has lost by then."""
+    create_chat(ports, tenant, CHAT)
+    create_messages(ports, tenant, 1, [draft()] * 10)
+    counter = Counter(tenant.token, 1)
+    exhausted = ports.sequencer.accept(tenant, counter, [draft()])
+    assert isinstance(exhausted, LeaseExhausted)
+    ports.sequencer.wipe()
+    make_ready(ports, counter, exhausted)
+    after = create_messages(ports, tenant, 1, [draft()]).value.first
+    ports.persist()
+    chat = get_chat(ports, tenant, 1).value
+    assert (after, chat.row.chat.title) == (21, "a chat")
+    assert chat.skipped == [NumberRange(11, 20)]
 
 
 def test_a_wiped_redis_skips_numbers_and_never_reuses_one(ports: FakePorts, tenant: Tenant) -> None:
@@ -85,6 +121,22 @@ def test_a_restarted_redis_acquires_new_leases(ports: FakePorts, tenant: Tenant)
     ports.sequencer.restart()
     assert create_messages(ports, tenant, 1, [draft()]).value.first > 10
     assert create_chat(ports, tenant, CHAT).value.number > 10
+
+
+def test_a_caller_that_meets_another_incarnation_does_not_wait_for_itself(
+    ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, conflicts = ports.store.acquire_lease, ["another incarnation came first"]
+
+    def meet_another(*args: Any) -> LeaseGrant | None:
+        if conflicts:
+            raise ConflictError(conflicts.pop())
+        return acquire(*args)
+
+    monkeypatch.setattr(ports.store, "acquire_lease", meet_another)
+    started = ports.clock.now_ms()
+    assert create_chat(ports, tenant, CHAT).value.number == 1
+    assert ports.clock.now_ms() == started
 
 
 def test_a_chat_that_loses_its_counter_before_it_has_a_row_is_unavailable(

@@ -6,7 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from tests.invariants.check import broken
-from tests.invariants.history import GONE, TWO_PRIMARIES, Attempt, History, Loss, Span
+from tests.invariants.history import (
+    GONE,
+    TWO_PRIMARIES,
+    Attempt,
+    History,
+    Loss,
+    ShownPage,
+    Span,
+)
 from tests.invariants.stored import Stored, StoredChat, StoredMessage
 
 T = "an application"
@@ -116,6 +124,30 @@ def test_a_loss_excuses_backward_reads_of_earlier_versions_and_not_of_later_ones
     story.holds(1, 15, "a3")
     story.history.record_read(story.history.now(), "ann", T, 1, 1, 12)
     assert story.broken() == {"backward_reads"}
+
+
+def test_a_page_that_skips_a_message(story: Story) -> None:
+    story.history.record_page(ShownPage("ann", T, 1, 0, (1, 2)))
+    story.history.record_page(ShownPage("ann", T, 1, 1, ()))
+    assert story.broken() == set()
+    story.history.record_page(ShownPage("ann", T, 1, 0, (2,)))
+    assert story.broken() == {"pages_with_a_gap"}
+    story.history.record_loss("wiped")
+    assert story.broken() == set()
+
+
+def test_a_page_may_leave_out_a_deleted_message(story: Story) -> None:
+    story.did("post", 1, (4, 4, 15), texts=("d",))
+    story.holds(4, 15, "d")
+    story.history.record_page(ShownPage("ann", T, 1, 1, (2, 4)))
+    assert story.broken() == set()
+
+
+def test_a_refusal_while_nothing_fails(story: Story) -> None:
+    story.history.record_refusal("ann's post was refused")
+    assert story.broken() == set()
+    story.history.is_faultless = True
+    assert story.broken() == {"refused_without_a_fault"}
 
 
 def test_an_edit_with_a_revision_below_that_of_an_earlier_read(story: Story) -> None:

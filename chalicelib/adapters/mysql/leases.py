@@ -26,8 +26,15 @@ from chalicelib.adapters.mysql.database import (
     in_number_ranges,
     to_db_time,
 )
-from chalicelib.adapters.mysql.locking import find_chats, lock_applications, lock_chats
-from chalicelib.domain.errors import ConflictError, GoneError, UnavailableError
+from chalicelib.adapters.mysql.locking import (
+    Stub,
+    create_stubs,
+    find_applications,
+    find_chats,
+    lock_applications,
+    lock_chats,
+)
+from chalicelib.domain.errors import ConflictError, GoneError
 from chalicelib.domain.leases import Counter, IssuedUpTo, LeaseGrant, LeaseMissing, LeaseReleasing
 from chalicelib.domain.models import AppToken, ChatNumber, Epoch, Lease, Timestamp
 from chalicelib.domain.number_ranges import NumberRange, count, merged, subtract
@@ -163,11 +170,11 @@ class MySqlLeases:
         for token, of_application in by_token.items():
             self._database.transact(partial(_release, token=token, releasing=of_application))
 
-    def extend_lease(self, counter: Counter, lease: Lease, window: int) -> Lease | None:
+    def extend_lease(
+        self, counter: Counter, lease: Lease, window: int, at: Timestamp
+    ) -> Lease | None:
         def work(cursor: Cursor) -> Lease | None:
-            parent = _lock_parent(cursor, counter)
-            if parent is None:
-                raise UnavailableError("the row of this lease does not exist yet")
+            parent = _lock_parent(cursor, counter) or _create_chat(cursor, counter, Stub(lease, at))
             if (parent.holder, parent.epoch) != (lease.holder, lease.epoch):
                 return None
             parent.ceiling = max(parent.ceiling, lease.ceiling + window)
@@ -311,6 +318,16 @@ def _lock_chat(cursor: Cursor, application_id: int, number: ChatNumber) -> Paren
         row.messages_epoch,
         row.messages_nonce,
     )
+
+
+def _create_chat(cursor: Cursor, counter: Counter, stub: Stub) -> Parent:
+    """Insert the stub of a chat that has no row yet, and lock it. The chat's own record fills the stub in."""
+    application_id = find_applications(cursor, [counter.token]).get(counter.token)
+    if application_id is not None and counter.chat is not None:
+        create_stubs(cursor, {(application_id, counter.chat): stub})
+        if parent := _lock_chat(cursor, application_id, counter.chat):
+            return parent
+    raise GoneError("the application was deleted")
 
 
 def _refuse_deleted(what: str, deleted_at: Timestamp | None) -> None:

@@ -16,13 +16,13 @@ extension of a lease counts the rows of a few windows and moves the floor up if 
 of a million messages acquires a lease as fast as a new chat.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import batched
 
 import msgspec
 from pymysql.cursors import Cursor
 
-from chalicelib.adapters.mysql.database import Row, placeholders
+from chalicelib.adapters.mysql.database import Row, placeholders, to_db_time
 from chalicelib.domain.models import AppToken, ChatNumber, Epoch, Lease, Revision, Timestamp
 
 # From 1,000 values on, MariaDB turns an IN list into a temporary table and locks in an undefined order.
@@ -171,6 +171,44 @@ def initial_lease(application: LockedApplication, number: int, lease: Lease) -> 
         lease.ceiling + application.lost_numbers,
     )
     return Lease("", epoch, ceiling), application.lost_numbers
+
+
+INSERT_STUBS = """
+INSERT INTO chats (application_id, number, created_at,
+  messages_holder, messages_epoch, messages_ceiling, last_position)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+COUNT_STUB = "UPDATE applications SET chats_count = chats_count + 1 WHERE id = %s"
+
+
+class Stub(msgspec.Struct, frozen=True):
+    """What proves that a chat without a row was accepted: the lease under which its messages got numbers.
+
+    The chat's own record has the time when the chat was created; until then `created_at` stands for it.
+    """
+
+    lease: Lease
+    created_at: Timestamp
+
+
+def create_stubs(cursor: Cursor, stubs: Mapping[ChatKey, Stub]) -> dict[ChatKey, int]:
+    """Insert the chats that are still missing under the locks of their applications. Returns all ids.
+
+    Deleted applications get no chats.
+    """
+    rows = lock_applications(cursor, {application_id for application_id, _ in stubs})
+    alive = {row.id for row in rows.values() if row.deleted_at is None}
+    existing = find_chats(cursor, stubs)
+    new = [key for key in sorted(stubs) if key not in existing and key[0] in alive]
+    cursor.executemany(INSERT_STUBS, [_stub(rows[key[0]], key[1], stubs[key]) for key in new])
+    cursor.executemany(COUNT_STUB, [(application_id,) for application_id, _ in new])
+    return existing | find_chats(cursor, new)
+
+
+def _stub(application: LockedApplication, number: int, stub: Stub) -> tuple[object, ...]:
+    lease, position = initial_lease(application, number, stub.lease)
+    row = (application.id, number, to_db_time(stub.created_at))
+    return (*row, lease.holder, lease.epoch, lease.ceiling, position)
 
 
 def latest_lease(leases: Iterable[Lease]) -> Lease | None:

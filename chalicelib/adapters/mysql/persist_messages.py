@@ -20,18 +20,16 @@ from pymysql.cursors import Cursor
 from chalicelib.adapters.mysql.database import Database, to_db_metadata, to_db_time
 from chalicelib.adapters.mysql.locking import (
     MAX_KEYS_PER_STATEMENT,
-    ChatKey,
-    LockedApplication,
     LockedChat,
+    Stub,
     advance_messages_floor,
+    create_stubs,
     extended_lease,
     find_applications,
     find_chats,
     highest_ceiling,
     in_ranges,
-    initial_lease,
     latest_lease,
-    lock_applications,
     lock_chats,
     write_counts,
 )
@@ -149,14 +147,6 @@ def _row(chat_id: int, position: int, message: Message) -> tuple[object, ...]:
     )
 
 
-INSERT_STUBS = """
-INSERT INTO chats (application_id, number, created_at,
-  messages_holder, messages_epoch, messages_ceiling, last_position)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-"""
-COUNT_STUB = "UPDATE applications SET chats_count = chats_count + 1 WHERE id = %s"
-
-
 def lock_or_create_chats(
     cursor: Cursor, batches: Mapping[ChatName, MessageBatch]
 ) -> dict[ChatName, LockedChat]:
@@ -173,29 +163,15 @@ def lock_or_create_chats(
     ids = find_chats(cursor, names)
     missing = {key: batches[name] for key, name in names.items() if key not in ids}
     if missing:
-        ids |= _create_stubs(cursor, missing)
+        ids |= create_stubs(cursor, {key: _stub(batch) for key, batch in missing.items()})
     rows = lock_chats(cursor, ids.values()).values()
     return {names[row.application_id, row.number]: row for row in rows if row.deleted_at is None}
 
 
-def _create_stubs(cursor: Cursor, missing: Mapping[ChatKey, MessageBatch]) -> dict[ChatKey, int]:
-    """Insert the chats that are still missing under the locks of their applications. Returns all ids."""
-    rows = lock_applications(cursor, {application_id for application_id, _ in missing})
-    alive = {row.id for row in rows.values() if row.deleted_at is None}
-    existing = find_chats(cursor, missing)
-    stubs = [key for key in sorted(missing) if key not in existing and key[0] in alive]
-    cursor.executemany(INSERT_STUBS, [_stub(rows[key[0]], key[1], missing[key]) for key in stubs])
-    cursor.executemany(COUNT_STUB, [(application_id,) for application_id, _ in stubs])
-    return existing | find_chats(cursor, stubs)
-
-
-def _stub(application: LockedApplication, number: int, batch: MessageBatch) -> tuple[object, ...]:
-    first = batch.newest[min(batch.newest)]
+def _stub(batch: MessageBatch) -> Stub:
     lease = latest_lease(batch.leases)
     assert lease is not None  # a batch has at least one record
-    lease, position = initial_lease(application, number, lease)
-    row = (application.id, number, to_db_time(first.created_at))
-    return (*row, lease.holder, lease.epoch, lease.ceiling, position)
+    return Stub(lease, batch.newest[min(batch.newest)].created_at)
 
 
 class WritePlan(msgspec.Struct):

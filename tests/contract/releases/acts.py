@@ -85,7 +85,7 @@ def before(store: Store, has: Collection[int]) -> None:
     persist_in(store, 4, message(2, 2), message(1, 1))  # before their chat
     _acquire(store, Counter(TOKEN, 1), SECOND, epoch=1)
     persist_in(store, 1, message(17, 2 << 32), lease=SECOND)
-    store.leases.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW)
+    store.leases.extend_lease(Counter(TOKEN, 1), SECOND, WINDOW, NOW)
     persist_all(store, replace(chat(3, 5), deleted_at=LATER))
     persist_all(store, chat(1), token=LEFT)
     persist_in(store, 1, message(1, 1), message(2, 2), token=LEFT)
