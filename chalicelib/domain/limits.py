@@ -32,8 +32,8 @@ MAX_REQUEST_BYTES = 3_000_000
 MAX_RESPONSE_BYTES = 3_000_000
 
 # Requests (and messages) a second for an application and for a user, unless the settings say otherwise. A
-# bucket holds what refills in `BURST_SECONDS`, and at least the largest batch.
-APPLICATION_RATE = 20_000
+# bucket holds what refills in `BURST_SECONDS`, and at least the largest batch. docs/scaling.md says why.
+APPLICATION_RATE = 2_000
 USER_RATE = 50
 BURST_SECONDS = 2
 # A search works on many messages. Each of its terms adds one.

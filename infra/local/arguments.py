@@ -48,6 +48,7 @@ BENCHMARKS = (
     "refusal",
     "rounds",
     "import",
+    "new_chats",
     "scaling",
 )
 

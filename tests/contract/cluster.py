@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,26 @@ class Cluster:
         for node in self._nodes():
             node.execute_command("CLUSTER DELSLOTS", key_slot(key))
 
+    @contextmanager
+    def half_moved(self, key: str, moved: str) -> Iterator[None]:
+        """The slot of `key` is moving to another node, and so far only the key `moved` has arrived.
+
+        At the end of the context, the whole slot has moved.
+        """
+        source = self.port_of(key)
+        target = next(port for port in self.ports if port != source)
+        with closing(self.client(source)) as old, closing(self.client(target)) as new:
+            slot: Any = old.execute_command("CLUSTER KEYSLOT", key)
+            ids = {node: node.execute_command("CLUSTER MYID").decode() for node in (old, new)}
+            new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[old])
+            old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[new])
+            _migrate(old, target, [moved])
+            yield
+            keys: Any = old.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+            _migrate(old, target, keys)
+            for node in (new, old):
+                node.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[new])
+
     def stop(self) -> None:
         for port in list(self._processes):
             self.kill(port)
@@ -165,6 +185,10 @@ class Cluster:
         }
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         return subprocess.Popen([str(valkey_server()), *words], stdout=subprocess.DEVNULL)
+
+
+def _migrate(node: "redis.Redis", target: int, keys: Sequence[Any]) -> None:
+    node.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *keys)
 
 
 def _ended_or_responds(process: subprocess.Popen[bytes], node: "redis.Redis") -> bool:

@@ -20,7 +20,7 @@ from tests.contract.conftest import part_url
 from tests.contract.databases import migrated_database
 from tests.contract.factories import message, messages
 from tests.contract.test_store import new_application
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 NOW = "2026-01-31T12:00:00.000Z"
 
@@ -141,7 +141,7 @@ def test_a_client_that_pages_upwards_gets_every_number(reader: Reader) -> None:
 
 
 def test_a_client_of_an_idle_counter_gets_every_number(reader: Reader) -> None:
-    assert release_idle_leases(reader.ports, idle_ms=0) > 0
+    assert release_idle_leases(reader.ports, far_deadline(), idle_ms=0).count > 0
     reader.create_during_the_next_page(2)
     shown, _ = reader.page(after=1)
     assert shown in ([], [2, 3])
@@ -155,7 +155,7 @@ def test_the_newest_page_is_full_and_continues(reader: Reader, is_idle: bool) ->
         reader.create()
     reader.ports.persist()
     if is_idle:
-        release_idle_leases(reader.ports, idle_ms=0)
+        release_idle_leases(reader.ports, far_deadline(), idle_ms=0)
     reader.create_during_the_next_page(2)
     assert reader.page(limit=2) == ([6, 5], 5)
     reader.persist_late()

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from chalicelib.adapters import circuit
+from chalicelib.adapters.redis.codec import counter_key
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
@@ -350,6 +351,25 @@ def test_a_script_without_a_reply_is_not_sent_again(
     with redis.Redis(port=port) as node:
         assert node.ping()
         assert node.hget(f"{{{token}}}:chat:1", "last") == b"2"
+
+
+def test_while_a_slot_moves_only_its_applications_wait_and_no_number_is_issued_twice(
+    cluster: Cluster,
+) -> None:
+    """The classic way to move a slot: some keys of a script are on the old node, some on the new one."""
+    sequencer = RedisSequencer(
+        cluster.url, SystemClock(), 1000, fixed_holder="the store keeps writes"
+    )
+    port = cluster.ports[0]
+    moving, staying = (application_on(cluster, sequencer, port) for _ in range(2))
+    assert accept(sequencer, moving).first == 1
+    with cluster.half_moved(f"{{{moving}}}", moved=counter_key(Counter(moving, 1))):
+        for _ in range(4):  # more failures than a circuit allows
+            with pytest.raises(UnavailableError):
+                accept(sequencer, moving)
+        assert accept(sequencer, staying).first == 1
+    assert accept(sequencer, moving).first == 2
+    sequencer.close()
 
 
 def test_the_user_of_the_functions_can_neither_wipe_nor_list_nor_reconfigure(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import httpx
 import pytest
 from chalice.test import Client as ChaliceClient
+from msgspec.structs import replace
 from ordinal_client import Client
 
 from app import app
@@ -32,6 +33,8 @@ class Service(httpx.BaseTransport):
 
     def __init__(self, ports: FakePorts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(endpoint, "request_ports", lambda: ports)
+        # The clock of the service stands still, so its buckets do not refill.
+        ports.settings = replace(ports.settings, application_rate=20_000)
         self.ports = ports
         self.requests: list[httpx.Request] = []
         self.fail: Callable[[int], Failure | None] = lambda n: None

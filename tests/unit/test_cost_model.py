@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.domain.limits import APPLICATION_RATE
 from docs.cost_model.inputs import PRICES, Measured, Mix
 from docs.cost_model.model import Load, costs
-from docs.cost_model.tables import RATES, tables
+from docs.cost_model.tables import GATEWAY_RATE, RATES, tables
 
 PAGE = (Path(__file__).parents[2] / "docs/scaling.md").read_text()
 
@@ -15,6 +16,10 @@ PAGE = (Path(__file__).parents[2] / "docs/scaling.md").read_text()
 @pytest.mark.parametrize("name", tables())
 def test_the_page_has_each_table_as_it_is_computed(name: str) -> None:
     assert f"\n\n{tables()[name]}\n\n" in f"{PAGE}\n"
+
+
+def test_an_application_at_its_rate_leaves_most_of_the_gateway_to_others() -> None:
+    assert 5 * APPLICATION_RATE <= GATEWAY_RATE
 
 
 def test_a_price_falls_by_its_steps() -> None:

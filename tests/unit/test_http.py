@@ -248,7 +248,7 @@ def test_requests_of_the_admin_and_open_endpoints_have_no_rate_limit(client: Cli
 def test_a_user_has_a_rate_limit_within_that_of_the_application() -> None:
     buckets = auth._buckets(SETTINGS, "ann")
     assert [bucket.name for bucket in buckets] == ["application", "user"]
-    assert [(bucket.rate, bucket.size) for bucket in buckets] == [(20_000, 40_000), (50, 500)]
+    assert [(bucket.rate, bucket.size) for bucket in buckets] == [(2_000, 4_000), (50, 500)]
 
 
 def test_an_edit_and_a_deletion_are_seen_at_once(chat: Api) -> None:
