@@ -11,7 +11,7 @@ OrdinalError
  ├─ RevisionMismatchError   `If-Match` does not name the current revision
  ├─ KeyReusedError          the Idempotency-Key was used for another request
  ├─ InProgressError         the first request with this Idempotency-Key is in progress
- ├─ RateLimitedError        the application or the user sends too many requests; try later
+ ├─ RateLimitedError        the application or the user sends too many requests, or stores too much; try later
  ├─ UnavailableError        a part of the service is down or slow; try again
  │   ├─ BackpressureError   too much is waiting to be persisted
  │   ├─ OutageError         a part of the service does not respond, whatever is asked of it
@@ -125,15 +125,19 @@ class InProgressError(OrdinalError):
 
 
 class RateLimitedError(OrdinalError):
-    """The application, or the user, sends too many requests. `limit` names which."""
+    """The application, or the user, sends too many requests or stores too much. `limit` names which."""
 
     code = "rate-limited"
     retryable = True
 
     def __init__(
-        self, limit: str, retry_after_seconds: int, remaining: tuple[Remaining, ...] = ()
+        self,
+        limit: str,
+        retry_after_seconds: int,
+        remaining: tuple[Remaining, ...] = (),
+        reason: str = "",
     ) -> None:
-        super().__init__(f"the {limit} sends too many requests")
+        super().__init__(reason or f"the {limit} sends too many requests")
         self.limit = limit
         self.remaining = remaining
         self.retry_after_seconds = retry_after_seconds

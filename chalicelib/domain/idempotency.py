@@ -1,16 +1,12 @@
 """Idempotency-Keys: what is stored so that a retry gets the first response.
 
-A retry sends the request again. So what the request itself contains is not stored: edits of long messages
-would fill Redis for a day.
+No text is stored: edits of long messages would fill Redis for a day, and the text of a deleted message would
+stay there. A retry finds the version by its number, or brings the text itself.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
-from msgspec.structs import replace
 
-from chalicelib.domain.models import Chat, Message, Revision
+from chalicelib.domain.models import Revision
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.rate_limits import Result
 
@@ -52,37 +48,3 @@ class WriteResult[T](Result[T], frozen=True, kw_only=True):
 
 # Not a token, because tokens are hexadecimal.
 ADMIN = "admin"
-
-
-# The fields that a request can change, and the values that replace them in a stored response.
-_LEFT_OUT: dict[type, dict[str, Any]] = {
-    Message: {"body": "", "metadata": None},
-    Chat: {"title": None, "metadata": None},
-}
-
-
-def compact_for_replay[T: (Message, Chat)](version: T, change: Callable[[T], T]) -> T:
-    """A changed version without the fields that `change` sets again, and without what no response shows."""
-    version = replace(version, idempotency_key=None)
-    if isinstance(version, Chat):
-        version = replace(version, messages_lease=None)
-    if version.deleted_at:
-        return version
-    left_out = _LEFT_OUT[type(version)]
-    changed = change(replace(version, **left_out))
-    return replace(
-        version,
-        **{f: v for f, v in left_out.items() if getattr(changed, f) == getattr(version, f)},
-    )
-
-
-def restore_for_replay[T: (Message, Chat)](
-    stored: T, revision: Revision, change: Callable[[T], T]
-) -> T:
-    """The version of the first response: what was stored, and what `change` sets again."""
-    stored = replace(stored, revision=revision)
-    if stored.deleted_at:
-        return stored
-    changed = change(stored)
-    missing = [f for f in _LEFT_OUT[type(stored)] if not getattr(stored, f)]
-    return replace(stored, **{f: getattr(changed, f) for f in missing})

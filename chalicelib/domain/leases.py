@@ -1,7 +1,8 @@
 """The numbering protocol: counters, leases, and what the scripts of Redis return (`docs/design.md`).
 
 A counter issues a number only under a lease that the same incarnation of Redis holds. Otherwise the result is
-`NotReady`, and names what has to happen first.
+`NotReady`, and names what has to happen first. Its `remaining` is what is left of the rate limits: the
+request has taken from them, and takes nothing when it comes again.
 """
 
 import msgspec
@@ -79,16 +80,20 @@ class LeaseMissing(msgspec.Struct, frozen=True):
     nonce: str
     chats: IssuedUpTo | None = None
     abandoned_nonces: tuple[str, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
 
 
 class LeaseExhausted(msgspec.Struct, frozen=True):
     """The counter has reached the ceiling of its lease."""
 
     lease: Lease
+    remaining: tuple[Remaining, ...] = ()
 
 
 class LeaseContended(msgspec.Struct, frozen=True):
     """Another caller is acquiring a lease at this moment."""
+
+    remaining: tuple[Remaining, ...] = ()
 
 
 class LeaseReleasing(msgspec.Struct, frozen=True):
@@ -97,6 +102,7 @@ class LeaseReleasing(msgspec.Struct, frozen=True):
     holder: str
     epoch: Epoch
     last: int
+    remaining: tuple[Remaining, ...] = ()
 
 
 NotReady = ApplicationNotCached | LeaseMissing | LeaseExhausted | LeaseContended | LeaseReleasing

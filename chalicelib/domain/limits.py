@@ -32,13 +32,22 @@ MAX_REQUEST_BYTES = 3_000_000
 MAX_RESPONSE_BYTES = 3_000_000
 
 # Requests (and messages) a second for an application and for a user, unless the settings say otherwise. A
-# bucket holds what refills in `BURST_SECONDS`, and at least the largest batch. docs/scaling.md says why.
+# bucket holds what refills in `BURST_SECONDS`, and at least the largest request. A large message counts as
+# one request for each `RATE_UNIT_BYTES`. docs/scaling.md says why.
 APPLICATION_RATE = 2_000
 USER_RATE = 50
 BURST_SECONDS = 2
 # A search works on many messages. Each of its terms adds one.
 SEARCH_COST_OF_CHAT = 10
 SEARCH_COST_OF_APPLICATION = 20
+RATE_UNIT_BYTES = 4_096
+
+# The memory of the Redis server: how much of it an application may have for what is pending, and as much
+# again for what is stored for a day; and how much of the latter one of its users may have.
+MAX_MEMORY_PERCENT_OF_APPLICATION = 25
+MAX_MEMORY_PERCENT_OF_USER = 1
+# The memory of a server that has no limit.
+ASSUMED_MEMORY_BYTES = 4_000_000_000
 
 # Pending versions. This is what the workers persist in a few minutes, and ten times what a chat has pending
 # during an import at full speed. An entry takes about half a kilobyte and its body.

@@ -2,13 +2,20 @@
 
 The service is shared, so no application may use all of it. The buckets are stored in Redis. The script
 that serves a request also takes from them (`common.lua`), so a limit costs no round trip of its own.
-A request takes one from each bucket; a batch takes one for each message. If one bucket has too little,
-nothing is taken from any.
+A request takes one from each bucket; a write takes one for each message, and for each 4,096 bytes of it. If
+one bucket has too little, nothing is taken from any.
 """
+
+from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.domain.limits import BURST_SECONDS, MAX_BATCH_MESSAGES
+from chalicelib.domain.limits import (
+    BURST_SECONDS,
+    MAX_BATCH_MESSAGES,
+    MAX_REQUEST_BYTES,
+    RATE_UNIT_BYTES,
+)
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -24,10 +31,19 @@ class Bucket(msgspec.Struct, frozen=True):
         return "application" if self.user is None else "user"
 
 
+# The largest batch, with the largest body.
+MIN_BUCKET = MAX_BATCH_MESSAGES + MAX_REQUEST_BYTES // RATE_UNIT_BYTES
+
+
 def bucket(rate: int, user: str | None = None) -> Bucket:
-    """A bucket that holds the refill of two seconds, and at least the largest batch."""
+    """A bucket that holds the refill of two seconds, and at least the largest request."""
     rate = max(rate, 1)
-    return Bucket(rate, max(rate * BURST_SECONDS, MAX_BATCH_MESSAGES), user)
+    return Bucket(rate, max(rate * BURST_SECONDS, MIN_BUCKET), user)
+
+
+def cost_of(sizes: Iterable[int]) -> int:
+    """What a request takes that writes versions of these sizes, in bytes."""
+    return sum(max(1, -(-size // RATE_UNIT_BYTES)) for size in sizes)
 
 
 class Remaining(msgspec.Struct, frozen=True):

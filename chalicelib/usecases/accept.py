@@ -9,11 +9,20 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant, remaining_on_errors
 from chalicelib.domain.errors import OrdinalError, UnavailableError
 from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
-from chalicelib.domain.leases import Accepted, Counter, NotReady, first_lease
+from chalicelib.domain.leases import (
+    Accepted,
+    ApplicationNotCached,
+    Counter,
+    NotReady,
+    PendingPage,
+    first_lease,
+)
 from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED, Metric
 from chalicelib.domain.models import Chat, ChatNumber, Message
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, records_of
+from chalicelib.domain.rate_limits import Remaining
+from chalicelib.domain.unread import UnpersistedChats
 from chalicelib.usecases.leases import make_ready
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import error_fields, log_records
@@ -81,7 +90,10 @@ def assign_chat_number(
     tenant.require_key()
     counter = Counter(tenant.token)
     accepted = with_lease(
-        ports, counter, lambda: ports.sequencer.accept(tenant, counter, [draft], idempotency)
+        ports,
+        tenant,
+        counter,
+        lambda tenant: ports.sequencer.accept(tenant, counter, [draft], idempotency),
     )
     chat = replace(
         draft,
@@ -112,7 +124,10 @@ def assign_message_numbers(
         tenant.require_sender(draft.sender)
     counter, idempotency = Counter(tenant.token, chat), tenant.scoped_to_user(idempotency)
     accepted = with_lease(
-        ports, counter, lambda: ports.sequencer.accept(tenant, counter, drafts, idempotency)
+        ports,
+        tenant,
+        counter,
+        lambda tenant: ports.sequencer.accept(tenant, counter, drafts, idempotency),
     )
     messages = [
         replace(draft, number=accepted.first + i, revision=accepted.revision + i)
@@ -125,16 +140,26 @@ def assign_message_numbers(
     return Numbered(accepted, messages, [record])
 
 
-def with_lease[T](ports: Ports, counter: Counter, attempt: Callable[[], T | NotReady]) -> T:
-    """Call `attempt` until it is ready. Raises `UnavailableError` after four seconds."""
+def with_lease[T: (Accepted, PendingPage, UnpersistedChats)](
+    ports: Ports, tenant: Tenant, counter: Counter, attempt: Callable[[Tenant], T | NotReady]
+) -> T:
+    """Call `attempt` until it is ready. Raises `UnavailableError` after four seconds.
+
+    The request takes from the tenant's buckets once: with the first attempt that reaches them.
+    """
     until = ports.clock.now_ms() + _PATIENCE_MS
-    while True:
-        result = attempt()
-        if not isinstance(result, NotReady):
-            return result
-        if ports.clock.now_ms() > until:
-            raise UnavailableError("no lease could be acquired in time")
-        make_ready(ports, counter, result)
+    remaining: tuple[Remaining, ...] = ()
+    try:
+        while isinstance(result := attempt(tenant), NotReady):
+            if not isinstance(result, ApplicationNotCached):
+                remaining, tenant = remaining or result.remaining, tenant.without_rate_limit()
+            if ports.clock.now_ms() > until:
+                raise UnavailableError("no lease could be acquired in time")
+            make_ready(ports, counter, result)
+    except OrdinalError as error:
+        error.remaining = error.remaining or remaining
+        raise
+    return replace(result, remaining=remaining) if remaining else result
 
 
 def enqueue(ports: Ports, records: Sequence[AnyRecord]) -> None:

@@ -1,23 +1,24 @@
 """Edit or delete a chat or a message: read the current version, change it, accept the new one.
 
 The new version is accepted only if the version that it was made from is still current; otherwise all is
-done again. A retry with the same Idempotency-Key gets its response before the current version is read,
-because that version may be newer by then.
+done again. A retry with the same Idempotency-Key is not an edit: it gets the version that the first request
+made, or a newer one if there is one by then (`docs/design.md`).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from chalicelib.domain.auth import Tenant, remaining_on_errors
-from chalicelib.domain.errors import ConflictError, RevisionMismatchError
-from chalicelib.domain.idempotency import (
-    IdempotencyKey,
-    WriteResult,
-    compact_for_replay,
-    restore_for_replay,
+from chalicelib.domain.errors import (
+    ConflictError,
+    GoneError,
+    NotFoundError,
+    RevisionMismatchError,
 )
+from chalicelib.domain.idempotency import IdempotencyKey, WriteResult
 from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, PendingPage
 from chalicelib.domain.metrics import CHANGES_ACCEPTED, IDEMPOTENT_REPLAYS
 from chalicelib.domain.models import (
@@ -28,6 +29,7 @@ from chalicelib.domain.models import (
     Message,
     MessageNumber,
     Pending,
+    Revision,
 )
 from chalicelib.domain.number_ranges import NumberRange
 from chalicelib.domain.paging import only
@@ -36,7 +38,12 @@ from chalicelib.domain.rate_limits import Remaining
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import enqueue, with_lease
 from chalicelib.usecases.ports import Ports
-from chalicelib.usecases.read import Current, read_pending, resolve_chat, resolve_message
+from chalicelib.usecases.read import (
+    Current,
+    read_pending,
+    resolve_chat,
+    resolve_message,
+)
 
 _ATTEMPTS = 12
 _PAUSE_SECONDS = 0.01
@@ -44,17 +51,24 @@ _PATIENCE_MS = 2_000
 
 
 class _Edit[T: (Message, Chat)](msgspec.Struct, frozen=True):
-    """The edit of one number. `resolve` gives the current version, `change` makes the next version of it,
-    and `to_store` encodes what a replay needs of that version.
+    """The edit of one number. `resolve` gives the current version, and `change` makes the next version of it.
+    `stored_response` is what a replay needs beside the version, once `resolve` was called.
     """
 
     counter: Counter
     number: int
     resolve: Callable[[PendingPage], Current[T]]
     change: Callable[[T], T]
-    to_store: Callable[[T], bytes]
+    stored_response: Callable[[], bytes]
     if_match: int | None
     idempotency: IdempotencyKey | None
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    """The counts of a chat in the response to its edit."""
+
+    messages_count: int
+    last_message_number: int
 
 
 class _Outcome[T: (Message, Chat)](msgspec.Struct, frozen=True):
@@ -88,19 +102,17 @@ def edit_message(
         tenant.require_sender(current.version.sender)
         return current
 
-    def to_store(version: Message) -> bytes:
-        return msgspec.json.encode(compact_for_replay(version, change))
-
     counter, idempotency = Counter(tenant.token, chat), tenant.scoped_to_user(idempotency)
-    edit = _Edit(counter, number, resolve, change, to_store, if_match, idempotency)
+    edit = _Edit(counter, number, resolve, change, lambda: b"", if_match, idempotency)
     outcome = _accept_edit(ports, tenant, edit)
     if outcome.replayed:
-        stored = msgspec.json.decode(outcome.replayed.stored_response, type=Message)
-        message = restore_for_replay(stored, outcome.replayed.revision, change)
-    else:
-        assert outcome.version is not None
-        message = outcome.version
-    return _result(message, message, outcome)
+        first = outcome.replayed
+        message = _current(ports, tenant, edit) or Message(
+            number=number, revision=first.revision, body="", created_at=first.created_at
+        )
+        return _result(message, outcome, number, first.revision)
+    assert outcome.version is not None
+    return _result(outcome.version, outcome, number, outcome.version.revision)
 
 
 def delete_message(
@@ -138,18 +150,26 @@ def edit_chat(
         row = current.version
         return Current(row.chat, current.edits)
 
-    def to_store(version: Chat) -> bytes:
-        return msgspec.json.encode(replace(row, chat=compact_for_replay(version, change)))
+    def counts() -> bytes:
+        return msgspec.json.encode(_Counts(row.messages_count, row.last_message_number))
 
-    edit = _Edit(Counter(tenant.token), number, resolve, change, to_store, if_match, idempotency)
+    edit = _Edit(Counter(tenant.token), number, resolve, change, counts, if_match, idempotency)
     outcome = _accept_edit(ports, tenant, edit)
     if outcome.replayed:
-        row = msgspec.json.decode(outcome.replayed.stored_response, type=ChatRow)
-        chat = restore_for_replay(row.chat, outcome.replayed.revision, change)
-    else:
-        assert outcome.version is not None
-        chat = outcome.version
-    return _result(replace(row, chat=chat), chat, outcome)
+        first = outcome.replayed
+        chat = _current(ports, tenant, edit) or Chat(
+            number=number, revision=first.revision, created_at=first.created_at
+        )
+        stored = msgspec.json.decode(first.stored_response, type=_Counts)
+        row = ChatRow(
+            chat=replace(chat, messages_lease=None),
+            messages_count=stored.messages_count,
+            last_message_number=stored.last_message_number,
+        )
+        return _result(row, outcome, number, first.revision)
+    assert outcome.version is not None
+    row = replace(row, chat=outcome.version)
+    return _result(row, outcome, number, outcome.version.revision)
 
 
 def delete_chat(
@@ -169,24 +189,25 @@ def delete_chat(
 
 
 def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> _Outcome[T]:
-    """The first read takes from the tenant's buckets; all that follows takes nothing."""
+    """The first read and the first attempt take from the tenant's buckets; all that follows takes nothing."""
     until = ports.clock.now_ms() + _PATIENCE_MS
     pending_page = _read(ports, tenant, edit)
-    remaining, tenant = pending_page.remaining, tenant.without_rate_limit()
-    with remaining_on_errors(remaining):
-        for attempt in range(_ATTEMPTS):
+    remaining = pending_page.remaining
+    for attempt in range(_ATTEMPTS):
+        with remaining_on_errors(remaining):
             if attempt:
+                tenant = tenant.without_rate_limit()
                 ports.clock.wait(_PAUSE_SECONDS * (attempt - 1))
                 pending_page = _read(ports, tenant, edit)
             try:
                 accepted = _attempt(ports, tenant, edit, pending_page)
-            except ConflictError:
+            except ConflictError as error:
+                remaining = error.remaining or remaining
                 if ports.clock.now_ms() > until:
                     break
             else:
-                if isinstance(accepted, Accepted):
-                    return _Outcome(remaining, replayed=accepted)
-                return _Outcome(remaining, version=accepted)
+                return replace(accepted, remaining=accepted.remaining or remaining)
+    with remaining_on_errors(remaining):
         raise ConflictError("other requests kept changing it; try again")
 
 
@@ -196,7 +217,7 @@ def _read[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> P
 
 def _attempt[T: (Message, Chat)](
     ports: Ports, tenant: Tenant, edit: _Edit[T], pending_page: PendingPage
-) -> T | Accepted:
+) -> _Outcome[T]:
     """The accepted version, or what an earlier request got. Raises `ConflictError` if it was not current."""
     if pending_page.replayed:
         return _resend(ports, edit.counter, pending_page.replayed)
@@ -208,36 +229,48 @@ def _attempt[T: (Message, Chat)](
     epoch = ports.store.leases.lease_epoch(counter) or Epoch(0)
     precondition = EditPrecondition(revision, current.edits, epoch)
     version = edit.change(current.version)
-    stored_response = edit.to_store(version) if idempotency else b""
+    stored_response = edit.stored_response() if idempotency else b""
     accepted = with_lease(
         ports,
+        tenant,
         counter,
-        lambda: ports.sequencer.edit(
+        lambda tenant: ports.sequencer.edit(
             tenant, counter, version, precondition, idempotency, stored_response
         ),
     )
-    if accepted.replayed:
-        return _resend(ports, counter, accepted)
-    version = replace(version, revision=accepted.revision)
-    enqueue(ports, records_of(counter.token, counter.chat, [Pending(0, accepted.lease, version)]))
+    with remaining_on_errors(accepted.remaining):
+        if accepted.replayed:
+            return _resend(ports, counter, accepted)
+        version = replace(version, revision=accepted.revision)
+        pending = Pending(0, accepted.lease, version)
+        enqueue(ports, records_of(counter.token, counter.chat, [pending]))
     ports.metrics.count(CHANGES_ACCEPTED)
-    return version
+    return _Outcome(accepted.remaining, version=version)
 
 
-def _resend(ports: Ports, counter: Counter, accepted: Accepted) -> Accepted:
+def _resend(ports: Ports, counter: Counter, accepted: Accepted) -> _Outcome[Any]:
     """Enqueue what an earlier request accepted and may not have enqueued."""
     enqueue(ports, records_of(counter.token, counter.chat, accepted.pending))
     ports.metrics.count(IDEMPOTENT_REPLAYS)
-    return accepted
+    return _Outcome(accepted.remaining, replayed=accepted)
+
+
+def _current[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T]) -> T | None:
+    """The version that a replay shows: None if it was deleted, so that no deleted text comes back."""
+    try:
+        page = read_pending(ports, tenant.without_rate_limit(), edit.counter, only(edit.number))
+        return edit.resolve(page).version
+    except (NotFoundError, GoneError):
+        return None
 
 
 def _result[T, V: (Message, Chat)](
-    value: T, version: Message | Chat, outcome: _Outcome[V]
+    value: T, outcome: _Outcome[V], number: int, revision: Revision
 ) -> WriteResult[T]:
     return WriteResult(
         value,
         outcome.remaining,
         replayed=outcome.replayed is not None,
-        numbers=NumberRange(version.number, version.number),
-        revision=version.revision,
+        numbers=NumberRange(number, number),
+        revision=revision,
     )

@@ -79,8 +79,9 @@ def _acquire(ports: Ports, counter: Counter, missing: LeaseMissing) -> None:
         epoch = ports.store.leases.lease_epoch(counter)
         if epoch is None:
             raise _no_row(ports, counter, missing.chats)
-    except OrdinalError:
-        ports.sequencer.abandon_nonce(counter, missing.nonce)
+    except OrdinalError as error:
+        is_absent = isinstance(error, NotFoundError) and counter.chat is not None
+        ports.sequencer.abandon_nonce(counter, missing.nonce, is_absent)
         raise
     if not ports.sequencer.is_acquiring(counter, missing.nonce):
         return

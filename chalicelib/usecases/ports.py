@@ -65,11 +65,14 @@ class Clock(Protocol):
 class Sequencer(Protocol):
     """Redis: counters with their leases, pending versions, Idempotency-Keys, rate limits. A call is a script.
 
-    Any call can raise `UnavailableError`; the calls that accept also do if too much is pending. The calls
-    of a tenant raise `UnauthenticatedError` if its key is not valid any more, and `NotFoundError` if the
-    application was deleted. All of them but `edit` take from the tenant's buckets, return what is left in
-    `remaining`, and raise `RateLimitedError` if a bucket has too little. A call that returns `NotReady`
-    takes nothing.
+    Any call can raise `UnavailableError`. The calls of a tenant raise `UnauthenticatedError` if its key is
+    not valid any more, and `NotFoundError` if the application was deleted. If the key is valid, they take
+    from the tenant's buckets, whatever follows, and return what is left in `remaining`, also with an error
+    and with `NotReady`. They raise `RateLimitedError`, and take nothing, if a bucket has too little.
+
+    The calls that accept also raise `BackpressureError` if too much is pending, `RateLimitedError` if too
+    much is stored for a day, `NotFoundError` if it was found a moment ago that there is no such chat, and
+    `UnavailableError` if too many requests wait for the same lease.
     """
 
     def accept(
@@ -81,7 +84,8 @@ class Sequencer(Protocol):
     ) -> Accepted | NotReady:
         """Give the drafts (whose number and revision are 0) their numbers, and store them as pending.
 
-        Takes one for each draft. Raises `GoneError` (the chat was deleted), `KeyReusedError`.
+        Takes one for each draft, and more for large ones. Raises `GoneError` (the chat was deleted),
+        `KeyReusedError`.
         """
         ...
 
@@ -96,9 +100,10 @@ class Sequencer(Protocol):
     ) -> Accepted | NotReady:
         """Accept a new version of a number that is in use; it gets a newer revision.
 
-        A replay returns the `stored_response`. Under a lease that is older than the newest one, nothing is
-        accepted: the result is `NotReady`. Takes nothing, because the read before it has. Raises
-        `ConflictError` if another edit came first, `GoneError`, `KeyReusedError`.
+        A replay returns the `stored_response`, which is small. Under a lease that is older than the newest
+        one, nothing is accepted: the result is `NotReady`. Takes what a large version costs beyond the one
+        that the read before it took. Raises `ConflictError` if another edit came first, `GoneError`,
+        `KeyReusedError`.
         """
         ...
 
@@ -153,8 +158,12 @@ class Sequencer(Protocol):
         """Drop a lease that MySQL does not extend any more; the next `accept` acquires a new one."""
         ...
 
-    def abandon_nonce(self, counter: Counter, nonce: str) -> None:
-        """Stop acquiring, so that others need not wait. Only allowed if MySQL certainly granted nothing."""
+    def abandon_nonce(self, counter: Counter, nonce: str, absent: bool = False) -> None:
+        """Stop acquiring, so that others need not wait. Only allowed if MySQL certainly granted nothing.
+
+        If `absent`, MySQL does not have the chat: for three seconds `accept` and `edit` raise
+        `NotFoundError`, unless the chat is created meanwhile.
+        """
         ...
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:

@@ -158,8 +158,9 @@ def read_pending(
     """
     return with_lease(
         ports,
+        tenant,
         counter,
-        lambda: ports.sequencer.read_pending(tenant, counter, page, idempotency, cost),
+        lambda tenant: ports.sequencer.read_pending(tenant, counter, page, idempotency, cost),
     )
 
 

@@ -81,8 +81,9 @@ def _read_unpersisted(
     """
     return with_lease(
         ports,
+        tenant,
         Counter(tenant.token),
-        lambda: ports.sequencer.read_unpersisted(tenant, chats),
+        lambda tenant: ports.sequencer.read_unpersisted(tenant, chats),
     )
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from chalicelib.adapters.redis.codec import usage_key
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
+from chalicelib.domain.idempotency import IdempotencyKey
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import Message
 from tests.contract.conftest import part_url
@@ -17,6 +19,7 @@ from tests.contract.factories import application, cache_application, hold_first_
 CHATS = 300
 BODY = "x" * 100
 NOW = "2026-09-21T14:13:20.000Z"
+COUNTER_BYTES = 300  # as in common.lua
 # Rounded up from measurements with Valkey 9.1 (docs/reliability.md).
 MOST_BYTES_OF_ACTIVE_CHAT = 350
 MOST_BYTES_OF_PENDING_MESSAGE = 1_400
@@ -39,8 +42,8 @@ def valkey() -> Iterator["redis.Redis"]:
 def size(valkey: "redis.Redis", token: str) -> int:
     """Bytes of all keys of an application, except those that it has once."""
     keys = valkey.scan_iter(match=f"{{{token}}}:*", count=1000)
-    idempotency = f"{{{token}}}:application".encode()
-    return sum(valkey.memory_usage(key, samples=0) for key in keys if key != idempotency)
+    once = {f"{{{token}}}:{name}".encode() for name in ("application", "usage")}
+    return sum(valkey.memory_usage(key, samples=0) for key in keys if key not in once)
 
 
 def test_ram_grows_with_active_chats_only(sequencer: RedisSequencer, valkey: "redis.Redis") -> None:
@@ -59,6 +62,51 @@ def test_ram_grows_with_active_chats_only(sequencer: RedisSequencer, valkey: "re
     assert size(valkey, token) == 0
     assert 0 < active < CHATS * MOST_BYTES_OF_ACTIVE_CHAT
     assert active < pending < active + CHATS * MOST_BYTES_OF_PENDING_MESSAGE
+
+
+def counted(valkey: "redis.Redis", token: str, field: str) -> int:
+    return int(valkey.hget(usage_key(token), field) or 0)
+
+
+@pytest.mark.parametrize(("chats", "messages"), [(CHATS, 1), (3, 200)])
+def test_what_is_counted_for_an_application_is_what_it_takes(
+    sequencer: RedisSequencer, valkey: "redis.Redis", chats: int, messages: int
+) -> None:
+    token = secrets.token_hex(15)
+    cache_application(sequencer, application(token))
+    draft = Message(number=0, revision=0, body=BODY, sender="ann", created_at=NOW)
+    pending = {}
+    for number in range(1, chats + 1):
+        counter = Counter(token, number)
+        hold_first_lease(sequencer, counter, 1000)
+        accepted = sequencer.accept(Tenant(token, 1), counter, [draft] * messages)
+        assert isinstance(accepted, Accepted)
+        pending[counter] = {n + 1: accepted.revision + n for n in range(messages)}
+    with_counters = counted(valkey, token, "pending") + chats * COUNTER_BYTES
+    assert 0.85 * size(valkey, token) < with_counters < 1.25 * size(valkey, token)
+    sequencer.acknowledge(pending)
+    assert counted(valkey, token, "pending") == 0
+
+
+def test_what_is_stored_with_keys_is_counted_for_the_application_and_the_user(
+    sequencer: RedisSequencer, valkey: "redis.Redis"
+) -> None:
+    token, users = secrets.token_hex(15), 20
+    cache_application(sequencer, application(token))
+    counter = Counter(token, 1)
+    hold_first_lease(sequencer, counter, 1000)
+    draft, revisions = Message(number=0, revision=0, body=BODY, created_at=NOW), {}
+    before = size(valkey, token)
+    for n in range(200):
+        idempotency = IdempotencyKey(f"key {n}", secrets.token_hex(32), f"user {n % users}")
+        accepted = sequencer.accept(Tenant(token, 1), counter, [draft], idempotency)
+        assert isinstance(accepted, Accepted)
+        revisions[accepted.first] = accepted.revision
+    sequencer.acknowledge({counter: revisions})
+    of_application, real = counted(valkey, token, "lasting"), size(valkey, token) - before
+    of_users = [int(valkey.hget(usage_key(token, f"user {n}"), "lasting") or 0) for n in range(20)]
+    assert sum(of_users) == of_application
+    assert 0.85 * real < of_application < 1.25 * real
 
 
 def write_to(sequencer: RedisSequencer, counter: Counter) -> int:

@@ -4,15 +4,18 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from itertools import chain
 
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.adapters.redis.charges import Charges
 from chalicelib.adapters.redis.codec import application_key, counter_key
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (
+    BackpressureError,
     ConflictError,
     GoneError,
     KeyReusedError,
@@ -739,6 +742,14 @@ def left(remaining: tuple[Remaining, ...]) -> list[tuple[str, int]]:
     return [(each.bucket.name, each.left) for each in remaining]
 
 
+def another_process(sequencer: Sequencer) -> Sequencer:
+    """Another sequencer on the same server."""
+    assert isinstance(sequencer, RedisSequencer)
+    other = copy(sequencer)
+    other._charges = Charges()
+    return other
+
+
 def test_a_request_takes_one_and_a_batch_one_for_each_message(
     sequencer: Sequencer, token: str
 ) -> None:
@@ -778,16 +789,18 @@ def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size(
     counter, quick = Counter(token, 1), of_application(rate=20, size=4)
     acquire(sequencer, counter)
     for _ in range(2):
-        sequencer.accept(limited(counter, quick), counter, [message()] * 4)
         until = time.monotonic() + 20
         while True:
-            with pytest.raises(RateLimitedError) as error:
-                sequencer.accept(limited(counter, quick), counter, [message()] * 5)
-            if left(error.value.remaining) == [("application", 4)]:
+            try:
+                accepted = sequencer.accept(limited(counter, quick), counter, [message()] * 4)
+            except RateLimitedError:
+                assert time.monotonic() < until
+                clock.wait(0.1)
+                time.sleep(0.05)  # the pause between two attempts
+            else:
                 break
-            assert time.monotonic() < until
-            clock.wait(0.1)
-            time.sleep(0.05)  # the pause between two attempts
+        assert isinstance(accepted, Accepted)
+        assert left(accepted.remaining) == [("application", 0)]
         clock.wait(10)
 
 
@@ -824,17 +837,119 @@ def test_a_user_takes_from_both_buckets_or_from_none(sequencer: Sequencer, token
     assert refused == ["user", "application"]
 
 
-def test_a_request_takes_nothing_until_it_is_served(sequencer: Sequencer, token: str) -> None:
+def test_a_request_takes_before_it_is_known_whether_it_can_be_served(
+    sequencer: Sequencer, token: str
+) -> None:
     counter = Counter(token, 1)
-    not_ready = sequencer.accept(limited(counter), counter, [message()])
-    assert isinstance(not_ready, LeaseMissing)
-    assert isinstance(sequencer.accept(limited(counter), counter, [message()]), LeaseContended)
+    missing = sequencer.accept(limited(counter), counter, [message()])
+    contended = sequencer.accept(limited(counter), counter, [message()])
+    assert isinstance(missing, LeaseMissing)
+    assert isinstance(contended, LeaseContended)
+    assert [left(reply.remaining) for reply in (missing, contended)] == [
+        [("application", 4)],
+        [("application", 3)],
+    ]
     assert sequencer.install_lease(
-        counter, not_ready.nonce, LeaseGrant(0, Lease(not_ready.holder, 1, 1000))
+        counter, missing.nonce, LeaseGrant(0, Lease(missing.holder, 1, 2))
     )
-    accepted = sequencer.accept(limited(counter), counter, [message()])
+    exhausted = sequencer.accept(limited(counter), counter, [message()] * 3)
+    assert isinstance(exhausted, LeaseExhausted)
+    assert left(exhausted.remaining) == [("application", 0)]
+    with pytest.raises(RateLimitedError):
+        sequencer.accept(limited(counter), counter, [message()])
+
+
+def test_a_large_message_takes_one_for_each_4096_bytes(sequencer: Sequencer, token: str) -> None:
+    counter, bucket = Counter(token, 1), of_application(size=20)
+    acquire(sequencer, counter)
+    small, large = message("x" * 3_000), message("x" * 9_000)
+    accepted = sequencer.accept(limited(counter, bucket), counter, [small, large, large])
     assert isinstance(accepted, Accepted)
-    assert left(accepted.remaining) == [("application", 4)]
+    assert left(accepted.remaining) == [("application", 13)]
+
+
+def test_an_edit_takes_what_its_version_costs_beyond_the_one_of_its_read(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, bucket = Counter(token, 1), of_application(size=99)
+    acquire(sequencer, counter)
+    accept(sequencer, counter, [message()])
+    still = []
+    for body in ("small", "x" * 20_000):
+        seen = read_pending(sequencer, counter, ALL, None, bucket)
+        version = seen.pending[0].version
+        edited = sequencer.edit(
+            limited(counter, bucket),
+            counter,
+            replace(version, body=body),
+            EditPrecondition(version.revision, seen.edits, 0),
+        )
+        assert isinstance(edited, Accepted)
+        still += [*left(seen.remaining), *left(edited.remaining)]
+    assert [n for _, n in still] == [98, 98, 97, 93]
+    with pytest.raises(ConflictError) as conflict:
+        sequencer.edit(
+            limited(counter, bucket),
+            counter,
+            replace(version, body="x" * 20_000),
+            EditPrecondition(version.revision, seen.edits, 0),
+        )
+    assert left(conflict.value.remaining) == [("application", 89)]
+
+
+def test_a_request_larger_than_its_bucket_takes_a_full_bucket(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter = Counter(token, 1)
+    acquire(sequencer, counter)
+    accepted = sequencer.accept(limited(counter), counter, [message("x" * 4_096)] * 5)
+    assert isinstance(accepted, Accepted)
+    assert left(accepted.remaining) == [("application", 0)]
+
+
+def test_reads_are_written_when_they_have_used_a_hundredth_of_the_bucket(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, bucket = Counter(token), of_application(size=400)
+    of_other_process = another_process(sequencer)
+
+    def read(process: Sequencer, cost: int = 1) -> int:
+        seen = process.read_pending(limited(counter, bucket), counter, ALL, None, cost)
+        assert isinstance(seen, PendingPage)
+        return seen.remaining[0].left
+
+    assert [read(sequencer) for _ in range(3)] == [399, 398, 397]
+    assert read(of_other_process) == 399
+    assert read(sequencer) == 396
+    assert read(of_other_process) == 394
+    assert read(sequencer, cost=5) == 391
+    assert read(of_other_process, cost=0) == 389
+
+
+def test_a_write_brings_the_reads_before_it_along(sequencer: Sequencer, token: str) -> None:
+    counter, bucket = Counter(token, 1), of_application(size=400)
+    acquire(sequencer, counter)
+    for _ in range(3):
+        read_pending(sequencer, counter, ALL, None, bucket)
+    accepted = sequencer.accept(limited(counter, bucket), counter, [message()])
+    assert isinstance(accepted, Accepted)
+    assert left(accepted.remaining) == [("application", 396)]
+    seen = another_process(sequencer).read_pending(limited(counter, bucket), counter, ALL)
+    assert isinstance(seen, PendingPage)
+    assert left(seen.remaining) == [("application", 395)]
+
+
+def test_reads_that_are_not_written_yet_count_against_the_bucket(
+    sequencer: Sequencer, token: str
+) -> None:
+    counter, bucket = Counter(token), of_application(size=300)
+    other = another_process(sequencer)
+    for _ in range(2):
+        read_pending(sequencer, counter, ALL, None, bucket)
+    other.read_pending(limited(counter, bucket), counter, ALL, None, 298)
+    with pytest.raises(RateLimitedError) as error:
+        sequencer.read_pending(limited(counter, bucket), counter, ALL)
+    assert left(error.value.remaining) == [("application", 0)]
 
 
 def test_a_tenant_without_buckets_takes_nothing(sequencer: Sequencer, token: str) -> None:
@@ -861,17 +976,91 @@ def test_a_replay_takes_as_much_as_its_request(sequencer: Sequencer, token: str)
         sequencer.accept(limited(counter), counter, [message()] * 2, idempotency)
 
 
-def test_a_read_of_a_deleted_chat_takes_and_a_post_to_it_does_not(
-    sequencer: Sequencer, token: str
+def test_a_refused_request_takes_as_much_as_one_that_is_served(
+    small: Sequencer, clock: FakeClock
 ) -> None:
-    counter = Counter(token, 1)
-    sequencer.block_chats(token, [1])
+    token = secrets.token_hex(15)
+    cache_application(small, application(token))
+    full, gone, absent = (Counter(token, number) for number in (1, 2, 3))
+    acquire(small, full)
+    accept(small, full, [message()] * 3)
+    small.block_chats(token, [2])
+    missing = small.accept(Tenant(token, 1), absent, [message()])
+    assert isinstance(missing, LeaseMissing)
+    small.abandon_nonce(absent, missing.nonce, True)
+    still = []
+    for counter, error in (
+        (full, BackpressureError),
+        (gone, GoneError),
+        (absent, NotFoundError),
+    ):
+        with pytest.raises(error) as refused:
+            small.accept(limited(counter), counter, [message()])
+        still += left(refused.value.remaining)
     with pytest.raises(GoneError) as read:
-        sequencer.read_pending(limited(counter), counter, ALL)
-    with pytest.raises(GoneError) as post:
-        sequencer.accept(limited(counter), counter, [message()])
-    assert left(read.value.remaining) == [("application", 4)]
-    assert post.value.remaining == ()
+        small.read_pending(limited(gone), gone, ALL)
+    still += left(read.value.remaining)
+    assert [n for _, n in still] == [4, 3, 2, 1]
+
+
+# --- chats that do not exist, and requests that wait
+
+
+def test_a_chat_that_mysql_does_not_have_is_not_found_for_a_moment(
+    sequencer: Sequencer, token: str, clock: FakeClock
+) -> None:
+    chats, absent = Counter(token), Counter(token, 1)
+    acquire(sequencer, chats)
+    missing = sequencer.accept(Tenant(token, 1), absent, [message()])
+    assert isinstance(missing, LeaseMissing)
+    sequencer.abandon_nonce(absent, missing.nonce, True)
+    for _ in range(2):
+        with pytest.raises(NotFoundError):
+            sequencer.accept(Tenant(token, 1), absent, [message()])
+    with pytest.raises(NotFoundError):
+        sequencer.edit(Tenant(token, 1), absent, message(), EditPrecondition(1, 0, 0))
+    assert not sequencer.is_acquiring(absent, missing.nonce)
+    assert accept(sequencer, chats, [CHAT]).first == 1
+    assert accept(sequencer, absent, [message()]).first == 1
+
+
+def test_after_a_moment_mysql_is_queried_for_a_chat_again(clock: FakeClock) -> None:
+    sequencer, token = InMemorySequencer(clock), secrets.token_hex(15)
+    cache_application(sequencer, application(token))
+    absent = Counter(token, 1)
+    first = sequencer.accept(Tenant(token, 1), absent, [message()])
+    assert isinstance(first, LeaseMissing)
+    clock.wait(6)
+    second = sequencer.accept(Tenant(token, 1), absent, [message()])
+    assert isinstance(second, LeaseMissing)
+    sequencer.abandon_nonce(absent, second.nonce, True)
+    clock.wait(2.999)
+    with pytest.raises(NotFoundError):
+        sequencer.accept(Tenant(token, 1), absent, [message()])
+    clock.wait(0.001)
+    third = sequencer.accept(Tenant(token, 1), absent, [message()])
+    assert isinstance(third, LeaseMissing)
+    assert third.abandoned_nonces == (first.nonce,)
+
+
+def test_only_so_many_requests_wait_for_one_lease(sequencer: Sequencer, token: str) -> None:
+    counter, bucket = Counter(token, 1), of_application(size=1000)
+    missing = sequencer.accept(limited(counter, bucket), counter, [message()])
+    assert isinstance(missing, LeaseMissing)
+    waiting = limited(counter, bucket).without_rate_limit()
+    for _ in range(32):
+        first = sequencer.accept(limited(counter, bucket), counter, [message()])
+        assert isinstance(first, LeaseContended)
+        assert isinstance(sequencer.accept(waiting, counter, [message()]), LeaseContended)
+    with pytest.raises(UnavailableError) as error:
+        sequencer.accept(limited(counter, bucket), counter, [message()])
+    assert error.value.retry_after_seconds == 1
+    assert left(error.value.remaining) == [("application", 966)]
+    assert isinstance(sequencer.accept(waiting, counter, [message()]), LeaseContended)
+    assert sequencer.install_lease(
+        counter, missing.nonce, LeaseGrant(0, Lease(missing.holder, 1, 9))
+    )
+    assert accept(sequencer, counter, [message()]).first == 1
 
 
 @pytest.mark.parametrize("ascending", [False, True])

@@ -9,7 +9,7 @@ from typing import Any
 from lupa.lua51 import LuaRuntime
 
 from chalicelib.adapters.redis import connection
-from tests.fakes.redis_server import RedisServer, as_bytes
+from tests.fakes.redis_server import FullError, RedisServer, as_bytes
 
 _FOLDER = Path(connection.__file__).with_name("scripts")
 
@@ -30,10 +30,10 @@ class LuaScripts:
         self._lock = Lock()
         self._null = self._lua.table()
         libraries = self._lua.execute(
-            b"return function(call, decode, null)"
-            b" redis = {call = call}; cjson = {decode = decode, null = null} end"
+            b"return function(call, pcall, decode, null)"
+            b" redis = {call = call, pcall = pcall}; cjson = {decode = decode, null = null} end"
         )
-        libraries(self._call, self._decode, self._null)
+        libraries(self._call, self._pcall, self._decode, self._null)
 
     def run(self, server: RedisServer, name: str, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         """The reply of a script, in the types that a Redis client returns."""
@@ -46,12 +46,19 @@ class LuaScripts:
         table = self._lua.table_from
         with self._lock:
             self._server = server
+            server.has_written = False
             reply = script(table([as_bytes(k) for k in keys]), table([as_bytes(a) for a in args]))
             return self._reply(reply)
 
+    def _pcall(self, *command: Any) -> Any:
+        try:
+            return self._call(*command)
+        except FullError as error:
+            return self._lua.table_from({b"err": str(error).encode()})
+
     def _call(self, *command: Any) -> Any:
         assert self._server is not None
-        reply = self._server.execute(*command)
+        reply = self._server.execute_in_script(*command)
         if reply is None:
             return False
         if isinstance(reply, list):

@@ -51,6 +51,13 @@ class SortedSet:
         return SortedSet(dict(self.scores))
 
 
+class FullError(Exception):
+    """The server is full, and the command may need memory."""
+
+    def __init__(self) -> None:
+        super().__init__("OOM command not allowed when used memory > 'maxmemory'.")
+
+
 type Value = bytes | dict[bytes, bytes] | SortedSet
 
 
@@ -80,6 +87,10 @@ class RedisServer:
         self._clock = clock
         self._chance = chance
         self.dataset = dataset or Dataset()
+        # The memory in use, and its limit (0: there is none), as a test sets them.
+        self.used_bytes = 0
+        self.max_bytes = 0
+        self.has_written = False
         self.start()
 
     def start(self) -> None:
@@ -90,8 +101,17 @@ class RedisServer:
         self.dataset = Dataset()
 
     def execute(self, *command: Any) -> Reply:
-        """One command; raises `ValueError` for what a server would refuse."""
+        """One command; raises `ValueError` or `FullError` for what a server would refuse."""
+        self.has_written = False
+        return self.execute_in_script(*command)
+
+    def execute_in_script(self, *command: Any) -> Reply:
+        """A command of a script: a full server refuses only the first write."""
         name, *args = [part if type(part) is bytes else as_bytes(part) for part in command]
+        is_full = 0 < self.max_bytes < self.used_bytes
+        if is_full and name in _DENIED_IF_FULL and not self.has_written:
+            raise FullError
+        self.has_written = self.has_written or name in _WRITES
         return _COMMANDS[name](self, *args)
 
     def _value[V](self, key: bytes, kind: type[V], make: bool = False) -> V | None:
@@ -124,6 +144,11 @@ class RedisServer:
     def info(self, section: bytes) -> Reply:
         if section == b"server":
             return b"# Server\r\nrun_id:%s\r\n" % self.run_id
+        if section == b"memory":
+            return b"# Memory\r\nused_memory:%d\r\nmaxmemory:%d\r\n" % (
+                self.used_bytes,
+                self.max_bytes,
+            )
         return b"# Replication\r\nrole:master\r\nmaster_replid:%s\r\n" % self.replid
 
     def get(self, key: bytes) -> Reply:
@@ -248,6 +273,10 @@ _NAMES = (
 _COMMANDS: dict[bytes, Callable[..., Reply]] = {
     name.upper().encode(): getattr(RedisServer, name) for name in _NAMES.split()
 } | {b"DEL": RedisServer.delete, b"UNLINK": RedisServer.delete}
+_DENIED_IF_FULL = frozenset(b"SET HSET HSETNX HINCRBY ZADD".split())
+_WRITES = _DENIED_IF_FULL | frozenset(
+    b"DEL UNLINK EXPIRE PEXPIRE HDEL ZREM ZREMRANGEBYSCORE".split()
+)
 
 
 def as_bytes(value: Any) -> bytes:

@@ -1,13 +1,15 @@
 """The real `RedisSequencer` with its real scripts, on a Redis server in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from chalicelib.adapters.redis.sequencer import RedisSequencer
+from chalicelib.domain.errors import UnavailableError
 from chalicelib.usecases.ports import Clock
 from tests.fakes.lua_scripts import LuaScripts
-from tests.fakes.redis_server import RedisServer
+from tests.fakes.redis_server import FullError, RedisServer
 
 _NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -24,7 +26,8 @@ class _Connection:
         self._server, self._scripts = server, scripts
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        return self._scripts.run(self._server(), name, keys, args)
+        with self._calling():
+            return self._scripts.run(self._server(), name, keys, args)
 
     def run_each(
         self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
@@ -33,7 +36,8 @@ class _Connection:
 
     def send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         server = self._server()
-        return [server.execute(*command) for command in commands]
+        with self._calling():
+            return [server.execute(*command) for command in commands]
 
     def server_ms(self, key: str) -> int:
         seconds, microseconds = self._server().time()
@@ -44,6 +48,13 @@ class _Connection:
 
     def node_of(self, key: str) -> str:
         return ""
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            yield
+        except FullError as error:
+            raise UnavailableError(f"Redis: {error}") from error
 
     def close(self) -> None:
         pass

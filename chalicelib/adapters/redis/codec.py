@@ -4,10 +4,10 @@ All keys of an application have the hash tag `{token}`: one slot of a cluster.
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from chalicelib.domain.errors import (
     BackpressureError,
@@ -18,6 +18,7 @@ from chalicelib.domain.errors import (
     OrdinalError,
     RateLimitedError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from chalicelib.domain.leases import (
     Accepted,
@@ -44,15 +45,10 @@ from chalicelib.domain.rate_limits import Bucket, Remaining
 
 _HEAD = b'{"number":0,"revision":0'
 _FULL_RETRY_SECONDS = 5
-# Where a reply has what is left in the buckets. A shorter reply, or another one, has taken nothing.
-_REMAINING_AT = {
-    b"accepted": 6,
-    b"replayed": 9,
-    b"pending": 3,
-    b"gone": 1,
-    b"limited": 1,
-    b"unpersisted": 1,
-}
+_MEMORY_RETRY_SECONDS = 60
+# The replies to requests whose key is not valid, or not known to be valid. They have taken nothing. All other
+# replies have what is left in the buckets at their second place.
+_BEFORE_THE_BUCKETS = (b"not_cached", b"deleted", b"key")
 
 type VersionType = type[Message] | type[Chat]
 
@@ -102,12 +98,11 @@ def idempotency_record_key(token: AppToken, idempotency_key: str, user: str | No
     return f"{{{token}}}:mark:{hashlib.sha256(user.encode()).hexdigest()}:{digest}"
 
 
-def bucket_key(token: AppToken, limit: Bucket) -> str:
-    """When the bucket of a rate limit is full again, microseconds since 1970."""
-    if limit.user is None:
-        return f"{{{token}}}:rate"
-    digest = hashlib.sha256(limit.user.encode()).hexdigest()
-    return f"{{{token}}}:rate:{digest}"
+def usage_key(token: AppToken, user: str | None = None) -> str:
+    """What an application, or one of its users, uses: of its rate limit and of the memory (`common.lua`)."""
+    if user is None:
+        return f"{{{token}}}:usage"
+    return f"{{{token}}}:usage:{hashlib.sha256(user.encode()).hexdigest()}"
 
 
 def common_keys(counter: Counter) -> list[str]:
@@ -132,7 +127,7 @@ def version_type(counter: Counter) -> VersionType:
 
 def fragment(draft: Message | Chat) -> bytes:
     """A version as JSON without its beginning: the script adds number and revision (`common.lua`)."""
-    json = msgspec.json.encode(msgspec.structs.replace(draft, number=0, revision=0))
+    json = msgspec.json.encode(replace(draft, number=0, revision=0))
     return json.removeprefix(_HEAD)
 
 
@@ -152,83 +147,74 @@ def accepted_at_ms(entry: bytes) -> int:
 
 
 def parse_accepted(
-    reply: list[bytes], count: int, created_at: Timestamp, remaining: tuple[Remaining, ...] = ()
+    reply: list[bytes], count: int, created_at: Timestamp, remaining: tuple[Remaining, ...]
 ) -> Accepted:
-    first = int(reply[1])
+    first = int(reply[2])
     return Accepted(
         first=first,
         last=first + count - 1,
-        revision=Revision(int(reply[2])),
+        revision=Revision(int(reply[3])),
         created_at=created_at,
-        lease=_parse_lease(reply[3:6]),
+        lease=_parse_lease(reply[4:7]),
         remaining=remaining,
     )
 
 
 def parse_replayed(
-    reply: list[bytes], kind: VersionType, remaining: tuple[Remaining, ...] = ()
+    reply: list[bytes], kind: VersionType, remaining: tuple[Remaining, ...]
 ) -> Accepted:
     return Accepted(
-        first=int(reply[1]),
-        last=int(reply[2]),
-        revision=Revision(int(reply[3])),
-        created_at=Timestamp(reply[4].decode()),
-        lease=_parse_lease(reply[5:8]),
+        first=int(reply[2]),
+        last=int(reply[3]),
+        revision=Revision(int(reply[4])),
+        created_at=Timestamp(reply[5].decode()),
+        lease=_parse_lease(reply[6:9]),
         replayed=True,
-        stored_response=reply[8],
+        stored_response=reply[9],
         pending=tuple(parse_entry(entry, kind) for entry in reply[10:]),
         remaining=remaining,
     )
 
 
 def parse_remaining(reply: list[bytes], buckets: Sequence[Bucket]) -> tuple[Remaining, ...]:
-    """What is left in the buckets. Raises `RateLimitedError` if one of them has too little."""
-    at = _REMAINING_AT.get(reply[0])
-    if not buckets or at is None or at >= len(reply):
+    """What is left in the buckets. Empty if the request has taken nothing."""
+    if reply[0] in _BEFORE_THE_BUCKETS:
         return ()
-    pairs = [pair.split(b"/") for pair in reply[at].split()]
-    remaining = tuple(
+    pairs = [pair.split(b"/") for pair in reply[1].split()]
+    return tuple(
         Remaining(bucket, int(left), int(ms))
         for bucket, (left, ms) in zip(buckets, pairs, strict=True)
     )
-    if reply[0] == b"limited":
-        limit = buckets[int(reply[2]) - 1].name
-        raise RateLimitedError(limit, math.ceil(int(reply[3]) / 1000), remaining)
-    return remaining
 
 
 def parse_releasing(reply: Sequence[bytes]) -> LeaseReleasing:
     return LeaseReleasing(reply[0].decode(), Epoch(int(reply[1])), int(reply[2]))
 
 
-def parse_not_cached(
-    reply: list[bytes], remaining: tuple[Remaining, ...] = ()
-) -> ApplicationNotCached:
+def parse_not_cached(reply: list[bytes], remaining: tuple[Remaining, ...]) -> ApplicationNotCached:
     """The reply of a script that only reads, and so never needs a lease. Raises as `parse_not_ready`."""
     not_ready = parse_not_ready(reply, "", remaining)
     assert isinstance(not_ready, ApplicationNotCached)
     return not_ready
 
 
-def parse_not_ready(
-    reply: list[bytes], nonce: str, remaining: tuple[Remaining, ...] = ()
-) -> NotReady:
+def parse_not_ready(reply: list[bytes], nonce: str, remaining: tuple[Remaining, ...]) -> NotReady:
     """What has to happen before the script can do its work. Raises the error that a refusal means."""
     match reply[0]:
         case b"not_cached":
             return ApplicationNotCached(reply[1].decode())
         case b"missing":
-            holder, abandoned_nonces = reply[1].decode(), tuple(reply[2].decode().split(",")[:-1])
+            holder, abandoned_nonces = reply[2].decode(), tuple(reply[3].decode().split(",")[:-1])
             chats = (
-                IssuedUpTo(holder, Epoch(int(reply[3])), int(reply[4])) if len(reply) > 3 else None
+                IssuedUpTo(holder, Epoch(int(reply[4])), int(reply[5])) if len(reply) > 4 else None
             )
-            return LeaseMissing(holder, nonce, chats, abandoned_nonces)
+            return LeaseMissing(holder, nonce, chats, abandoned_nonces, remaining)
         case b"releasing":
-            return parse_releasing(reply[1:4])
+            return replace(parse_releasing(reply[2:5]), remaining=remaining)
         case b"exhausted":
-            return LeaseExhausted(_parse_lease(reply[1:4]))
+            return LeaseExhausted(_parse_lease(reply[2:5]), remaining)
         case b"contended":
-            return LeaseContended()
+            return LeaseContended(remaining)
     error = _parse_refusal(reply)
     error.remaining = remaining
     raise error
@@ -238,8 +224,20 @@ def _parse_refusal(reply: list[bytes]) -> OrdinalError:
     match reply[0]:
         case b"full":
             return BackpressureError("too much is waiting to be persisted", _FULL_RETRY_SECONDS)
+        case b"over":
+            principal = "application" if int(reply[2]) == 1 else "user"
+            return RateLimitedError(
+                "memory",
+                _MEMORY_RETRY_SECONDS,
+                reason=f"what is stored for 24 hours for the {principal} takes too much memory: "
+                "idempotency keys and deleted chats",
+            )
+        case b"crowded":
+            return UnavailableError("too many requests wait for the same lease")
         case b"deleted":
             return NotFoundError("there is no such application")
+        case b"unknown":
+            return NotFoundError("there is no such chat")
         case b"key":
             return UnauthenticatedError("the key is no longer valid")
         case b"gone":

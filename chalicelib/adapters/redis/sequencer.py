@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import Any
 
+from chalicelib.adapters.redis.charges import Charges
 from chalicelib.adapters.redis.codec import (
     accepted_at_ms,
     application_key,
-    bucket_key,
     common_keys,
     counter_key,
     deletions_key,
@@ -23,9 +23,9 @@ from chalicelib.adapters.redis.codec import (
     parse_not_cached,
     parse_not_ready,
     parse_releasing,
-    parse_remaining,
     parse_replayed,
     pending_key,
+    usage_key,
     version_type,
 )
 from chalicelib.adapters.redis.connection import Scripts
@@ -42,7 +42,10 @@ from chalicelib.domain.leases import (
     PendingPage,
 )
 from chalicelib.domain.limits import (
+    ASSUMED_MEMORY_BYTES,
     IDEMPOTENCY_KEY_LIFETIME_SECONDS,
+    MAX_MEMORY_PERCENT_OF_APPLICATION,
+    MAX_MEMORY_PERCENT_OF_USER,
     MAX_PENDING_OF_APPLICATION,
     MAX_PENDING_OF_CHAT,
 )
@@ -57,7 +60,7 @@ from chalicelib.domain.models import (
     Timestamp,
 )
 from chalicelib.domain.paging import PageRequest
-from chalicelib.domain.rate_limits import Bucket
+from chalicelib.domain.rate_limits import cost_of
 from chalicelib.domain.times import unix_ms
 from chalicelib.domain.unread import UnpersistedChat, UnpersistedChats
 from chalicelib.usecases.ports import Clock
@@ -75,6 +78,11 @@ _APPLICATION_LIFE_SECONDS = 3_600
 _BLOCK_SECONDS = 24 * 3_600
 # Of a page of pending versions: as much as fits into a response, if each character is one or two bytes.
 MAX_PENDING_BYTES_OF_PAGE = 1_000_000
+# For how long a chat that MySQL does not have is known not to exist.
+_ABSENT_MS = 3_000
+_MEMORY_SHARES = (
+    f"{MAX_MEMORY_PERCENT_OF_APPLICATION}/{MAX_MEMORY_PERCENT_OF_USER}/{ASSUMED_MEMORY_BYTES}"
+)
 _COPY_OF_KEYS = ("memory", "asked", "key_version", "previous_until", "newer")
 
 # Holds every lease when the store keeps every acknowledged write over a failover: any node may issue numbers.
@@ -98,6 +106,7 @@ class RedisSequencer:
         max_pending_of_application: int = MAX_PENDING_OF_APPLICATION,
     ) -> None:
         self._scripts = Scripts(url)
+        self._charges = Charges()
         self._clock = clock
         self._window = window
         self._fixed_holder = fixed_holder
@@ -112,17 +121,21 @@ class RedisSequencer:
         idempotency: IdempotencyKey | None = None,
     ) -> Accepted | NotReady:
         nonce, created_at = secrets.token_hex(16), drafts[0].created_at
+        fragments = [fragment(draft) for draft in drafts]
+        user = idempotency.user if idempotency else None
+        charge = self._charges.of_write(tenant, user, cost_of(map(len, fragments)))
         reply = self._scripts.run(
             "accept",
-            [*common_keys(counter), *_request_keys(tenant, idempotency)],
+            [*common_keys(counter), *charge.keys, *_idempotency_keys(tenant, idempotency)],
             [
                 *self._head(tenant, counter, nonce, idempotency, created_at),
                 self._window if counter.chat is None else "",
-                _limits(tenant.buckets),
-                *map(fragment, drafts),
+                charge.limits,
+                _MEMORY_SHARES,
+                *fragments,
             ],
         )
-        remaining = parse_remaining(reply, tenant.buckets)
+        remaining = self._charges.confirm(charge, reply)
         if reply[0] == b"accepted":
             return parse_accepted(reply, len(drafts), created_at, remaining)
         if reply[0] == b"replayed":
@@ -139,9 +152,14 @@ class RedisSequencer:
         stored_response: bytes = b"",
     ) -> Accepted | NotReady:
         nonce, created_at = secrets.token_hex(16), version.created_at
+        json = fragment(version)
+        user = idempotency.user if idempotency else None
+        # The read before the edit has taken one.
+        charge = self._charges.of_write(tenant, user, cost_of([len(json)]) - 1)
         names = [
             *common_keys(counter),
             edited_key(counter),
+            *charge.keys,
             *_idempotency_keys(tenant, idempotency),
         ]
         if version.deleted_at:
@@ -160,14 +178,17 @@ class RedisSequencer:
                 precondition.edits,
                 precondition.epoch,
                 _BLOCK_SECONDS * 1000,
-                fragment(version),
+                json,
+                charge.limits,
+                _MEMORY_SHARES,
             ],
         )
+        remaining = self._charges.confirm(charge, reply)
         if reply[0] == b"accepted":
-            return parse_accepted(reply, 1, created_at)
+            return parse_accepted(reply, 1, created_at, remaining)
         if reply[0] == b"replayed":
-            return parse_replayed(reply, version_type(counter))
-        return parse_not_ready(reply, nonce)
+            return parse_replayed(reply, version_type(counter), remaining)
+        return parse_not_ready(reply, nonce, remaining)
 
     def read_pending(
         self,
@@ -177,6 +198,7 @@ class RedisSequencer:
         idempotency: IdempotencyKey | None = None,
         cost: int = 1,
     ) -> PendingPage | ApplicationNotCached:
+        charge = self._charges.of_read(tenant, cost)
         reply = self._scripts.run(
             "read_pending",
             [
@@ -184,7 +206,8 @@ class RedisSequencer:
                 counter_key(counter),
                 pending_key(counter),
                 pending_key(Counter(counter.token)),
-                *_request_keys(tenant, idempotency),
+                *charge.keys,
+                *_idempotency_keys(tenant, idempotency),
             ],
             [
                 tenant.key_version,
@@ -194,16 +217,15 @@ class RedisSequencer:
                 "asc" if page.ascending else "desc",
                 page.limit,
                 idempotency.fingerprint if idempotency else "",
-                _limits(tenant.buckets),
+                charge.limits,
                 self._fixed_holder,
                 secrets.token_hex(16),
-                cost,
                 MAX_PENDING_BYTES_OF_PAGE,
             ],
         )
-        remaining = parse_remaining(reply, tenant.buckets)
+        remaining = self._charges.confirm(charge, reply)
         if reply[0] == b"replayed":
-            replayed = parse_replayed(reply, version_type(counter))
+            replayed = parse_replayed(reply, version_type(counter), ())
             return PendingPage((), False, True, 0, replayed=replayed, remaining=remaining)
         if reply[0] != b"pending":
             return parse_not_cached(reply, remaining)
@@ -212,8 +234,8 @@ class RedisSequencer:
         return PendingPage(
             pending=tuple(parse_entry(entry, version_type(counter)) for entry in entries),
             truncated=truncated,
-            known=bool(reply[1]),
-            edits=int(reply[2]),
+            known=bool(reply[2]),
+            edits=int(reply[3]),
             last=int(reply[4]) if reply[4] else None,
             remaining=remaining,
         )
@@ -224,23 +246,24 @@ class RedisSequencer:
         token = tenant.token
         counters = [Counter(token, chat) for chat in chats]
         chat_keys = (counter_key, pending_key, deletions_key)
+        charge = self._charges.of_read(tenant, 1)
         reply = self._scripts.run(
             "read_unpersisted",
             [
                 application_key(token),
                 pending_key(Counter(token)),
                 *(key(counter) for counter in counters for key in chat_keys),
-                *_request_keys(tenant, None),
+                *charge.keys,
             ],
             [
                 tenant.key_version,
                 self._fixed_holder,
                 secrets.token_hex(16),
-                _limits(tenant.buckets),
+                charge.limits,
                 *chats,
             ],
         )
-        remaining = parse_remaining(reply, tenant.buckets)
+        remaining = self._charges.confirm(charge, reply)
         if reply[0] != b"unpersisted":
             return parse_not_cached(reply, remaining)
         unpersisted = {
@@ -269,21 +292,10 @@ class RedisSequencer:
         self._pipeline([("HDEL", application_key(token), *_COPY_OF_KEYS)])
 
     def block_application(self, token: AppToken) -> None:
-        name = application_key(token)
-        self._pipeline([("HSET", name, "deleted", 1), ("EXPIRE", name, _BLOCK_SECONDS)])
+        self._block([application_key(token)])
 
     def block_chats(self, token: AppToken, numbers: Sequence[ChatNumber]) -> None:
-        names = [counter_key(Counter(token, number)) for number in numbers]
-        self._pipeline(
-            [
-                command
-                for n in names
-                for command in (
-                    ("HSET", n, "deleted", 1),
-                    ("EXPIRE", n, _BLOCK_SECONDS),
-                )
-            ]
-        )
+        self._block([counter_key(Counter(token, number)) for number in numbers])
 
     def install_lease(self, counter: Counter, nonce: str, grant: LeaseGrant) -> bool:
         lease = grant.lease
@@ -305,8 +317,12 @@ class RedisSequencer:
     def discard_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run("discard_lease", [counter_key(counter)], [lease.holder, lease.epoch])
 
-    def abandon_nonce(self, counter: Counter, nonce: str) -> None:
-        self._scripts.run("abandon_nonce", [nonce_key(counter)], [nonce, self._fixed_holder])
+    def abandon_nonce(self, counter: Counter, nonce: str, absent: bool = False) -> None:
+        self._scripts.run(
+            "abandon_nonce",
+            [nonce_key(counter)],
+            [nonce, self._fixed_holder, _ABSENT_MS if absent else 0],
+        )
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:
         [stored] = self._pipeline([("GET", nonce_key(counter))])
@@ -366,7 +382,8 @@ class RedisSequencer:
                 counters = [Counter(token, ChatNumber(chat) or None) for chat in sorted(chats)]
                 names = [key(counter) for counter in counters for key in counter_keys]
                 self._pipeline([("UNLINK", *names), ("ZREM", name, *members)])
-        self._pipeline([("UNLINK", *(key(Counter(token)) for key in counter_keys))])
+        names = [key(Counter(token)) for key in counter_keys]
+        self._pipeline([("UNLINK", *names, usage_key(token))])
 
     def extend_lease(self, counter: Counter, lease: Lease) -> None:
         self._scripts.run(
@@ -377,7 +394,12 @@ class RedisSequencer:
         calls: list[tuple[list[str], list[str | int]]] = []
         for counter, revisions in acknowledged.items():
             pairs = [value for pair in revisions.items() for value in pair]
-            names = [pending_key(counter), due_key(counter.token), idle_key(counter.token)]
+            names = [
+                pending_key(counter),
+                due_key(counter.token),
+                idle_key(counter.token),
+                usage_key(counter.token),
+            ]
             if counter.chat is None:
                 names += [
                     counter_key(Counter(counter.token, ChatNumber(number))) for number in revisions
@@ -480,24 +502,18 @@ class RedisSequencer:
             created_at,
         ]
 
+    def _block(self, names: Sequence[str]) -> None:
+        if names:
+            self._scripts.run("block", names, [_BLOCK_SECONDS * 1000])
+
     def _pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
         return self._scripts.send(commands)
-
-
-def _request_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
-    """The keys of a request's Idempotency-Key, if it has one, and of its buckets."""
-    buckets = [bucket_key(tenant.token, bucket) for bucket in tenant.buckets]
-    return _idempotency_keys(tenant, idempotency) + buckets
 
 
 def _idempotency_keys(tenant: Tenant, idempotency: IdempotencyKey | None) -> list[str]:
     if idempotency is None:
         return []
     return [idempotency_record_key(tenant.token, idempotency.key, idempotency.user)]
-
-
-def _limits(buckets: Sequence[Bucket]) -> str:
-    return " ".join(f"{bucket.rate}/{bucket.size}" for bucket in buckets)
 
 
 def _due_number(token: AppToken, member: bytes) -> tuple[Counter, int]:

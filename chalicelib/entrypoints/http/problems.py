@@ -123,7 +123,8 @@ PROBLEMS: dict[str, ProblemType] = {
     "rate-limited": ProblemType(
         429,
         "Too many requests",
-        "The application, or the user, has reached its rate limit. `RateLimit` shows what is left.",
+        "The application, or the user, has reached its rate limit, or too much is stored for it for a day. "
+        "`RateLimit` shows what is left of the rate limit.",
         _RETRY,
     ),
     "internal": ProblemType(500, "Internal error", "The service has a defect.", _REPORT),

@@ -6,5 +6,6 @@
 
 local holder, epoch, ceiling = unpack(redis.call('HMGET', KEYS[1], 'holder', 'epoch', 'ceiling'))
 if holder ~= ARGV[1] or epoch ~= ARGV[2] or tonumber(ceiling) >= tonumber(ARGV[3]) then return 0 end
+also_if_full(KEYS[1])
 redis.call('HSET', KEYS[1], 'ceiling', ARGV[3])
 return 1

@@ -28,7 +28,6 @@ if holder ~= me or deleted then
   redis.call('ZREM', KEYS[3], ARGV[2])
   return {}
 end
--- A full server allows the HSET, which frees memory in the end, only after another write.
-redis.call('HDEL', KEYS[1], 'closing')
+also_if_full(KEYS[1])
 redis.call('HSET', KEYS[1], 'closing', 1)
 return {holder, epoch, last}
