@@ -1,8 +1,10 @@
 """What every search index promises, on the fake and on a real OpenSearch."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from opensearchpy import OpenSearch
 
+from chalicelib.adapters.opensearch import index as index_adapter
 from chalicelib.adapters.opensearch.index import OpenSearchIndex
 from chalicelib.adapters.opensearch.mapping import migrate
 from chalicelib.domain.errors import InvalidError, UnavailableError
@@ -142,6 +145,7 @@ def test_spelling_of_accents_and_case_does_not_matter(
 HOSTILE = [
     "*", "?", "a*", "~", "body:x", "token:*", "_exists_:body", "AND", "OR NOT", "(", ")", "((((",
      "{!x}",
+    '"\u0301 x"',
     "{", "[a TO b]", "\\", "\\\\", "/.*/", "^2", '"', '""x', '"\\"', "'", "' OR 1=1 --", "<script>",
     "&&", "||", "!", "\x00", "a\x00b", "\x1b[0m", "\u202e", "\ufeff", "\u200d", "%", "%00",
      "${jndi:x}",
@@ -340,6 +344,51 @@ def test_many_large_documents_are_indexed_in_one_call(chat: Chat) -> None:
     bodies = [f"{number} " + "x" * 19_000 for number in range(150)]
     chat.put_bodies(*bodies)
     assert chat.search("xxxx", limit=1).total == 150
+
+
+@pytest.mark.parametrize("length", [5, 20_000])
+def test_pages_of_a_high_limit_contain_each_hit_exactly_once(chat: Chat, length: int) -> None:
+    body = "page " + (length - 5) * "x"
+    for first in (1, 61):
+        chat.put(*(text_message(n, body) for n in range(first, first + 60)))
+    seen: list[int] = []
+    cursor: str | None = None
+    while True:
+        page = chat.search("page", limit=100, cursor=cursor)
+        assert page.total == 120
+        seen += [hit.message.number for hit in page.hits]
+        if (cursor := page.cursor) is None:
+            break
+    assert seen == [*range(120, 0, -1)]
+
+
+@pytest.mark.parametrize("setting", ["SEARCH_TIMEOUT", "SEARCH_CANCEL_AFTER"])
+def test_opensearch_stops_a_search_that_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    url, alias = part_url("opensearch"), f"test-{secrets.token_hex(6)}"
+    migrate(url, alias)
+    with closing(OpenSearch(url)) as client:
+        try:
+            chat = Chat(
+                Engine(OpenSearchIndex(url, alias), lambda: client.indices.refresh(index=alias))
+            )
+            for first in range(0, 10_000, 1_000):
+                chat.put(*(text_message(first + n) for n in range(1_000)))
+            assert chat.search("hello").total == 10_000
+            monkeypatch.setattr(index_adapter, setting, "300ms")
+            slow = {"script": {"script": {"source": SLOW_SCRIPT}}}
+            monkeypatch.setattr(index_adapter, "_filters", lambda query: [slow])
+            started = time.monotonic()
+            with pytest.raises(UnavailableError, match="search_phase_execution_exception"):
+                chat.search("hello")
+            assert time.monotonic() - started < index_adapter.REQUEST_READ_SECONDS
+        finally:
+            client.indices.delete(index=f"{alias}-v1")
+
+
+# It takes about a millisecond for each document.
+SLOW_SCRIPT = "long sum = 0; for (int i = 0; i < 200000; i++) { sum += i % 7; } return sum >= 0;"
 
 
 def test_a_ping_succeeds_if_the_index_exists(chat: Chat) -> None:

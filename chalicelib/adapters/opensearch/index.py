@@ -14,6 +14,7 @@ becomes `UnavailableError`.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -50,7 +51,8 @@ PART_CHARS = 3
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
 # For requests, whose client waits, instead of the two above.
-REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
+REQUEST_READ_SECONDS = 4.0
+REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=REQUEST_READ_SECONDS)
 # The server stops a search before its client gives up; otherwise the work would go on for nobody. The first
 # is checked while hits are collected, the second also between the phases of a search.
 SEARCH_TIMEOUT, SEARCH_CANCEL_AFTER = "3s", "3500ms"
@@ -336,21 +338,23 @@ class OpenSearchIndex:
         """
         request = to_request(query)
         first = {**request, "size": min(request["size"], MAX_HITS_AT_ONCE)}
-        result = self._search(query.token, first)
+        started = time.monotonic()
+        result = self._search(query.token, first, REQUEST_READ_SECONDS)
         hits: list[Hit] = result["hits"]
         rest = request["size"] - len(hits)
         if len(hits) == first["size"] and rest and len(_fit(hits)) == len(hits):
             after = {"search_after": hits[-1]["sort"], "size": rest, "track_total_hits": False}
-            hits += self._search(query.token, {**request, **after})["hits"]
+            seconds = max(REQUEST_READ_SECONDS - (time.monotonic() - started), 1.0)
+            hits += self._search(query.token, {**request, **after}, seconds)["hits"]
         return to_page(query, hits, result["total"]["value"])
 
-    def _search(self, token: AppToken, request: dict[str, Any]) -> dict[str, Any]:
+    def _search(self, token: AppToken, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The hits of one request. Raises `UnavailableError` if it found only a part of them."""
         options = {
             "routing": token,
             "allow_partial_search_results": "false",
             "cancel_after_time_interval": SEARCH_CANCEL_AFTER,
-            "request_timeout": REQUEST_TIMEOUT,
+            "request_timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds),
         }
         response = self._connection.call(
             lambda client: client.search(index=self._alias, body=request, params=options)

@@ -105,7 +105,7 @@ class Page[T](msgspec.Struct, frozen=True):
 
 
 class SearchHit(Message, frozen=True):
-    """A message that matches a search. `highlight` is an excerpt in which the matches are marked."""
+    """A message that matches a search. `highlight` is an excerpt with the matches marked; it can be None."""
 
     chat: int
     highlight: str | None
