@@ -20,8 +20,6 @@ MAX_USER_TOKEN_CHARS = 8_192
 DEFAULT_PAGE_ITEMS = 50
 MAX_PAGE_ITEMS = 100
 MAX_QUERY_CHARS = 500
-# `total` of a search counts up to here.
-MAX_TOTAL_HITS = 10_000
 # CPU time for the highlights of one response: ten times what the largest ordinary page takes.
 MAX_HIGHLIGHT_CPU_MS = 250
 
@@ -37,7 +35,7 @@ MAX_RESPONSE_BYTES = 3_000_000
 APPLICATION_RATE = 2_000
 USER_RATE = 50
 BURST_SECONDS = 2
-# A search works on many messages. Each of its terms adds one.
+# A search works on many messages. Each of its terms adds one, and each ten hits of its `limit`.
 SEARCH_COST_OF_CHAT = 10
 SEARCH_COST_OF_APPLICATION = 20
 RATE_UNIT_BYTES = 4_096

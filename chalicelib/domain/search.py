@@ -70,10 +70,7 @@ class SearchHit(msgspec.Struct, frozen=True):
 
 
 class SearchPage(msgspec.Struct, frozen=True):
-    """One page of hits, the number of all hits, and the cursor of the next page (None: there is none).
-
-    `total` counts up to `MAX_TOTAL_HITS`.
-    """
+    """One page of hits, the number of all hits, and the cursor of the next page (None: there is none)."""
 
     hits: tuple[SearchHit, ...]
     total: int
@@ -81,9 +78,12 @@ class SearchPage(msgspec.Struct, frozen=True):
 
 
 def cost_of(query: Query) -> int:
-    """What a search takes from the rate limits. A read takes one."""
+    """What a search takes from the rate limits. A read takes one.
+
+    OpenSearch returns each hit of a page with its whole body, also those that do not fit into the response.
+    """
     cost = SEARCH_COST_OF_APPLICATION if query.chat is None else SEARCH_COST_OF_CHAT
-    return cost + len(query.terms)
+    return cost + len(query.terms) + query.limit // 10
 
 
 MAX_TERMS = 20

@@ -382,7 +382,7 @@ def test_opensearch_stops_a_search_that_takes_too_long(
             started = time.monotonic()
             with pytest.raises(UnavailableError, match="search_phase_execution_exception"):
                 chat.search("hello")
-            assert time.monotonic() - started < index_adapter.REQUEST_READ_SECONDS
+            assert time.monotonic() - started < 4
         finally:
             client.indices.delete(index=f"{alias}-v1")
 

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from chalicelib.domain.errors import OutageError
 from chalicelib.domain.highlight import highlights, matches, matches_words
-from chalicelib.domain.limits import MAX_TOTAL_HITS
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
 from chalicelib.domain.search import (
@@ -66,7 +65,7 @@ class FakeSearchIndex:
                 SearchHit(document.chat, document.message, highlight)
                 for document, highlight in zip(documents, shown, strict=True)
             ),
-            total=min(len(matching), MAX_TOTAL_HITS),
+            total=len(matching),
             cursor=encode_cursor(query.sort, page[-1][0]) if len(rest) > len(page) else None,
         )
 

@@ -14,7 +14,6 @@ becomes `UnavailableError`.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -29,7 +28,6 @@ from opensearchpy.exceptions import OpenSearchException, TransportError
 from chalicelib.adapters.circuit import Circuit
 from chalicelib.domain.errors import OutageError, UnavailableError
 from chalicelib.domain.highlight import highlights
-from chalicelib.domain.limits import DEFAULT_PAGE_ITEMS, MAX_TOTAL_HITS
 from chalicelib.domain.models import AppToken, ChatNumber, Message, Metadata
 from chalicelib.domain.paging import fit_to_response
 from chalicelib.domain.queue_records import Document, RefusedDocument
@@ -51,8 +49,7 @@ PART_CHARS = 3
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 10.0
 # For requests, whose client waits, instead of the two above.
-REQUEST_READ_SECONDS = 4.0
-REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=REQUEST_READ_SECONDS)
+REQUEST_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=4.0)
 # The server stops a search before its client gives up; otherwise the work would go on for nobody. The first
 # is checked while hits are collected, the second also between the phases of a search.
 SEARCH_TIMEOUT, SEARCH_CANCEL_AFTER = "3s", "3500ms"
@@ -198,22 +195,27 @@ _SORTS: dict[SortOrder, list[Clause]] = {
 
 
 def to_request(query: Query) -> dict[str, Any]:
-    """The body of the request. It requests one more hit than the limit, to know whether a page follows."""
+    """The body of the request. It requests one more hit than the limit, to know whether a page follows.
+
+    OpenSearch counts all hits. To count only up to a limit takes longer, because the sort orders visit every
+    hit anyway (50,000 hits: 24 to 63 ms up to 10,000, and 20 to 56 ms in all).
+    """
     request: dict[str, Any] = {
         "query": {"bool": {"filter": _filters(query), "should": _scores(query)}},
         "sort": _SORTS[query.sort],
         "size": query.limit + 1,
         "timeout": SEARCH_TIMEOUT,
-        "track_total_hits": MAX_TOTAL_HITS,
+        "track_total_hits": True,
     }
     if query.cursor is not None:
         request["search_after"] = list(decode_cursor(query.cursor, query.sort))
     return request
 
 
-def to_page(query: Query, hits: Sequence[Hit], total: int) -> SearchPage:
+def to_page(query: Query, response: Response) -> SearchPage:
     """One page of hits, with the cursor of the next one."""
-    page = _fit(hits[: query.limit])
+    hits: list[Hit] = response["hits"]["hits"]
+    page = fit_to_response(hits[: query.limit], lambda hit: len(hit["_source"]["body"]))
     cursor = None
     if len(hits) > len(page):
         cursor = encode_cursor(query.sort, tuple(int(value) for value in page[-1]["sort"]))
@@ -224,13 +226,9 @@ def to_page(query: Query, hits: Sequence[Hit], total: int) -> SearchPage:
             SearchHit(hit["_source"]["chat"], message, highlight)
             for hit, message, highlight in zip(page, messages, shown, strict=True)
         ),
-        total=min(total, MAX_TOTAL_HITS),
+        total=response["hits"]["total"]["value"],
         cursor=cursor,
     )
-
-
-def _fit(hits: Sequence[Hit]) -> Sequence[Hit]:
-    return fit_to_response(hits, lambda hit: len(hit["_source"]["body"]))
 
 
 def _filters(query: Query) -> list[Clause]:
@@ -277,8 +275,6 @@ MAX_BULK_BYTES = 2_000_000
 # The response to a removal has one header for each 1,000 documents, and Python's `http.client` accepts at
 # most 100 headers.
 MAX_PURGE_DOCUMENTS = 20_000
-# A page of the default size, and the hit that shows whether another page follows.
-MAX_HITS_AT_ONCE = DEFAULT_PAGE_ITEMS + 1
 _REFUSED = 400
 _OLDER_THAN_INDEXED = 409
 # The index is blocked, or does not exist.
@@ -333,36 +329,21 @@ class OpenSearchIndex:
     def search(self, query: Query) -> SearchPage:
         """One page of hits. Raises `InvalidError` for a cursor of another search.
 
-        A page of large messages ends at a number of bytes, so the hits are read in two parts if the limit is
-        high: the second part only if the first one fits into the response.
+        Raises `UnavailableError` if OpenSearch did not finish in time: a page is never incomplete.
         """
         request = to_request(query)
-        first = {**request, "size": min(request["size"], MAX_HITS_AT_ONCE)}
-        started = time.monotonic()
-        result = self._search(query.token, first, REQUEST_READ_SECONDS)
-        hits: list[Hit] = result["hits"]
-        rest = request["size"] - len(hits)
-        if len(hits) == first["size"] and rest and len(_fit(hits)) == len(hits):
-            after = {"search_after": hits[-1]["sort"], "size": rest, "track_total_hits": False}
-            seconds = max(REQUEST_READ_SECONDS - (time.monotonic() - started), 1.0)
-            hits += self._search(query.token, {**request, **after}, seconds)["hits"]
-        return to_page(query, hits, result["total"]["value"])
-
-    def _search(self, token: AppToken, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The hits of one request. Raises `UnavailableError` if it found only a part of them."""
         options = {
-            "routing": token,
+            "routing": query.token,
             "allow_partial_search_results": "false",
             "cancel_after_time_interval": SEARCH_CANCEL_AFTER,
-            "request_timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=seconds),
+            "request_timeout": REQUEST_TIMEOUT,
         }
         response = self._connection.call(
             lambda client: client.search(index=self._alias, body=request, params=options)
         )
         if response["timed_out"] or response["_shards"]["failed"]:
             raise UnavailableError("OpenSearch: the search was not finished in time")
-        result: dict[str, Any] = response["hits"]
-        return result
+        return to_page(query, response)
 
     def ping(self) -> None:
         """Raise `UnavailableError` unless the server responds and the index exists."""

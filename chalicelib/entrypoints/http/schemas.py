@@ -256,7 +256,7 @@ class ListResponse[T](msgspec.Struct, frozen=True):
 
 
 class SearchResponse(msgspec.Struct, frozen=True):
-    """A page of the messages that a search found. `total` counts the hits of all pages, up to 10,000."""
+    """A page of the messages that a search found. `total` counts the hits of all pages."""
 
     items: list[SearchHitResponse]
     total: int

@@ -112,7 +112,7 @@ class SearchHit(Message, frozen=True):
 
 
 class SearchPage(Page[SearchHit], frozen=True):
-    """A page of search hits. `total` counts the hits of all pages, up to 10,000."""
+    """A page of search hits. `total` counts the hits of all pages."""
 
     total: int
 
