@@ -58,7 +58,10 @@ RECORDS = (FOLDER / "records.ndjson").read_text().splitlines()
 HANDLERS: dict[str, tuple[Any, Any]] = {
     "messages": (MessagesRecord, persist_messages),
     "chats": (ChatsRecord, persist_chats),
-    "search": (SearchRecord, index_messages),
+    "search": (
+        SearchRecord,
+        lambda ports, records: index_messages(ports, records, far_deadline()),
+    ),
 }
 
 
