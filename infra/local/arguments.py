@@ -44,7 +44,7 @@ BENCHMARKS = (
     "memory",
     "cold_start",
     "lag",
-    "noisy_neighbour",
+    "neighbour",
     "refusal",
     "rounds",
     "import",

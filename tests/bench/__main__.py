@@ -15,8 +15,8 @@ from tests.bench import (
     cold_start,
     lag,
     memory,
+    neighbour,
     new_chats,
-    noisy_neighbour,
     page,
     persist,
     refusal,
@@ -42,7 +42,7 @@ IN_PROCESS: dict[str, Benchmark] = {
     "memory": memory.memory,
     "cold_start": cold_start.cold_start,
     "lag": lag.lag,
-    "noisy_neighbour": noisy_neighbour.noisy_neighbour,
+    "neighbour": neighbour.neighbour,
     "refusal": refusal.refusal,
     "rounds": rounds.rounds,
 }

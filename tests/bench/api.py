@@ -32,6 +32,7 @@ def event(
     key: str = "",
     body: Any = None,
     query: dict[str, str] | None = None,
+    idempotency_key: str = "",
 ) -> dict[str, Any]:
     """A request as the event that API Gateway sends.
 
@@ -48,6 +49,8 @@ def event(
         "x-forwarded-port": "443",
         "x-forwarded-proto": "https",
     }
+    if idempotency_key:
+        headers["idempotency-key"] = idempotency_key
     return {
         "resource": route,
         "path": path,

@@ -83,7 +83,7 @@ class Cluster:
             node.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
         _wait_until(lambda: all(_is_whole(node) for node in self._nodes()))
 
-    def client(self, port: int) -> "redis.Redis":
+    def client(self, port: int) -> Any:
         """A client of one node with all rights."""
         return redis.Redis(port=port, socket_timeout=5)
 
@@ -110,7 +110,7 @@ class Cluster:
     def move_slot(self, key: str, port: int) -> None:
         """Give the slot of a key to this node. The slot must be empty."""
         with closing(self.client(port)) as node:
-            new_owner: Any = node.execute_command("CLUSTER MYID")
+            new_owner = node.execute_command("CLUSTER MYID")
         for node in self._nodes():
             node.execute_command("CLUSTER SETSLOT", key_slot(key), "NODE", new_owner.decode())
 
@@ -143,7 +143,7 @@ class Cluster:
         for port in list(self._processes):
             self.kill(port)
 
-    def _nodes(self) -> Iterator["redis.Redis"]:
+    def _nodes(self) -> Iterator[Any]:
         for port in self.ports:
             with closing(self.client(port)) as node:
                 yield node
@@ -187,23 +187,23 @@ class Cluster:
         return subprocess.Popen([str(valkey_server()), *words], stdout=subprocess.DEVNULL)
 
 
-def _migrate(node: "redis.Redis", target: int, keys: Sequence[Any]) -> None:
+def _migrate(node: Any, target: int, keys: Sequence[Any]) -> None:
     node.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *keys)
 
 
-def _ended_or_responds(process: subprocess.Popen[bytes], node: "redis.Redis") -> bool:
+def _ended_or_responds(process: subprocess.Popen[bytes], node: Any) -> bool:
     return process.poll() is not None or _responds(node)
 
 
-def _responds(node: "redis.Redis") -> bool:
+def _responds(node: Any) -> bool:
     try:
         return bool(node.ping())
     except redis.ConnectionError:
         return False
 
 
-def _is_whole(node: "redis.Redis") -> bool:
-    info: Any = node.execute_command("CLUSTER INFO")
+def _is_whole(node: Any) -> bool:
+    info = node.execute_command("CLUSTER INFO")
     return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == NODES
 
 

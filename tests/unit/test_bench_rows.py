@@ -38,6 +38,5 @@ def test_the_page_has_figures_of_the_benchmarks() -> None:
         "accept_script",
         "persist_batch",
         "import",
-        "noisy_neighbour, alone, p99",
     ):
         assert f"| `{name}` |" in text
