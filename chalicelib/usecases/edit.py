@@ -6,6 +6,7 @@ made, or a newer one if there is one by then (`docs/design.md`).
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -45,8 +46,8 @@ from chalicelib.usecases.read import (
     resolve_message,
 )
 
-_ATTEMPTS = 12
 _PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.05
 _PATIENCE_MS = 2_000
 
 
@@ -193,11 +194,11 @@ def _accept_edit[T: (Message, Chat)](ports: Ports, tenant: Tenant, edit: _Edit[T
     until = ports.clock.now_ms() + _PATIENCE_MS
     pending_page = _read(ports, tenant, edit)
     remaining = pending_page.remaining
-    for attempt in range(_ATTEMPTS):
+    for attempt in count():
         with remaining_on_errors(remaining):
             if attempt:
                 tenant = tenant.without_rate_limit()
-                ports.clock.wait(_PAUSE_SECONDS * (attempt - 1))
+                ports.clock.wait(min(_PAUSE_SECONDS * (attempt - 1), _LONGEST_PAUSE_SECONDS))
                 pending_page = _read(ports, tenant, edit)
             try:
                 accepted = _attempt(ports, tenant, edit, pending_page)

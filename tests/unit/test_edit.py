@@ -1,5 +1,7 @@
 """Edits and deletions: the newest accepted version wins, in Redis, in a queue and in MySQL."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -77,6 +79,21 @@ def test_an_edit_that_meets_another_is_applied_again_to_the_newer_version(
     edit_message(ports, tenant, 1, 1, change)
     version = get_message(ports, tenant, 1, 1).value
     assert (version.body, version.sender) == ("first!", "x")
+
+
+def test_an_edit_that_meets_many_others_is_tried_again_for_two_seconds(
+    ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit, others = ports.sequencer.edit, iter(range(25))
+
+    def meet_others(*args: Any) -> Any:
+        if next(others, None) is not None:
+            raise ConflictError("another one was faster")
+        return edit(*args)
+
+    monkeypatch.setattr(ports.sequencer, "edit", meet_others)
+    edit_message(ports, tenant, 1, 1, lambda m: replace(m, body="at last"))
+    assert get_message(ports, tenant, 1, 1).value.body == "at last"
 
 
 def test_endless_other_edits_end_in_a_conflict(ports: FakePorts, tenant: Tenant) -> None:
