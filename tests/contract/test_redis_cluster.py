@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from msgspec import json
 
 from chalicelib.adapters import circuit
 from chalicelib.adapters.redis.codec import counter_key
@@ -18,8 +19,10 @@ from chalicelib.domain.errors import OutageError, UnavailableError
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import AppToken, ChatNumber, ListedApplication, Message, Pending
 from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.queue_records import MessagesRecord
 from chalicelib.operators.pending import connect, measure_backlog
 from chalicelib.usecases.persist import persist_messages
+from chalicelib.usecases.repair import repair_pending
 from tests.contract.cluster import Cluster, running_cluster
 from tests.contract.factories import (
     NOW,
@@ -30,7 +33,7 @@ from tests.contract.factories import (
     messages,
 )
 from tests.fakes.clock import FakeClock
-from tests.fakes.ports import FakePorts
+from tests.fakes.ports import FakePorts, far_deadline
 
 # How long the circuits of these tests stay open.
 OPEN_SECONDS = 1.0
@@ -112,6 +115,22 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     with connect(cluster.url) as client:
         seen = measure_backlog(client, lambda after, limit: [] if after else listed)
     assert (seen.entries, seen.applications) == (3, 3)
+
+
+def test_a_lost_node_does_not_keep_the_repair_from_the_other_nodes(cluster: Cluster) -> None:
+    ports = FakePorts()
+    ports.sequencer = sequencer = RedisSequencer(cluster.url, ports.clock, 1000)  # type: ignore[assignment]
+    tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]
+    for token in tokens:
+        ports.store.applications.create_application(token, "x", NOW)
+        accept(sequencer, token)
+    ports.clock.wait(3600)
+    cluster.kill(cluster.ports[0])
+    result = repair_pending(ports, far_deadline())
+    records = [json.decode(body, type=MessagesRecord) for body in ports.queues.take("messages")]
+    assert sorted(record.token for record in records) == sorted(tokens[1:])
+    assert (result.count, len(result.errors)) == (2, 1)
+    sequencer.close()
 
 
 def test_a_full_server_lets_what_is_pending_be_repaired_and_leases_be_released(
