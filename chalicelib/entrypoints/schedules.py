@@ -53,7 +53,7 @@ def _run(
     log.bind("schedules", context)
     try:
         result = task(ports, Deadline(context.get_remaining_time_in_millis))  # type: ignore[union-attr]
-    except OrdinalError as error:
+    except Exception as error:
         result = TaskResult(errors=[error])
     for failure in result.errors[-_MAX_LOGGED_ERRORS:]:
         logger.error("a part of a task failed", extra={"task": name, **_fields(failure)})

@@ -153,6 +153,18 @@ def test_a_measurement_that_fails_does_not_stop_the_other_one(chat: Functions) -
     assert chat.ports.metrics.flushed[-1] == "schedules"
 
 
+def test_a_defect_in_a_task_is_counted_and_its_place_is_logged(
+    chat: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat.ports.store, "list_tokens", None)
+    with pytest.raises(TypeError):
+        chat.run("repair_pending")
+    assert chat.ports.metrics.counts["Errors:internal"] == 1
+    [line] = chat.lines("a part of a task failed")
+    assert line["error"] == "TypeError"
+    assert chat.ports.metrics.flushed[-1] == "schedules"
+
+
 def test_the_adapter_writes_every_metric_in_the_format_of_cloudwatch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
