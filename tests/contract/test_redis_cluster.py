@@ -117,7 +117,7 @@ def test_an_operator_sees_what_is_pending_on_all_nodes(
     assert (seen.entries, seen.applications) == (3, 3)
 
 
-def test_a_lost_node_does_not_keep_the_repair_from_the_other_nodes(cluster: Cluster) -> None:
+def test_the_repair_reaches_the_other_nodes_if_one_is_lost(cluster: Cluster) -> None:
     ports = FakePorts()
     ports.sequencer = sequencer = RedisSequencer(cluster.url, ports.clock, 1000)  # type: ignore[assignment]
     tokens = [application_on(cluster, sequencer, port) for port in cluster.ports]

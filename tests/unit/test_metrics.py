@@ -153,7 +153,7 @@ def test_a_measurement_that_fails_does_not_stop_the_other_one(chat: Functions) -
     assert chat.ports.metrics.flushed[-1] == "schedules"
 
 
-def test_a_defect_in_a_task_is_counted_and_its_place_is_logged(
+def test_a_defect_in_a_task_is_counted_and_logged(
     chat: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat.ports.store, "list_tokens", None)
