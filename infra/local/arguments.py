@@ -42,6 +42,7 @@ BENCHMARKS = (
     "page",
     "search",
     "memory",
+    "capacity",
     "cold_start",
     "lag",
     "neighbour",

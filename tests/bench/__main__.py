@@ -12,6 +12,7 @@ from typing import TextIO
 from infra.local.console import log, print_raw
 from tests.bench import (
     accept,
+    capacity,
     cold_start,
     lag,
     memory,
@@ -40,6 +41,7 @@ IN_PROCESS: dict[str, Benchmark] = {
     "page": page.page,
     "search": search.search,
     "memory": memory.memory,
+    "capacity": capacity.capacity,
     "cold_start": cold_start.cold_start,
     "lag": lag.lag,
     "neighbour": neighbour.neighbour,
