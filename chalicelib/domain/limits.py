@@ -38,6 +38,8 @@ BURST_SECONDS = 2
 # A search works on many messages. Each of its terms adds one, and each ten hits of its `limit`.
 SEARCH_COST_OF_CHAT = 10
 SEARCH_COST_OF_APPLICATION = 20
+# Its messages leave the index twice, and MySQL little by little.
+DELETION_COST_OF_CHAT = 10
 RATE_UNIT_BYTES = 4_096
 
 # The memory of the Redis server: how much of it an application may have for what is pending, and as much

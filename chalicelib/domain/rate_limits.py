@@ -2,8 +2,8 @@
 
 The service is shared, so no application may use all of it. The buckets are stored in Redis. The script
 that serves a request also takes from them (`common.lua`), so a limit costs no round trip of its own.
-A request takes one from each bucket; a write takes one for each message, and for each 4,096 bytes of it. If
-one bucket has too little, nothing is taken from any.
+A request takes one from each bucket; a write takes one for each message, and for each 4,096 bytes of it; a
+search and the deletion of a chat take more. If one bucket has too little, nothing is taken from any.
 """
 
 from collections.abc import Iterable

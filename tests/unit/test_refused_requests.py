@@ -15,10 +15,11 @@ from chalicelib.domain.errors import (
     UnavailableError,
 )
 from chalicelib.domain.leases import Counter, LeaseMissing
+from chalicelib.domain.limits import DELETION_COST_OF_CHAT
 from chalicelib.domain.models import Chat, Message
 from chalicelib.domain.rate_limits import MIN_BUCKET, Bucket, bucket, cost_of
 from chalicelib.usecases.accept import create_chat, create_message, create_messages
-from chalicelib.usecases.edit import delete_chat, edit_message
+from chalicelib.usecases.edit import delete_chat, edit_chat, edit_message
 from chalicelib.usecases.read import get_message
 from tests.fakes.ports import FakePorts
 
@@ -164,6 +165,15 @@ def restart_redis(ports: FakePorts, tenant: Tenant) -> None:
     ports.sequencer.restart()
     with pytest.raises(NotFoundError):
         get_message(ports, tenant, 1, 7)
+
+
+def test_the_deletion_of_a_chat_costs_more_than_other_edits(ports: FakePorts, ann: Tenant) -> None:
+    server = replace(ann, user=None, buckets=(bucket(20_000),))
+    full = bucket(20_000).size
+    [left] = edit_chat(ports, server, 1, lambda chat: replace(chat, title="t")).remaining
+    assert left.left == full - 1
+    [left] = delete_chat(ports, server, 1).remaining
+    assert left.left == full - 1 - DELETION_COST_OF_CHAT
 
 
 def test_a_large_message_costs_more() -> None:

@@ -43,6 +43,7 @@ from chalicelib.domain.leases import (
 )
 from chalicelib.domain.limits import (
     ASSUMED_MEMORY_BYTES,
+    DELETION_COST_OF_CHAT,
     IDEMPOTENCY_KEY_LIFETIME_SECONDS,
     MAX_MEMORY_PERCENT_OF_APPLICATION,
     MAX_MEMORY_PERCENT_OF_USER,
@@ -154,8 +155,10 @@ class RedisSequencer:
         nonce, created_at = secrets.token_hex(16), version.created_at
         json = fragment(version)
         user = idempotency.user if idempotency else None
+        is_chat_deletion = counter.chat is None and version.deleted_at is not None
+        cost = DELETION_COST_OF_CHAT if is_chat_deletion else cost_of([len(json)])
         # The read before the edit has taken one.
-        charge = self._charges.of_write(tenant, user, cost_of([len(json)]) - 1)
+        charge = self._charges.of_write(tenant, user, cost - 1)
         names = [
             *common_keys(counter),
             edited_key(counter),
