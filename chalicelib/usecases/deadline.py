@@ -6,6 +6,8 @@ from contextlib import contextmanager
 # No step starts with less time. A call to a part that does not respond takes up to 12 s (MySQL, OpenSearch:
 # 2 s to connect, 10 s to read), and after it the function still reports what is not done.
 MIN_REMAINING_MS = 15_000
+# No step starts with a smaller share of the time, so that the last step ends well before the time-out.
+MIN_REMAINING_SHARE = 0.4
 
 
 class Deadline:
@@ -17,13 +19,14 @@ class Deadline:
 
     def __init__(self, remaining_ms: Callable[[], float]) -> None:
         self._remaining_ms = remaining_ms
+        self._reserve_ms = max(MIN_REMAINING_MS, MIN_REMAINING_SHARE * remaining_ms())
         self._has_started = False
         self._slowest_ms = 0.0
         self.last_step_ms = 0.0
 
     def allows_step(self) -> bool:
-        """Whether the time left is at least twice that of the slowest step so far, and `MIN_REMAINING_MS`."""
-        needed = max(MIN_REMAINING_MS, 2 * self._slowest_ms)
+        """Whether there is the reserve, and twice the time of the slowest step so far."""
+        needed = max(self._reserve_ms, 2 * self._slowest_ms)
         return not self._has_started or self._remaining_ms() >= needed
 
     @contextmanager

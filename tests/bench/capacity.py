@@ -40,7 +40,6 @@ from chalicelib.domain.queue_records import (
 )
 from chalicelib.domain.times import rfc3339
 from chalicelib.usecases.accept import assign_message_numbers
-from infra.local.console import log
 from infra.local.paths import ROOT
 from tests.bench.harness import LEASE_WINDOW, Harness
 from tests.bench.measure import plain
@@ -77,10 +76,7 @@ def capacity(harness: Harness) -> Iterator[Row]:
         case = make(ground)
         memory_mb, timeout_seconds = _configured(case.function)
         figures = _invoke(case, memory_mb, timeout_seconds)
-        name, waits = f"capacity, {case.name}", figures["wall"] - figures["cpu"]
-        log(
-            f"  {name}: {figures['memory_mb']:.0f} MB, {figures['cpu']:.2f} s of CPU, {waits:.2f} s of waits"
-        )
+        name = f"capacity, {case.name}"
         yield plain(f"{name}, memory", "of it", [figures["memory_mb"] / memory_mb], most=GOAL)
         yield plain(f"{name}, time", "of it", [figures["seconds"] / timeout_seconds], most=GOAL)
         if case.module == WORKERS:

@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _peak_mb() -> float:
-    """The peak of this program. `ru_maxrss` may be the peak of the process that started it."""
+    """The peak of this program, and not of the process that started it."""
     status = Path("/proc/self/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024

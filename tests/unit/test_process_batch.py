@@ -315,3 +315,14 @@ def test_a_chunk_is_bounded_by_versions() -> None:
     assert process(ports, items, storage) == []
     assert storage.chunks[:4] == [1_000, 2_500, 5_000, 5_000]
     assert (sum(storage.chunks), max(storage.chunks)) == (20_000, 5_000)
+
+
+@pytest.mark.parametrize(("timeout_seconds", "last_start"), [(30, 15), (60, 36), (900, 540)])
+def test_no_step_starts_in_the_last_part_of_the_time(timeout_seconds: int, last_start: int) -> None:
+    clock, started = FakePorts().clock, 0
+    deadline = clock.deadline(timeout_seconds)
+    while deadline.allows_step():
+        with deadline.step():
+            clock.wait(1)
+        started += 1
+    assert started == last_start + 1
