@@ -5,14 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from chalicelib.adapters.redis.codec import usage_key
 from chalicelib.adapters.redis.sequencer import RedisSequencer
 from chalicelib.adapters.runtime import SystemClock
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.idempotency import IdempotencyKey
-from chalicelib.domain.leases import Accepted, Counter
+from chalicelib.domain.leases import Accepted, Counter, EditPrecondition, PendingPage
 from chalicelib.domain.models import Message
+from chalicelib.domain.paging import only
 from tests.contract.conftest import part_url
 from tests.contract.factories import application, cache_application, hold_first_lease
 
@@ -107,6 +109,34 @@ def test_what_is_stored_with_keys_is_counted_for_the_application_and_the_user(
     of_users = [int(valkey.hget(usage_key(token, f"user {n}"), "lasting") or 0) for n in range(20)]
     assert sum(of_users) == of_application
     assert 0.85 * real < of_application < 1.25 * real
+
+
+def test_an_edit_of_a_long_message_leaves_less_than_a_kilobyte(
+    sequencer: RedisSequencer, valkey: "redis.Redis"
+) -> None:
+    token = secrets.token_hex(15)
+    counter = Counter(token, 1)
+    cache_application(sequencer, application(token))
+    hold_first_lease(sequencer, counter, 1000)
+    tenant = Tenant(token, 1)
+    draft = Message(number=0, revision=0, body="\N{GRINNING FACE}" * 20_000, created_at=NOW)
+    posted = sequencer.accept(tenant, counter, [draft])
+    assert isinstance(posted, Accepted)
+    sequencer.acknowledge({counter: {1: posted.revision}})
+    before, edits = size(valkey, token), 20
+    for n in range(edits):
+        page = sequencer.read_pending(tenant, counter, only(1))
+        assert isinstance(page, PendingPage)
+        edited = sequencer.edit(
+            tenant,
+            counter,
+            replace(draft, number=1, metadata={"n": n}),
+            EditPrecondition(posted.revision, page.edits, 0),
+            IdempotencyKey(f"key {n}", secrets.token_hex(32)),
+        )
+        assert isinstance(edited, Accepted)
+        sequencer.acknowledge({counter: {1: edited.revision}})
+    assert size(valkey, token) - before < edits * 1_024
 
 
 def write_to(sequencer: RedisSequencer, counter: Counter) -> int:

@@ -1024,6 +1024,41 @@ def test_a_chat_that_mysql_does_not_have_is_not_found_for_a_moment(
     assert accept(sequencer, absent, [message()]).first == 1
 
 
+def test_a_chat_that_is_created_during_the_query_is_not_taken_for_absent(
+    sequencer: Sequencer, token: str
+) -> None:
+    chats, early = Counter(token), Counter(token, 1)
+    acquire(sequencer, chats)
+    missing = sequencer.accept(Tenant(token, 1), early, [message()])
+    assert isinstance(missing, LeaseMissing)
+    chat = accept(sequencer, chats, [CHAT])
+    sequencer.abandon_nonce(early, missing.nonce, True)
+    sequencer.acknowledge({chats: {1: chat.revision}})
+    released = sequencer.mark_releasing([early], 0)
+    sequencer.forget_released(released)
+    assert isinstance(sequencer.accept(Tenant(token, 1), early, [message()]), LeaseMissing)
+
+
+def test_a_chat_whose_counter_was_released_is_not_taken_for_absent(
+    sequencer: Sequencer, token: str
+) -> None:
+    chats = Counter(token)
+    acquire(sequencer, chats)
+    for early, is_late in ((Counter(token, 1), False), (Counter(token, 2), True)):
+        missing = sequencer.accept(Tenant(token, 1), early, [message()])
+        assert isinstance(missing, LeaseMissing)
+        if not is_late:
+            sequencer.abandon_nonce(early, missing.nonce, True)
+        chat = accept(sequencer, chats, [CHAT])
+        sequencer.acknowledge({chats: {chat.first: chat.revision}})
+        sequencer.forget_released(sequencer.mark_releasing([early], 0))
+        sequencer.abandon_nonce(early, missing.nonce, True)
+        assert not sequencer.is_acquiring(early, missing.nonce)
+        again = sequencer.accept(Tenant(token, 1), early, [message()])
+        assert isinstance(again, LeaseMissing)
+        assert again.abandoned_nonces == ((missing.nonce,) if is_late else ())
+
+
 def test_after_a_moment_mysql_is_queried_for_a_chat_again(clock: FakeClock) -> None:
     sequencer, token = InMemorySequencer(clock), secrets.token_hex(15)
     cache_application(sequencer, application(token))

@@ -323,8 +323,8 @@ class RedisSequencer:
     def abandon_nonce(self, counter: Counter, nonce: str, absent: bool = False) -> None:
         self._scripts.run(
             "abandon_nonce",
-            [nonce_key(counter)],
-            [nonce, self._fixed_holder, _ABSENT_MS if absent else 0],
+            [nonce_key(counter), counter_key(counter), pending_key(Counter(counter.token))],
+            [nonce, self._fixed_holder, counter.chat or 0, _ABSENT_MS if absent else 0],
         )
 
     def is_acquiring(self, counter: Counter, nonce: str) -> bool:
@@ -370,7 +370,7 @@ class RedisSequencer:
     def forget_released(self, released: Mapping[Counter, LeaseReleasing]) -> None:
         calls: list[tuple[list[str], list[str | int]]] = [
             (
-                [counter_key(counter), idle_key(counter.token)],
+                [counter_key(counter), idle_key(counter.token), nonce_key(counter)],
                 [releasing.holder, releasing.epoch, counter.chat or 0],
             )
             for counter, releasing in released.items()

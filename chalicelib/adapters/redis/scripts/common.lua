@@ -87,6 +87,48 @@ local function chat_known(counter_key, chats_pending_key, chat)
   return (last or entry) and 1 or 0
 end
 
+-- The newest attempt to acquire a lease of the counter, or nil. `abandoned` are the nonces of earlier
+-- attempts, which were never installed. `waiters` is how many requests wait for it. Only an attempt in this
+-- incarnation counts; a wipe forgets all of them, as it must. An attempt without a nonce says that MySQL does
+-- not have the chat: until `wait_until` nobody looks again.
+-- The value is `<nonce>|<incarnation>|<others wait until, ms>|<abandoned nonces>`, and `|<waiters>` if there
+-- are any.
+local function read_attempt(nonce_key, me)
+  local value = redis.call('GET', nonce_key)
+  if not value then return nil end
+  local nonce, attempted_by, wait_until, abandoned, waiters =
+    string.match(value, '^(%x*)|([^|]*)|(%d+)|([^|]*)|?(%d*)$')
+  if attempted_by ~= me then return nil end
+  return {nonce = nonce, wait_until = tonumber(wait_until), abandoned = abandoned,
+          waiters = tonumber(waiters) or 0}
+end
+
+local MAX_ABANDONED_CHARS = 20 * 33
+local ATTEMPT_TTL_MS = 30 * 24 * 3600 * 1000
+-- More requests than this do not wait for the same attempt: they would all occupy a process.
+local MAX_WAITERS = 32
+
+local function store_attempt(nonce_key, nonce, me, wait_until, abandoned, waiters, ttl_ms)
+  local value = table.concat({nonce, me, integer(wait_until),
+                              string.sub(abandoned, 1, MAX_ABANDONED_CHARS)}, '|')
+  if waiters then value = value .. '|' .. integer(waiters) end
+  redis.call('SET', nonce_key, value, 'PX', integer(ttl_ms or ATTEMPT_TTL_MS))
+end
+
+-- The attempt that is made now ends: its lease is never installed, and what it finds out about the chat does not
+-- count. If MySQL grants it a range all the same, the next attempt gets that range.
+local function expire_attempt(nonce_key)
+  local nonce, attempted_by, abandoned =
+    string.match(redis.call('GET', nonce_key) or '', '^(%x*)|([^|]*)|%d+|([^|]*)')
+  if not nonce then return end
+  if nonce ~= '' then abandoned = nonce .. ',' .. abandoned end
+  if abandoned == '' then
+    redis.call('DEL', nonce_key)
+  else
+    store_attempt(nonce_key, '', attempted_by, 0, abandoned)
+  end
+end
+
 -- Create the counter of a chat's messages under its first lease, which the chat's own entry contains.
 -- Returns the counter, or nil.
 --
@@ -322,34 +364,6 @@ local function store_idempotency(idempotency_key, ttl_ms, fingerprint, me, count
   redis.call('PEXPIRE', idempotency_key, ttl_ms)
 end
 
--- The newest attempt to acquire a lease of the counter, or nil. `abandoned` are the nonces of earlier
--- attempts, which were never installed. `waiters` is how many requests wait for it. Only an attempt in this
--- incarnation counts; a wipe forgets all of them, as it must. An attempt without a nonce says that MySQL does
--- not have the chat: until `wait_until` nobody looks again.
--- The value is `<nonce>|<incarnation>|<others wait until, ms>|<abandoned nonces>`, and `|<waiters>` if there
--- are any.
-local function read_attempt(nonce_key, me)
-  local value = redis.call('GET', nonce_key)
-  if not value then return nil end
-  local nonce, attempted_by, wait_until, abandoned, waiters =
-    string.match(value, '^(%x*)|([^|]*)|(%d+)|([^|]*)|?(%d*)$')
-  if attempted_by ~= me then return nil end
-  return {nonce = nonce, wait_until = tonumber(wait_until), abandoned = abandoned,
-          waiters = tonumber(waiters) or 0}
-end
-
-local MAX_ABANDONED_CHARS = 20 * 33
-local ATTEMPT_TTL_MS = 30 * 24 * 3600 * 1000
--- More requests than this do not wait for the same attempt: they would all occupy a process.
-local MAX_WAITERS = 32
-
-local function store_attempt(nonce_key, nonce, me, wait_until, abandoned, waiters, ttl_ms)
-  local value = table.concat({nonce, me, integer(wait_until),
-                              string.sub(abandoned, 1, MAX_ABANDONED_CHARS)}, '|')
-  if waiters then value = value .. '|' .. integer(waiters) end
-  redis.call('SET', nonce_key, value, 'PX', integer(ttl_ms or ATTEMPT_TTL_MS))
-end
-
 -- The reply to a request that meets another one's attempt. A request waits once with the limits of its buckets
 -- (`remaining` is not ''), and after that without, so each one is counted once.
 local function wait_for(attempt, nonce_key, me, remaining)
@@ -381,9 +395,11 @@ local function held(keys, chat, me, nonce, nonce_ms, all)
     if releasing then return nil, {'releasing', me, epoch, last} end
     return {last = last, ceiling = ceiling, epoch = epoch, revision = revision}
   end
+  local exists = last
   if chat ~= '' then
     local entry = pending_entry(keys.chats_pending, chat)
     if entry then
+      exists = true
       local version = entry_version(entry)
       if version.deleted_at then return nil, {'gone'} end
       local counter = create_under_first_lease(keys.counter, keys.idle, version, me)
@@ -392,7 +408,9 @@ local function held(keys, chat, me, nonce, nonce_ms, all)
   end
   local attempt, now, abandoned = read_attempt(keys.nonce, me), server_ms(), ''
   if attempt then
-    if now < attempt.wait_until then return nil, wait_for(attempt, keys.nonce, me, all.remaining) end
+    if now < attempt.wait_until and not (exists and attempt.nonce == '') then
+      return nil, wait_for(attempt, keys.nonce, me, all.remaining)
+    end
     abandoned = attempt.abandoned
     if attempt.nonce ~= '' then abandoned = attempt.nonce .. ',' .. abandoned end
   end
