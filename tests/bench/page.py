@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator
 
 import pymysql
+import redis
 from pymysql.cursors import Cursor
 
 from chalicelib.adapters.mysql.messages import COLUMNS
+from chalicelib.adapters.redis.codec import counter_key
+from chalicelib.domain.leases import Counter
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.paging import PageRequest
 from tests.bench.api import MESSAGES
@@ -43,6 +46,7 @@ def page(harness: Harness) -> Iterator[Row]:
     ids = pipeline.chat_ids(connection)
     for chat, size in zip(pipeline.chats, SIZES, strict=True):
         _fill(connection, ids[chat], size)
+    _advance_counters(harness, pipeline)
     for part in ("first", "middle", "last"):
         works: list[Callable[[], object]] = []
         for chat, size in zip(pipeline.chats, SIZES, strict=True):
@@ -64,6 +68,14 @@ def page(harness: Harness) -> Iterator[Row]:
     ]
     [responses] = by_turns(handler, ROUNDS)
     yield plain("page, whole handler", "µs", [took.wall / CALLS * 1e6 for took in responses])
+
+
+def _advance_counters(harness: Harness, pipeline: Pipeline) -> None:
+    """Let Redis have issued the numbers of the rows. Otherwise each page reads Redis twice."""
+    with redis.Redis.from_url(harness.redis_url) as client:
+        for chat, size in zip(pipeline.chats, SIZES, strict=True):
+            counter = Counter(AppToken(pipeline.api.token), ChatNumber(chat))
+            client.hset(counter_key(counter), mapping={"last": size, "ceiling": size})
 
 
 def _ours(pipeline: Pipeline, chat: int, page_request: PageRequest) -> Callable[[], None]:
