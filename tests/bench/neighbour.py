@@ -42,7 +42,7 @@ from tests.bench.processes import Product, running_product, running_valkey
 from tests.bench.rows import Row
 from tests.contract.cluster import Cluster, running_cluster
 
-ROUNDS, SECONDS, WARM_UP_SECONDS = 2, 15.0, 8.0
+ROUNDS, SECONDS, WARM_UP_SECONDS = 2, 15.0, 12.0
 MOST_SLOWER, MOST_BUSY_PERCENT, MOST_EDIT_BYTES = 1.5, 70, 1_024
 FULL_BYTES = 64_000_000
 # So many other applications fill Redis as far as they may.
