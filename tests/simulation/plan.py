@@ -46,8 +46,8 @@ _THEMES = (_LEASES, _KEYS, _DELETIONS)
 _FAULTLESS_ONE_IN, _FAULTLESS_REST = 12, 4
 # In every third run clients follow change feeds. One step in so many is a "follow".
 _FOLLOW_ONE_IN = 3
-# In runs that lose nothing, clients also read slowly. One step in so many is a "slow_read".
-_SLOW_READ_ONE_IN = 4
+# In runs that lose nothing, clients also read and edit slowly. One step in so many is such a step.
+_SLOW_ONE_IN = 4
 # Every seventh run deletes the application in the middle.
 _DELETED_ONE_IN = 7
 
@@ -102,8 +102,9 @@ def plan_of(seed: int) -> list[Step]:
         for _ in range(length // _FOLLOW_ONE_IN):
             steps.insert(chance.randrange(len(steps)), _step("follow", chance))
     if seed % 2 == 0:
-        for _ in range(length // _SLOW_READ_ONE_IN):
-            steps.insert(chance.randrange(len(steps)), _step("slow_read", chance))
+        for kind in ("slow_read", "slow_edit"):
+            for _ in range(length // _SLOW_ONE_IN):
+                steps.insert(chance.randrange(len(steps)), _step(kind, chance))
     return steps
 
 

@@ -54,6 +54,7 @@ _TRIES = 3
 _LONGER_THAN_A_NONCE_MS = 6_000
 _BETWEEN_KEYS_SECONDS = 2
 _SLOW_READ_MS = 60
+_SLOW_EDIT_MS = 150
 # After this time the purge has removed deleted data from the index for the last time.
 _LATE_SECONDS = 20 * 60
 # Failures in a row. With more, a run would hardly do anything else.
@@ -291,6 +292,15 @@ class Simulation:
                 ),
             ),
         )
+
+    def _slow_edit(self, step: Step) -> None:
+        """Two clients edit the last message. A moment passes between a read of MySQL and the edit."""
+        chat = self._choose_chat(step)
+        if chat and (number := self._last(chat)):
+            self.faults.ambushes["store.lease_epoch"] = ("before", "pauses", _SLOW_EDIT_MS)
+            for who in (step.who, step.who + 1):
+                client = self.clients[who % len(self.clients)]
+                client.submit(Request("edit", chat, number, self._texts_for(1)), 1)
 
     def _follow(self, step: Step) -> None:
         chat, client = self._choose_chat(step), self._client(step)
