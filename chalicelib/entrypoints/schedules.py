@@ -10,9 +10,9 @@ from chalice.app import CloudWatchEvent
 from chalicelib.bootstrap import worker_ports
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.metrics import ERRORS
+from chalicelib.domain.times import Deadline
 from chalicelib.entrypoints import log
 from chalicelib.usecases import maintenance, repair
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import error_fields, error_location
 from chalicelib.usecases.rounds import TaskResult

@@ -13,11 +13,10 @@ from chalicelib.bootstrap import worker_ports
 from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.metrics import ERRORS
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
-from chalicelib.domain.times import rfc3339
+from chalicelib.domain.times import Deadline, rfc3339
 from chalicelib.entrypoints import log
 from chalicelib.settings import Settings
 from chalicelib.usecases import inbox, persist, search
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import (
     Failures,

@@ -22,14 +22,13 @@ from chalicelib.domain.inbox import InboxChat, InboxRecord
 from chalicelib.domain.metrics import CHATS_ACCEPTED, IDEMPOTENT_REPLAYS, MESSAGES_ACCEPTED
 from chalicelib.domain.models import AppToken, Chat, Message, Timestamp
 from chalicelib.domain.queue_records import AnyRecord
-from chalicelib.domain.times import rfc3339
+from chalicelib.domain.times import Deadline, rfc3339
 from chalicelib.usecases.accept import (
     Numbered,
     assign_chat_number,
     assign_message_numbers,
     enqueue,
 )
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.ports import Ports
 
 

@@ -10,8 +10,7 @@ from chalicelib.domain.limits import IDEMPOTENCY_KEY_LIFETIME_SECONDS
 from chalicelib.domain.metrics import DEAD_LETTERS, PENDING_AGE
 from chalicelib.domain.models import AppToken
 from chalicelib.domain.queue_records import PurgeRecord
-from chalicelib.domain.times import rfc3339
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline, rfc3339
 from chalicelib.usecases.leases import release_leases
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.rounds import Round, TaskResult

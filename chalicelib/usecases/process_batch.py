@@ -43,7 +43,7 @@ from chalicelib.domain.queue_records import (
     count_versions,
     split_in_half,
 )
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.ports import Ports
 
 logger = logging.getLogger(__name__)

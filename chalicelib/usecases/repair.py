@@ -13,7 +13,7 @@ from chalicelib.domain.leases import Counter
 from chalicelib.domain.metrics import PENDING_AGE, PENDING_RESENT
 from chalicelib.domain.models import AppToken, Pending
 from chalicelib.domain.queue_records import records_of
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.ports import Ports
 from chalicelib.usecases.process_batch import log_subject
 from chalicelib.usecases.rounds import FAILURES, Round, TaskResult

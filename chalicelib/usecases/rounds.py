@@ -15,7 +15,7 @@ import msgspec
 
 from chalicelib.domain.errors import OrdinalError, UnavailableError
 from chalicelib.domain.models import AppToken, ListedApplication, ListedPage
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.ports import Ports
 
 ListTokens = Callable[[int, int], list[ListedApplication]]

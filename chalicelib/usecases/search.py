@@ -21,8 +21,7 @@ from chalicelib.domain.queue_records import (
 )
 from chalicelib.domain.rate_limits import Result
 from chalicelib.domain.search import Query, SearchPage, cost_of
-from chalicelib.domain.times import unix_ms
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline, unix_ms
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS
 from chalicelib.usecases.ports import Ports, SearchIndex
 from chalicelib.usecases.process_batch import log_subject

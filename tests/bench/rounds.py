@@ -18,7 +18,7 @@ from chalicelib.domain.auth import Tenant
 from chalicelib.domain.leases import Accepted, Counter
 from chalicelib.domain.models import AppToken, ChatNumber
 from chalicelib.domain.queue_records import AnyRecord, PurgeRecord
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.maintenance import (
     LAST_REMOVAL_MS,
     measure_backlog,

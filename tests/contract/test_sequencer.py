@@ -10,8 +10,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.adapters.redis.charges import Charges
-from chalicelib.adapters.redis.codec import application_key, counter_key
+from chalicelib.adapters.redis.codec import Charges, application_key, counter_key
 from chalicelib.adapters.redis.sequencer import OVERDUE_AFTER_MS, RedisSequencer
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import (

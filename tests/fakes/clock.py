@@ -1,6 +1,6 @@
 """The `Clock` port: time stands still, and `wait` moves it forward. And deadlines of such a clock."""
 
-from chalicelib.usecases.deadline import Deadline
+from chalicelib.domain.times import Deadline
 
 
 class FakeClock:

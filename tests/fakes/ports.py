@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from chalicelib.domain.queue_records import ChatsRecord, MessagesRecord, SearchRecord
+from chalicelib.domain.times import Deadline
 from chalicelib.settings import Settings
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.persist import persist_chats, persist_messages
 from chalicelib.usecases.search import index_messages
 from tests.fakes.clock import FakeClock

@@ -13,9 +13,8 @@ from chalicelib.adapters.aws import queue_of, split_to_fit
 from chalicelib.domain.errors import OrdinalError
 from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.queue_records import AnyRecord, ChatsRecord, MessagesRecord, SearchRecord
-from chalicelib.domain.times import rfc3339
+from chalicelib.domain.times import Deadline, rfc3339
 from chalicelib.settings import QUEUES
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.maintenance import purge_deleted, release_idle_leases
 from chalicelib.usecases.persist import persist_chats, persist_messages

@@ -18,8 +18,8 @@ from chalicelib.domain.inbox import decode_inbox
 from chalicelib.domain.leases import LeaseContended
 from chalicelib.domain.models import Message
 from chalicelib.domain.paging import PageRequest
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.accept import create_messages
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.inbox import accept_inbox
 from chalicelib.usecases.process_batch import Received, process_batch
 from chalicelib.usecases.read import list_chats, list_messages

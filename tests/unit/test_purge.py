@@ -6,9 +6,9 @@ from msgspec.structs import replace
 from chalicelib.domain.auth import Tenant
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.models import AppToken, Chat, ChatNumber, Message, PurgeStep, Timestamp
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.accept import create_chat, create_messages
 from chalicelib.usecases.applications import delete_application
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.edit import delete_chat
 from chalicelib.usecases.maintenance import LAST_REMOVAL_MS, purge_deleted
 from chalicelib.usecases.rounds import TaskResult

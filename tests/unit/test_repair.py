@@ -15,8 +15,8 @@ from chalicelib.domain.limits import MAX_BODY_CHARS
 from chalicelib.domain.models import AppToken, Chat, ChatNumber, Message
 from chalicelib.domain.paging import PageRequest
 from chalicelib.domain.queue_records import AnyRecord, MessagesRecord
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases.accept import create_chat, create_messages
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.edit import edit_message
 from chalicelib.usecases.repair import repair_pending
 from tests.fakes.ports import FakePorts, far_deadline

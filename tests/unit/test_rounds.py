@@ -6,8 +6,8 @@ import pytest
 
 from chalicelib.domain.errors import UnavailableError
 from chalicelib.domain.models import AppToken, RoundState
+from chalicelib.domain.times import Deadline
 from chalicelib.usecases import rounds
-from chalicelib.usecases.deadline import Deadline
 from chalicelib.usecases.maintenance import measure_backlog
 from chalicelib.usecases.rounds import Round
 from tests.fakes.ports import FakePorts, far_deadline

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import Any
 
-from chalicelib.adapters.redis.charges import Charges
 from chalicelib.adapters.redis.codec import (
+    Charges,
     accepted_at_ms,
     application_key,
     common_keys,
