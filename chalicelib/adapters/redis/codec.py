@@ -2,10 +2,10 @@
 
 All keys of an application have the hash tag `{token}`: one slot of a cluster.
 
-Charges are what requests take from the buckets of their tenant. Reads are added up here, and written now and
-then: a write of Redis costs more than the rest of a read, and a full Redis refuses it. So a read only checks
-the buckets. When the reads of this process have used 1 % of a bucket, the next read writes their sum; a request
-that writes anyway brings the sum along.
+Charges are what requests take from the buckets of their tenant. Reads are added up here, and written now
+and then: a write of Redis costs more than the rest of a read, and a full Redis refuses it. So a read only
+checks the buckets. When the reads of this process have used 1 % of a bucket, the next read writes their
+sum. A request that writes anyway brings the sum along.
 """
 
 import hashlib
