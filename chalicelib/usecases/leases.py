@@ -83,7 +83,7 @@ def _acquire(ports: Ports, counter: Counter, missing: LeaseMissing) -> None:
         is_absent = isinstance(error, NotFoundError) and counter.chat is not None
         ports.sequencer.abandon_nonce(counter, missing.nonce, is_absent)
         raise
-    if not ports.sequencer.is_acquiring(counter, missing.nonce):
+    if not ports.sequencer.is_acquiring(counter, missing):
         return
     now = rfc3339(ports.clock.now_ms())
     # If this fails, MySQL may have granted a lease. The nonce stays, so that the range is granted again.

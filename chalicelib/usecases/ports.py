@@ -166,8 +166,11 @@ class Sequencer(Protocol):
         """
         ...
 
-    def is_acquiring(self, counter: Counter, nonce: str) -> bool:
-        """Whether this nonce is still there: no other caller has taken over."""
+    def is_acquiring(self, counter: Counter, missing: LeaseMissing) -> bool:
+        """Whether the counter is still missing, and no other caller has taken over.
+
+        False as well if the chat was created meanwhile: then its counter has its first lease.
+        """
         ...
 
     def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:

@@ -318,10 +318,10 @@ def test_an_abandoned_nonce_is_passed_to_the_next_attempt(
     first = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(first, LeaseMissing)
     assert first.abandoned_nonces == ()
-    assert sequencer.is_acquiring(counter, first.nonce)
+    assert sequencer.is_acquiring(counter, first)
     second = acquire_after_another(sequencer, counter, clock)
     assert second.abandoned_nonces == (first.nonce,)
-    assert not sequencer.is_acquiring(counter, first.nonce)
+    assert not sequencer.is_acquiring(counter, first)
     sequencer.abandon_nonce(counter, second.nonce)  # MySQL granted it nothing
     third = sequencer.accept(Tenant(counter.token, 1), counter, [CHAT])
     assert isinstance(third, LeaseMissing)
@@ -330,7 +330,7 @@ def test_an_abandoned_nonce_is_passed_to_the_next_attempt(
         counter, first.nonce, LeaseGrant(0, Lease(first.holder, 1, 9))
     )
     assert sequencer.install_lease(counter, third.nonce, LeaseGrant(0, Lease(third.holder, 2, 9)))
-    assert not sequencer.is_acquiring(counter, third.nonce)
+    assert not sequencer.is_acquiring(counter, third)
 
 
 # --- releasing the leases of idle counters
@@ -1018,7 +1018,7 @@ def test_a_chat_that_mysql_does_not_have_is_not_found_for_a_moment(
             sequencer.accept(Tenant(token, 1), absent, [message()])
     with pytest.raises(NotFoundError):
         sequencer.edit(Tenant(token, 1), absent, message(), EditPrecondition(1, 0, 0))
-    assert not sequencer.is_acquiring(absent, missing.nonce)
+    assert not sequencer.is_acquiring(absent, missing)
     assert accept(sequencer, chats, [CHAT]).first == 1
     assert accept(sequencer, absent, [message()]).first == 1
 
@@ -1052,7 +1052,7 @@ def test_a_chat_whose_counter_was_released_is_not_taken_for_absent(
         sequencer.acknowledge({chats: {chat.first: chat.revision}})
         sequencer.forget_released(sequencer.mark_releasing([early], 0))
         sequencer.abandon_nonce(early, missing.nonce, True)
-        assert not sequencer.is_acquiring(early, missing.nonce)
+        assert not sequencer.is_acquiring(early, missing)
         again = sequencer.accept(Tenant(token, 1), early, [message()])
         assert isinstance(again, LeaseMissing)
         assert again.abandoned_nonces == ((missing.nonce,) if is_late else ())

@@ -139,6 +139,33 @@ def test_a_caller_that_meets_another_incarnation_does_not_wait_for_itself(
     assert ports.clock.now_ms() == started
 
 
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+def test_a_message_to_a_chat_that_is_created_meanwhile_skips_no_number(
+    ports: FakePorts, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, is_acknowledged: bool
+) -> None:
+    create_chat(ports, tenant, CHAT)
+    ports.persist()
+    lease_epoch = ports.store.lease_epoch
+
+    def create_meanwhile(counter: Counter) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(ports.store, "lease_epoch", lease_epoch)
+            if not is_acknowledged:
+                patch.setattr(ports.sequencer, "acknowledge", lambda revisions: None)
+            assert create_chat(ports, tenant, CHAT).value.number == 2
+            ports.persist()
+        monkeypatch.setattr(ports.store, "lease_epoch", lease_epoch)
+        return lease_epoch(counter)
+
+    monkeypatch.setattr(ports.store, "lease_epoch", create_meanwhile)
+    assert create_messages(ports, tenant, 2, [draft()]).value == NumberRange(1, 1)
+    ports.persist()
+    edit_chat(ports, tenant, 2, lambda chat: replace(chat, title="renamed"))
+    assert create_messages(ports, tenant, 2, [draft()]).value == NumberRange(2, 2)
+    ports.persist()
+    assert get_chat(ports, tenant, 2).value.skipped == []
+
+
 def test_a_chat_that_loses_its_counter_before_it_has_a_row_is_unavailable(
     ports: FakePorts, tenant: Tenant
 ) -> None:

@@ -37,6 +37,7 @@ from chalicelib.domain.leases import (
     Counter,
     EditPrecondition,
     LeaseGrant,
+    LeaseMissing,
     LeaseReleasing,
     NotReady,
     PendingPage,
@@ -327,9 +328,20 @@ class RedisSequencer:
             [nonce, self._fixed_holder, counter.chat or 0, _ABSENT_MS if absent else 0],
         )
 
-    def is_acquiring(self, counter: Counter, nonce: str) -> bool:
-        [stored] = self._pipeline([("GET", nonce_key(counter))])
-        return bool(stored) and stored.startswith(f"{nonce}|".encode())
+    def is_acquiring(self, counter: Counter, missing: LeaseMissing) -> bool:
+        # A chat that has a row is pending, or had its counter when it was acknowledged: the order matters.
+        chat, chats = counter.chat or 0, Counter(counter.token)
+        entries, holder, nonce = self._pipeline(
+            [
+                ("ZRANGEBYSCORE", pending_key(chats), chat, chat),
+                ("HGET", counter_key(counter), "holder"),
+                ("GET", nonce_key(counter)),
+            ]
+        )
+        me = missing.holder
+        if holder == me.encode() or any(_has_first_lease(entry, me) for entry in entries):
+            return False
+        return bool(nonce) and nonce.startswith(f"{missing.nonce}|".encode())
 
     def list_idle(self, tokens: Sequence[AppToken], idle_ms: int, limit: int) -> list[Counter]:
         if not tokens:
@@ -523,3 +535,11 @@ def _due_number(token: AppToken, member: bytes) -> tuple[Counter, int]:
     """The counter and the number that a member of the set of due times names."""
     chat, number = map(int, member.split(b":"))
     return Counter(token, ChatNumber(chat) or None), number
+
+
+def _has_first_lease(entry: bytes, holder: str) -> bool:
+    """Whether the entry of a chat has the first lease of its messages for this holder."""
+    chat = parse_entry(entry, Chat).version
+    return isinstance(chat, Chat) and bool(
+        chat.messages_lease and chat.messages_lease.holder == holder
+    )
