@@ -224,8 +224,9 @@ class _Batch[R: AnyRecord | InboxRecord]:
             parts = _split(chunk)
             if len(parts) == 1:
                 self._fail(chunk, error)
-            for part in parts if len(parts) > 1 else ():
-                self._handle(part)
+            else:
+                for part in parts:
+                    self._handle(part)
             return
         self._succeed([item for index, item in enumerate(chunk) if index not in failures])
         for index, failure in failures.items():

@@ -1,6 +1,7 @@
 """Index persisted messages, and search them."""
 
 import logging
+import math
 from collections.abc import Sequence
 from itertools import batched
 
@@ -56,10 +57,9 @@ def remove_from_index(
     index: SearchIndex, token: AppToken, chats: Sequence[ChatNumber] | None
 ) -> None:
     """Remove all documents of some chats, or of an application (`chats` is None), whatever time it takes."""
-    for part in [None] if chats is None else batched(chats, MAX_CHATS_PER_PURGE):
-        index.refresh()
-        while not index.purge(token, part):
-            index.refresh()
+    unlimited = Deadline(lambda: math.inf)
+    _refresh(index, unlimited)
+    _remove(index, token, chats, unlimited)
 
 
 def search_messages(ports: Ports, tenant: Tenant, query: Query) -> Result[SearchPage]:
@@ -149,32 +149,34 @@ def _purge(
     for token, chats in by_token.items():
         try:
             if not is_fresh:
-                _refresh(ports, deadline)
+                _refresh(ports.index, deadline)
                 is_fresh = True
-            _purge_application(ports, token, set(chats.values()), deadline)
+            numbers = {chat for chat in chats.values() if chat is not None}
+            is_whole = None in chats.values()
+            _remove(ports.index, token, None if is_whole else sorted(numbers), deadline)
         except OrdinalError as error:
             errors |= dict.fromkeys(chats, error)
     return errors
 
 
-def _purge_application(
-    ports: Ports, token: AppToken, chats: set[ChatNumber | None], deadline: Deadline
+def _remove(
+    index: SearchIndex, token: AppToken, chats: Sequence[ChatNumber] | None, deadline: Deadline
 ) -> None:
-    numbers = sorted(chat for chat in chats if chat is not None)
-    for part in [None] if None in chats else batched(numbers, MAX_CHATS_PER_PURGE):
+    """Remove what `index` has of some chats, or of an application. Raises `DeadlineError`."""
+    for part in [None] if chats is None else batched(chats, MAX_CHATS_PER_PURGE):
         is_done = False
         while not is_done:
             _require_time(deadline)
             with deadline.step():
-                is_done = ports.index.purge(token, part)
+                is_done = index.purge(token, part)
             if not is_done:
-                _refresh(ports, deadline)
+                _refresh(index, deadline)
 
 
-def _refresh(ports: Ports, deadline: Deadline) -> None:
+def _refresh(index: SearchIndex, deadline: Deadline) -> None:
     _require_time(deadline)
     with deadline.step():
-        ports.index.refresh()
+        index.refresh()
 
 
 def _require_time(deadline: Deadline) -> None:
